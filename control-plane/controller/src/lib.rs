@@ -1,0 +1,1 @@
+//! Lease, registrations, leadership and placement: decisions over the catalog.

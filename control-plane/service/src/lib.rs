@@ -1,0 +1,1 @@
+//! The control plane's gRPC API: authentication, validation, commands to the catalog.

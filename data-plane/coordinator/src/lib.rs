@@ -1,0 +1,1 @@
+//! Consumer groups as a ledger: decide, apply, and the records in between.

@@ -1,0 +1,1 @@
+//! The write-ahead log on one disk: group commit, recycled files, recovery.

@@ -1,0 +1,1 @@
+//! What one partition knows, by applying its group's committed log: offsets, producers, cold segments, retention.

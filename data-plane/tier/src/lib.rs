@@ -1,0 +1,1 @@
+//! Cold segments in the object store: layout, upload, read.

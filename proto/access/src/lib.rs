@@ -1,0 +1,1 @@
+//! Who is calling, may they, and how fast: keys, grants, quota arithmetic.

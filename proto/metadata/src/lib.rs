@@ -1,0 +1,1 @@
+//! The catalog's rows, their image and how an image follows them.

@@ -1,0 +1,23 @@
+//! Ids, offsets, epochs, names, limits and error kinds: the words that every plane shares.
+//!
+//! In: nothing but primitive values. Out: newtypes that cannot be mixed up, the names a tenant may choose,
+//! every cap of the service with its reason ([`limits`]), and the entries of a replica group's log ([`entry`]).
+//!
+//! Invariants: nothing tenant-owned is named without a [`TenantId`]; ids print and parse to the same value;
+//! stored forms carry a version. Not here: Kafka's wire forms (`kafka-wire`), the catalog's rows (`metadata`).
+
+pub mod entry;
+pub mod fault;
+pub mod id;
+pub mod limits;
+pub mod name;
+pub mod segment;
+pub mod time;
+
+pub use fault::{Fault, Retry};
+pub use id::{
+    Epoch, GroupId, JournalId, KeyId, LeaderEpoch, Lsn, NodeId, Offset, PartitionId, PartitionIndex,
+    ProducerEpoch, ProducerId, Registration, TenantId, TopicId,
+};
+pub use name::{ConsumerGroupName, NameError, TopicName};
+pub use time::TimestampMs;

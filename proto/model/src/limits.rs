@@ -1,0 +1,80 @@
+//! Every cap of the service, in one place, each with its reason (DESIGN.md, invariant 7).
+
+/// One Kafka request frame, bytes: Kafka's `socket.request.max.bytes` (100 MiB).
+pub const KAFKA_FRAME_BYTES_MAX: usize = 100 * 1024 * 1024;
+
+/// A frame before the connection has authenticated, bytes: SASL and ApiVersions need far less.
+pub const KAFKA_FRAME_BYTES_MAX_UNAUTHENTICATED: usize = 64 * 1024;
+
+/// One record batch, bytes: Kafka's `message.max.bytes` default is 1 MiB + 12; ours is generous so that
+/// clients with raised settings work, and small enough that a commit holds at least one.
+pub const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Records in one batch: a hostile count must not drive allocation.
+pub const BATCH_RECORDS_MAX: i32 = 1_000_000;
+
+/// One batch after decompression, bytes: the defence against compression bombs.
+pub const BATCH_DECOMPRESSED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// One gRPC message, bytes: a fetch response of record batches plus framing.
+pub const GRPC_MESSAGE_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// One fetch response's record bytes, whatever the client asks for.
+pub const FETCH_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The longest a fetch may wait, ms: keeps parked requests bounded in time.
+pub const FETCH_WAIT_MS_MAX: i32 = 60_000;
+
+/// One journal commit, bytes (LOG.md 7).
+pub const COMMIT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// One entry of a group's log, bytes: a batch and its header.
+pub const ENTRY_BYTES_MAX: usize = BATCH_BYTES_MAX + 4096;
+
+/// Partitions of one topic.
+pub const TOPIC_PARTITIONS_MAX: u32 = 10_000;
+
+/// Partitions of one tenant unless its quota says otherwise.
+pub const TENANT_PARTITIONS_DEFAULT: u32 = 10_000;
+
+/// Connections of one process at one door: bounds file descriptors and buffers.
+pub const CONNECTIONS_MAX: usize = 10_000;
+
+/// Requests of one connection read ahead of their answers: bounds memory per connection.
+pub const PIPELINE_REQUESTS_MAX: usize = 64;
+
+/// Idempotent producers remembered per partition; the oldest are forgotten first.
+pub const PARTITION_PRODUCERS_MAX: usize = 10_000;
+
+/// Batches remembered per idempotent producer: Kafka's five.
+pub const PRODUCER_BATCHES_MAX: usize = 5;
+
+/// Members of one consumer group.
+pub const GROUP_MEMBERS_MAX: usize = 1_000;
+
+/// Metadata, assignment or protocol bytes of one group member.
+pub const GROUP_MEMBER_BYTES_MAX: usize = 1024 * 1024;
+
+/// Consumer groups of one tenant.
+pub const TENANT_GROUPS_MAX: usize = 10_000;
+
+/// Bytes of metadata with one committed offset: Kafka's `offset.metadata.max.bytes`.
+pub const OFFSET_METADATA_BYTES_MAX: usize = 4096;
+
+/// The tail of a replica group kept in memory, bytes (LOG.md 9).
+pub const TAIL_CACHE_BYTES: usize = 64 * 1024 * 1024;
+
+/// One SQL text, bytes: parsing is linear, but a statement is kept in the catalog.
+pub const SQL_TEXT_BYTES_MAX: usize = 256 * 1024;
+
+/// Nesting of SQL expressions: recursion must not meet the end of the stack.
+pub const SQL_DEPTH_MAX: usize = 64;
+
+/// One SQL value, bytes (SQL.md 12).
+pub const SQL_VALUE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Rows that a pull query returns at most, unless LIMIT says less.
+pub const PULL_ROWS_MAX: usize = 1_000_000;
+
+/// Rows buffered for one push query's subscriber before it is cut (SQL.md 22).
+pub const PUSH_BUFFER_ROWS_MAX: usize = 10_000;

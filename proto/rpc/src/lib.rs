@@ -1,0 +1,1 @@
+//! The gRPC services' messages and stubs, made from the .proto files.

@@ -1,0 +1,1 @@
+//! The command line: administer, produce, consume, the SQL shell and the demo.

@@ -1,0 +1,1 @@
+//! The Rust client: produce, fetch, watch, administer and query.

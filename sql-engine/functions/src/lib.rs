@@ -1,0 +1,1 @@
+//! Scalar functions and Java's rules that ksqlDB speaks.

@@ -1,0 +1,1 @@
+//! Two-step streaming operators over Arrow batches and keyed state.

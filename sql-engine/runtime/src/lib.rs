@@ -1,0 +1,1 @@
+//! Tasks, shards and commits: reads streams, runs operators, writes results.

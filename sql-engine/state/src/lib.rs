@@ -1,0 +1,1 @@
+//! Keyed state in three layers and its checkpoints.

@@ -1,0 +1,1 @@
+//! Runs SQL cases from text files in process.
