@@ -1,1 +1,30 @@
-//! The catalog's rows, their image and how an image follows them.
+//! The catalog's rows, the image every node keeps of them, and the commands that ask for a change.
+//!
+//! In: [`Change`]s, as the catalog committed them. Out: an [`Image`] to look things up in, an [`ImageWatch`] to
+//! follow, [`Row`]s in their stored form, and the words of the command path ([`Command`], [`Refusal`]).
+//!
+//! Invariants: [`Image::apply`] never fails and gives the same image for the same changes; a stored row starts
+//! with a version; nothing of a tenant is looked up without its [`TenantId`](millstream_model::TenantId).
+//! Not here: whether a command is allowed (`control-plane/catalog` decides), who is calling (`access`).
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod command;
+pub mod image;
+pub mod refusal;
+pub mod row;
+pub mod rows;
+pub mod stored;
+pub mod watch;
+
+pub use command::{Actor, Command, Commands, Committed, CreateTopic, RegisterNode, Reply};
+pub use image::Image;
+pub use refusal::Refusal;
+pub use row::{Change, Row, RowKey};
+pub use rows::{
+    AuditRow, Class, ClusterRow, EnvironmentId, EnvironmentRow, Grant, Grants, GroupPurpose, GroupRow,
+    HostPort, KeyRow, KeyState, NodeRow, OrganisationId, OrganisationRow, PartitionRow, Quota, QuotaRow,
+    QuotaScope, Replica, SnapshotRef, SqlRow, TopicRow, TopicState, VirtualClusterRow,
+};
+pub use stored::StoredError;
+pub use watch::{ImagePublisher, ImageWatch, WatchClosed};

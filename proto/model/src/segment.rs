@@ -2,9 +2,10 @@
 
 use crate::id::{Epoch, GroupId, Offset, PartitionId};
 use crate::time::TimestampMs;
+use serde::{Deserialize, Serialize};
 
 /// Who owns an object (LOG.md 31); only the `tier` crate turns this into a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ObjectOwner {
     /// Written by a group, holds runs of many partitions.
     Shared(GroupId),
@@ -13,7 +14,7 @@ pub enum ObjectOwner {
 }
 
 /// The parts of an object's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ObjectRef {
     /// Who owns it.
     pub owner: ObjectOwner,

@@ -1,0 +1,281 @@
+//! The one path by which anybody asks the control plane for a change.
+
+use crate::refusal::Refusal;
+use crate::rows::{
+    EnvironmentId, EnvironmentRow, Grants, HostPort, KeyRow, NodeRow, OrganisationId, OrganisationRow, Quota,
+    QuotaRow, QuotaScope, Replica, SnapshotRef, SqlRow, TopicRow, VirtualClusterRow,
+};
+use async_trait::async_trait;
+use millstream_model::{
+    Epoch, GroupId, JournalId, KeyId, NodeId, PartitionIndex, ProducerId, Registration, TenantId, TopicId,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Where commands go: the controller in this process, or a client of the one that is elsewhere.
+#[async_trait]
+pub trait Commands: Send + Sync {
+    /// Carries out a command, or says why not. The reply comes once the decision is durable; the caller's own
+    /// image may still be older ([`crate::ImageWatch::wait_for_version`]).
+    async fn submit(&self, actor: Actor, command: Command) -> Result<Committed, Refusal>;
+}
+
+/// A command that was carried out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Committed {
+    /// The first version of the image that shows it.
+    pub version: u64,
+    /// What it made.
+    pub reply: Reply,
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// A client, authenticated by a key or a token of one ([`KeyId::NONE`]: by a token of the tenant itself).
+    Key {
+        /// The virtual cluster it speaks for.
+        tenant: TenantId,
+        /// The organisation of that.
+        organisation: OrganisationId,
+        /// The key.
+        key: KeyId,
+        /// What it may do.
+        grants: Grants,
+    },
+    /// A broker.
+    Node(NodeId),
+    /// The service itself.
+    System,
+}
+
+/// A topic to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateTopic {
+    /// For whom.
+    pub tenant: TenantId,
+    /// Its name, not yet checked.
+    pub name: String,
+    /// How many partitions; -1 = the tenant's default.
+    pub partitions: i32,
+    /// How many replicas; -1 = the default (what the nodes allow, at most three).
+    pub replication: i16,
+    /// Kafka's topic configs.
+    pub config: BTreeMap<String, String>,
+    /// Only say whether it could be made, and how.
+    pub validate_only: bool,
+}
+
+/// A process start of a node (LOG.md 13, 14).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegisterNode {
+    /// The journal it holds locked.
+    pub journal: JournalId,
+    /// The number that the journal knows from its last start; none on an empty disk.
+    pub registration_last: Option<Registration>,
+    /// Where Kafka clients reach it.
+    pub kafka: HostPort,
+    /// Where gRPC and HTTP clients reach it.
+    pub http: HostPort,
+    /// The newest feature level that its release knows.
+    pub feature_level_max: u32,
+}
+
+/// What can be asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Make an organisation. Replies [`Reply::Organisation`].
+    CreateOrganisation {
+        /// Its name.
+        name: String,
+    },
+    /// Make an environment. Replies [`Reply::Environment`].
+    CreateEnvironment {
+        /// In which organisation.
+        organisation: OrganisationId,
+        /// Its name.
+        name: String,
+    },
+    /// Make a virtual cluster. Replies [`Reply::VirtualCluster`].
+    CreateVirtualCluster {
+        /// In which environment.
+        environment: EnvironmentId,
+        /// Its name.
+        name: String,
+        /// Whether unknown topics are made when asked for.
+        auto_create_topics: bool,
+    },
+    /// Make a key. Replies [`Reply::Key`]; the caller derives the secret.
+    CreateKey {
+        /// For which virtual cluster.
+        tenant: TenantId,
+        /// A name for people.
+        name: String,
+        /// What it may do.
+        grants: Grants,
+        /// The root key's version with which the caller will derive the secret.
+        root_version: u32,
+    },
+    /// End a key's life; doing it twice is not an error. Replies [`Reply::Key`].
+    RevokeKey {
+        /// The tenant whose key it must be.
+        tenant: TenantId,
+        /// The key.
+        key: KeyId,
+    },
+    /// Make a topic. Replies [`Reply::Topic`].
+    CreateTopic(CreateTopic),
+    /// Delete a topic. Replies [`Reply::Topic`] with the tombstone.
+    DeleteTopic {
+        /// Whose.
+        tenant: TenantId,
+        /// Its name.
+        name: String,
+    },
+    /// Add partitions. Replies [`Reply::Topic`].
+    CreatePartitions {
+        /// Whose.
+        tenant: TenantId,
+        /// The topic's name.
+        name: String,
+        /// How many it shall have in all.
+        total: i32,
+        /// Only say whether it could be done.
+        validate_only: bool,
+    },
+    /// Set or (with none) unset configs of a topic. Replies [`Reply::Topic`].
+    AlterTopicConfig {
+        /// Whose.
+        tenant: TenantId,
+        /// The topic's name.
+        name: String,
+        /// Config by config.
+        changes: BTreeMap<String, Option<String>>,
+        /// Only say whether it could be done.
+        validate_only: bool,
+    },
+    /// Set a quota, whole. Replies [`Reply::Quota`].
+    SetQuota {
+        /// Whom it binds.
+        scope: QuotaScope,
+        /// The caps; all absent removes it.
+        quota: Quota,
+    },
+    /// Write a SQL row. Replies [`Reply::Sql`].
+    PutSql {
+        /// Whose.
+        tenant: TenantId,
+        /// What it is.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// The SQL engine's form of it.
+        body: String,
+        /// The version that must be there: 0 = nothing, none = whatever.
+        expected: Option<u64>,
+    },
+    /// Delete a SQL row. Replies [`Reply::Done`].
+    DeleteSql {
+        /// Whose.
+        tenant: TenantId,
+        /// What it is.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// The version that must be there; none = whatever.
+        expected: Option<u64>,
+    },
+    /// A process start. Replies [`Reply::Node`].
+    RegisterNode(RegisterNode),
+    /// A node lives, and its image has come so far. Changes no row. Replies [`Reply::Done`].
+    Heartbeat {
+        /// The process start.
+        registration: Registration,
+        /// The version of its image.
+        version: u64,
+    },
+    /// A node's session has ended (the controller says so). Replies [`Reply::Done`].
+    EndSession {
+        /// Whose.
+        journal: JournalId,
+        /// The process start that was judged; a newer one is spared.
+        registration: Registration,
+    },
+    /// A leader proposes a new set of in-sync replicas. Replies [`Reply::Done`].
+    ProposeIsr {
+        /// The group.
+        group: GroupId,
+        /// The epoch in which the proposer leads.
+        epoch: Epoch,
+        /// The new set, with the incarnation of each.
+        isr: Vec<Replica>,
+    },
+    /// A leader has stored a snapshot of its group. Replies [`Reply::Done`].
+    ReportSnapshot {
+        /// The group.
+        group: GroupId,
+        /// The epoch in which the reporter leads.
+        epoch: Epoch,
+        /// Where it lies.
+        snapshot: SnapshotRef,
+    },
+    /// A leader's group has committed the deletion of a topic's partitions in it. Replies [`Reply::Done`].
+    ReportDeleted {
+        /// The group.
+        group: GroupId,
+        /// The topic.
+        topic: TopicId,
+        /// The partitions.
+        partitions: Vec<PartitionIndex>,
+    },
+    /// Reserve a block of producer ids. Replies [`Reply::ProducerIds`].
+    AllocateProducerIds,
+    /// Raise the feature level (LOG.md 41). Replies [`Reply::Done`].
+    RaiseFeatureLevel {
+        /// To which.
+        level: u32,
+    },
+    /// Make the internal topics that are not there yet. Replies [`Reply::Done`].
+    EnsureInternalTopics,
+    /// On an empty catalog: make the first organisation, environment, virtual cluster and admin key. Replies
+    /// [`Reply::Key`], or [`Reply::Done`] when the catalog is not empty.
+    Bootstrap {
+        /// The root key's version.
+        root_version: u32,
+    },
+    /// Make another admin key of the first virtual cluster, for who lost theirs. Replies [`Reply::Key`].
+    ReplaceBootstrapKey {
+        /// The root key's version.
+        root_version: u32,
+    },
+}
+
+/// What a command made.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// Nothing to tell.
+    Done,
+    /// The organisation.
+    Organisation(Arc<OrganisationRow>),
+    /// The environment.
+    Environment(Arc<EnvironmentRow>),
+    /// The virtual cluster.
+    VirtualCluster(Arc<VirtualClusterRow>),
+    /// The key.
+    Key(Arc<KeyRow>),
+    /// The topic, as it is or (validate only) would be.
+    Topic(Arc<TopicRow>),
+    /// The quota.
+    Quota(Arc<QuotaRow>),
+    /// The SQL row.
+    Sql(Arc<SqlRow>),
+    /// The node, with its registration.
+    Node(Arc<NodeRow>),
+    /// A block of producer ids: from `first`, `count` of them.
+    ProducerIds {
+        /// The first.
+        first: ProducerId,
+        /// How many.
+        count: u32,
+    },
+}
