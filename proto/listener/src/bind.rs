@@ -1,0 +1,66 @@
+//! Binding a port, with errors that say what to do.
+
+use std::io;
+use std::net::SocketAddr;
+use tokio::net::{TcpListener, lookup_host};
+
+/// A door that could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Another process has the port.
+    #[error(
+        "{address} is taken by another process; stop it or choose another port with {flag} (port 0 takes a free one)"
+    )]
+    Taken {
+        /// The address asked for.
+        address: String,
+        /// The flag that sets it.
+        flag: &'static str,
+    },
+    /// The text is not an address.
+    #[error("{address} is not an address to listen on; {flag} wants HOST:PORT, such as 127.0.0.1:0")]
+    Address {
+        /// The address asked for.
+        address: String,
+        /// The flag that sets it.
+        flag: &'static str,
+    },
+    /// Anything else the system refused.
+    #[error("cannot listen on {address}: {source}; choose another address with {flag}")]
+    Refused {
+        /// The address asked for.
+        address: String,
+        /// The flag that sets it.
+        flag: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Binds `address` (`HOST:PORT`, port 0 for a free one). `flag` is named in errors.
+///
+/// # Errors
+/// When the text is not an address, the port is taken, or the system refuses.
+pub async fn bind(address: &str, flag: &'static str) -> Result<TcpListener, BindError> {
+    let resolved: Vec<SocketAddr> = match lookup_host(address).await {
+        Ok(found) => found.collect(),
+        Err(_) => {
+            return Err(BindError::Address {
+                address: address.to_owned(),
+                flag,
+            });
+        }
+    };
+    match TcpListener::bind(resolved.as_slice()).await {
+        Ok(listener) => Ok(listener),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(BindError::Taken {
+            address: address.to_owned(),
+            flag,
+        }),
+        Err(source) => Err(BindError::Refused {
+            address: address.to_owned(),
+            flag,
+            source,
+        }),
+    }
+}
