@@ -70,6 +70,9 @@ pub const SQL_TEXT_BYTES_MAX: usize = 256 * 1024;
 /// Nesting of SQL expressions: recursion must not meet the end of the stack.
 pub const SQL_DEPTH_MAX: usize = 64;
 
+/// Height of one SQL expression's tree, chains such as `a + b + c` included: those who walk it recurse.
+pub const SQL_TREE_HEIGHT_MAX: usize = 128;
+
 /// One SQL value, bytes (SQL.md 12).
 pub const SQL_VALUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
