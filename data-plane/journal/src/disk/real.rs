@@ -1,0 +1,197 @@
+//! The real disk: a folder of the file system.
+
+use super::{Disk, DiskFile};
+use parking_lot::Mutex;
+use rustix::fs::{FallocateFlags, FlockOperation};
+use std::fs::{File, OpenOptions};
+use std::io::{self, IoSlice};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// The most parts that one `pwritev` takes (Linux' `UIO_MAXIOV`).
+const PARTS_MAX: usize = 1024;
+
+/// A folder of the file system.
+#[derive(Debug)]
+pub struct RealDisk {
+    path: PathBuf,
+    folder: File,
+    locked: Mutex<bool>,
+}
+
+/// A folder that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// It cannot be made, opened or locked.
+    #[error("cannot use the folder {path}: {source}")]
+    Io {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Another process has it.
+    #[error("another process uses the folder {path}: stop it, or choose another folder")]
+    Taken {
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+impl RealDisk {
+    /// The folder at `path`, made when it does not exist, taken for this process until the value is dropped.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or opened, or another process has it.
+    pub fn open(path: &Path) -> Result<RealDisk, LockError> {
+        let io = |source| LockError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        std::fs::create_dir_all(path).map_err(io)?;
+        let disk = RealDisk {
+            path: path.to_owned(),
+            folder: File::open(path).map_err(io)?,
+            locked: Mutex::new(false),
+        };
+        disk.lock().map_err(|source| match source.kind() {
+            io::ErrorKind::WouldBlock => LockError::Taken {
+                path: path.to_owned(),
+            },
+            _ => LockError::Io {
+                path: path.to_owned(),
+                source,
+            },
+        })?;
+        Ok(disk)
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Disk for RealDisk {
+    type File = RealFile;
+
+    fn lock(&self) -> io::Result<()> {
+        let mut locked = self.locked.lock();
+        if !*locked {
+            rustix::fs::flock(&self.folder, FlockOperation::NonBlockingLockExclusive)?;
+            *locked = true;
+        }
+        Ok(())
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for file in std::fs::read_dir(&self.path)? {
+            let file = file?;
+            if file.file_type()?.is_file()
+                && let Ok(name) = file.file_name().into_string()
+            {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn create(&self, name: &str) -> io::Result<RealFile> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        options.open(self.path.join(name)).map(RealFile)
+    }
+
+    fn open(&self, name: &str) -> io::Result<RealFile> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true);
+        options.open(self.path.join(name)).map(RealFile)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        std::fs::remove_file(self.path.join(name))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        std::fs::rename(self.path.join(from), self.path.join(to))
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        self.folder.sync_all()
+    }
+}
+
+/// An open file of a [`RealDisk`].
+#[derive(Debug)]
+pub struct RealFile(File);
+
+impl DiskFile for RealFile {
+    fn write_at(&self, mut offset: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        for parts in parts.chunks(PARTS_MAX) {
+            let total: usize = parts.iter().map(|part| part.len()).sum();
+            let written = write_some(&self.0, parts, offset)?;
+            if written < total {
+                write_rest(&self.0, parts, written, offset)?;
+            }
+            offset += total as u64;
+        }
+        Ok(())
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut read = 0;
+        while read < buffer.len() {
+            match self.0.read_at(&mut buffer[read..], offset + read as u64) {
+                Ok(0) => break,
+                Ok(count) => read += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(read)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        match rustix::fs::fallocate(&self.0, FallocateFlags::empty(), 0, length) {
+            Ok(()) => Ok(()),
+            // A file system without fallocate: the length alone, and no promise of space.
+            Err(rustix::io::Errno::OPNOTSUPP) if self.length()? < length => self.0.set_len(length),
+            Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// One `pwritev`; only an interrupted one, which wrote nothing, is done again.
+fn write_some(file: &File, parts: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+    loop {
+        match rustix::io::pwritev(file, parts, offset) {
+            Ok(written) => return Ok(written),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// What a short `pwritev` left: Linux writes at most 2 GiB at once, and less when a signal comes.
+fn write_rest(file: &File, parts: &[IoSlice<'_>], written: usize, offset: u64) -> io::Result<()> {
+    let mut skip = written;
+    let mut at = offset + written as u64;
+    for part in parts {
+        let rest = part.get(skip..).unwrap_or_default();
+        skip = skip.saturating_sub(part.len());
+        file.write_all_at(rest, at)?;
+        at += rest.len() as u64;
+    }
+    Ok(())
+}

@@ -1,0 +1,47 @@
+//! How full a journal is, and what to do about it (LOG.md 10).
+
+use millstream_model::GroupId;
+
+/// How full a journal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// What it may hold, bytes.
+    pub capacity: u64,
+    /// What it holds, bytes: whole files but for the one being written.
+    pub used: u64,
+    /// The group to flush so that the oldest file can be recycled; `None` when the oldest is the one being written.
+    pub oldest: Option<GroupId>,
+    /// What to do.
+    pub level: Level,
+    /// The disk had no room for a file that the settings allow.
+    pub disk_full: bool,
+}
+
+/// What a fill level asks for; each includes the ones before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// Nothing.
+    Normal,
+    /// From half full: flush the group in [`Space::oldest`].
+    Flush,
+    /// From 80 %: delay producers.
+    Delay,
+    /// From 95 %: refuse tenants' entries; the rest is for internal topics.
+    Refuse,
+}
+
+impl Level {
+    /// The level of a journal that holds `used` of `capacity` bytes.
+    pub fn of(used: u64, capacity: u64) -> Level {
+        let reaches = |percent: u64| u128::from(used) * 100 >= u128::from(capacity) * u128::from(percent);
+        if reaches(95) {
+            Level::Refuse
+        } else if reaches(80) {
+            Level::Delay
+        } else if reaches(50) {
+            Level::Flush
+        } else {
+            Level::Normal
+        }
+    }
+}
