@@ -81,3 +81,25 @@ pub const PULL_ROWS_MAX: usize = 1_000_000;
 
 /// Rows buffered for one push query's subscriber before it is cut (SQL.md 22).
 pub const PUSH_BUFFER_ROWS_MAX: usize = 10_000;
+
+/// What all members of one consumer group say of themselves, or are assigned, together, bytes: the group's
+/// metadata is one record and must fit in a batch with room to spare.
+pub const GROUP_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Bytes of group records appended as one batch before the next batch is begun.
+pub const GROUP_APPEND_BYTES_MAX: usize = 1024 * 1024;
+
+/// Bytes of a client id, instance id, protocol name or other short text of a group member.
+pub const GROUP_TEXT_BYTES_MAX: usize = 1024;
+
+/// Protocols that one group member may offer: real clients offer a handful.
+pub const GROUP_PROTOCOLS_MAX: usize = 64;
+
+/// One object of the tier, bytes (LOG.md 32).
+pub const OBJECT_BYTES_MAX: u64 = 512 * 1024 * 1024;
+
+/// The footer of one object, bytes: an index entry per block of 256 KiB and run, for objects of the largest size.
+pub const OBJECT_FOOTER_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// One snapshot object, bytes: read whole at restart.
+pub const SNAPSHOT_BYTES_MAX: usize = 256 * 1024 * 1024;

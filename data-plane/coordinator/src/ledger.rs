@@ -1,0 +1,161 @@
+//! What survives of groups: metadata and offsets, changed by applying committed records, never otherwise.
+
+use crate::command::GroupKey;
+use crate::record::{Fact, Record, RecordError};
+use bytes::Bytes;
+use millstream_model::{Offset, PartitionId, TenantId, TimestampMs};
+use std::collections::BTreeMap;
+
+/// A member as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredMember {
+    /// Its member id.
+    pub member_id: String,
+    /// Its instance id, if static.
+    pub instance_id: Option<String>,
+    /// Its client id.
+    pub client_id: String,
+    /// Its address.
+    pub client_host: String,
+    /// Its session timeout, ms.
+    pub session_timeout_ms: i32,
+    /// Its rebalance timeout, ms.
+    pub rebalance_timeout_ms: i32,
+    /// Its metadata for the strategy in use.
+    pub metadata: Bytes,
+    /// What it was assigned.
+    pub assignment: Bytes,
+}
+
+/// A group's metadata, as of its last completed rebalance.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupMetadata {
+    /// The generation.
+    pub generation: i32,
+    /// The kind of group; empty when it never had members.
+    pub protocol_type: String,
+    /// The strategy in use; none while it is empty.
+    pub protocol: Option<String>,
+    /// The leader's member id; none while it is empty.
+    pub leader: Option<String>,
+    /// When it came to be so.
+    pub time: TimestampMs,
+    /// Its members, by member id.
+    pub members: Vec<StoredMember>,
+}
+
+/// A committed offset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommittedOffset {
+    /// The next offset to read.
+    pub offset: Offset,
+    /// The leader epoch of the record before it, -1 when unknown.
+    pub leader_epoch: i32,
+    /// The client's own words.
+    pub metadata: String,
+    /// When it was committed.
+    pub time: TimestampMs,
+    /// When it goes, if the client said how long to keep it.
+    pub expires: Option<TimestampMs>,
+}
+
+/// A group as it is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredGroup {
+    /// Its metadata; none for a group that only ever committed offsets.
+    pub metadata: Option<GroupMetadata>,
+    /// Its offsets.
+    pub offsets: BTreeMap<PartitionId, CommittedOffset>,
+}
+
+/// What applying a record did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It changed the state.
+    Done,
+    /// It was passed over, the same on every replica; a person should know.
+    Skipped(RecordError),
+}
+
+/// All groups that a replica of the internal topic knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    groups: BTreeMap<GroupKey, StoredGroup>,
+}
+
+impl Ledger {
+    /// Knows nothing.
+    pub fn new() -> Ledger {
+        Ledger::default()
+    }
+
+    /// Applies one committed record. Infallible: a record that cannot be read changes nothing, on any replica.
+    pub fn apply(&mut self, key: &[u8], value: Option<&Bytes>) -> Applied {
+        match Fact::decode(key, value) {
+            Ok(fact) => {
+                self.accept(fact);
+                Applied::Done
+            }
+            Err(error) => Applied::Skipped(error),
+        }
+    }
+
+    /// The whole state as records: what a snapshot holds. Applied to an empty ledger they give this one.
+    pub fn records(&self) -> impl Iterator<Item = Record> + '_ {
+        self.groups.iter().flat_map(|(key, group)| {
+            let metadata = group
+                .metadata
+                .clone()
+                .map(|metadata| Fact::Group(key.clone(), Some(metadata)));
+            let offsets = group
+                .offsets
+                .iter()
+                .map(|(partition, offset)| Fact::Offset(key.clone(), *partition, Some(offset.clone())));
+            metadata.into_iter().chain(offsets).map(|fact| fact.encode())
+        })
+    }
+
+    /// One group.
+    pub fn group(&self, key: &GroupKey) -> Option<&StoredGroup> {
+        self.groups.get(key)
+    }
+
+    /// All groups, in key order.
+    pub fn groups(&self) -> impl Iterator<Item = (&GroupKey, &StoredGroup)> {
+        self.groups.iter()
+    }
+
+    /// One tenant's groups, in key order.
+    pub fn groups_of(&self, tenant: TenantId) -> impl Iterator<Item = (&GroupKey, &StoredGroup)> {
+        self.groups
+            .range(GroupKey::first(tenant)..)
+            .take_while(move |(key, _)| key.tenant == tenant)
+    }
+
+    fn accept(&mut self, fact: Fact) {
+        match fact {
+            Fact::Group(key, Some(metadata)) => self.groups.entry(key).or_default().metadata = Some(metadata),
+            Fact::Group(key, None) => self.change(&key, |group| group.metadata = None),
+            Fact::Offset(key, partition, Some(offset)) => {
+                self.groups
+                    .entry(key)
+                    .or_default()
+                    .offsets
+                    .insert(partition, offset);
+            }
+            Fact::Offset(key, partition, None) => self.change(&key, |group| {
+                group.offsets.remove(&partition);
+            }),
+        }
+    }
+
+    /// Takes something from a group, and the group with its last fact.
+    fn change(&mut self, key: &GroupKey, take: impl FnOnce(&mut StoredGroup)) {
+        if let Some(group) = self.groups.get_mut(key) {
+            take(group);
+            if group.metadata.is_none() && group.offsets.is_empty() {
+                self.groups.remove(key);
+            }
+        }
+    }
+}
