@@ -1,1 +1,24 @@
-//! Who is calling, may they, and how fast: keys, grants, quota arithmetic.
+//! Who is calling, may they, and how fast: keys, tokens, grants, quota arithmetic. Pure, over the catalog's image.
+//!
+//! In: what a client presented (key id and secret, or a token), the [`Image`](millstream_metadata::Image), the
+//! [`RootKeys`]. Out: a [`Principal`], or an [`AuthError`] of which the client sees only [`AuthError::CLIENT_TEXT`].
+//!
+//! Invariants: a secret is derived, never stored, never printed (LOG.md 43); comparisons take constant time; an
+//! unknown key costs the same work as a wrong secret. Not here: protocols' ways of carrying keys (the doors),
+//! making and revoking keys (`control-plane/catalog`).
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod authenticate;
+pub mod grant;
+pub mod principal;
+pub mod quota;
+pub mod root;
+pub mod token;
+
+pub use authenticate::{AuthError, authenticate, authenticate_header, recheck};
+pub use grant::{Operation, Resource, allowed};
+pub use principal::Principal;
+pub use quota::TokenBucket;
+pub use root::{RootKeyError, RootKeys, Secret, derive_secret};
+pub use token::{TokenError, mint};

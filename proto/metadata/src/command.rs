@@ -3,7 +3,7 @@
 use crate::refusal::Refusal;
 use crate::rows::{
     EnvironmentId, EnvironmentRow, Grants, HostPort, KeyRow, NodeRow, OrganisationId, OrganisationRow, Quota,
-    QuotaRow, QuotaScope, Replica, SnapshotRef, SqlRow, TopicRow, VirtualClusterRow,
+    QuotaRow, QuotaScope, Replica, SnapshotRef, TopicRow, VirtualClusterRow,
 };
 use async_trait::async_trait;
 use millstream_model::{
@@ -79,6 +79,19 @@ pub struct RegisterNode {
     pub http: HostPort,
     /// The newest feature level that its release knows.
     pub feature_level_max: u32,
+}
+
+/// A SQL row to write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PutSql {
+    /// What it is.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// The statement that made it.
+    pub text: String,
+    /// The SQL engine's form of it.
+    pub body: String,
 }
 
 /// What can be asked for.
@@ -161,28 +174,15 @@ pub enum Command {
         /// The caps; all absent removes it.
         quota: Quota,
     },
-    /// Write a SQL row. Replies [`Reply::Sql`].
-    PutSql {
+    /// Write and delete SQL rows, all or none. Replies [`Reply::Done`].
+    WriteSql {
         /// Whose.
         tenant: TenantId,
-        /// What it is.
-        kind: String,
-        /// Its name.
-        name: String,
-        /// The SQL engine's form of it.
-        body: String,
-        /// The version that must be there: 0 = nothing, none = whatever.
-        expected: Option<u64>,
-    },
-    /// Delete a SQL row. Replies [`Reply::Done`].
-    DeleteSql {
-        /// Whose.
-        tenant: TenantId,
-        /// What it is.
-        kind: String,
-        /// Its name.
-        name: String,
-        /// The version that must be there; none = whatever.
+        /// Rows to write.
+        put: Vec<PutSql>,
+        /// Rows to delete, by kind and name; one that is not there is no error.
+        delete: Vec<(String, String)>,
+        /// Refuse if a SQL row of the tenant was written or deleted after this version; none = whatever.
         expected: Option<u64>,
     },
     /// A process start. Replies [`Reply::Node`].
@@ -267,8 +267,6 @@ pub enum Reply {
     Topic(Arc<TopicRow>),
     /// The quota.
     Quota(Arc<QuotaRow>),
-    /// The SQL row.
-    Sql(Arc<SqlRow>),
     /// The node, with its registration.
     Node(Arc<NodeRow>),
     /// A block of producer ids: from `first`, `count` of them.

@@ -17,7 +17,7 @@ pub mod rows;
 pub mod stored;
 pub mod watch;
 
-pub use command::{Actor, Command, Commands, Committed, CreateTopic, RegisterNode, Reply};
+pub use command::{Actor, Command, Commands, Committed, CreateTopic, PutSql, RegisterNode, Reply};
 pub use image::Image;
 pub use refusal::Refusal;
 pub use row::{Change, Row, RowKey};

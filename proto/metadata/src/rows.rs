@@ -112,6 +112,8 @@ pub struct VirtualClusterRow {
     /// The highest leader epoch that a deleted topic of this tenant ever showed: a topic made again under the
     /// same name starts above it, for clients ignore lower epochs (LOG.md 26).
     pub leader_epoch_floor: i32,
+    /// The catalog version that last wrote or deleted one of its SQL rows: for compare-and-set.
+    pub sql_version: u64,
     /// When it was made.
     pub created: TimestampMs,
 }
@@ -418,9 +420,11 @@ pub struct SqlRow {
     pub kind: String,
     /// Its name, unique in (tenant, kind).
     pub name: String,
-    /// The SQL engine's own versioned form.
+    /// The statement that made it.
+    pub text: String,
+    /// What the engine resolved, in its own versioned form.
     pub body: String,
-    /// Starts at 1, raised by every change: for compare-and-set.
+    /// The catalog version that last wrote it.
     pub version: u64,
     /// The key that wrote it last.
     pub owner: KeyId,
