@@ -1,1 +1,8 @@
 //! The shell that runs journal, replication, partitions, tier and coordinators behind one interface.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod broker;
+pub mod interface;
+
+pub use broker::Broker;

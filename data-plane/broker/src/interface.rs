@@ -1,0 +1,18 @@
+//! What the doors see: requests, answers and errors of the broker, free of any protocol's words.
+//!
+//! Every error says who is at fault and whether to try again; each door maps it once, exhaustively, to its own codes.
+//! A partition that is not the caller's answers exactly like one that does not exist.
+
+pub mod fetch;
+pub mod offset;
+pub mod produce;
+pub mod producer_id;
+pub mod watch;
+
+pub use fetch::{
+    AbortedTransaction, Fetch, FetchError, FetchPartition, Fetched, FetchedPartition, Isolation,
+};
+pub use offset::{EpochEnd, FoundOffset, ListOffset, OffsetError};
+pub use produce::{Acks, PendingProduce, Produce, ProduceError, Produced};
+pub use producer_id::{InitProducer, InitProducerError};
+pub use watch::{WatchStream, WatchUpdate};
