@@ -1,5 +1,6 @@
 //! The handle that doors hold: every call of the broker's interface.
 
+use crate::groups::GroupsHandle;
 use crate::interface::{
     EpochEnd, Fetch, FetchError, FetchPartition, Fetched, FetchedPartition, FoundOffset, InitProducer,
     InitProducerError, Isolation, ListOffset, OffsetError, PendingProduce, Produce, ProduceError, Produced,
@@ -23,6 +24,7 @@ struct Inner {
     roots: Arc<RootKeys>,
     node: NodeId,
     advertised: HostPort,
+    groups: GroupsHandle,
 }
 
 impl Broker {
@@ -149,6 +151,11 @@ impl Broker {
     ) -> Result<(ProducerId, ProducerEpoch), InitProducerError> {
         let _ = (who, request);
         Err(InitProducerError::Unavailable)
+    }
+
+    /// Consumer groups.
+    pub fn groups(&self) -> &GroupsHandle {
+        &self.inner.groups
     }
 
     /// Follows how far partitions have grown. Partitions that are not the caller's are refused as unknown.

@@ -4,6 +4,7 @@
 //! A partition that is not the caller's answers exactly like one that does not exist.
 
 pub mod fetch;
+pub mod groups;
 pub mod offset;
 pub mod produce;
 pub mod producer_id;

@@ -3,6 +3,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod broker;
+mod groups;
 pub mod interface;
 
 pub use broker::Broker;
+pub use groups::GroupsHandle;
