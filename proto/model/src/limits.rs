@@ -6,6 +6,10 @@ pub const KAFKA_FRAME_BYTES_MAX: usize = 100 * 1024 * 1024;
 /// A frame before the connection has authenticated, bytes: SASL and ApiVersions need far less.
 pub const KAFKA_FRAME_BYTES_MAX_UNAUTHENTICATED: usize = 64 * 1024;
 
+/// What the lists of one decoded Kafka message may take in memory, bytes: a frame of tiny elements unfolds to
+/// many times its size, and record bytes, which are shared, do not count.
+pub const KAFKA_DECODED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// One record batch, bytes: Kafka's `message.max.bytes` default is 1 MiB + 12; ours is generous so that
 /// clients with raised settings work, and small enough that a commit holds at least one.
 pub const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -103,3 +107,46 @@ pub const OBJECT_FOOTER_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// One snapshot object, bytes: read whole at restart.
 pub const SNAPSHOT_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Letters of the name of an organisation, environment or virtual cluster, and of a key's label: they go into
+/// tables that people read.
+pub const CATALOG_NAME_LENGTH_MAX: usize = 64;
+
+/// Organisations of one cluster: every node keeps every row in memory.
+pub const ORGANISATIONS_MAX: usize = 10_000;
+
+/// Environments of one organisation.
+pub const ORGANISATION_ENVIRONMENTS_MAX: usize = 100;
+
+/// Virtual clusters of one environment.
+pub const ENVIRONMENT_VIRTUAL_CLUSTERS_MAX: usize = 1_000;
+
+/// Keys of one virtual cluster, revoked ones too: a script that makes keys in a loop must meet an end.
+pub const TENANT_KEYS_MAX: usize = 10_000;
+
+/// SQL rows of one virtual cluster.
+pub const TENANT_SQL_ROWS_MAX: usize = 10_000;
+
+/// Bytes of what the SQL engine keeps with one statement; the statement itself is bounded by [`SQL_TEXT_BYTES_MAX`].
+pub const SQL_BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// Rows in one write of SQL rows: they become one transaction of the catalog.
+pub const SQL_WRITE_ROWS_MAX: usize = 1_000;
+
+/// Configs in one request about a topic; Kafka has 33 in all.
+pub const TOPIC_CONFIGS_MAX: usize = 64;
+
+/// Commands that wait for the controller; more are refused as overload.
+pub const COMMANDS_WAITING_MAX: usize = 4_096;
+
+/// Commands in one transaction of the catalog: bounds its size and the wait of the first.
+pub const COMMANDS_BATCH_MAX: usize = 256;
+
+/// Audit events kept; the oldest go first.
+pub const AUDIT_EVENTS_MAX: u64 = 10_000;
+
+/// Producer ids in one block: a broker asks for the next when half is used.
+pub const PRODUCER_ID_BLOCK: u32 = 4_096;
+
+/// Watchers of the catalog at once, at one node.
+pub const CATALOG_WATCHERS_MAX: usize = 1_024;

@@ -1,0 +1,73 @@
+//! What a broker writes into a batch: base offset and leader epoch (outside the CRC), or its own clock.
+
+use super::header::Attributes;
+use super::{BatchHeader, BatchView, at, crc_of};
+use bytes::{Bytes, BytesMut};
+use millstream_model::{LeaderEpoch, Offset, TimestampMs};
+
+/// The bytes that hold everything that stamping changes: base offset, length, leader epoch.
+pub const STAMP_BYTES: usize = 16;
+
+/// A stamped batch in two pieces, for a vectored write: nothing of the batch itself is copied or changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamped {
+    /// The first bytes, stamped.
+    pub head: [u8; STAMP_BYTES],
+    /// All others, shared with the batch.
+    pub rest: Bytes,
+}
+
+/// Stamps a batch that lies in memory of one's own, such as a commit being gathered. Bytes that are shorter
+/// than the stamp stay as they are.
+pub fn stamp_in_place(batch: &mut [u8], base_offset: Offset, leader_epoch: LeaderEpoch) {
+    if let Some(head) = batch.first_chunk_mut::<STAMP_BYTES>() {
+        head[..at::BATCH_LENGTH].copy_from_slice(&base_offset.0.to_be_bytes());
+        head[at::LEADER_EPOCH..].copy_from_slice(&leader_epoch.0.to_be_bytes());
+    }
+}
+
+impl BatchView {
+    /// The stamped batch in two pieces, nothing copied.
+    pub fn stamped(&self, base_offset: Offset, leader_epoch: LeaderEpoch) -> Stamped {
+        let mut head = [0; STAMP_BYTES];
+        head.copy_from_slice(&self.bytes()[..STAMP_BYTES]);
+        stamp_in_place(&mut head, base_offset, leader_epoch);
+        Stamped {
+            head,
+            rest: self.bytes().slice(STAMP_BYTES..),
+        }
+    }
+
+    /// The stamped batch in one piece: in place where nobody else holds its memory (a frame that carried one
+    /// batch and was dropped), else with one copy.
+    pub fn stamp(self, base_offset: Offset, leader_epoch: LeaderEpoch) -> BatchView {
+        let header = BatchHeader {
+            base_offset,
+            leader_epoch,
+            ..*self.header()
+        };
+        let mut bytes = own(self.into_bytes());
+        stamp_in_place(&mut bytes, base_offset, leader_epoch);
+        BatchView::with(header, bytes.freeze())
+    }
+
+    /// The batch with the broker's time on it: max timestamp and attribute set, CRC computed anew. In place or
+    /// copied as [`Self::stamp`].
+    pub fn with_log_append_time(self, now: TimestampMs) -> BatchView {
+        let mut header = *self.header();
+        header.attributes = Attributes(header.attributes.0 | Attributes::LOG_APPEND_TIME);
+        header.max_timestamp = now;
+        let mut bytes = own(self.into_bytes());
+        bytes[at::ATTRIBUTES..at::ATTRIBUTES + 2].copy_from_slice(&header.attributes.0.to_be_bytes());
+        bytes[at::MAX_TIMESTAMP..at::MAX_TIMESTAMP + 8].copy_from_slice(&now.0.to_be_bytes());
+        header.crc = crc_of(&bytes[at::ATTRIBUTES..]);
+        bytes[at::CRC..at::ATTRIBUTES].copy_from_slice(&header.crc.to_be_bytes());
+        BatchView::with(header, bytes.freeze())
+    }
+}
+
+fn own(bytes: Bytes) -> BytesMut {
+    bytes
+        .try_into_mut()
+        .unwrap_or_else(|shared| BytesMut::from(&shared[..]))
+}
