@@ -1,0 +1,212 @@
+//! Building a segment object: batches go in as they lie in memory, none is copied.
+
+use crate::footer::{Block, Footer, Run, TRAILER_BYTES};
+use bytes::Bytes;
+use crc_fast::{CrcAlgorithm, Digest};
+use millstream_model::limits::OBJECT_BYTES_MAX;
+use millstream_model::segment::{ObjectRef, SegmentRef};
+use millstream_model::{Offset, PartitionId, TimestampMs};
+
+/// One committed record batch of a run.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Its bytes as they were stamped.
+    pub bytes: Bytes,
+    /// Its first offset.
+    pub base_offset: Offset,
+    /// One past its last offset.
+    pub end_offset: Offset,
+    /// Its largest timestamp.
+    pub timestamp_max: TimestampMs,
+}
+
+/// Gathers runs into one object.
+#[derive(Debug)]
+pub struct FlushBuilder {
+    object: ObjectRef,
+    block_bytes: usize,
+    chunks: Vec<Bytes>,
+    footer: Footer,
+    position: u64,
+    block: Option<OpenBlock>,
+}
+
+#[derive(Debug)]
+struct OpenBlock {
+    base_offset: Offset,
+    timestamp_max: TimestampMs,
+    length: usize,
+    digest: Digest,
+}
+
+/// An object ready to be uploaded.
+#[derive(Clone, Debug)]
+pub struct Flush {
+    /// Its name's parts.
+    pub object: ObjectRef,
+    /// What to remember of each run, once it is uploaded.
+    pub segments: Vec<(PartitionId, SegmentRef)>,
+    pub(crate) chunks: Vec<Bytes>,
+    pub(crate) footer: Footer,
+}
+
+impl FlushBuilder {
+    /// An empty object. `block_bytes` is how large a block grows before the next one begins ([`crate::Settings`]).
+    pub fn new(object: ObjectRef, block_bytes: usize) -> FlushBuilder {
+        let footer = Footer::default();
+        FlushBuilder {
+            object,
+            block_bytes,
+            chunks: Vec::new(),
+            footer,
+            position: 0,
+            block: None,
+        }
+    }
+
+    /// Begins the run of a partition; a run that gets no batch is left out.
+    pub fn begin(&mut self, partition: PartitionId) {
+        self.end();
+        self.footer.runs.push(Run {
+            partition,
+            position: self.position,
+            length: 0,
+            checksum: 0,
+            base_offset: Offset(0),
+            end_offset: Offset(0),
+            timestamp_max: TimestampMs::NONE,
+            blocks: Vec::new(),
+        });
+    }
+
+    /// Adds the next batch of the run.
+    ///
+    /// # Panics
+    /// Without [`FlushBuilder::begin`], or when batches do not follow one another: the caller reads a committed log.
+    pub fn push(&mut self, batch: Batch) {
+        let run = self.footer.runs.last_mut().expect("a run was begun");
+        let first = run.blocks.is_empty() && self.block.is_none();
+        assert!(
+            batch.base_offset < batch.end_offset,
+            "a batch has at least one offset"
+        );
+        assert!(
+            first || batch.base_offset >= run.end_offset,
+            "batches of a run follow one another"
+        );
+        if first {
+            run.base_offset = batch.base_offset;
+        }
+        run.end_offset = batch.end_offset;
+        run.timestamp_max = run.timestamp_max.max(batch.timestamp_max);
+        run.length += batch.bytes.len() as u64;
+        self.position += batch.bytes.len() as u64;
+        let block = self.block.get_or_insert_with(|| OpenBlock {
+            base_offset: batch.base_offset,
+            timestamp_max: batch.timestamp_max,
+            length: 0,
+            digest: Digest::new(CrcAlgorithm::Crc32Iscsi),
+        });
+        block.timestamp_max = block.timestamp_max.max(batch.timestamp_max);
+        block.length += batch.bytes.len();
+        block.digest.update(&batch.bytes);
+        self.chunks.push(batch.bytes);
+        if block.length >= self.block_bytes {
+            self.end_block();
+        }
+    }
+
+    /// Bytes gathered so far.
+    pub fn bytes(&self) -> u64 {
+        self.position
+    }
+
+    /// Whether a batch of this size still fits in an object.
+    pub fn fits(&self, batch_bytes: usize) -> bool {
+        self.position + batch_bytes as u64 <= OBJECT_BYTES_MAX
+    }
+
+    /// Whether nothing was gathered.
+    pub fn is_empty(&self) -> bool {
+        self.position == 0
+    }
+
+    /// The object, with its footer.
+    pub fn finish(mut self) -> Flush {
+        self.end();
+        let segments = self
+            .footer
+            .runs
+            .iter()
+            .map(|run| {
+                let segment = SegmentRef {
+                    object: self.object,
+                    position: run.position,
+                    length: run.length,
+                    checksum: run.checksum,
+                    base_offset: run.base_offset,
+                    end_offset: run.end_offset,
+                    timestamp_max: run.timestamp_max,
+                };
+                (run.partition, segment)
+            })
+            .collect();
+        self.chunks.push(self.footer.encode());
+        Flush {
+            object: self.object,
+            segments,
+            chunks: self.chunks,
+            footer: self.footer,
+        }
+    }
+
+    /// Ends the current run.
+    fn end(&mut self) {
+        self.end_block();
+        if self.footer.runs.last().is_some_and(|run| run.blocks.is_empty()) {
+            self.footer.runs.pop();
+        }
+    }
+
+    fn end_block(&mut self) {
+        let (Some(block), Some(run)) = (self.block.take(), self.footer.runs.last_mut()) else {
+            return;
+        };
+        let checksum = block.digest.finalize();
+        let whole = if run.blocks.is_empty() {
+            checksum
+        } else {
+            let before = u64::from(run.checksum);
+            crc_fast::checksum_combine(CrcAlgorithm::Crc32Iscsi, before, checksum, block.length as u64)
+        };
+        run.checksum = crc32(whole);
+        run.blocks.push(Block {
+            base_offset: block.base_offset,
+            timestamp_max: block.timestamp_max,
+            length: u32::try_from(block.length).expect("a block is at most a batch larger than its setting"),
+            checksum: crc32(checksum),
+        });
+    }
+}
+
+impl Flush {
+    /// Bytes of the whole object.
+    pub fn bytes(&self) -> u64 {
+        self.chunks.iter().map(|chunk| chunk.len() as u64).sum()
+    }
+
+    /// The object as it will lie in the store, in pieces.
+    pub fn chunks(&self) -> &[Bytes] {
+        &self.chunks
+    }
+
+    /// The bytes of the footer with its trailer.
+    pub fn footer_bytes(&self) -> usize {
+        self.chunks.last().map_or(TRAILER_BYTES, Bytes::len)
+    }
+}
+
+/// The 32 bits of a CRC-32C, which the library returns in 64.
+fn crc32(value: u64) -> u32 {
+    (value & u64::from(u32::MAX)) as u32
+}

@@ -1,0 +1,125 @@
+//! From `--store` to a store: `file:///folder` or `s3://bucket/prefix`.
+
+use object_store::aws::AmazonS3Builder;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{ClientOptions, ObjectStore, RetryConfig};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A store and where in it a cluster's objects lie.
+#[derive(Clone, Debug)]
+pub struct OpenStore {
+    /// The store.
+    pub store: Arc<dyn ObjectStore>,
+    /// All names begin with it; empty for a folder of its own.
+    pub prefix: Path,
+}
+
+/// A store that cannot be opened, in words for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Not a form that we know.
+    #[error("a store is file:///folder or s3://bucket/prefix, not {url}")]
+    Form {
+        /// What was given.
+        url: String,
+    },
+    /// The folder cannot be made or read.
+    #[error("cannot use the folder {folder} as store: {source}")]
+    Folder {
+        /// The folder.
+        folder: String,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// The prefix has characters that a name may not have.
+    #[error("the prefix of {url} is not a legal object name: {source}")]
+    Prefix {
+        /// What was given.
+        url: String,
+        /// Why not.
+        source: object_store::path::Error,
+    },
+    /// The client refuses its settings.
+    #[error("cannot open the store {url}: {source}")]
+    Client {
+        /// What was given.
+        url: String,
+        /// The client's words.
+        source: object_store::Error,
+    },
+}
+
+/// Opens the store that `url` names. A missing folder is made; a bucket must exist. Credentials, region and endpoint
+/// of S3 come from the environment (`AWS_ACCESS_KEY_ID`, `AWS_REGION`, `AWS_ENDPOINT_URL` …); an endpoint given as
+/// `http://…` is used as it is.
+///
+/// # Errors
+/// When the URL is of another form, or the folder or client cannot be used.
+pub fn open_store(url: &str) -> Result<OpenStore, OpenError> {
+    if let Some(folder) = url.strip_prefix("file://") {
+        return open_folder(url, folder);
+    }
+    match url.strip_prefix("s3://") {
+        Some(rest) => open_bucket(url, rest),
+        None => Err(OpenError::Form { url: url.to_owned() }),
+    }
+}
+
+fn open_folder(url: &str, folder: &str) -> Result<OpenStore, OpenError> {
+    if !folder.starts_with('/') {
+        return Err(OpenError::Form { url: url.to_owned() });
+    }
+    std::fs::create_dir_all(folder).map_err(|source| OpenError::Folder {
+        folder: folder.to_owned(),
+        source,
+    })?;
+    let store = LocalFileSystem::new_with_prefix(folder)
+        .map_err(|source| OpenError::Client {
+            url: url.to_owned(),
+            source,
+        })?
+        .with_fsync(true);
+    Ok(OpenStore {
+        store: Arc::new(store),
+        prefix: Path::default(),
+    })
+}
+
+fn open_bucket(url: &str, rest: &str) -> Result<OpenStore, OpenError> {
+    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    if bucket.is_empty() {
+        return Err(OpenError::Form { url: url.to_owned() });
+    }
+    let prefix = Path::parse(prefix).map_err(|source| OpenError::Prefix {
+        url: url.to_owned(),
+        source,
+    })?;
+    let endpoint = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok());
+    // The tier bounds and repeats its calls itself; here only what stops a single request from hanging for ever.
+    let options = ClientOptions::new()
+        .with_allow_http(endpoint.is_some_and(|endpoint| endpoint.starts_with("http://")))
+        .with_connect_timeout(Duration::from_secs(5))
+        .with_timeout(Duration::from_secs(30));
+    let retry = RetryConfig {
+        max_retries: 2,
+        retry_timeout: Duration::from_secs(20),
+        ..RetryConfig::default()
+    };
+    let store = AmazonS3Builder::from_env()
+        .with_bucket_name(bucket)
+        .with_client_options(options)
+        .with_retry(retry)
+        .build()
+        .map_err(|source| OpenError::Client {
+            url: url.to_owned(),
+            source,
+        })?;
+    Ok(OpenStore {
+        store: Arc::new(store),
+        prefix,
+    })
+}

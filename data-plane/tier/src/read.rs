@@ -1,0 +1,221 @@
+//! Reading runs back: find blocks in the footer, take them from the cache or fetch them in one range, check them.
+
+use crate::error::TierError;
+use crate::footer::{Block, Footer, Run, TRAILER_BYTES, Trailer};
+use crate::name::ObjectKind;
+use crate::tier::Tier;
+use bytes::Bytes;
+use millstream_model::segment::{ObjectRef, SegmentRef};
+use millstream_model::{Offset, TimestampMs};
+use object_store::GetRange;
+use std::sync::Arc;
+
+/// Some consecutive blocks of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadRun {
+    /// Whole batches, one after another; a block's last batch ends where the block ends.
+    pub blocks: Vec<Bytes>,
+    /// The first offset of the first block; at most the offset that was asked for, unless the run starts above it.
+    pub base_offset: Offset,
+    /// Where to read on: the first offset of the next block, or the run's end.
+    pub end_offset: Offset,
+}
+
+impl ReadRun {
+    /// Bytes in all blocks.
+    pub fn bytes(&self) -> usize {
+        self.blocks.iter().map(Bytes::len).sum()
+    }
+}
+
+impl Tier {
+    /// Reads from the block that holds `from` on: at least one block, further ones while all fit in `bytes_max`.
+    /// Nothing at or above the run's end.
+    ///
+    /// # Errors
+    /// [`TierError::NotFound`] when the object was collected since; else when the store fails or what it returns is
+    /// damaged.
+    pub async fn read(
+        &self,
+        segment: &SegmentRef,
+        from: Offset,
+        bytes_max: usize,
+    ) -> Result<ReadRun, TierError> {
+        let footer = self.footer(segment).await?;
+        let run = self.run(&footer, segment)?;
+        if from >= run.end_offset {
+            return Ok(ReadRun {
+                blocks: Vec::new(),
+                base_offset: run.end_offset,
+                end_offset: run.end_offset,
+            });
+        }
+        let after = run.blocks.partition_point(|block| block.base_offset <= from);
+        self.read_blocks(&segment.object, run, after.saturating_sub(1), bytes_max)
+            .await
+    }
+
+    /// Reads from the first block that has a record of `time` or later; none when the run has no such record.
+    ///
+    /// # Errors
+    /// As [`Tier::read`].
+    pub async fn read_since(
+        &self,
+        segment: &SegmentRef,
+        time: TimestampMs,
+        bytes_max: usize,
+    ) -> Result<Option<ReadRun>, TierError> {
+        let footer = self.footer(segment).await?;
+        let run = self.run(&footer, segment)?;
+        let Some(first) = run.blocks.iter().position(|block| block.timestamp_max >= time) else {
+            return Ok(None);
+        };
+        self.read_blocks(&segment.object, run, first, bytes_max)
+            .await
+            .map(Some)
+    }
+
+    async fn read_blocks(
+        &self,
+        object: &ObjectRef,
+        run: &Run,
+        first: usize,
+        bytes_max: usize,
+    ) -> Result<ReadRun, TierError> {
+        let mut position = run.position
+            + run
+                .blocks
+                .iter()
+                .take(first)
+                .map(|block| u64::from(block.length))
+                .sum::<u64>();
+        let mut wanted: Vec<(u64, Block, Option<Bytes>)> = Vec::new();
+        let mut total = 0usize;
+        for block in run.blocks.iter().skip(first) {
+            total = total.saturating_add(block.length as usize);
+            if !wanted.is_empty() && total > bytes_max {
+                break;
+            }
+            wanted.push((
+                position,
+                *block,
+                self.inner.blocks.get(&(*object, position)).await,
+            ));
+            position += u64::from(block.length);
+        }
+        self.fetch_missing(object, &mut wanted).await?;
+        let next = first + wanted.len();
+        Ok(ReadRun {
+            base_offset: run
+                .blocks
+                .get(first)
+                .map_or(run.end_offset, |block| block.base_offset),
+            end_offset: run
+                .blocks
+                .get(next)
+                .map_or(run.end_offset, |block| block.base_offset),
+            blocks: wanted.into_iter().filter_map(|(_, _, bytes)| bytes).collect(),
+        })
+    }
+
+    /// Fetches what the cache lacks, from the first missing block to the last, with one call.
+    async fn fetch_missing(
+        &self,
+        object: &ObjectRef,
+        wanted: &mut [(u64, Block, Option<Bytes>)],
+    ) -> Result<(), TierError> {
+        let missing = |entry: &&(u64, Block, Option<Bytes>)| entry.2.is_none();
+        let Some(start) = wanted.iter().find(missing).map(|entry| entry.0) else {
+            return Ok(());
+        };
+        let last = wanted.iter().rev().find(missing);
+        let end = last.map_or(start, |(position, block, _)| position + u64::from(block.length));
+        let name = self.name(ObjectKind::Segment, object);
+        let corrupt = |what| TierError::Corrupt {
+            name: name.to_string(),
+            what,
+        };
+        let fetched = self
+            .inner
+            .calls
+            .get(&name, GetRange::Bounded(start..end))
+            .await?
+            .bytes;
+        for (position, block, bytes) in wanted.iter_mut().filter(|entry| entry.2.is_none()) {
+            let at = usize::try_from(*position - start).map_err(|_| corrupt("a run is too long"))?;
+            let to = at + block.length as usize;
+            if to > fetched.len() {
+                return Err(corrupt("it ends before the run does"));
+            }
+            // Copied out, so that a cached block does not hold its neighbours' memory.
+            let block_bytes = Bytes::copy_from_slice(&fetched[at..to]);
+            if crc_fast::crc32_iscsi(&block_bytes) != block.checksum {
+                return Err(corrupt("a block's checksum does not fit"));
+            }
+            self.inner
+                .blocks
+                .insert((*object, *position), block_bytes.clone())
+                .await;
+            *bytes = Some(block_bytes);
+        }
+        Ok(())
+    }
+
+    /// The run that the log remembers, as the object has it.
+    fn run<'a>(&self, footer: &'a Footer, segment: &SegmentRef) -> Result<&'a Run, TierError> {
+        let same = |run: &&Run| {
+            run.length == segment.length
+                && run.checksum == segment.checksum
+                && run.base_offset == segment.base_offset
+                && run.end_offset == segment.end_offset
+        };
+        footer
+            .run_at(segment.position)
+            .filter(same)
+            .ok_or_else(|| TierError::Corrupt {
+                name: self.name(ObjectKind::Segment, &segment.object).to_string(),
+                what: "it has no such run",
+            })
+    }
+
+    /// The object's footer. Many readers at once cause one read.
+    async fn footer(&self, segment: &SegmentRef) -> Result<Arc<Footer>, TierError> {
+        let object = segment.object;
+        let found = self
+            .inner
+            .footers
+            .try_get_with(object, self.read_footer(&object))
+            .await;
+        found.map_err(|error: Arc<TierError>| error.as_ref().clone())
+    }
+
+    async fn read_footer(&self, object: &ObjectRef) -> Result<Arc<Footer>, TierError> {
+        let name = self.name(ObjectKind::Segment, object);
+        let corrupt = |what| TierError::Corrupt {
+            name: name.to_string(),
+            what,
+        };
+        let guess = self.settings().footer_guess_bytes.max(TRAILER_BYTES as u64);
+        let end = self.inner.calls.get(&name, GetRange::Suffix(guess)).await?;
+        let trailer = Trailer::decode(&end.bytes).map_err(corrupt)?;
+        let whole = trailer.footer_bytes + TRAILER_BYTES;
+        if whole as u64 > end.object_bytes {
+            return Err(corrupt("the footer is longer than the object"));
+        }
+        let bytes = if whole <= end.bytes.len() {
+            end.bytes
+        } else {
+            self.inner
+                .calls
+                .get(&name, GetRange::Suffix(whole as u64))
+                .await?
+                .bytes
+        };
+        if bytes.len() < whole {
+            return Err(corrupt("the footer ends early"));
+        }
+        let from = bytes.len() - whole;
+        let footer = bytes.slice(from..from + trailer.footer_bytes);
+        Footer::decode(footer, trailer).map(Arc::new).map_err(corrupt)
+    }
+}

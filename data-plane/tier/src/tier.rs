@@ -1,0 +1,136 @@
+//! The tier's handle: uploads, reads, the caches between.
+
+use crate::calls::Calls;
+use crate::error::TierError;
+use crate::flush::Flush;
+use crate::footer::Footer;
+use crate::name::{self, ObjectKind};
+use bytes::{Bytes, BytesMut};
+use millstream_model::segment::ObjectRef;
+use moka::future::Cache;
+use object_store::ObjectStore;
+use object_store::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How the tier behaves; sizes and times only.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long one call to the store may take; a large upload may take this long per part.
+    pub call_timeout: Duration,
+    /// Attempts per call, the first included.
+    pub attempts_max: u32,
+    /// The wait before the second attempt; doubled before each further one.
+    pub backoff: Duration,
+    /// Memory for blocks read or flushed of late, bytes.
+    pub cache_bytes: u64,
+    /// Memory for footers, bytes.
+    pub footer_cache_bytes: u64,
+    /// How large a block grows before the next one begins, bytes.
+    pub block_bytes: usize,
+    /// Objects up to this size are put with one call.
+    pub single_put_bytes_max: usize,
+    /// Parts of larger ones, bytes (S3 wants at least 5 MiB).
+    pub part_bytes: usize,
+    /// How much of an object's end is read to find its footer, bytes.
+    pub footer_guess_bytes: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            call_timeout: Duration::from_secs(10),
+            attempts_max: 4,
+            backoff: Duration::from_millis(100),
+            cache_bytes: 128 * 1024 * 1024,
+            footer_cache_bytes: 16 * 1024 * 1024,
+            block_bytes: 256 * 1024,
+            single_put_bytes_max: 16 * 1024 * 1024,
+            part_bytes: 8 * 1024 * 1024,
+            footer_guess_bytes: 64 * 1024,
+        }
+    }
+}
+
+/// Objects of one cluster in one store. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Tier {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) calls: Calls,
+    pub(crate) prefix: Path,
+    /// Blocks by object and position.
+    pub(crate) blocks: Cache<(ObjectRef, u64), Bytes>,
+    pub(crate) footers: Cache<ObjectRef, Arc<Footer>>,
+}
+
+impl Tier {
+    /// Objects under `prefix` of `store` ([`crate::open_store`]).
+    pub fn new(store: Arc<dyn ObjectStore>, prefix: Path, settings: Settings) -> Tier {
+        let blocks = Cache::builder()
+            .max_capacity(settings.cache_bytes)
+            .weigher(|_, block: &Bytes| u32::try_from(block.len()).unwrap_or(u32::MAX))
+            .build();
+        let footers = Cache::builder()
+            .max_capacity(settings.footer_cache_bytes)
+            .weigher(|_, footer: &Arc<Footer>| u32::try_from(footer.weight()).unwrap_or(u32::MAX))
+            .build();
+        let calls = Calls { store, settings };
+        Tier {
+            inner: Arc::new(Inner {
+                calls,
+                prefix,
+                blocks,
+                footers,
+            }),
+        }
+    }
+
+    /// How it behaves.
+    pub fn settings(&self) -> &Settings {
+        &self.inner.calls.settings
+    }
+
+    /// Uploads an object. It counts only once a committed entry names its segments; it may be uploaded again.
+    ///
+    /// # Errors
+    /// When the store fails or hangs for longer than the settings allow.
+    pub async fn put(&self, flush: &Flush) -> Result<(), TierError> {
+        let name = self.name(ObjectKind::Segment, &flush.object);
+        self.inner.calls.put(&name, &flush.chunks).await?;
+        self.remember(flush).await;
+        Ok(())
+    }
+
+    pub(crate) fn name(&self, kind: ObjectKind, object: &ObjectRef) -> Path {
+        name::path(&self.inner.prefix, kind, object)
+    }
+
+    /// Keeps what was just flushed, as much of its end as fits: its readers are near.
+    async fn remember(&self, flush: &Flush) {
+        self.inner
+            .footers
+            .insert(flush.object, Arc::new(flush.footer.clone()))
+            .await;
+        let mut chunks = flush.chunks.iter();
+        for run in &flush.footer.runs {
+            let mut position = run.position;
+            for block in &run.blocks {
+                let length = block.length as usize;
+                let mut bytes = BytesMut::with_capacity(length);
+                while bytes.len() < length {
+                    let Some(chunk) = chunks.next() else { return };
+                    bytes.extend_from_slice(chunk);
+                }
+                self.inner
+                    .blocks
+                    .insert((flush.object, position), bytes.freeze())
+                    .await;
+                position += u64::from(block.length);
+            }
+        }
+    }
+}
