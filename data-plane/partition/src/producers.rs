@@ -1,0 +1,244 @@
+//! Idempotent producers of one partition: which sequence comes next, and which recent batches would be repeats.
+//!
+//! Kafka's rules: a producer that is not known may start anywhere, a new epoch starts at 0, sequences wrap from
+//! 2^31 - 1 to 0, and the last five batches are remembered so that a repeat is answered with its first offset.
+
+use crate::change::ProducerFacts;
+use crate::codec::{CodecError, Reader, Writer};
+use millstream_model::limits::{PARTITION_PRODUCERS_MAX, PRODUCER_BATCHES_MAX};
+use millstream_model::{Lsn, Offset, ProducerEpoch, ProducerId, TimestampMs};
+use std::collections::{BTreeMap, VecDeque};
+
+/// A producer that has written nothing for this long is forgotten, ms: Kafka's `producer.id.expiration.ms`.
+const EXPIRATION_MS: i64 = 86_400_000;
+
+/// A batch that a producer wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProducerBatch {
+    /// Its first sequence.
+    pub first_sequence: i32,
+    /// Its last sequence.
+    pub last_sequence: i32,
+    /// The offset of its first record.
+    pub base_offset: Offset,
+    /// The entry that holds it.
+    pub lsn: Lsn,
+}
+
+/// What is remembered about a producer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProducerState {
+    /// Its newest epoch.
+    pub epoch: ProducerEpoch,
+    /// Its last batches in this epoch, oldest first; none after a transaction marker of a newer epoch.
+    pub batches: VecDeque<ProducerBatch>,
+    /// When its last entry was written.
+    pub time: TimestampMs,
+}
+
+/// Why a batch does not follow the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SequenceError {
+    /// A gap, or a repeat that is no longer remembered.
+    #[error("sequence {found} where {expected} was expected")]
+    OutOfOrder {
+        /// The sequence that would have fitted.
+        expected: i32,
+        /// The one found.
+        found: i32,
+    },
+    /// A newer incarnation of the producer has written.
+    #[error("producer epoch {} is fenced by {}", found.0, current.0)]
+    Fenced {
+        /// The epoch found.
+        found: ProducerEpoch,
+        /// The newest one.
+        current: ProducerEpoch,
+    },
+}
+
+/// The sequence after this one.
+fn next_sequence(sequence: i32) -> i32 {
+    if sequence == i32::MAX { 0 } else { sequence + 1 }
+}
+
+impl ProducerState {
+    /// A producer's first batch.
+    pub(crate) fn new(epoch: ProducerEpoch, time: TimestampMs) -> ProducerState {
+        ProducerState {
+            epoch,
+            batches: VecDeque::new(),
+            time,
+        }
+    }
+
+    /// Whether the batch follows the last one; `Some` when it repeats a remembered one.
+    pub(crate) fn check(&self, facts: &ProducerFacts) -> Result<Option<ProducerBatch>, SequenceError> {
+        if facts.epoch < self.epoch {
+            return Err(SequenceError::Fenced {
+                found: facts.epoch,
+                current: self.epoch,
+            });
+        }
+        if facts.epoch > self.epoch {
+            return match facts.first_sequence {
+                0 => Ok(None),
+                found => Err(SequenceError::OutOfOrder { expected: 0, found }),
+            };
+        }
+        let Some(last) = self.batches.back() else {
+            return Ok(None);
+        };
+        let repeat = |batch: &&ProducerBatch| {
+            batch.first_sequence == facts.first_sequence && batch.last_sequence == facts.last_sequence
+        };
+        if let Some(batch) = self.batches.iter().rev().find(repeat) {
+            return Ok(Some(*batch));
+        }
+        let expected = next_sequence(last.last_sequence);
+        if facts.first_sequence == expected {
+            Ok(None)
+        } else {
+            Err(SequenceError::OutOfOrder {
+                expected,
+                found: facts.first_sequence,
+            })
+        }
+    }
+
+    /// Remembers a batch that was appended.
+    pub(crate) fn append(&mut self, facts: &ProducerFacts, base_offset: Offset, lsn: Lsn, time: TimestampMs) {
+        if facts.epoch != self.epoch {
+            self.epoch = facts.epoch;
+            self.batches.clear();
+        }
+        if self.batches.len() == PRODUCER_BATCHES_MAX {
+            self.batches.pop_front();
+        }
+        self.batches.push_back(ProducerBatch {
+            first_sequence: facts.first_sequence,
+            last_sequence: facts.last_sequence,
+            base_offset,
+            lsn,
+        });
+        self.time = time;
+    }
+}
+
+/// The idempotent producers of one partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Producers {
+    by_id: BTreeMap<ProducerId, ProducerState>,
+    /// No producer expires before this.
+    expire_from: TimestampMs,
+}
+
+impl Producers {
+    /// What is remembered about a producer.
+    pub fn get(&self, id: ProducerId) -> Option<&ProducerState> {
+        self.by_id.get(&id)
+    }
+
+    /// How many are remembered.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether none is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// Remembers a committed batch; `time` never falls from call to call.
+    pub(crate) fn append(&mut self, facts: &ProducerFacts, base_offset: Offset, lsn: Lsn, time: TimestampMs) {
+        self.forget(time);
+        self.by_id
+            .entry(facts.id)
+            .or_insert_with(|| ProducerState::new(facts.epoch, time))
+            .append(facts, base_offset, lsn, time);
+    }
+
+    /// A transaction marker: a newer epoch fences the old one.
+    pub(crate) fn marker(&mut self, id: ProducerId, epoch: ProducerEpoch, time: TimestampMs) {
+        self.forget(time);
+        let state = self
+            .by_id
+            .entry(id)
+            .or_insert_with(|| ProducerState::new(epoch, time));
+        if epoch > state.epoch {
+            state.epoch = epoch;
+            state.batches.clear();
+        }
+        state.time = time;
+    }
+
+    /// Forgets who has been silent for too long, and the oldest when there are too many.
+    ///
+    /// Looks at all of them only when one can have expired or a tenth has to go: a constant cost per batch.
+    fn forget(&mut self, now: TimestampMs) {
+        if now >= self.expire_from {
+            self.by_id
+                .retain(|_, state| state.time.0.saturating_add(EXPIRATION_MS) > now.0);
+            let oldest = self
+                .by_id
+                .values()
+                .map(|state| state.time.0)
+                .min()
+                .unwrap_or(now.0);
+            self.expire_from = TimestampMs(oldest.saturating_add(EXPIRATION_MS));
+        }
+        if self.by_id.len() >= PARTITION_PRODUCERS_MAX {
+            let mut ages: Vec<_> = self.by_id.iter().map(|(id, state)| (state.time, *id)).collect();
+            ages.sort_unstable();
+            for (_, id) in ages.iter().take(PARTITION_PRODUCERS_MAX / 10) {
+                self.by_id.remove(id);
+            }
+        }
+    }
+
+    pub(crate) fn encode(&self, out: &mut Writer) {
+        out.time(self.expire_from);
+        out.count(self.by_id.len());
+        for (id, state) in &self.by_id {
+            out.i64(id.0);
+            out.i16(state.epoch.0);
+            out.time(state.time);
+            out.count(state.batches.len());
+            for batch in &state.batches {
+                out.i32(batch.first_sequence);
+                out.i32(batch.last_sequence);
+                out.offset(batch.base_offset);
+                out.u64(batch.lsn.0);
+            }
+        }
+    }
+
+    pub(crate) fn decode(from: &mut Reader<'_>) -> Result<Producers, CodecError> {
+        let expire_from = from.time()?;
+        let producers = from.list(22, |from| {
+            let id = ProducerId(from.i64()?);
+            let epoch = ProducerEpoch(from.i16()?);
+            let time = from.time()?;
+            let batches = from.list(24, |from| {
+                Ok(ProducerBatch {
+                    first_sequence: from.i32()?,
+                    last_sequence: from.i32()?,
+                    base_offset: from.offset()?,
+                    lsn: Lsn(from.u64()?),
+                })
+            })?;
+            Ok((
+                id,
+                ProducerState {
+                    epoch,
+                    batches: batches.into(),
+                    time,
+                },
+            ))
+        })?;
+        Ok(Producers {
+            by_id: producers.into_iter().collect(),
+            expire_from,
+        })
+    }
+}
