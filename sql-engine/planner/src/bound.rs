@@ -1,0 +1,208 @@
+//! Expressions of a plan: typed, bound to their input's columns, evaluated with an error per row.
+
+use arrow::array::{Array, ArrayRef, BooleanArray, new_null_array};
+use arrow::compute::concat;
+use arrow::record_batch::RecordBatch;
+use datafusion_common::DataFusionError;
+use datafusion_physical_expr::PhysicalExpr;
+use millstream_functions::{arrow_type, faults};
+use millstream_parser::SqlType;
+use std::fmt;
+use std::sync::Arc;
+
+/// One row that could not be evaluated in full: its value (or the part that failed) is null.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowError {
+    /// The row's index in the batch.
+    pub row: usize,
+    /// What failed, for the processing log.
+    pub message: String,
+}
+
+/// What an expression is worth for each row of a batch.
+#[derive(Clone, Debug)]
+pub struct Evaluated {
+    /// One value per row, of the expression's Arrow type.
+    pub values: ArrayRef,
+    /// In row order; at most one per row.
+    pub errors: Vec<RowError>,
+}
+
+/// A typed expression over the columns of one input, by index.
+#[derive(Clone)]
+pub struct BoundExpr {
+    expr: Arc<dyn PhysicalExpr>,
+    sql_type: SqlType,
+    text: String,
+    /// A CASE, AND or OR inside evaluates parts for some rows only.
+    picks_rows: bool,
+}
+
+impl BoundExpr {
+    pub(crate) fn new(
+        expr: Arc<dyn PhysicalExpr>,
+        sql_type: SqlType,
+        text: String,
+        picks_rows: bool,
+    ) -> BoundExpr {
+        BoundExpr {
+            expr,
+            sql_type,
+            text,
+            picks_rows,
+        }
+    }
+
+    /// The type of its values.
+    #[must_use]
+    pub fn sql_type(&self) -> &SqlType {
+        &self.sql_type
+    }
+
+    /// Canonical text: the same for expressions that are the same; names instead of indices.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// DataFusion's form, for its own plans.
+    #[must_use]
+    pub fn physical(&self) -> &Arc<dyn PhysicalExpr> {
+        &self.expr
+    }
+}
+
+impl fmt::Debug for BoundExpr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} :: {}", self.text, self.sql_type)
+    }
+}
+
+/// Two expressions are equal when their canonical texts and types are.
+impl PartialEq for BoundExpr {
+    fn eq(&self, other: &BoundExpr) -> bool {
+        self.text == other.text && self.sql_type == other.sql_type
+    }
+}
+
+impl BoundExpr {
+    /// Evaluates every row. A row that fails is null where it failed and has one error, the first one
+    /// (SQL.md 8): a batch that errs as a whole is bisected until failing rows stand alone.
+    #[must_use]
+    pub fn evaluate(&self, batch: &RecordBatch) -> Evaluated {
+        let (values, reported) = faults::collect(|| self.run(batch));
+        match values {
+            Ok(values) if reported.is_empty() => Evaluated {
+                values,
+                errors: Vec::new(),
+            },
+            Ok(values) => {
+                let mut errors = Vec::new();
+                self.locate(batch, 0, &reported, &mut errors);
+                Evaluated { values, errors }
+            }
+            Err(error) => self.bisect(batch, &error),
+        }
+    }
+
+    /// Evaluates a predicate: which rows are true (false, null and failed ones are not), and the errors.
+    #[must_use]
+    pub fn evaluate_filter(&self, batch: &RecordBatch) -> (BooleanArray, Vec<RowError>) {
+        let Evaluated { values, errors } = self.evaluate(batch);
+        let mut keep: Vec<bool> = match values.as_any().downcast_ref::<BooleanArray>() {
+            Some(mask) => (0..mask.len())
+                .map(|row| mask.is_valid(row) && mask.value(row))
+                .collect(),
+            None => vec![false; batch.num_rows()],
+        };
+        for error in &errors {
+            keep[error.row] = false;
+        }
+        (BooleanArray::from(keep), errors)
+    }
+
+    fn run(&self, batch: &RecordBatch) -> Result<ArrayRef, DataFusionError> {
+        self.expr.evaluate(batch)?.into_array(batch.num_rows())
+    }
+
+    /// Finds the failed rows of a batch whose evaluation reported faults. A fault's row is the batch's own
+    /// when nothing in the expression picks rows; else halves are evaluated again, down to single rows.
+    fn locate(
+        &self,
+        batch: &RecordBatch,
+        first: usize,
+        reported: &[faults::Fault],
+        errors: &mut Vec<RowError>,
+    ) {
+        let rows = batch.num_rows();
+        if rows == 1 || !self.picks_rows {
+            let mut messages: Vec<Option<&str>> = vec![None; rows];
+            for fault in reported {
+                let range = fault.row.map_or(0..rows, |row| row..(row + 1).min(rows));
+                for slot in messages.get_mut(range).into_iter().flatten() {
+                    slot.get_or_insert(&fault.message);
+                }
+            }
+            let found = messages
+                .iter()
+                .enumerate()
+                .filter_map(|(row, message)| message.map(|m| (row, m)));
+            errors.extend(found.map(|(row, m)| RowError {
+                row: first + row,
+                message: m.to_owned(),
+            }));
+            return;
+        }
+        let middle = rows / 2;
+        for (from, length) in [(0, middle), (middle, rows - middle)] {
+            let half = batch.slice(from, length);
+            let (_, reported) = faults::collect(|| self.run(&half));
+            if !reported.is_empty() {
+                self.locate(&half, first + from, &reported, errors);
+            }
+        }
+    }
+
+    fn bisect(&self, batch: &RecordBatch, error: &DataFusionError) -> Evaluated {
+        let nulls = |rows| new_null_array(&arrow_type(&self.sql_type), rows);
+        match batch.num_rows() {
+            0 => Evaluated {
+                values: nulls(0),
+                errors: Vec::new(),
+            },
+            1 => {
+                let message = error.strip_backtrace();
+                Evaluated {
+                    values: nulls(1),
+                    errors: vec![RowError { row: 0, message }],
+                }
+            }
+            rows => {
+                let middle = rows / 2;
+                let mut first = self.evaluate(&batch.slice(0, middle));
+                let second = self.evaluate(&batch.slice(middle, rows - middle));
+                let shifted = second.errors.into_iter().map(|e| RowError {
+                    row: e.row + middle,
+                    ..e
+                });
+                first.errors.extend(shifted);
+                match concat(&[&first.values, &second.values]) {
+                    Ok(values) => Evaluated {
+                        values,
+                        errors: first.errors,
+                    },
+                    Err(failed) => {
+                        let all = (0..rows).map(|row| RowError {
+                            row,
+                            message: failed.to_string(),
+                        });
+                        Evaluated {
+                            values: nulls(rows),
+                            errors: all.collect(),
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
