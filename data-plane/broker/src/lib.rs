@@ -5,6 +5,7 @@
 mod broker;
 mod groups;
 pub mod interface;
+pub mod replica;
 
 pub use broker::Broker;
 pub use groups::GroupsHandle;

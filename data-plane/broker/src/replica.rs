@@ -1,0 +1,312 @@
+//! One replica of one group: replication, partition state and the leader's overlay composed, without I/O or clocks.
+//!
+//! ```text
+//!   append ─┐                         ┌─► Persist, Truncate, Reset ─► the journal, in this order ─► durable
+//!   propose ┼─► Replica (one thread ──┼─► Send, ProposeIsr, …      ─► peers, controller
+//!   input  ─┘   at a time) ───────────┴─► Applied, Acknowledge     ─► readers, producers
+//! ```
+//! The broker runs it over the real journal, the simulator over a simulated one: the same code decides, applies and
+//! acknowledges. A producer is answered in one place ([`Replica::acknowledge`]), after the durability that it asked
+//! for is true; state changes in one place, when an entry commits.
+
+mod append;
+mod output;
+mod recovery;
+#[cfg(test)]
+mod tests;
+
+pub use append::{Append, AppendRefused, Propose};
+pub use output::{Appended, Lost, Output};
+pub use recovery::{Recovery, RecoveryError};
+
+use crate::interface::Acks;
+use append::Waiting;
+use bytes::Bytes;
+use millstream_model::entry::{Entry, EntryHeader};
+use millstream_model::{GroupId, Lsn};
+use millstream_partition::{Change, Effect, GroupState, Overlay, PayloadError};
+use millstream_replication::{EntryId, Input, Machine, Output as Ordered, Role};
+use std::collections::VecDeque;
+
+/// Bugs put in on purpose, for the simulator only: each one loses or invents data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Planted {
+    /// Entries change the state when they are written, not when they are committed.
+    pub apply_before_commit: bool,
+}
+
+/// A replica's settings.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Those of its log.
+    pub replication: millstream_replication::Settings,
+    /// Bugs put in on purpose. Never set outside tests.
+    pub planted: Planted,
+}
+
+/// An entry that is in the log and not yet known to be committed.
+#[derive(Debug)]
+struct Undecided {
+    header: EntryHeader,
+    change: Result<Change, PayloadError>,
+    /// Absent for entries that a restart found in the journal and nobody needs in memory.
+    payload: Option<Bytes>,
+}
+
+impl Undecided {
+    fn of(entry: Entry) -> Undecided {
+        Undecided {
+            header: entry.header,
+            change: Change::of(&entry),
+            payload: Some(entry.payload),
+        }
+    }
+}
+
+/// One replica of one group. `T` names whoever waits for an answer.
+#[derive(Debug)]
+pub struct Replica<T> {
+    planted: Planted,
+    machine: Machine,
+    state: GroupState,
+    overlay: Overlay,
+    /// Contiguous, from the one after `state.applied()` to the log's end.
+    undecided: VecDeque<Undecided>,
+    /// Who waits for a commit, by LSN.
+    for_commit: VecDeque<Waiting<T>>,
+    /// Who waits for this replica's disk alone, by LSN.
+    for_disk: VecDeque<Waiting<T>>,
+    /// Reused for the machine's outputs.
+    ordered: Vec<Ordered>,
+}
+
+impl<T> Replica<T> {
+    /// A replica that continues from what it found on its disk; what a mark there says is committed is applied.
+    pub fn new(settings: Settings, recovery: Recovery, out: &mut Vec<Output<T>>) -> Replica<T> {
+        let Recovery {
+            state,
+            recovered,
+            undecided,
+            ..
+        } = recovery;
+        debug_assert_eq!(state.group(), settings.replication.group);
+        let mut replica = Replica {
+            planted: settings.planted,
+            machine: Machine::new(settings.replication, recovered),
+            state,
+            overlay: Overlay::new(),
+            undecided,
+            for_commit: VecDeque::new(),
+            for_disk: VecDeque::new(),
+            ordered: Vec::new(),
+        };
+        replica.apply_up_to(replica.machine.high_watermark(), out);
+        replica
+    }
+
+    /// Its group.
+    pub fn group(&self) -> GroupId {
+        self.state.group()
+    }
+
+    /// The committed state.
+    pub fn state(&self) -> &GroupState {
+        &self.state
+    }
+
+    /// The log.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// Whether it leads.
+    pub fn leads(&self) -> bool {
+        self.machine.role() == Role::Leader
+    }
+
+    /// Whether the end of the committed log is known: not between an election and the commit of what the new leader
+    /// found in its log (LOG.md 23).
+    pub fn log_end_is_known(&self) -> bool {
+        self.leads() && self.machine.elected_log_end().is_none()
+    }
+
+    /// Takes anything but an append.
+    pub fn step(&mut self, now_ms: u64, input: Input, out: &mut Vec<Output<T>>) {
+        let mut ordered = std::mem::take(&mut self.ordered);
+        self.machine.step(now_ms, input, &mut ordered);
+        self.carry_out(&mut ordered, out);
+        self.ordered = ordered;
+        self.answer_durable(out);
+    }
+
+    /// The shell has loaded a snapshot that [`Output::InstallSnapshot`] asked for.
+    pub fn install(&mut self, now_ms: u64, snapshot: GroupState, out: &mut Vec<Output<T>>) {
+        if snapshot.applied() <= self.state.applied() {
+            return;
+        }
+        let base = EntryId {
+            epoch: snapshot.applied_epoch(),
+            lsn: snapshot.applied(),
+        };
+        while self
+            .undecided
+            .pop_front_if(|entry| entry.header.lsn <= base.lsn)
+            .is_some()
+        {}
+        self.state = snapshot;
+        self.step(now_ms, Input::Installed { base }, out);
+    }
+
+    /// Turns what the log's machine wants into what the shell has to do, in order.
+    fn carry_out(&mut self, ordered: &mut Vec<Ordered>, out: &mut Vec<Output<T>>) {
+        for output in ordered.drain(..) {
+            match output {
+                Ordered::Persist { write, entry } => {
+                    self.written(entry.clone(), out);
+                    out.push(Output::Persist { write, entry });
+                }
+                Ordered::Truncate { write, epoch, to } => {
+                    self.forget_after(to, out);
+                    out.push(Output::Truncate { write, epoch, to });
+                }
+                Ordered::Reset { write, base } => {
+                    // What a snapshot brought is in the state already; nothing of the old log remains.
+                    self.undecided.clear();
+                    out.push(Output::Reset { write, base });
+                }
+                Ordered::Committed { up_to } => self.apply_up_to(up_to, out),
+                Ordered::Lead { epoch } => {
+                    self.rebuild_overlay();
+                    out.push(Output::Lead { epoch });
+                }
+                Ordered::StepDown { epoch } => {
+                    self.overlay.clear();
+                    self.lose_all(out);
+                    out.push(Output::StepDown { epoch });
+                }
+                Ordered::Send { to, message } => out.push(Output::Send { to, message }),
+                Ordered::Resign { epoch } => out.push(Output::Resign { epoch }),
+                Ordered::ProposeIsr(proposal) => out.push(Output::ProposeIsr(proposal)),
+                Ordered::ReadEntries(read) => out.push(Output::ReadEntries(read)),
+                Ordered::InstallSnapshot { base } => out.push(Output::InstallSnapshot { base }),
+                Ordered::MemberDamaged(member) => out.push(Output::MemberDamaged(member)),
+                Ordered::Halt(reason) => out.push(Output::Halt(reason)),
+                // Appends go through `Machine::append`, which returns its refusal.
+                Ordered::Refused(_) => {}
+            }
+        }
+    }
+
+    /// An entry went to the end of the log.
+    fn written(&mut self, entry: Entry, out: &mut Vec<Output<T>>) {
+        let lsn = entry.header.lsn;
+        let undecided = Undecided::of(entry);
+        if let (true, Ok(change)) = (self.leads(), &undecided.change) {
+            self.overlay.ordered(&self.state, &undecided.header, change);
+        }
+        self.undecided.push_back(undecided);
+        if self.planted.apply_before_commit {
+            self.apply_up_to(lsn, out);
+        }
+    }
+
+    /// Applies every entry up to `lsn`, and answers who waited for it.
+    fn apply_up_to(&mut self, lsn: Lsn, out: &mut Vec<Output<T>>) {
+        while let Some(Undecided {
+            header,
+            change,
+            payload,
+        }) = self.undecided.pop_front_if(|entry| entry.header.lsn <= lsn)
+        {
+            let producer = match &change {
+                Ok(Change::Append(facts)) => facts.producer.filter(|_| facts.marker.is_none()),
+                _ => None,
+            };
+            let applied = self.state.apply_change(&header, change);
+            self.overlay
+                .decided(&header.partition, producer.map(|producer| producer.id));
+            let taken = !matches!(applied.effect, Effect::Quarantined { .. } | Effect::PassedOver);
+            out.push(Output::Applied {
+                applied,
+                header,
+                payload,
+            });
+            while let Some(waiting) = self.for_commit.pop_front_if(|waiting| waiting.lsn <= header.lsn) {
+                self.acknowledge(waiting, taken, out);
+            }
+        }
+    }
+
+    /// Answers who asked for no more than this replica's disk.
+    fn answer_durable(&mut self, out: &mut Vec<Output<T>>) {
+        let durable = self.machine.durable_lsn();
+        while let Some(waiting) = self.for_disk.pop_front_if(|waiting| waiting.lsn <= durable) {
+            self.acknowledge(waiting, true, out);
+        }
+    }
+
+    /// The one place where a producer is told that its batch is as durable as it asked.
+    fn acknowledge(&self, waiting: Waiting<T>, taken: bool, out: &mut Vec<Output<T>>) {
+        debug_assert!(
+            self.planted.apply_before_commit
+                || match waiting.acks {
+                    Acks::All => waiting.lsn <= self.machine.high_watermark(),
+                    Acks::Leader | Acks::None => waiting.lsn <= self.machine.durable_lsn(),
+                },
+            "nothing is acknowledged before it is durable"
+        );
+        let log_start = self
+            .state
+            .partition(&waiting.partition)
+            .map(|partition| partition.log_start());
+        let answer = match taken {
+            true => Ok(Appended {
+                lsn: waiting.lsn,
+                base_offset: waiting.base_offset,
+                log_start: log_start.unwrap_or_default(),
+            }),
+            false => Err(Lost::Quarantined),
+        };
+        out.push(Output::Acknowledge {
+            ticket: waiting.ticket,
+            answer,
+        });
+    }
+
+    /// The log was cut after `to`.
+    fn forget_after(&mut self, to: Lsn, out: &mut Vec<Output<T>>) {
+        while self
+            .undecided
+            .pop_back_if(|entry| entry.header.lsn > to)
+            .is_some()
+        {}
+        for queue in [&mut self.for_commit, &mut self.for_disk] {
+            while let Some(waiting) = queue.pop_back_if(|waiting| waiting.lsn > to) {
+                out.push(Output::Acknowledge {
+                    ticket: waiting.ticket,
+                    answer: Err(Lost::Undecided),
+                });
+            }
+        }
+    }
+
+    /// The leadership ended: nobody here will learn what becomes of the undecided.
+    fn lose_all(&mut self, out: &mut Vec<Output<T>>) {
+        for waiting in self.for_commit.drain(..).chain(self.for_disk.drain(..)) {
+            out.push(Output::Acknowledge {
+                ticket: waiting.ticket,
+                answer: Err(Lost::Undecided),
+            });
+        }
+    }
+
+    /// A new leader decides on top of what its log holds beyond the committed state.
+    fn rebuild_overlay(&mut self) {
+        self.overlay.clear();
+        for entry in &self.undecided {
+            if let Ok(change) = &entry.change {
+                self.overlay.ordered(&self.state, &entry.header, change);
+            }
+        }
+    }
+}
