@@ -3,6 +3,6 @@
 pub mod streams;
 
 pub use streams::{
-    NewStreamTopic, StreamEnd, StreamFetch, StreamFetched, StreamPosition, StreamRecord, StreamTopic, Streams,
-    StreamsError, partition_for,
+    NewStreamTopic, StreamEnd, StreamFetch, StreamFetched, StreamPosition, StreamRecord, StreamTopic,
+    Streams, StreamsError, partition_for,
 };

@@ -231,7 +231,12 @@ mod tests {
             (b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
         ];
         for (key, hash) in table {
-            assert_eq!(murmur2(key), hash.cast_unsigned(), "{}", String::from_utf8_lossy(key));
+            assert_eq!(
+                murmur2(key),
+                hash.cast_unsigned(),
+                "{}",
+                String::from_utf8_lossy(key)
+            );
         }
         assert_eq!(partition_for(b"anything", 1), PartitionIndex(0));
     }

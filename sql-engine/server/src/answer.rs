@@ -82,12 +82,24 @@ pub struct StatementError {
 impl StatementError {
     /// An error without a place.
     pub fn new(kind: StatementErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, line: None, column: None, message: message.into(), resume: None }
+        Self {
+            kind,
+            line: None,
+            column: None,
+            message: message.into(),
+            resume: None,
+        }
     }
 
     /// An error at a place in the text.
     pub fn at(kind: StatementErrorKind, line: u32, column: u32, message: impl Into<String>) -> Self {
-        Self { kind, line: Some(line), column: Some(column), message: message.into(), resume: None }
+        Self {
+            kind,
+            line: Some(line),
+            column: Some(column),
+            message: message.into(),
+            resume: None,
+        }
     }
 
     /// Who is at fault and whether to try again.

@@ -20,7 +20,10 @@ impl SqlCatalog for MemoryCatalog {
             name: name.clone(),
             body: body.clone(),
         };
-        Ok(SqlRows { version: guard.0, rows: guard.1.iter().map(row).collect() })
+        Ok(SqlRows {
+            version: guard.0,
+            rows: guard.1.iter().map(row).collect(),
+        })
     }
 
     async fn commit(&self, changes: Vec<SqlChange>) -> Result<u64, CatalogError> {
