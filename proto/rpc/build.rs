@@ -10,6 +10,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(&files, ["proto"])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().bytes(".millstream.data.v1").bytes(".millstream.sql.v1").compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .bytes(".millstream.data.v1")
+        .bytes(".millstream.sql.v1")
+        .compile_fds(descriptors)?;
     Ok(())
 }

@@ -1,0 +1,73 @@
+//! The client: one transport, from which everything else is made.
+
+use crate::admin::Admin;
+use crate::consume::{Consumer, ConsumerSettings};
+use crate::error::Error;
+use crate::produce::{Producer, ProducerSettings};
+use crate::transport::{self, Credentials, Transport};
+use http::{Request, Response};
+use millstream_rpc::data::data_client::DataClient;
+use millstream_rpc::sql::sql_client::SqlClient;
+use tonic::body::Body;
+use tower::{BoxError, Service};
+
+/// One message, bytes; the service's own limit is the same.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// A connection to Millstream as one key. Cheap to clone; all clones share the connection.
+#[derive(Clone)]
+pub struct Client {
+    pub(crate) transport: Transport,
+}
+
+impl Client {
+    /// A client of the service at `address` (`http://HOST:PORT`, or `HOST:PORT`). Connects when first used.
+    ///
+    /// # Errors
+    /// When `address` is not one.
+    pub fn connect(address: &str, credentials: Credentials) -> Result<Client, Error> {
+        Ok(Client {
+            transport: transport::with_credentials(transport::over_the_wire(address)?, credentials),
+        })
+    }
+
+    /// A client of a service in the same process, such as the broker's own routes: no socket in between.
+    pub fn over<S>(service: S, credentials: Credentials) -> Client
+    where
+        S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send + 'static,
+    {
+        Client {
+            transport: transport::with_credentials(transport::in_process(service), credentials),
+        }
+    }
+
+    /// A producer with its own buffers and, if idempotent, its own producer id.
+    pub fn producer(&self, settings: ProducerSettings) -> Producer {
+        Producer::start(self.clone(), settings)
+    }
+
+    /// A reader of whole topics or chosen partitions, without a consumer group.
+    pub fn consumer(&self, settings: ConsumerSettings) -> Consumer {
+        Consumer::new(self.clone(), settings)
+    }
+
+    /// Organisations, keys, topics and quotas.
+    pub fn admin(&self) -> Admin {
+        Admin::new(self.transport.clone())
+    }
+
+    /// The data door's generated client, for what this crate does not wrap (consumer groups' offsets, for one).
+    pub fn data(&self) -> DataClient<Transport> {
+        DataClient::new(self.transport.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    pub(crate) fn sql_client(&self) -> SqlClient<Transport> {
+        SqlClient::new(self.transport.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+}
