@@ -1,0 +1,135 @@
+//! Codecs: framings that clients send, and bombs.
+
+use crate::batch::{BatchBuilder, BatchError, BatchView, Compression, HEADER_BYTES, NewRecord};
+use bytes::Bytes;
+use millstream_model::limits::BATCH_DECOMPRESSED_BYTES_MAX;
+use std::io::Write;
+
+/// A batch whose records are these bytes, whatever they are.
+fn batch_of(codec: Compression, packed: &[u8]) -> BatchView {
+    let mut builder = BatchBuilder::new().compression(codec);
+    builder.push(NewRecord::default()).unwrap();
+    let mut all = builder.build().unwrap()[..HEADER_BYTES].to_vec();
+    all.extend_from_slice(packed);
+    let length = (all.len() - 12) as i32;
+    all[8..12].copy_from_slice(&length.to_be_bytes());
+    let crc = crate::batch::crc_of(&all[21..]);
+    all[17..21].copy_from_slice(&crc.to_be_bytes());
+    let batch = BatchView::read(all.into()).unwrap();
+    batch.check().unwrap();
+    batch
+}
+
+#[test]
+fn names_and_numbers() {
+    for codec in Compression::ALL {
+        assert_eq!(Compression::from_number(codec.number()), Some(codec));
+        assert_eq!(Compression::from_name(codec.name()), Some(codec));
+    }
+    assert_eq!(Compression::from_name("uncompressed"), Some(Compression::None));
+    assert_eq!(Compression::from_name("producer"), None);
+    assert_eq!(Compression::from_number(5), None);
+}
+
+#[test]
+fn bombs_do_not_go_off() {
+    let chunk = vec![0u8; 1024 * 1024];
+    let chunks = BATCH_DECOMPRESSED_BYTES_MAX / chunk.len() + 1;
+    let mut zstd = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut lz4 = lz4_flex::frame::FrameEncoder::new(Vec::new());
+    for _ in 0..chunks {
+        zstd.write_all(&chunk).unwrap();
+        gzip.write_all(&chunk).unwrap();
+        lz4.write_all(&chunk).unwrap();
+    }
+    let snappy = snap::raw::Encoder::new()
+        .compress_vec(&vec![0; BATCH_DECOMPRESSED_BYTES_MAX + 1])
+        .unwrap();
+    let bombs = [
+        (Compression::Zstd, zstd.finish().unwrap()),
+        (Compression::Gzip, gzip.finish().unwrap()),
+        (Compression::Lz4, lz4.finish().unwrap()),
+        (Compression::Snappy, snappy),
+    ];
+    for (codec, packed) in bombs {
+        assert_eq!(
+            batch_of(codec, &packed).records().unwrap_err(),
+            BatchError::Bomb,
+            "{codec}"
+        );
+    }
+}
+
+#[test]
+fn a_zstd_window_larger_than_a_batch_is_refused() {
+    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+    encoder.window_log(27).unwrap();
+    encoder.write_all(b"small").unwrap();
+    let packed = encoder.finish().unwrap();
+    let found = batch_of(Compression::Zstd, &packed).records().unwrap_err();
+    assert!(
+        matches!(
+            found,
+            BatchError::Compressed {
+                codec: Compression::Zstd,
+                ..
+            }
+        ),
+        "{found}"
+    );
+}
+
+#[test]
+fn garbage_is_corrupt() {
+    for codec in &Compression::ALL[1..] {
+        let found = batch_of(*codec, b"\xff\xff\xff\xff\x0fgarbage that is no stream")
+            .records()
+            .unwrap_err();
+        assert!(matches!(found, BatchError::Compressed { .. }), "{codec}: {found}");
+    }
+}
+
+#[test]
+fn a_snappy_block_that_claims_too_much() {
+    // 60 MiB from three bytes.
+    let found = batch_of(Compression::Snappy, &[0x80, 0x80, 0x80, 0x1e, 0, 0, 0])
+        .records()
+        .unwrap_err();
+    assert!(matches!(found, BatchError::Compressed { .. }), "{found}");
+}
+
+#[test]
+fn snappy_without_framing_is_read() {
+    let mut plain = BatchBuilder::new();
+    plain
+        .push(NewRecord {
+            value: Some(b"raw"),
+            ..NewRecord::default()
+        })
+        .unwrap();
+    let records = plain.build().unwrap().slice(HEADER_BYTES..);
+    let raw = snap::raw::Encoder::new().compress_vec(&records).unwrap();
+    assert_eq!(
+        batch_of(Compression::Snappy, &raw).records().unwrap().bytes(),
+        &records
+    );
+}
+
+#[test]
+fn large_batches_survive_every_codec() {
+    let value: Vec<u8> = (0..300_000u32).map(|number| (number / 7) as u8).collect();
+    for codec in Compression::ALL {
+        let mut builder = BatchBuilder::new().compression(codec);
+        builder
+            .push(NewRecord {
+                value: Some(&value),
+                ..NewRecord::default()
+            })
+            .unwrap();
+        let batch = BatchView::read(builder.build().unwrap()).unwrap();
+        let set = batch.records().unwrap();
+        let record = set.shared().next().unwrap().unwrap();
+        assert_eq!(record.value, Some(Bytes::from(value.clone())), "{codec}");
+    }
+}
