@@ -187,7 +187,16 @@ pub enum Command {
     },
     /// A process start. Replies [`Reply::Node`].
     RegisterNode(RegisterNode),
-    /// A node lives, and its image has come so far. Changes no row. Replies [`Reply::Done`].
+    /// The journal has the registration's number on disk (fsynced): from here on an older number proves that the
+    /// journal was rolled back. To be acknowledged before the node serves. Replies [`Reply::Done`].
+    ConfirmRegistration {
+        /// Whose.
+        journal: JournalId,
+        /// The number.
+        registration: Registration,
+    },
+    /// A node lives, and its image has come so far. Changes no row, unless the
+    /// node was taken for lost. Replies [`Reply::Done`].
     Heartbeat {
         /// The process start.
         registration: Registration,
@@ -276,4 +285,35 @@ pub enum Reply {
         /// How many.
         count: u32,
     },
+}
+
+impl Command {
+    /// Its name, for the audit and for metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Command::CreateOrganisation { .. } => "CreateOrganization",
+            Command::CreateEnvironment { .. } => "CreateEnvironment",
+            Command::CreateVirtualCluster { .. } => "CreateVirtualCluster",
+            Command::CreateKey { .. } => "CreateKey",
+            Command::RevokeKey { .. } => "RevokeKey",
+            Command::CreateTopic(_) => "CreateTopic",
+            Command::DeleteTopic { .. } => "DeleteTopic",
+            Command::CreatePartitions { .. } => "CreatePartitions",
+            Command::AlterTopicConfig { .. } => "AlterTopicConfig",
+            Command::SetQuota { .. } => "SetQuota",
+            Command::WriteSql { .. } => "WriteSql",
+            Command::RegisterNode(_) => "RegisterNode",
+            Command::ConfirmRegistration { .. } => "ConfirmRegistration",
+            Command::Heartbeat { .. } => "Heartbeat",
+            Command::EndSession { .. } => "EndSession",
+            Command::ProposeIsr { .. } => "ProposeIsr",
+            Command::ReportSnapshot { .. } => "ReportSnapshot",
+            Command::ReportDeleted { .. } => "ReportDeleted",
+            Command::AllocateProducerIds => "AllocateProducerIds",
+            Command::RaiseFeatureLevel { .. } => "RaiseFeatureLevel",
+            Command::EnsureInternalTopics => "EnsureInternalTopics",
+            Command::Bootstrap { .. } => "Bootstrap",
+            Command::ReplaceBootstrapKey { .. } => "ReplaceBootstrapKey",
+        }
+    }
 }

@@ -15,6 +15,7 @@ pub mod refusal;
 pub mod row;
 pub mod rows;
 pub mod stored;
+pub mod topic_config;
 pub mod watch;
 
 pub use command::{Actor, Command, Commands, Committed, CreateTopic, PutSql, RegisterNode, Reply};
@@ -27,4 +28,5 @@ pub use rows::{
     QuotaScope, Replica, SnapshotRef, SqlRow, TopicRow, TopicState, VirtualClusterRow,
 };
 pub use stored::StoredError;
+pub use topic_config::{TimestampType, TopicConfig, TopicSettings};
 pub use watch::{ImagePublisher, ImageWatch, WatchClosed};

@@ -360,6 +360,8 @@ pub struct NodeRow {
     pub journal: JournalId,
     /// The number of its last process start.
     pub registration: Registration,
+    /// The newest number that its journal is known to have on disk: an older one proves a rollback (LOG.md 13).
+    pub registration_confirmed: Registration,
     /// Where Kafka clients reach it.
     pub kafka: HostPort,
     /// Where gRPC and HTTP clients reach it.

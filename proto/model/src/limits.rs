@@ -80,6 +80,12 @@ pub const SQL_TREE_HEIGHT_MAX: usize = 128;
 /// One SQL value, bytes (SQL.md 12).
 pub const SQL_VALUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// Text or bytes that one SQL function makes for one batch: many rows of large values must not add up.
+pub const SQL_COLUMN_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Keys that one pull query looks up: `IN` lists of several key columns multiply.
+pub const PULL_KEYS_MAX: usize = 10_000;
+
 /// Rows that a pull query returns at most, unless LIMIT says less.
 pub const PULL_ROWS_MAX: usize = 1_000_000;
 
@@ -88,7 +94,7 @@ pub const PUSH_BUFFER_ROWS_MAX: usize = 10_000;
 
 /// What all members of one consumer group say of themselves, or are assigned, together, bytes: the group's
 /// metadata is one record and must fit in a batch with room to spare.
-pub const GROUP_BYTES_MAX: usize = 2 * 1024 * 1024;
+pub const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Bytes of group records appended as one batch before the next batch is begun.
 pub const GROUP_APPEND_BYTES_MAX: usize = 1024 * 1024;
@@ -132,9 +138,6 @@ pub const SQL_BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// Rows in one write of SQL rows: they become one transaction of the catalog.
 pub const SQL_WRITE_ROWS_MAX: usize = 1_000;
-
-/// Configs in one request about a topic; Kafka has 33 in all.
-pub const TOPIC_CONFIGS_MAX: usize = 64;
 
 /// Commands that wait for the controller; more are refused as overload.
 pub const COMMANDS_WAITING_MAX: usize = 4_096;

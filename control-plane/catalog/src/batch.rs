@@ -1,0 +1,71 @@
+//! Several commands as one transaction: each decided on what the ones before it would leave.
+
+use crate::decide::decide;
+use crate::seeds::Seeds;
+use millstream_metadata::{Actor, Change, Command, Image, Refusal, Reply, Row};
+
+/// A transaction that is being put together.
+#[derive(Debug)]
+pub struct Batch {
+    before: u64,
+    image: Image,
+    changes: Vec<Change>,
+}
+
+impl Batch {
+    /// Starts one on top of the committed image.
+    pub fn new(image: &Image) -> Batch {
+        let mut image = image.clone();
+        let before = image.version();
+        let mut cluster = image.cluster().clone();
+        cluster.version += 1;
+        image.apply(&Change::Put(Row::Cluster(cluster)));
+        Batch {
+            before,
+            image,
+            changes: Vec::new(),
+        }
+    }
+
+    /// Decides one more command. A refused one leaves no trace.
+    pub fn add(&mut self, seeds: &mut Seeds, actor: &Actor, command: &Command) -> Result<Reply, Refusal> {
+        let decision = decide(&self.image, seeds, actor, command)?;
+        for change in &decision.changes {
+            self.image.apply(change);
+        }
+        self.changes.extend(decision.changes);
+        Ok(decision.reply)
+    }
+
+    /// Raises the term (LOG.md 36).
+    pub fn raise_term(&mut self) {
+        let mut cluster = self.image.cluster().clone();
+        cluster.term += 1;
+        let change = Change::Put(Row::Cluster(cluster));
+        self.image.apply(&change);
+        self.changes.push(change);
+    }
+
+    /// The version at which every command of this transaction shows.
+    pub fn version(&self) -> u64 {
+        if self.changes.is_empty() {
+            self.before
+        } else {
+            self.image.version()
+        }
+    }
+
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// The image after it, and the changes to be made durable first. The cluster's row is always the last.
+    pub fn finish(mut self) -> (Image, Vec<Change>) {
+        let cluster = |change: &Change| matches!(change, Change::Put(Row::Cluster(_)));
+        self.changes.retain(|change| !cluster(change));
+        self.changes
+            .push(Change::Put(Row::Cluster(self.image.cluster().clone())));
+        (self.image, self.changes)
+    }
+}

@@ -1,0 +1,51 @@
+//! Quotas as data.
+
+use crate::authorise::{Need, authorise, no_tenant};
+use crate::draft::Draft;
+use millstream_metadata::{Actor, Quota, QuotaRow, QuotaScope, Refusal, Reply, Row, RowKey};
+use std::sync::Arc;
+
+pub(super) fn set(
+    draft: &mut Draft,
+    actor: &Actor,
+    scope: QuotaScope,
+    quota: &Quota,
+) -> Result<Reply, Refusal> {
+    match scope {
+        QuotaScope::Tenant(tenant) => {
+            // Hidden first: what the caller may not see does not exist.
+            authorise(draft.image(), actor, Need::Manage(tenant))?;
+            let row = draft
+                .image()
+                .virtual_cluster(tenant)
+                .ok_or_else(|| no_tenant(tenant))?;
+            authorise(draft.image(), actor, Need::Organisation(row.organisation))?;
+        }
+        QuotaScope::Key(key) => {
+            let unknown = || Refusal::NotFound {
+                kind: "key",
+                name: key.to_string(),
+            };
+            let tenant = draft.image().key(&key).ok_or_else(unknown)?.tenant;
+            authorise(draft.image(), actor, Need::Manage(tenant)).map_err(|refusal| match refusal {
+                Refusal::NotFound { .. } => unknown(),
+                other => other,
+            })?;
+        }
+    }
+    let zero = |cap: Option<u64>| cap == Some(0);
+    if zero(quota.produce_bytes_per_second)
+        || zero(quota.fetch_bytes_per_second)
+        || zero(quota.requests_per_second)
+    {
+        let reason = "a rate of 0 would stop the caller for ever: revoke its keys instead".to_owned();
+        return Err(Refusal::InvalidRequest { reason });
+    }
+    let row = Arc::new(QuotaRow { scope, quota: *quota });
+    if *quota == Quota::default() {
+        draft.remove(RowKey::Quota(scope));
+    } else {
+        draft.put(Row::Quota(Arc::clone(&row)));
+    }
+    Ok(Reply::Quota(row))
+}

@@ -1,0 +1,128 @@
+//! The rows that the SQL engine keeps here, written all or none.
+
+use crate::authorise::{Need, authorise, no_tenant};
+use crate::draft::Draft;
+use crate::seeds::Seeds;
+use millstream_metadata::{Actor, PutSql, Refusal, Reply, Row, RowKey, SqlRow, VirtualClusterRow};
+use millstream_model::limits::{
+    SQL_BODY_BYTES_MAX, SQL_TEXT_BYTES_MAX, SQL_WRITE_ROWS_MAX, TENANT_SQL_ROWS_MAX,
+};
+use millstream_model::{KeyId, TenantId};
+use std::sync::Arc;
+
+/// Bytes of a SQL row's name: Kafka's limit for topics, which many of them name.
+const NAME_BYTES_MAX: usize = 249;
+
+/// Bytes of a SQL row's kind: a word.
+const KIND_BYTES_MAX: usize = 32;
+
+pub(super) struct Write<'a> {
+    pub tenant: TenantId,
+    pub put: &'a [PutSql],
+    pub delete: &'a [(String, String)],
+    pub expected: Option<u64>,
+}
+
+pub(super) fn write(
+    draft: &mut Draft,
+    seeds: &mut Seeds,
+    actor: &Actor,
+    write: &Write<'_>,
+) -> Result<Reply, Refusal> {
+    let tenant = write.tenant;
+    authorise(draft.image(), actor, Need::Manage(tenant))?;
+    let cluster = draft
+        .image()
+        .virtual_cluster(tenant)
+        .cloned()
+        .ok_or_else(|| no_tenant(tenant))?;
+    if write.put.len() + write.delete.len() > SQL_WRITE_ROWS_MAX {
+        return Err(invalid(format!(
+            "at most {SQL_WRITE_ROWS_MAX} SQL rows can be written at once"
+        )));
+    }
+    if let Some(expected) = write.expected
+        && cluster.sql_version > expected
+    {
+        let (kind, name) = ("SQL catalog", tenant.account());
+        return Err(Refusal::VersionConflict {
+            kind,
+            name,
+            expected,
+            found: cluster.sql_version,
+        });
+    }
+    for (kind, name) in write.delete {
+        if draft.image().sql(tenant, kind, name).is_some() {
+            draft.remove(RowKey::Sql {
+                tenant,
+                kind: kind.clone(),
+                name: name.clone(),
+            });
+        }
+    }
+    for row in write.put {
+        check(row)?;
+        put(draft, seeds, actor, tenant, row);
+    }
+    if draft.image().sql_of(tenant).count() > TENANT_SQL_ROWS_MAX {
+        let reason = format!("a virtual cluster has at most {TENANT_SQL_ROWS_MAX} SQL rows");
+        return Err(Refusal::QuotaExceeded { reason });
+    }
+    let sql_version = draft.image().version();
+    draft.put(Row::VirtualCluster(Arc::new(VirtualClusterRow {
+        sql_version,
+        ..cluster.as_ref().clone()
+    })));
+    Ok(Reply::Done)
+}
+
+fn put(draft: &mut Draft, seeds: &Seeds, actor: &Actor, tenant: TenantId, row: &PutSql) {
+    let before = draft.image().sql(tenant, &row.kind, &row.name);
+    let created = before.map_or(seeds.now(), |before| before.created);
+    let version = draft.image().version();
+    let owner = match actor {
+        Actor::Key { key, .. } => *key,
+        Actor::Node(_) | Actor::System => KeyId::NONE,
+    };
+    draft.put(Row::Sql(Arc::new(SqlRow {
+        tenant,
+        kind: row.kind.clone(),
+        name: row.name.clone(),
+        text: row.text.clone(),
+        body: row.body.clone(),
+        version,
+        owner,
+        created,
+        updated: seeds.now(),
+    })));
+}
+
+fn check(row: &PutSql) -> Result<(), Refusal> {
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    if row.kind.is_empty() || row.kind.len() > KIND_BYTES_MAX || !row.kind.bytes().all(word) {
+        return Err(invalid(format!(
+            "a SQL row's kind is a word of at most {KIND_BYTES_MAX} letters"
+        )));
+    }
+    if row.name.is_empty() || row.name.len() > NAME_BYTES_MAX || row.name.chars().any(char::is_control) {
+        return Err(invalid(format!(
+            "a SQL row's name has 1 to {NAME_BYTES_MAX} bytes, no control characters"
+        )));
+    }
+    if row.text.len() > SQL_TEXT_BYTES_MAX {
+        return Err(invalid(format!(
+            "a SQL text has at most {SQL_TEXT_BYTES_MAX} bytes"
+        )));
+    }
+    if row.body.len() > SQL_BODY_BYTES_MAX {
+        return Err(invalid(format!(
+            "a SQL row's body has at most {SQL_BODY_BYTES_MAX} bytes"
+        )));
+    }
+    Ok(())
+}
+
+fn invalid(reason: String) -> Refusal {
+    Refusal::InvalidRequest { reason }
+}

@@ -1,0 +1,304 @@
+//! Organisations, environments, virtual clusters and their keys.
+
+use crate::authorise::{Need, authorise, denied, no_environment, no_organisation, no_tenant, reach};
+use crate::draft::Draft;
+use crate::seeds::Seeds;
+use millstream_metadata::{
+    Actor, EnvironmentId, EnvironmentRow, Grant, Grants, KeyRow, KeyState, OrganisationId, OrganisationRow,
+    Refusal, Reply, Row, VirtualClusterRow,
+};
+use millstream_model::limits::{
+    CATALOG_NAME_LENGTH_MAX, ENVIRONMENT_VIRTUAL_CLUSTERS_MAX, ORGANISATION_ENVIRONMENTS_MAX,
+    ORGANISATIONS_MAX, TENANT_KEYS_MAX,
+};
+use millstream_model::{KeyId, TenantId};
+use std::sync::Arc;
+
+/// The name of what the first start makes.
+const FIRST: &str = "default";
+
+/// Partitions of a topic whose maker did not say.
+const PARTITIONS_DEFAULT: u32 = 1;
+
+pub(super) fn create_organisation(
+    draft: &mut Draft,
+    seeds: &mut Seeds,
+    actor: &Actor,
+    name: &str,
+) -> Result<Reply, Refusal> {
+    authorise(draft.image(), actor, Need::Operator)?;
+    check_name("organization", name)?;
+    if draft.image().organisations().any(|row| row.name == name) {
+        return Err(exists("organization", name));
+    }
+    check_room(
+        "organizations",
+        draft.image().organisations().count(),
+        ORGANISATIONS_MAX,
+    )?;
+    let row = Arc::new(OrganisationRow {
+        id: seeds.organisation(),
+        name: name.to_owned(),
+        created: seeds.now(),
+    });
+    draft.put(Row::Organisation(Arc::clone(&row)));
+    Ok(Reply::Organisation(row))
+}
+
+pub(super) fn create_environment(
+    draft: &mut Draft,
+    seeds: &mut Seeds,
+    actor: &Actor,
+    organisation: OrganisationId,
+    name: &str,
+) -> Result<Reply, Refusal> {
+    authorise(draft.image(), actor, Need::Organisation(organisation))?;
+    check_name("environment", name)?;
+    draft
+        .image()
+        .organisation(organisation)
+        .ok_or_else(|| no_organisation(organisation))?;
+    let siblings = || {
+        draft
+            .image()
+            .environments()
+            .filter(|row| row.organisation == organisation)
+    };
+    if siblings().any(|row| row.name == name) {
+        return Err(exists("environment", name));
+    }
+    check_room("environments", siblings().count(), ORGANISATION_ENVIRONMENTS_MAX)?;
+    let row = Arc::new(EnvironmentRow {
+        id: seeds.environment(),
+        organisation,
+        name: name.to_owned(),
+        created: seeds.now(),
+    });
+    draft.put(Row::Environment(Arc::clone(&row)));
+    Ok(Reply::Environment(row))
+}
+
+pub(super) fn create_virtual_cluster(
+    draft: &mut Draft,
+    seeds: &mut Seeds,
+    actor: &Actor,
+    environment: EnvironmentId,
+    name: &str,
+    auto_create_topics: bool,
+) -> Result<Reply, Refusal> {
+    let found = draft.image().environment(environment).cloned();
+    let organisation = match &found {
+        Some(row) => row.organisation,
+        None => return Err(no_environment(environment)),
+    };
+    // Another organisation's environment reads like none at all.
+    authorise(draft.image(), actor, Need::Organisation(organisation)).map_err(|refusal| match refusal {
+        Refusal::NotFound { .. } => no_environment(environment),
+        other => other,
+    })?;
+    check_name("virtual cluster", name)?;
+    let siblings = || {
+        draft
+            .image()
+            .virtual_clusters()
+            .filter(|row| row.environment == environment)
+    };
+    if siblings().any(|row| row.name == name) {
+        return Err(exists("virtual cluster", name));
+    }
+    check_room(
+        "virtual clusters",
+        siblings().count(),
+        ENVIRONMENT_VIRTUAL_CLUSTERS_MAX,
+    )?;
+    let row = Arc::new(VirtualClusterRow {
+        id: seeds.tenant(draft.image()),
+        organisation,
+        environment,
+        name: name.to_owned(),
+        auto_create_topics,
+        partitions_default: PARTITIONS_DEFAULT,
+        leader_epoch_floor: 0,
+        sql_version: 0,
+        created: seeds.now(),
+    });
+    draft.put(Row::VirtualCluster(Arc::clone(&row)));
+    Ok(Reply::VirtualCluster(row))
+}
+
+pub(super) fn create_key(
+    draft: &mut Draft,
+    seeds: &mut Seeds,
+    actor: &Actor,
+    tenant: TenantId,
+    name: &str,
+    grants: &Grants,
+    root_version: u32,
+) -> Result<Reply, Refusal> {
+    authorise(draft.image(), actor, Need::Manage(tenant))?;
+    check_label(name)?;
+    if grants.is_empty() {
+        return Err(Refusal::InvalidRequest {
+            reason: "a key needs a role".to_owned(),
+        });
+    }
+    reaches(actor, grants)?;
+    let keys = draft.image().keys().filter(|row| row.tenant == tenant).count();
+    check_room("keys", keys, TENANT_KEYS_MAX)?;
+    issue_key(draft, seeds, tenant, name, grants.clone(), root_version)
+}
+
+pub(super) fn revoke_key(
+    draft: &mut Draft,
+    seeds: &mut Seeds,
+    actor: &Actor,
+    tenant: TenantId,
+    id: &KeyId,
+) -> Result<Reply, Refusal> {
+    authorise(draft.image(), actor, Need::Manage(tenant))?;
+    let unknown = || Refusal::NotFound {
+        kind: "key",
+        name: id.to_string(),
+    };
+    let row = draft
+        .image()
+        .key(id)
+        .filter(|row| row.tenant == tenant)
+        .cloned()
+        .ok_or_else(unknown)?;
+    reaches(actor, &row.grants)?;
+    if row.state != KeyState::Active {
+        return Ok(Reply::Key(row));
+    }
+    let row = Arc::new(KeyRow {
+        state: KeyState::Revoked { at: seeds.now() },
+        ..row.as_ref().clone()
+    });
+    draft.put(Row::Key(Arc::clone(&row)));
+    Ok(Reply::Key(row))
+}
+
+pub(super) fn bootstrap(
+    draft: &mut Draft,
+    seeds: &mut Seeds,
+    actor: &Actor,
+    root_version: u32,
+) -> Result<Reply, Refusal> {
+    authorise(draft.image(), actor, Need::Service)?;
+    if draft.image().organisations().next().is_some() {
+        return Ok(Reply::Done);
+    }
+    let Reply::Organisation(organisation) = create_organisation(draft, seeds, actor, FIRST)? else {
+        return Ok(Reply::Done);
+    };
+    let Reply::Environment(environment) = create_environment(draft, seeds, actor, organisation.id, FIRST)?
+    else {
+        return Ok(Reply::Done);
+    };
+    let made = create_virtual_cluster(draft, seeds, actor, environment.id, FIRST, true)?;
+    let Reply::VirtualCluster(cluster) = made else {
+        return Ok(Reply::Done);
+    };
+    issue_key(
+        draft,
+        seeds,
+        cluster.id,
+        "bootstrap",
+        operator_grants(),
+        root_version,
+    )
+}
+
+pub(super) fn replace_bootstrap_key(
+    draft: &mut Draft,
+    seeds: &mut Seeds,
+    actor: &Actor,
+    root_version: u32,
+) -> Result<Reply, Refusal> {
+    authorise(draft.image(), actor, Need::Service)?;
+    // The oldest is the one that the first start made; ids settle a tie.
+    let oldest = draft
+        .image()
+        .virtual_clusters()
+        .min_by_key(|row| (row.created, row.id))
+        .map(|row| row.id);
+    let tenant = oldest.ok_or_else(|| no_tenant(TenantId::SYSTEM))?;
+    issue_key(draft, seeds, tenant, "bootstrap", operator_grants(), root_version)
+}
+
+fn operator_grants() -> Grants {
+    Grants::from([Grant::Operator, Grant::Organisation, Grant::Admin])
+}
+
+fn issue_key(
+    draft: &mut Draft,
+    seeds: &mut Seeds,
+    tenant: TenantId,
+    name: &str,
+    grants: Grants,
+    root_version: u32,
+) -> Result<Reply, Refusal> {
+    let organisation = draft
+        .image()
+        .virtual_cluster(tenant)
+        .ok_or_else(|| no_tenant(tenant))?
+        .organisation;
+    let row = Arc::new(KeyRow {
+        id: seeds.key(draft.image()),
+        tenant,
+        organisation,
+        name: name.to_owned(),
+        grants,
+        salt: seeds.salt(),
+        root_version,
+        state: KeyState::Active,
+        created: seeds.now(),
+    });
+    draft.put(Row::Key(Arc::clone(&row)));
+    Ok(Reply::Key(row))
+}
+
+/// Refuses who would give or take more than they have.
+fn reaches(actor: &Actor, grants: &Grants) -> Result<(), Refusal> {
+    match actor {
+        Actor::Key { grants: own, .. } if reach(own) < reach(grants) => Err(denied(
+            "a key of a higher role is needed to make or revoke such a key",
+        )),
+        Actor::Key { .. } | Actor::Node(_) | Actor::System => Ok(()),
+    }
+}
+
+fn check_name(kind: &'static str, name: &str) -> Result<(), Refusal> {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if !name.is_empty() && name.len() <= CATALOG_NAME_LENGTH_MAX && name.bytes().all(legal) {
+        return Ok(());
+    }
+    let reason = format!("a {kind} name has 1 to {CATALOG_NAME_LENGTH_MAX} letters, digits, '.', '_' or '-'");
+    Err(Refusal::InvalidName { reason })
+}
+
+fn check_label(name: &str) -> Result<(), Refusal> {
+    if name.chars().count() <= CATALOG_NAME_LENGTH_MAX && !name.chars().any(char::is_control) {
+        return Ok(());
+    }
+    let reason = format!(
+        "a key's name has at most {CATALOG_NAME_LENGTH_MAX} characters, none of them control characters"
+    );
+    Err(Refusal::InvalidName { reason })
+}
+
+fn check_room(what: &str, count: usize, max: usize) -> Result<(), Refusal> {
+    if count < max {
+        return Ok(());
+    }
+    Err(Refusal::QuotaExceeded {
+        reason: format!("there are {count} {what}, the most allowed"),
+    })
+}
+
+fn exists(kind: &'static str, name: &str) -> Refusal {
+    Refusal::AlreadyExists {
+        kind,
+        name: name.to_owned(),
+    }
+}

@@ -1,0 +1,330 @@
+//! Topics: made, widened, configured, deleted.
+
+use crate::authorise::{Need, authorise, denied, no_tenant};
+use crate::draft::Draft;
+use crate::place::{classes, place};
+use crate::seeds::Seeds;
+use millstream_metadata::{
+    Actor, Class, CreateTopic, PartitionRow, QuotaScope, Refusal, Reply, Row, TopicRow, TopicState,
+    VirtualClusterRow, topic_config,
+};
+use millstream_model::limits::{TENANT_PARTITIONS_DEFAULT, TOPIC_PARTITIONS_MAX};
+use millstream_model::{GroupId, TenantId, TopicName};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The service's own topics, with their partitions. They belong to the system tenant (LOG.md 29).
+pub const INTERNAL_TOPICS: &[(&str, u32)] = &[("__groups", 8)];
+
+pub(super) struct MorePartitions<'a> {
+    pub tenant: TenantId,
+    pub name: &'a str,
+    pub total: i32,
+}
+
+pub(super) fn create(
+    draft: &mut Draft,
+    seeds: &mut Seeds,
+    actor: &Actor,
+    wanted: &CreateTopic,
+) -> Result<Reply, Refusal> {
+    let tenant = wanted.tenant;
+    let cluster = draft.image().virtual_cluster(tenant).cloned();
+    authorise_create(draft, actor, wanted, cluster.as_deref())?;
+    let cluster = cluster.ok_or_else(|| no_tenant(tenant))?;
+    let name = parse_name(&wanted.name)?;
+    if draft.image().topic(tenant, &name).is_some() {
+        return Err(Refusal::TopicExists {
+            name: wanted.name.clone(),
+        });
+    }
+    let partitions = match wanted.partitions {
+        -1 => cluster.partitions_default,
+        count => check_partitions(count)?,
+    };
+    check_partition_quota(draft, tenant, partitions)?;
+    let class = choose_class(draft, wanted.replication)?;
+    check_config(&wanted.config)?;
+    let id = seeds.topic();
+    let groups = place(draft.image(), tenant, class, id, 0, partitions as usize);
+    let row = Arc::new(TopicRow {
+        id,
+        tenant,
+        name,
+        partitions: opened(draft, &groups, cluster.leader_epoch_floor),
+        class,
+        config: wanted.config.clone(),
+        internal: false,
+        state: TopicState::Active,
+        created: seeds.now(),
+    });
+    if !wanted.validate_only {
+        draft.put(Row::Topic(Arc::clone(&row)));
+    }
+    Ok(Reply::Topic(row))
+}
+
+/// A producer may make what its tenant makes by itself when asked for; the rest needs an administrator.
+fn authorise_create(
+    draft: &Draft,
+    actor: &Actor,
+    wanted: &CreateTopic,
+    cluster: Option<&VirtualClusterRow>,
+) -> Result<(), Refusal> {
+    let automatic = cluster.is_some_and(|row| row.auto_create_topics)
+        && wanted.partitions == -1
+        && wanted.replication == -1
+        && wanted.config.is_empty();
+    let need = if automatic {
+        Need::ManageOrProduce(wanted.tenant)
+    } else {
+        Need::Manage(wanted.tenant)
+    };
+    authorise(draft.image(), actor, need)
+}
+
+pub(super) fn delete(
+    draft: &mut Draft,
+    actor: &Actor,
+    tenant: TenantId,
+    name: &str,
+) -> Result<Reply, Refusal> {
+    let row = managed(draft, actor, tenant, name)?;
+    let epoch_of = |group| {
+        draft
+            .image()
+            .group(group)
+            .map(|row| row.epoch)
+            .unwrap_or_default()
+    };
+    let shown = row
+        .partitions
+        .iter()
+        .map(|partition| partition.leader_epoch(epoch_of(partition.group)).0)
+        .max();
+    if let Some(cluster) = draft.image().virtual_cluster(tenant).cloned() {
+        let leader_epoch_floor = cluster.leader_epoch_floor.max(shown.unwrap_or(0));
+        draft.put(Row::VirtualCluster(Arc::new(VirtualClusterRow {
+            leader_epoch_floor,
+            ..cluster.as_ref().clone()
+        })));
+    }
+    let row = Arc::new(TopicRow {
+        state: TopicState::Deleting,
+        ..row.as_ref().clone()
+    });
+    draft.put(Row::Topic(Arc::clone(&row)));
+    Ok(Reply::Topic(row))
+}
+
+pub(super) fn create_partitions(
+    draft: &mut Draft,
+    actor: &Actor,
+    wanted: &MorePartitions<'_>,
+    validate_only: bool,
+) -> Result<Reply, Refusal> {
+    let row = managed(draft, actor, wanted.tenant, wanted.name)?;
+    let total = check_partitions(wanted.total)?;
+    let now = row.partitions.len();
+    if total as usize <= now {
+        let reason = format!(
+            "topic '{}' has {now} partitions, it can only get more",
+            wanted.name
+        );
+        return Err(Refusal::InvalidPartitions { reason });
+    }
+    check_partition_quota(draft, wanted.tenant, total - u32::try_from(now).unwrap_or(total))?;
+    let groups = place(
+        draft.image(),
+        wanted.tenant,
+        row.class,
+        row.id,
+        now,
+        total as usize,
+    );
+    if groups.is_empty() {
+        return Err(no_brokers(row.class.replicas.into(), 0));
+    }
+    let floor = draft
+        .image()
+        .virtual_cluster(wanted.tenant)
+        .map_or(0, |cluster| cluster.leader_epoch_floor);
+    let mut row = row.as_ref().clone();
+    row.partitions.extend(opened(draft, &groups, floor));
+    let row = Arc::new(row);
+    if !validate_only {
+        draft.put(Row::Topic(Arc::clone(&row)));
+    }
+    Ok(Reply::Topic(row))
+}
+
+pub(super) fn alter_config(
+    draft: &mut Draft,
+    actor: &Actor,
+    tenant: TenantId,
+    name: &str,
+    changes: &BTreeMap<String, Option<String>>,
+    validate_only: bool,
+) -> Result<Reply, Refusal> {
+    let row = managed(draft, actor, tenant, name)?;
+    let mut row = row.as_ref().clone();
+    for (key, value) in changes {
+        match value {
+            Some(value) => {
+                topic_config::check(key, value).map_err(|reason| Refusal::InvalidConfig { reason })?;
+                row.config.insert(key.clone(), value.clone());
+            }
+            None => {
+                let unknown = || Refusal::InvalidConfig {
+                    reason: format!("unknown topic config '{key}'"),
+                };
+                topic_config::find(key).ok_or_else(unknown)?;
+                row.config.remove(key);
+            }
+        }
+    }
+    let row = Arc::new(row);
+    if !validate_only {
+        draft.put(Row::Topic(Arc::clone(&row)));
+    }
+    Ok(Reply::Topic(row))
+}
+
+pub(super) fn ensure_internal(draft: &mut Draft, seeds: &mut Seeds, actor: &Actor) -> Result<Reply, Refusal> {
+    authorise(draft.image(), actor, Need::Service)?;
+    create_internal(draft, seeds);
+    Ok(Reply::Done)
+}
+
+/// Makes the internal topics that are not there, if there is a group for them.
+pub(super) fn create_internal(draft: &mut Draft, seeds: &mut Seeds) {
+    for (name, partitions) in INTERNAL_TOPICS {
+        let Ok(name) = name.parse::<TopicName>() else {
+            continue;
+        };
+        if draft.image().topic(TenantId::SYSTEM, &name).is_some() {
+            continue;
+        }
+        let id = seeds.topic();
+        let groups = place(
+            draft.image(),
+            TenantId::SYSTEM,
+            Class::ONE,
+            id,
+            0,
+            *partitions as usize,
+        );
+        if groups.is_empty() {
+            continue;
+        }
+        draft.put(Row::Topic(Arc::new(TopicRow {
+            id,
+            tenant: TenantId::SYSTEM,
+            name,
+            partitions: opened(draft, &groups, 0),
+            class: Class::ONE,
+            config: BTreeMap::from([("retention.ms".to_owned(), "-1".to_owned())]),
+            internal: true,
+            state: TopicState::Active,
+            created: seeds.now(),
+        })));
+    }
+}
+
+/// The partitions' rows, each with a base that lifts its leader epoch above every one that a deleted topic of this
+/// tenant showed (LOG.md 26).
+fn opened(draft: &Draft, groups: &[GroupId], floor: i32) -> Vec<PartitionRow> {
+    let row = |group: &GroupId| {
+        let epoch = draft
+            .image()
+            .group(*group)
+            .map(|row| row.epoch.0)
+            .unwrap_or_default();
+        let epoch = i32::try_from(epoch).unwrap_or(i32::MAX);
+        let base_epoch = floor.saturating_add(1).saturating_sub(epoch).max(0);
+        PartitionRow {
+            group: *group,
+            base_epoch: if floor == 0 { 0 } else { base_epoch },
+            deleted: false,
+        }
+    };
+    groups.iter().map(row).collect()
+}
+
+/// The topic, for one who may change it.
+fn managed(draft: &Draft, actor: &Actor, tenant: TenantId, name: &str) -> Result<Arc<TopicRow>, Refusal> {
+    authorise(draft.image(), actor, Need::Manage(tenant))?;
+    let unknown = || Refusal::UnknownTopic {
+        name: name.to_owned(),
+    };
+    let name: TopicName = name.parse().map_err(|_| unknown())?;
+    let row = draft.image().topic(tenant, &name).cloned().ok_or_else(unknown)?;
+    if row.internal && matches!(actor, Actor::Key { .. }) {
+        return Err(denied("internal topics belong to the service"));
+    }
+    Ok(row)
+}
+
+fn parse_name(name: &str) -> Result<TopicName, Refusal> {
+    name.parse::<TopicName>().map_err(|error| Refusal::InvalidName {
+        reason: error.to_string(),
+    })
+}
+
+fn check_partitions(count: i32) -> Result<u32, Refusal> {
+    match u32::try_from(count) {
+        Ok(count) if (1..=TOPIC_PARTITIONS_MAX).contains(&count) => Ok(count),
+        _ => Err(Refusal::InvalidPartitions {
+            reason: format!("{count} is not between 1 and {TOPIC_PARTITIONS_MAX}"),
+        }),
+    }
+}
+
+fn check_partition_quota(draft: &Draft, tenant: TenantId, more: u32) -> Result<(), Refusal> {
+    let used: usize = draft
+        .image()
+        .topics_of(tenant)
+        .map(|topic| topic.partitions.len())
+        .sum();
+    let cap = draft
+        .image()
+        .quota(QuotaScope::Tenant(tenant))
+        .partitions
+        .unwrap_or(TENANT_PARTITIONS_DEFAULT);
+    if used + more as usize <= cap as usize {
+        return Ok(());
+    }
+    let reason =
+        format!("the virtual cluster has {used} partitions and may have {cap}, so {more} more do not fit");
+    Err(Refusal::QuotaExceeded { reason })
+}
+
+/// The class for a replication factor; -1 takes the best there is (LOG.md 17).
+fn choose_class(draft: &Draft, replication: i16) -> Result<Class, Refusal> {
+    let nodes = draft.image().nodes().filter(|node| !node.lost).count();
+    let there = classes(draft.image());
+    if replication == -1 {
+        return there.last().copied().ok_or_else(|| no_brokers(1, nodes));
+    }
+    let class = Class::of_replicas(replication).ok_or_else(|| Refusal::InvalidReplicationFactor {
+        reason: format!("{replication} is not between 1 and 3 (or -1 for the default)"),
+    })?;
+    if there.contains(&class) {
+        return Ok(class);
+    }
+    let nodes = nodes.min(there.last().map_or(0, |class| usize::from(class.replicas)));
+    Err(no_brokers(replication, nodes))
+}
+
+fn no_brokers(replication: i16, nodes: usize) -> Refusal {
+    let reason =
+        format!("replication factor {replication} is larger than the {nodes} brokers available for it");
+    Refusal::InvalidReplicationFactor { reason }
+}
+
+fn check_config(config: &BTreeMap<String, String>) -> Result<(), Refusal> {
+    for (name, value) in config {
+        topic_config::check(name, value).map_err(|reason| Refusal::InvalidConfig { reason })?;
+    }
+    Ok(())
+}

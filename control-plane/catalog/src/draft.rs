@@ -1,0 +1,53 @@
+//! The changes that one command makes, over the image that they would make.
+
+use millstream_metadata::{Change, ClusterRow, Image, Row, RowKey};
+
+/// An image with changes on top that nobody else sees yet.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    image: Image,
+    changes: Vec<Change>,
+}
+
+impl Draft {
+    /// Nothing changed yet.
+    pub fn new(image: &Image) -> Draft {
+        Draft {
+            image: image.clone(),
+            changes: Vec::new(),
+        }
+    }
+
+    /// As it would be.
+    pub fn image(&self) -> &Image {
+        &self.image
+    }
+
+    /// Writes a row.
+    pub fn put(&mut self, row: Row) {
+        self.push(Change::Put(row));
+    }
+
+    /// Removes a row.
+    pub fn remove(&mut self, key: RowKey) {
+        self.push(Change::Remove(key));
+    }
+
+    /// Changes the cluster's row, and gives what `change` gives.
+    pub fn cluster<T>(&mut self, change: impl FnOnce(&mut ClusterRow) -> T) -> T {
+        let mut row = self.image.cluster().clone();
+        let made = change(&mut row);
+        self.put(Row::Cluster(row));
+        made
+    }
+
+    /// What was changed, in order.
+    pub fn into_changes(self) -> Vec<Change> {
+        self.changes
+    }
+
+    fn push(&mut self, change: Change) {
+        self.image.apply(&change);
+        self.changes.push(change);
+    }
+}
