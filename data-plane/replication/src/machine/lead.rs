@@ -131,6 +131,7 @@ impl Machine {
             .shrink(self.settings.tail_bytes_max, self.writes.durable());
         if let State::Leader(leader) = &mut self.state {
             leader.disk_moved_at_ms = now_ms;
+            leader.resigned = false; // The controller may never have heard it.
         }
         self.advance(out);
     }
