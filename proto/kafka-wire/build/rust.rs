@@ -70,7 +70,7 @@ fn api_name(message: &Message) -> &str {
 }
 
 fn structure(out: &mut String, message: &Message, item: &Struct) -> std::fmt::Result {
-    let plain = item.fields.iter().all(|field| default_is_derived(field));
+    let plain = item.fields.iter().all(default_is_derived);
     let derived = if plain {
         "Clone, Debug, Default, PartialEq"
     } else {

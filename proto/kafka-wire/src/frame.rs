@@ -87,7 +87,7 @@ pub fn encode_request<R: Request>(
         correlation_id,
         client_id: client_id.map(str::to_owned),
     };
-    let mut writer = Writer::new();
+    let mut writer = Writer::for_frame();
     writer.put_slice(&[0; 4]);
     header.encode(&mut writer, R::KEY.request_header_version(version))?;
     request.encode(&mut writer, version)?;
@@ -106,7 +106,7 @@ pub fn encode_response<M: Message>(
     correlation_id: i32,
     response: &M,
 ) -> Result<Frame, EncodeError> {
-    let mut writer = Writer::new();
+    let mut writer = Writer::for_frame();
     writer.put_slice(&[0; 4]);
     ResponseHeader { correlation_id }.encode(&mut writer, key.response_header_version(version))?;
     response.encode(&mut writer, version)?;

@@ -81,6 +81,14 @@ impl Writer {
         Writer::default()
     }
 
+    /// The same with room for a frame's first fields.
+    pub(crate) fn for_frame() -> Writer {
+        Writer {
+            open: BytesMut::with_capacity(512),
+            ..Writer::default()
+        }
+    }
+
     /// Bytes written so far.
     pub fn len(&self) -> usize {
         self.closed_bytes + self.open.len()
