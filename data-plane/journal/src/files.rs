@@ -1,1 +1,181 @@
-//! Filled in next.
+//! The journal's files: the chain in use, and the free ones.
+
+use crate::disk::Disk;
+use crate::header::FIRST_BLOCK_AT;
+use crate::index::Index;
+use crate::recover::Damage;
+use crate::settings::Settings;
+use crate::space::{Level, Space};
+use millstream_model::JournalId;
+use parking_lot::{Condvar, Mutex, RwLock};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Prefix of the names of usable files; a number follows.
+const FILE: &str = "file-";
+/// Prefix of the names of files that are being written with zeros.
+const PREPARING: &str = "preparing-";
+
+/// What the writer, the readers and the preparer share. No lock is held while the disk is asked for anything.
+pub(crate) struct Shared<D: Disk> {
+    pub id: JournalId,
+    pub settings: Settings,
+    pub disk: Arc<D>,
+    pub index: RwLock<Index>,
+    pub files: Mutex<Files<D::File>>,
+    /// A free file was taken, or the journal ends.
+    pub wanted: Condvar,
+    pub damage: RwLock<Option<Arc<Damage>>>,
+}
+
+/// The files.
+pub(crate) struct Files<F> {
+    /// In the order of the chain; the last one is being written.
+    pub live: VecDeque<Live<F>>,
+    pub free: VecDeque<Free<F>>,
+    /// Files being written with zeros.
+    pub preparing: usize,
+    /// The number of the next file.
+    pub next: u64,
+    /// Bytes written in the last live file.
+    pub written: u64,
+    pub disk_full: bool,
+    /// The journal ends.
+    pub closing: bool,
+}
+
+/// A file of the chain.
+pub(crate) struct Live<F> {
+    pub generation: u64,
+    pub number: u64,
+    pub file: Arc<F>,
+}
+
+/// A file that can be used, of the length that the settings say.
+pub(crate) struct Free<F> {
+    pub number: u64,
+    pub file: Arc<F>,
+}
+
+impl<F> Default for Files<F> {
+    fn default() -> Files<F> {
+        Files {
+            live: VecDeque::new(),
+            free: VecDeque::new(),
+            preparing: 0,
+            next: 0,
+            written: FIRST_BLOCK_AT,
+            disk_full: false,
+            closing: false,
+        }
+    }
+}
+
+impl<F> Files<F> {
+    pub fn total(&self) -> usize {
+        self.live.len() + self.free.len() + self.preparing
+    }
+
+    /// The number for a new file.
+    pub fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next - 1
+    }
+
+    /// The file of a generation, while it is live.
+    pub fn live(&self, generation: u64) -> Option<Arc<F>> {
+        let at = self.live.partition_point(|live| live.generation < generation);
+        let live = self.live.get(at)?;
+        (live.generation == generation).then(|| live.file.clone())
+    }
+
+    /// Frees the oldest files in which no group has entries. Sound only because the file behind each of them
+    /// begins with what must be known of it, durably.
+    pub fn recycle(&mut self, index: &Index) {
+        while self.live.len() > 1
+            && self
+                .live
+                .front()
+                .is_some_and(|oldest| index.pins(oldest.generation).is_none())
+            && let Some(oldest) = self.live.pop_front()
+        {
+            self.free.push_back(Free {
+                number: oldest.number,
+                file: oldest.file,
+            });
+        }
+    }
+}
+
+impl<D: Disk> Shared<D> {
+    /// Files that the settings allow.
+    pub fn files_max(&self) -> usize {
+        files_max(&self.settings)
+    }
+
+    /// Whether another file should be written with zeros.
+    pub fn wants_more(&self, files: &Files<D::File>) -> bool {
+        let is_sound = self.damage.read().is_none();
+        is_sound && files.free.len() < self.settings.prepared_files && files.total() < self.files_max()
+    }
+
+    pub fn space(&self) -> Space {
+        let index = self.index.read();
+        let files = self.files.lock();
+        let file_bytes = u64::from(self.settings.file_bytes);
+        let capacity = self.files_max() as u64 * file_bytes;
+        let used = files.live.len().saturating_sub(1) as u64 * file_bytes + files.written;
+        let oldest = files.live.front().filter(|_| files.live.len() > 1);
+        Space {
+            capacity,
+            used,
+            oldest: oldest.and_then(|oldest| index.pins(oldest.generation)),
+            level: Level::of(used, capacity),
+            disk_full: files.disk_full,
+        }
+    }
+
+    /// Records the first damage; later ones follow from it.
+    pub fn damaged(&self, damage: Damage) -> Arc<Damage> {
+        let mut slot = self.damage.write();
+        if slot.is_none() {
+            tracing::error!(reason = %damage, "the journal is damaged and takes nothing more");
+        }
+        slot.get_or_insert_with(|| Arc::new(damage)).clone()
+    }
+}
+
+/// Files that the settings allow.
+pub(crate) fn files_max(settings: &Settings) -> usize {
+    let count = settings.size_bytes / u64::from(settings.file_bytes.max(1));
+    usize::try_from(count).unwrap_or(usize::MAX).max(4)
+}
+
+/// The name of a usable file.
+pub(crate) fn file_name(number: u64) -> String {
+    format!("{FILE}{number:08}")
+}
+
+/// The name of a file that is being prepared.
+pub(crate) fn preparing_name(number: u64) -> String {
+    format!("{PREPARING}{number:08}")
+}
+
+/// What a name in the folder stands for.
+pub(crate) enum Name {
+    File(u64),
+    Preparing,
+    Other,
+}
+
+impl Name {
+    pub fn of(name: &str) -> Name {
+        if name.starts_with(PREPARING) {
+            return Name::Preparing;
+        }
+        match name.strip_prefix(FILE).map(str::parse) {
+            Some(Ok(number)) => Name::File(number),
+            _ => Name::Other,
+        }
+    }
+}

@@ -1,12 +1,26 @@
 //! Writing free files with zeros before they are needed (LOG.md 1).
 
-use crate::disk::Disk;
-use std::io;
+use crate::disk::{Disk, DiskFile};
+use crate::files::{Free, Shared, file_name, preparing_name};
+use std::io::{self, IoSlice};
 use std::sync::Arc;
+
+/// What one step writes.
+const PIECE: &[u8] = &[0; 1024 * 1024];
+/// How much is written between two syncs: the writer's fdatasync must not wait for a whole file of zeros.
+const SYNC_EVERY: u64 = 8 * 1024 * 1024;
 
 /// Writes free files with zeros, a piece at a time.
 pub struct Preparer<D: Disk> {
-    disk: Arc<D>,
+    shared: Arc<Shared<D>>,
+    current: Option<Current<D::File>>,
+}
+
+/// The file being written.
+struct Current<F> {
+    number: u64,
+    file: F,
+    written: u64,
 }
 
 /// What a step did.
@@ -26,15 +40,138 @@ pub enum PrepareError {
     Full,
     /// The disk failed.
     #[error("a journal file cannot be prepared: {0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
 }
 
 impl<D: Disk> Preparer<D> {
+    pub(crate) fn new(shared: Arc<Shared<D>>) -> Preparer<D> {
+        Preparer {
+            shared,
+            current: None,
+        }
+    }
+
     /// Writes the next piece.
     ///
     /// # Errors
     /// See [`PrepareError`].
     pub fn step(&mut self) -> Result<Prepared, PrepareError> {
-        unreachable!("{}", Arc::strong_count(&self.disk))
+        if self.shared.damage.read().is_some() {
+            return Ok(Prepared::Enough);
+        }
+        let stepped = match self.current.take() {
+            None => self.begin(),
+            Some(current) => self.go_on(current),
+        };
+        stepped.map_err(|error| {
+            let full = is_full(&error);
+            let mut files = self.shared.files.lock();
+            files.preparing = 0;
+            files.disk_full |= full;
+            if full {
+                PrepareError::Full
+            } else {
+                PrepareError::Io(error)
+            }
+        })
     }
+
+    fn begin(&mut self) -> io::Result<Prepared> {
+        let number = {
+            let mut files = self.shared.files.lock();
+            if !self.shared.wants_more(&files) {
+                return Ok(Prepared::Enough);
+            }
+            files.preparing = 1;
+            files.number()
+        };
+        let name = preparing_name(number);
+        let file = self.shared.disk.create(&name)?;
+        if let Err(error) = file.allocate(u64::from(self.shared.settings.file_bytes)) {
+            self.shared.disk.remove(&name)?;
+            return Err(error);
+        }
+        self.current = Some(Current {
+            number,
+            file,
+            written: 0,
+        });
+        Ok(Prepared::More)
+    }
+
+    fn go_on(&mut self, mut current: Current<D::File>) -> io::Result<Prepared> {
+        match self.write(&mut current) {
+            Ok(false) => self.current = Some(current),
+            Ok(true) => self.finish(current)?,
+            Err(error) => {
+                self.shared.disk.remove(&preparing_name(current.number))?;
+                return Err(error);
+            }
+        }
+        Ok(Prepared::More)
+    }
+
+    /// Writes a piece; returns whether it was the last one.
+    fn write(&self, current: &mut Current<D::File>) -> io::Result<bool> {
+        let length = u64::from(self.shared.settings.file_bytes);
+        let piece = (length - current.written).min(PIECE.len() as u64);
+        current
+            .file
+            .write_at(current.written, &[IoSlice::new(&PIECE[..piece as usize])])?;
+        current.written += piece;
+        if current.written.is_multiple_of(SYNC_EVERY) || current.written == length {
+            current.file.sync_data()?;
+        }
+        Ok(current.written == length)
+    }
+
+    fn finish(&self, current: Current<D::File>) -> io::Result<()> {
+        let disk = &self.shared.disk;
+        disk.rename(&preparing_name(current.number), &file_name(current.number))?;
+        disk.sync_dir()?;
+        let mut files = self.shared.files.lock();
+        files.preparing = 0;
+        files.disk_full = false;
+        files.free.push_back(Free {
+            number: current.number,
+            file: Arc::new(current.file),
+        });
+        Ok(())
+    }
+
+    /// Whether the journal goes on.
+    pub(crate) fn goes_on(&self) -> bool {
+        !self.shared.files.lock().closing
+    }
+
+    /// What ends the waiting of [`Preparer::wait`], for good.
+    pub(crate) fn stopper(&self) -> impl Fn() + Send + Sync + 'static + use<D> {
+        let shared = self.shared.clone();
+        move || {
+            shared.files.lock().closing = true;
+            shared.wanted.notify_all();
+        }
+    }
+
+    /// Waits until a file may be wanted; false when the journal ends.
+    pub(crate) fn wait(&self, at_most: Option<std::time::Duration>) -> bool {
+        let mut files = self.shared.files.lock();
+        if files.closing {
+            return false;
+        }
+        match at_most {
+            Some(time) => drop(self.shared.wanted.wait_for(&mut files, time)),
+            None if self.shared.wants_more(&files) => {}
+            None => self.shared.wanted.wait(&mut files),
+        }
+        !files.closing
+    }
+}
+
+/// Whether a disk's error says that there is no room.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }

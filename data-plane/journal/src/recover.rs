@@ -1,4 +1,41 @@
 //! Finding the valid prefix of a journal.
+//!
+//! ```text
+//!   file 3 (released)   file 4 = oldest          file 5                    file 6 = head
+//!  ┌─────────────────┐ ┌──────────────────────┐ ┌───────────────────────┐ ┌───────────────────────┐
+//!  │ may be anything │ │ header: gen 4        │ │ header: gen 5         │ │ header: gen 6,        │
+//!  │ by now          │ │ previous: 3, end, crc│ │ previous: 4, end, crc─┼─┼ oldest: 4             │
+//!  │                 │ │ first block: carry   │◄┼ ...                   │◄┼ previous: 5, end, crc │
+//!  │                 │ │ block ◄ block ◄ block│ │ carry ◄ block ◄ block │ │ carry ◄ block ◄ (torn)│
+//!  └─────────────────┘ └──────────────────────┘ └───────────────────────┘ └───────────────────────┘
+//! ```
+//! **The chain.** Every block names the checksum of the block before it; every header names where the blocks of
+//! the file before it end, and the last one's checksum. Only the head's end is not known beforehand; it is where
+//! the first block is that does not fit. A commit is written after the one before it is durable, so a block of a
+//! later commit behind that place proves that something durable has gone (damage); else it is a torn tail.
+//!
+//! **Where the chain may begin.** A predecessor may be missing only where it was released. That is a fact on disk:
+//! a header names the `oldest` file that was needed when it was written, files are released in order only, and
+//! the records that release them are durable before. A released file is written over only by opening it anew, and
+//! its first header copy, durable before anything else of it changes, names a younger `oldest`. So the highest
+//! `oldest` in any header, even in one whose file was never completed, bounds what is needed; a gap above it is
+//! damage. Below it nothing is looked at. Whatever else the released files knew (the registration, each group's
+//! start and mark) is repeated in the first block, the carry, of every file; a file counts as opened only with it.
+//!
+//! **Files that end nowhere.** A start opens a new file always. When the file before it holds bookkeeping alone,
+//! which the carry repeats, the new header names the predecessor's predecessor and the skipped file becomes free
+//! once the new one is open: a process that dies at every start uses two files, not all of them. The header's
+//! `oldest` does not count on the skipping, for the new file may never be completed.
+//!
+//! **What is believed is made durable.** After a kill the page cache may hold a last commit that never reached the
+//! disk, or whose fdatasync failed (then Linux calls its pages clean). Recovery writes that commit once more, the
+//! same bytes to the same place, and syncs it, before the next header names its end.
+
+mod chain;
+mod walk;
+
+pub(crate) use chain::{Chain, ChainFile, find};
+pub(crate) use walk::{Replayed, replay};
 
 use millstream_model::{GroupId, JournalId, Lsn, Registration};
 use std::collections::BTreeMap;
@@ -43,4 +80,15 @@ pub struct Damage {
     pub offset: u64,
     /// The last LSN of each group that was seen behind the damage: the entries up to there are not served.
     pub lost: BTreeMap<GroupId, Lsn>,
+}
+
+impl Damage {
+    pub(crate) fn new(reason: impl Into<String>, generation: u64, offset: u64) -> Damage {
+        Damage {
+            reason: reason.into(),
+            generation,
+            offset,
+            lost: BTreeMap::new(),
+        }
+    }
 }

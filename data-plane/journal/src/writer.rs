@@ -1,12 +1,25 @@
 //! The thread that writes: takes everything that waits, commits it at once, completes the waiters in order.
+//!
+//! Nothing is delayed to make commits larger: while one is being synced the next one gathers. A second thread
+//! writes free files with zeros.
+
+mod queue;
+mod run;
 
 use crate::disk::Disk;
+use crate::frame::Framed;
 use crate::journal::{CommitError, Committed, Journal};
 use crate::record::Record;
 use crate::recover::Damage;
+use crate::space::Level;
 use millstream_model::{GroupId, Lsn, Registration, TenantId};
+use parking_lot::{Condvar, Mutex};
+use queue::Queue;
+use std::io;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// What can be set about the writer's thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +36,7 @@ impl Default for WriterSettings {
     fn default() -> WriterSettings {
         WriterSettings {
             idle_after: Duration::from_secs(1),
-            waiting_bytes_max: 64 * 1024 * 1024,
+            waiting_bytes_max: millstream_model::limits::JOURNAL_WAITING_BYTES_MAX,
             prepare_again_after: Duration::from_secs(5),
         }
     }
@@ -33,7 +46,7 @@ impl Default for WriterSettings {
 /// were submitted; between groups, tenants take turns when more waits than a commit takes (LOG.md 7).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Append {
-    /// Who pays for it.
+    /// Who pays for it. The system tenant's are also taken when the journal is nearly full (LOG.md 10).
     pub tenant: TenantId,
     /// What is to be written.
     pub records: Vec<Record>,
@@ -56,12 +69,45 @@ pub enum SubmitError {
 /// Hands records to the writer's thread; cheap to clone.
 #[derive(Clone)]
 pub struct Writer {
-    inner: Arc<()>,
+    inner: Arc<Inner>,
 }
 
-/// The running threads.
+/// The running threads. Dropping it closes the journal, as [`Running::close`] does.
 pub struct Running {
-    inner: Arc<()>,
+    inner: Arc<Inner>,
+    stop_preparing: Box<dyn Fn() + Send + Sync>,
+    writing: Option<JoinHandle<Result<(), CommitError>>>,
+    preparing: Option<JoinHandle<()>>,
+}
+
+type Done = Box<dyn FnOnce(Result<Committed, SubmitError>) + Send>;
+
+/// What the callers and the writer's thread share.
+struct Inner {
+    waiting: Mutex<Waiting>,
+    wake: Condvar,
+    settings: WriterSettings,
+}
+
+/// What waits for the next commit.
+struct Waiting {
+    appends: Queue<Request>,
+    releases: Vec<(GroupId, Lsn, Done)>,
+    level: Level,
+    damage: Option<Arc<Damage>>,
+    closing: bool,
+}
+
+/// An append that waits.
+struct Request {
+    framed: Vec<Framed>,
+    done: Done,
+}
+
+impl queue::Item for Request {
+    fn groups(&self) -> impl Iterator<Item = GroupId> {
+        self.framed.iter().filter_map(|framed| framed.record().group())
+    }
 }
 
 impl Writer {
@@ -69,32 +115,78 @@ impl Writer {
     ///
     /// # Errors
     /// When the operating system gives no thread.
-    pub fn start<D: Disk>(
-        journal: Journal<D>,
-        settings: WriterSettings,
-    ) -> std::io::Result<(Writer, Running)> {
-        unreachable!("{:?}", (journal.space(), settings))
+    pub fn start<D: Disk>(journal: Journal<D>, settings: WriterSettings) -> io::Result<(Writer, Running)> {
+        let inner = Arc::new(Inner {
+            waiting: Mutex::new(Waiting {
+                appends: Queue::default(),
+                releases: Vec::new(),
+                level: journal.space().level,
+                damage: journal.damage(),
+                closing: false,
+            }),
+            wake: Condvar::new(),
+            settings,
+        });
+        let preparer = journal.preparer();
+        let stop_preparing = preparer.stopper();
+        let again_after = inner.settings.prepare_again_after;
+        let preparing = std::thread::Builder::new()
+            .name("journal-prepare".to_owned())
+            .spawn(move || run::prepare(preparer, again_after))?;
+        let theirs = inner.clone();
+        let writing = std::thread::Builder::new()
+            .name("journal-write".to_owned())
+            .spawn(move || run::write(journal, &theirs));
+        let mut running = Running {
+            inner: inner.clone(),
+            stop_preparing: Box::new(stop_preparing),
+            writing: None,
+            preparing: Some(preparing),
+        };
+        running.writing = Some(writing?);
+        Ok((Writer { inner }, running))
     }
 
-    /// Hands over records; `done` is called on the writer's thread when they are durable or have failed, for all
-    /// submissions in the order in which they were committed. It must be quick. Never blocks.
+    /// Hands over records; never blocks. `done` is called when they are durable or have failed: on the writer's
+    /// thread, for all submissions in the order in which they were committed, or at once when they are refused.
+    /// It must be quick.
     pub fn submit(&self, append: Append, done: impl FnOnce(Result<Committed, SubmitError>) + Send + 'static) {
-        unreachable!(
-            "{:?}",
-            (
-                append,
-                std::mem::size_of_val(&done),
-                Arc::strong_count(&self.inner)
-            )
-        )
+        let framed: Vec<Framed> = append.records.into_iter().map(Framed::new).collect();
+        let bytes = framed.iter().map(Framed::length).sum::<usize>();
+        let has_entries = framed
+            .iter()
+            .any(|framed| matches!(framed.record(), Record::Entry(_)));
+        let is_internal = append.tenant == TenantId::SYSTEM || !has_entries;
+        let request = Request {
+            framed,
+            done: Box::new(done),
+        };
+        let mut waiting = self.inner.waiting.lock();
+        match self.inner.refusal(&waiting, bytes, is_internal) {
+            None => {
+                waiting.appends.push(append.tenant, bytes, request);
+                drop(waiting);
+                self.inner.wake.notify_one();
+            }
+            Some(error) => {
+                drop(waiting);
+                (request.done)(Err(error));
+            }
+        }
     }
 
-    /// [`Writer::submit`], to be awaited.
+    /// [`Writer::submit`], to be awaited. The order is that of the calls, not of the awaits: the records are handed
+    /// over before this returns its future.
     ///
     /// # Errors
     /// See [`SubmitError`].
-    pub async fn append(&self, append: Append) -> Result<Committed, SubmitError> {
-        unreachable!("{append:?}")
+    pub fn append(
+        &self,
+        append: Append,
+    ) -> impl Future<Output = Result<Committed, SubmitError>> + Send + use<> {
+        let (sender, receiver) = oneshot::channel();
+        self.submit(append, move |result| drop(sender.send(result)));
+        async move { receiver.await.unwrap_or(Err(SubmitError::Closed)) }
     }
 
     /// Releases a group's entries, see [`Journal::release`].
@@ -102,7 +194,17 @@ impl Writer {
     /// # Errors
     /// See [`SubmitError`].
     pub async fn release(&self, group: GroupId, up_to: Lsn) -> Result<(), SubmitError> {
-        unreachable!("{group}{up_to}")
+        let (sender, receiver) = oneshot::channel();
+        let done: Done = Box::new(move |result| drop(sender.send(result)));
+        {
+            let mut waiting = self.inner.waiting.lock();
+            if let Some(error) = self.inner.refusal(&waiting, 0, true) {
+                return Err(error);
+            }
+            waiting.releases.push((group, up_to, done));
+        }
+        self.inner.wake.notify_one();
+        receiver.await.unwrap_or(Err(SubmitError::Closed)).map(|_| ())
     }
 
     /// Keeps the number of this process start, see [`Journal::register`].
@@ -110,12 +212,35 @@ impl Writer {
     /// # Errors
     /// See [`SubmitError`].
     pub async fn register(&self, registration: Registration) -> Result<(), SubmitError> {
-        unreachable!("{registration}")
+        let records = vec![Record::Registered { registration }];
+        self.append(Append {
+            tenant: TenantId::SYSTEM,
+            records,
+        })
+        .await
+        .map(|_| ())
     }
 
     /// The damage, if the journal is damaged.
     pub fn damage(&self) -> Option<Arc<Damage>> {
-        unreachable!()
+        self.inner.waiting.lock().damage.clone()
+    }
+}
+
+impl Inner {
+    /// Why a submission is not taken.
+    fn refusal(&self, waiting: &Waiting, bytes: usize, is_internal: bool) -> Option<SubmitError> {
+        if waiting.closing {
+            Some(SubmitError::Closed)
+        } else if let Some(damage) = &waiting.damage {
+            Some(CommitError::Damaged(damage.clone()).into())
+        } else if waiting.level == Level::Refuse && !is_internal {
+            Some(CommitError::Full.into())
+        } else if waiting.appends.bytes() + bytes > self.settings.waiting_bytes_max {
+            Some(SubmitError::Busy)
+        } else {
+            None
+        }
     }
 }
 
@@ -124,7 +249,31 @@ impl Running {
     ///
     /// # Errors
     /// When the last commits failed.
-    pub fn close(self) -> Result<(), CommitError> {
-        unreachable!("{}", Arc::strong_count(&self.inner))
+    pub fn close(mut self) -> Result<(), CommitError> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<(), CommitError> {
+        self.inner.waiting.lock().closing = true;
+        self.inner.wake.notify_one();
+        let written = self
+            .writing
+            .take()
+            .map_or(Ok(()), |thread| thread.join().unwrap_or(Ok(())));
+        (self.stop_preparing)();
+        if let Some(Err(_)) = self.preparing.take().map(JoinHandle::join) {
+            tracing::error!("the thread that prepares journal files has panicked");
+        }
+        written
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.writing.is_some()
+            && let Err(error) = self.end()
+        {
+            tracing::warn!(%error, "the journal was not closed cleanly");
+        }
     }
 }

@@ -32,6 +32,9 @@ pub const FETCH_WAIT_MS_MAX: i32 = 60_000;
 /// One journal commit, bytes (LOG.md 7).
 pub const COMMIT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// Bytes that may wait for the journal: a few commits, so that a slow disk pushes back instead of filling memory.
+pub const JOURNAL_WAITING_BYTES_MAX: usize = 4 * COMMIT_BYTES_MAX;
+
 /// One entry of a group's log, bytes: a batch and its header.
 pub const ENTRY_BYTES_MAX: usize = BATCH_BYTES_MAX + 4096;
 

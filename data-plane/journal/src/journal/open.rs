@@ -1,0 +1,257 @@
+//! Opening a journal: lock, superblock, recovery, the next file.
+
+use super::{Active, CommitError, Journal, OpenError, roll};
+use crate::disk::{Disk, DiskFile};
+use crate::files::{Files, Free, Live, Name, Shared, file_name};
+use crate::header::FIRST_BLOCK_AT;
+use crate::index::Index;
+use crate::reader::Reader;
+use crate::record::{Position, Record};
+use crate::recover::Replayed;
+use crate::recover::{self, Chain, Ending, Recovered};
+use crate::settings::{Planted, Settings};
+use crate::superblock;
+use millstream_model::JournalId;
+use parking_lot::{Condvar, Mutex, RwLock};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::collections::BTreeMap;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+/// The smallest file: a header, a carry of many groups, and commits worth the name.
+const FILE_BYTES_MIN: u32 = 64 * 1024;
+
+/// See [`Journal::open`].
+pub(super) fn open<D: Disk>(
+    disk: Arc<D>,
+    settings: Settings,
+    take: impl FnMut(Position, Record),
+) -> Result<(Journal<D>, Recovered), OpenError> {
+    check(&settings)?;
+    disk.lock().map_err(|source| match source.kind() {
+        io::ErrorKind::WouldBlock => OpenError::Locked,
+        _ => OpenError::Io {
+            action: "lock its folder",
+            source,
+        },
+    })?;
+    let mut random = settings
+        .seed
+        .map_or_else(StdRng::from_os_rng, StdRng::seed_from_u64);
+    let id = identity(&*disk, &mut random)?;
+    let chain = recover::find(&*disk, id, settings.planted)?;
+    let mut index = Index::default();
+    let replayed =
+        recover::replay(&chain, id, settings.planted, &mut index, take).map_err(|source| OpenError::Io {
+            action: "be read",
+            source,
+        })?;
+    let recovered = Recovered {
+        id,
+        registration: index.registration(),
+        ending: ending(&chain, &replayed),
+        records: replayed.records,
+        bytes_read: replayed.bytes_read,
+    };
+    let shared = Arc::new(Shared {
+        id,
+        settings,
+        disk,
+        index: RwLock::new(index),
+        files: Mutex::new(Files {
+            next: chain.next_number,
+            ..Files::default()
+        }),
+        wanted: Condvar::new(),
+        damage: RwLock::new(None),
+    });
+    let mut journal = Journal {
+        reader: Reader {
+            shared: shared.clone(),
+        },
+        shared,
+        active: None,
+        end: replayed.end,
+        next_generation: chain.next_generation,
+        random,
+        pending: BTreeMap::new(),
+        quiet: true,
+        failed: false,
+        skipped: None,
+        behind: Vec::new(),
+        unsynced: false,
+        buffer: Vec::new(),
+    };
+    journal.start(chain, replayed)?;
+    Ok((journal, recovered))
+}
+
+fn check(settings: &Settings) -> Result<(), OpenError> {
+    if settings.file_bytes < FILE_BYTES_MIN || !settings.file_bytes.is_multiple_of(4096) {
+        return Err(OpenError::Settings(
+            "a journal file has at least 64 KiB and a multiple of 4096 bytes",
+        ));
+    }
+    if settings.size_bytes < 4 * u64::from(settings.file_bytes) {
+        return Err(OpenError::Settings(
+            "a journal has at least four files: raise its size or lower theirs",
+        ));
+    }
+    if settings.commit_bytes_max > settings.file_bytes as usize / 2 {
+        return Err(OpenError::Settings("a commit takes at most half a journal file"));
+    }
+    Ok(())
+}
+
+/// The id in the superblock, made when the disk is empty.
+fn identity<D: Disk>(disk: &D, random: &mut StdRng) -> Result<JournalId, OpenError> {
+    if let Some(id) = superblock::read(disk)? {
+        return Ok(id);
+    }
+    let names = disk.list().map_err(|source| OpenError::Io {
+        action: "list its folder",
+        source,
+    })?;
+    if names.iter().any(|name| matches!(Name::of(name), Name::File(_))) {
+        let text = "the folder holds journal files but no superblock: it is a part of a journal";
+        return Err(OpenError::Foreign(text.to_owned()));
+    }
+    let id = version_4(random.random());
+    superblock::write(disk, id).map_err(|source| OpenError::Io {
+        action: "write its superblock",
+        source,
+    })?;
+    Ok(id)
+}
+
+/// A random (version 4) UUID from these bytes.
+fn version_4(mut bytes: [u8; 16]) -> JournalId {
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    JournalId::from_bytes(bytes)
+}
+
+fn ending<F>(chain: &Chain<F>, replayed: &Replayed) -> Ending {
+    match &replayed.damage {
+        Some(damage) => Ending::Damaged(damage.clone()),
+        None if chain.files.is_empty() => Ending::New,
+        None if replayed.closed => Ending::Clean,
+        None => Ending::Torn,
+    }
+}
+
+impl<D: Disk> Journal<D> {
+    /// Puts the files in their places and opens the next one, unless the journal is damaged: then nothing on disk
+    /// is touched.
+    fn start(&mut self, chain: Chain<D::File>, replayed: Replayed) -> Result<(), OpenError> {
+        let mut valid = chain.files;
+        let lost = valid.split_off(replayed.files);
+        let tail = valid.last().map(|last| (last.file.clone(), last.header));
+        let skipped = if replayed.damage.is_none() && replayed.bookkeeping_only {
+            valid.pop()
+        } else {
+            None
+        };
+        self.shared
+            .files
+            .lock()
+            .live
+            .extend(valid.into_iter().map(|file| Live {
+                generation: file.header.generation,
+                number: file.number,
+                file: file.file,
+            }));
+        self.behind.extend(chain.unneeded);
+        self.behind.extend(
+            lost.into_iter()
+                .chain(chain.behind)
+                .map(|file| (file.number, file.file)),
+        );
+        if let Some(damage) = replayed.damage {
+            self.shared.damaged(damage);
+            return Ok(());
+        }
+        let io = |source| OpenError::Io {
+            action: "make its end durable",
+            source,
+        };
+        if self.shared.settings.planted == Planted::AppendAfterRestart
+            && let Some((file, header)) = &tail
+        {
+            if let Some(skipped) = skipped {
+                let live = Live {
+                    generation: skipped.header.generation,
+                    number: skipped.number,
+                    file: skipped.file,
+                };
+                self.shared.files.lock().live.push_back(live);
+            }
+            self.active = Some(Active {
+                file: file.clone(),
+                salt: header.salt,
+            });
+            self.shared.files.lock().written = self.end.offset;
+            return self.sort_unneeded().map_err(io);
+        }
+        if let Some((file, header)) = &tail {
+            settle(&**file, replayed.last_block, header, self.shared.id).map_err(io)?;
+        }
+        self.shared.disk.sync_dir().map_err(io)?;
+        self.sort_unneeded().map_err(io)?;
+        if let Some(skipped) = &skipped {
+            // Its successor goes on where its predecessor ended.
+            self.end = skipped.header.previous;
+            self.skipped = Some(skipped.header.generation);
+        }
+        self.open_next(roll::Growth::Forced)
+            .map_err(|error| match error {
+                CommitError::Full => OpenError::Full {
+                    file_bytes: self.shared.settings.file_bytes,
+                },
+                error => OpenError::Io {
+                    action: "open its next file",
+                    source: io::Error::other(error),
+                },
+            })?;
+        self.behind
+            .extend(skipped.map(|skipped| (skipped.number, skipped.file)));
+        self.sort_unneeded().map_err(io)
+    }
+
+    /// Frees the files that hold nothing, and removes those of another length and those half prepared.
+    pub(super) fn sort_unneeded(&mut self) -> io::Result<()> {
+        let disk = self.shared.disk.clone();
+        for name in disk.list()? {
+            if let Name::Preparing = Name::of(&name) {
+                disk.remove(&name)?;
+            }
+        }
+        for (number, file) in std::mem::take(&mut self.behind) {
+            if file.length()? == u64::from(self.shared.settings.file_bytes) {
+                self.shared.files.lock().free.push_back(Free { number, file });
+            } else {
+                disk.remove(&file_name(number))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes the last block once more, the same bytes, and syncs it: the page cache may show what the disk never got.
+fn settle<F: DiskFile>(
+    file: &F,
+    (offset, length): (u64, u64),
+    header: &crate::header::Header,
+    id: JournalId,
+) -> io::Result<()> {
+    if offset == FIRST_BLOCK_AT {
+        header.write(file, id, 0)?;
+        file.sync_data()?;
+        header.write(file, id, crate::header::SECOND_AT)?;
+    }
+    let mut block = vec![0u8; length as usize];
+    let read = file.read_at(offset, &mut block)?;
+    file.write_at(offset, &[IoSlice::new(&block[..read])])?;
+    file.sync_data()
+}

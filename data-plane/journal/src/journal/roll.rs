@@ -1,0 +1,190 @@
+//! Going on to the next file.
+
+use super::commit::Block;
+use super::{Active, CommitError, Journal};
+use crate::block::BlockHead;
+use crate::disk::{Disk, DiskFile};
+use crate::files::{Free, Live, file_name};
+use crate::frame::Framed;
+use crate::header::{End, FIRST_BLOCK_AT, Header, SECOND_AT};
+use crate::prepare::is_full;
+use rand::Rng;
+use std::io;
+use std::sync::Arc;
+
+/// Whether a new file may be made when none is free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Growth {
+    /// As many as the settings say.
+    WithinSettings,
+    /// Always: a start must be possible in a full journal.
+    Forced,
+}
+
+/// A file to go on in.
+struct Next<F> {
+    free: Free<F>,
+    is_new: bool,
+}
+
+impl<D: Disk> Journal<D> {
+    /// Opens the next file: header, header again with the carry, each durable before the next; only then does it
+    /// count (see `recover`).
+    pub(super) fn open_next(&mut self, growth: Growth) -> Result<(), CommitError> {
+        self.planted_sync()?;
+        let next = match self.take_file(growth) {
+            Ok(Some(next)) => next,
+            Ok(None) => return Err(CommitError::Full),
+            Err(error) => return Err(self.fail("making a file", &error)),
+        };
+        let generation = self.next_generation;
+        self.next_generation += 1;
+        let oldest = self
+            .shared
+            .files
+            .lock()
+            .live
+            .front()
+            .map(|oldest| oldest.generation);
+        let oldest = oldest.or(self.skipped).unwrap_or(generation);
+        let header = Header {
+            generation,
+            salt: self.random.random(),
+            oldest,
+            previous: self.end,
+            commit: self.end.commit + 1,
+        };
+        let file = next.free.file.clone();
+        if let Err(error) = self.write_first_header(&header, &next) {
+            if next.is_new && is_full(&error) {
+                return self.discard(next);
+            }
+            return Err(self.fail("writing a file's header", &error));
+        }
+        let carry: Vec<Framed> = self
+            .shared
+            .index
+            .read()
+            .carry()
+            .into_iter()
+            .map(Framed::new)
+            .collect();
+        let (end, positions) = match self.write_carry(&header, &file, &carry) {
+            Ok(written) => written,
+            Err(error) => return Err(self.fail("writing a file's first block", &error)),
+        };
+        self.end = end;
+        self.active = Some(Active {
+            file: file.clone(),
+            salt: header.salt,
+        });
+        let live = Live {
+            generation,
+            number: next.free.number,
+            file,
+        };
+        self.shared.files.lock().live.push_back(live);
+        self.apply(&[&carry], &positions)?;
+        self.skipped = None;
+        let index = self.shared.index.read();
+        self.shared.files.lock().recycle(&index);
+        drop(index);
+        self.shared.wanted.notify_all();
+        Ok(())
+    }
+
+    fn write_first_header(&self, header: &Header, next: &Next<D::File>) -> io::Result<()> {
+        let file = &*next.free.file;
+        header.write(file, self.shared.id, 0)?;
+        self.sync(file)?;
+        if next.is_new {
+            self.shared.disk.sync_dir()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn write_carry(
+        &mut self,
+        header: &Header,
+        file: &D::File,
+        carry: &[Framed],
+    ) -> io::Result<(End, Vec<crate::record::Position>)> {
+        header.write(file, self.shared.id, SECOND_AT)?;
+        let head = BlockHead {
+            generation: header.generation,
+            salt: header.salt,
+            commit: header.commit,
+            length: 0,
+            records: 0,
+            previous: header.previous.checksum,
+            sum: 0,
+            closes: false,
+        };
+        let mut block = Block {
+            id: self.shared.id,
+            head,
+            buffer: &mut self.buffer,
+        };
+        let written = block.write(file, FIRST_BLOCK_AT, &[carry])?;
+        self.sync(file)?;
+        let end = End {
+            generation: header.generation,
+            offset: FIRST_BLOCK_AT + written.length,
+            commit: header.commit,
+            checksum: written.checksum,
+        };
+        Ok((end, written.positions))
+    }
+
+    /// A free file, or a new one; `None` when there can be none now.
+    fn take_file(&self, growth: Growth) -> io::Result<Option<Next<D::File>>> {
+        let number = {
+            let mut files = self.shared.files.lock();
+            if let Some(free) = files.free.pop_front() {
+                return Ok(Some(Next { free, is_new: false }));
+            }
+            if growth == Growth::WithinSettings && files.total() >= self.shared.files_max() {
+                return Ok(None);
+            }
+            files.number()
+        };
+        let name = file_name(number);
+        let file = match self.shared.disk.create(&name) {
+            Ok(file) => file,
+            Err(error) if is_full(&error) => return Ok(self.is_full()),
+            Err(error) => return Err(error),
+        };
+        match file.allocate(u64::from(self.shared.settings.file_bytes)) {
+            Ok(()) => {
+                self.shared.files.lock().disk_full = false;
+                Ok(Some(Next {
+                    free: Free {
+                        number,
+                        file: Arc::new(file),
+                    },
+                    is_new: true,
+                }))
+            }
+            Err(error) if is_full(&error) => {
+                self.shared.disk.remove(&name)?;
+                Ok(self.is_full())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives up a new file for which there is no room after all.
+    fn discard(&mut self, next: Next<D::File>) -> Result<(), CommitError> {
+        if let Err(error) = self.shared.disk.remove(&file_name(next.free.number)) {
+            return Err(self.fail("removing a file", &error));
+        }
+        self.is_full::<()>();
+        Err(CommitError::Full)
+    }
+
+    fn is_full<T>(&self) -> Option<T> {
+        self.shared.files.lock().disk_full = true;
+        None
+    }
+}

@@ -1,0 +1,342 @@
+//! Walking along the blocks of a chain.
+
+use super::{Chain, ChainFile, Damage};
+use crate::block::{ALIGN, BlockHead, HEAD_BYTES, padded};
+use crate::disk::DiskFile;
+use crate::frame;
+use crate::header::{End, FIRST_BLOCK_AT, Header};
+use crate::index::Index;
+use crate::record::{Position, Record};
+use crate::settings::Planted;
+use bytes::Bytes;
+use crc_fast::crc32_iscsi;
+use millstream_model::JournalId;
+use std::io;
+
+/// How much is read at once where a block may or may not be.
+const CHUNK: usize = 1024 * 1024;
+
+/// What a block must say to be the next one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expected {
+    generation: u64,
+    salt: u64,
+    commit: u64,
+    previous: u32,
+}
+
+/// A valid block.
+pub(super) struct Block {
+    head: BlockHead,
+    checksum: u32,
+    records: Vec<(Record, Position)>,
+}
+
+/// What replaying a chain found.
+pub(crate) struct Replayed {
+    /// Where the valid prefix ends.
+    pub end: End,
+    /// The last valid block: offset and length with padding; 0 bytes when there is none.
+    pub last_block: (u64, u64),
+    /// The last valid block said that the journal was closed.
+    pub closed: bool,
+    /// Files of the chain that hold a part of the valid prefix.
+    pub files: usize,
+    /// The last of these holds bookkeeping only.
+    pub bookkeeping_only: bool,
+    pub records: u64,
+    pub bytes_read: u64,
+    pub damage: Option<Damage>,
+}
+
+impl Expected {
+    pub fn first(header: &Header) -> Expected {
+        Expected {
+            generation: header.generation,
+            salt: header.salt,
+            commit: header.commit,
+            previous: header.previous.checksum,
+        }
+    }
+
+    fn fits(&self, head: &BlockHead, planted: Planted) -> bool {
+        planted == Planted::StaleBlockAccepted
+            || (head.generation, head.salt, head.commit, head.previous)
+                == (self.generation, self.salt, self.commit, self.previous)
+    }
+}
+
+/// Gives the records of the chain, in order, to `index` and `take`.
+///
+/// # Errors
+/// When the disk cannot be read.
+pub(crate) fn replay<F: DiskFile>(
+    chain: &Chain<F>,
+    id: JournalId,
+    planted: Planted,
+    index: &mut Index,
+    mut take: impl FnMut(Position, Record),
+) -> io::Result<Replayed> {
+    let mut found = Replayed {
+        end: End::default(),
+        last_block: (0, 0),
+        closed: false,
+        files: 0,
+        bookkeeping_only: true,
+        records: 0,
+        bytes_read: 0,
+        damage: None,
+    };
+    for (at, file) in chain.files.iter().enumerate() {
+        let next = chain.files.get(at + 1).map(|next| next.header.previous);
+        found.file(file, next, id, planted, index, &mut take)?;
+        if let Some(damage) = &mut found.damage {
+            see_lost(damage, file, found.end, id)?;
+            for later in &chain.files[at + 1..] {
+                see_lost(damage, later, End::default(), id)?;
+            }
+            break;
+        }
+    }
+    if found.damage.is_none() {
+        found.damage = chain.damage.clone();
+    }
+    if let Some(damage) = &mut found.damage {
+        for file in &chain.behind {
+            see_lost(damage, file, End::default(), id)?;
+        }
+    }
+    Ok(found)
+}
+
+impl Replayed {
+    /// Walks one file; `next` is the end that its successor names.
+    fn file<F: DiskFile>(
+        &mut self,
+        file: &ChainFile<F>,
+        next: Option<End>,
+        id: JournalId,
+        planted: Planted,
+        index: &mut Index,
+        take: &mut impl FnMut(Position, Record),
+    ) -> io::Result<()> {
+        let generation = file.header.generation;
+        let mut expected = Expected::first(&file.header);
+        let mut offset = FIRST_BLOCK_AT;
+        self.bookkeeping_only = true;
+        let bad = |reason: &str, offset| Some(Damage::new(reason, generation, offset));
+        loop {
+            if let Some(next) = next
+                && offset >= next.offset
+            {
+                if self.end != next {
+                    self.damage = bad("a file does not end as its successor says", offset);
+                }
+                return Ok(());
+            }
+            let Some(block) = read_block(&*file.file, id, offset, &expected, planted)? else {
+                self.bytes_read += ALIGN;
+                self.damage = if next.is_some() {
+                    bad("a block in the middle of the journal is bad", offset)
+                } else if planted != Planted::CorruptMiddleIsTornTail
+                    && later_block(&*file.file, id, &file.header, offset, expected.commit)?.is_some()
+                {
+                    bad("a block is bad although a later one is whole", offset)
+                } else {
+                    None
+                };
+                return Ok(());
+            };
+            let length = padded(u64::from(block.head.length));
+            for (record, position) in block.records {
+                if let Err(gap) = index.apply(&record, position) {
+                    let text = format!(
+                        "group {} goes on at LSN {} instead of {}",
+                        gap.group, gap.found, gap.expected
+                    );
+                    self.damage = bad(&text, offset);
+                    return Ok(());
+                }
+                self.bookkeeping_only &= record.is_bookkeeping();
+                self.records += 1;
+                take(position, record);
+            }
+            self.bytes_read += length;
+            self.last_block = (offset, length);
+            self.closed = block.head.closes;
+            if offset == FIRST_BLOCK_AT {
+                self.files += 1;
+            }
+            offset += length;
+            self.end = End {
+                generation,
+                offset,
+                commit: block.head.commit,
+                checksum: block.checksum,
+            };
+            expected.commit = block.head.commit + 1;
+            expected.previous = block.checksum;
+        }
+    }
+}
+
+/// The block at a place, if it is whole and the expected one.
+///
+/// # Errors
+/// When the disk cannot be read.
+pub(super) fn read_block<F: DiskFile>(
+    file: &F,
+    id: JournalId,
+    offset: u64,
+    expected: &Expected,
+    planted: Planted,
+) -> io::Result<Option<Block>> {
+    let mut head_bytes = [0u8; HEAD_BYTES];
+    if file.read_at(offset, &mut head_bytes)? < HEAD_BYTES {
+        return Ok(None);
+    }
+    let Some((head, checksum)) = BlockHead::decode(&head_bytes, id) else {
+        return Ok(None);
+    };
+    if !expected.fits(&head, planted) {
+        return Ok(None);
+    }
+    let records = read_records(file, offset, &head)?;
+    Ok(records.map(|records| Block {
+        head,
+        checksum,
+        records,
+    }))
+}
+
+/// The records of a block whose head is valid, if they are what the head says.
+fn read_records<F: DiskFile>(
+    file: &F,
+    offset: u64,
+    head: &BlockHead,
+) -> io::Result<Option<Vec<(Record, Position)>>> {
+    let body_length = head.length as usize - HEAD_BYTES;
+    let at = offset + HEAD_BYTES as u64;
+    if file.length()? < at + body_length as u64 {
+        return Ok(None);
+    }
+    let mut body = vec![0u8; body_length];
+    if file.read_at(at, &mut body)? < body_length {
+        return Ok(None);
+    }
+    let body = Bytes::from(body);
+    let mut sums = Vec::new();
+    let mut records = Vec::new();
+    let mut done = 0;
+    while done < body_length {
+        let Ok((record, length, sum)) = frame::decode(&body.slice(done..)) else {
+            return Ok(None);
+        };
+        let Ok(offset) = u32::try_from(at + done as u64) else {
+            return Ok(None);
+        };
+        records.push((
+            record,
+            Position {
+                generation: head.generation,
+                offset,
+                length: length as u32,
+            },
+        ));
+        sums.extend_from_slice(&sum.to_le_bytes());
+        done += length;
+    }
+    let is_whole = records.len() == head.records as usize && crc32_iscsi(&sums) == head.sum;
+    Ok(is_whole.then_some(records))
+}
+
+/// Calls `see` for every head of a block of this journal from `offset` to the end of the file.
+fn heads<F: DiskFile>(
+    file: &F,
+    id: JournalId,
+    offset: u64,
+    mut see: impl FnMut(u64, BlockHead) -> bool,
+) -> io::Result<()> {
+    let mut chunk = vec![0u8; CHUNK];
+    let mut at = offset;
+    loop {
+        let read = file.read_at(at, &mut chunk)?;
+        for (page, place) in chunk[..read].chunks(ALIGN as usize).zip(0u64..) {
+            if let Some(bytes) = page.first_chunk()
+                && let Some((head, _)) = BlockHead::decode(bytes, id)
+                && see(at + place * ALIGN, head)
+            {
+                return Ok(());
+            }
+        }
+        if read < CHUNK {
+            return Ok(());
+        }
+        at += CHUNK as u64;
+    }
+}
+
+/// Where, from `offset` on, a block of this life of the file has a number above `commit`. Its head is enough: it
+/// was written when everything up to `commit` was durable.
+///
+/// # Errors
+/// When the disk cannot be read.
+pub(super) fn later_block<F: DiskFile>(
+    file: &F,
+    id: JournalId,
+    header: &Header,
+    offset: u64,
+    commit: u64,
+) -> io::Result<Option<u64>> {
+    let mut found = None;
+    heads(file, id, offset, |at, head| {
+        if (head.generation, head.salt) == (header.generation, header.salt) && head.commit > commit {
+            found = Some(at);
+        }
+        found.is_some()
+    })?;
+    Ok(found)
+}
+
+/// The highest generation in the blocks of a file; 0 when there is none.
+///
+/// # Errors
+/// When the disk cannot be read.
+pub(super) fn newest_generation<F: DiskFile>(file: &F, id: JournalId) -> io::Result<u64> {
+    let mut newest = 0;
+    heads(file, id, FIRST_BLOCK_AT, |_, head| {
+        newest = newest.max(head.generation);
+        false
+    })?;
+    Ok(newest)
+}
+
+/// Notes the last entries that are readable in a file behind `end` (or in all of it, when the end is another's).
+fn see_lost<F: DiskFile>(
+    damage: &mut Damage,
+    file: &ChainFile<F>,
+    end: End,
+    id: JournalId,
+) -> io::Result<()> {
+    let from = if end.generation == file.header.generation {
+        end.offset
+    } else {
+        FIRST_BLOCK_AT
+    };
+    let mut blocks = Vec::new();
+    heads(&*file.file, id, from, |at, head| {
+        if (head.generation, head.salt) == (file.header.generation, file.header.salt) {
+            blocks.push((at, head));
+        }
+        false
+    })?;
+    for (at, head) in blocks {
+        for (record, _) in read_records(&*file.file, at, &head)?.unwrap_or_default() {
+            if let Record::Entry(entry) = record {
+                let last = damage.lost.entry(entry.header.group).or_default();
+                *last = entry.header.lsn.max(*last);
+            }
+        }
+    }
+    Ok(())
+}
