@@ -1,0 +1,284 @@
+//! The operators of one task in a row: from a sub-topology's source to its end.
+
+use crate::aggregate::Aggregate;
+use crate::batch::{Batch, RowFault};
+use crate::latest::LatestRows;
+use crate::stateless;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use datafusion_common::ScalarValue;
+use datafusion_physical_expr::expressions::Column;
+use millstream_planner::{BoundExpr, NamedExpr, NodeKind, NullKeys, SubTopology};
+use millstream_state::{Corrupt, StateKey, Stored};
+use std::ops::Bound;
+
+/// One step of a pipeline.
+#[derive(Debug)]
+enum Step {
+    Latest(Box<LatestRows>),
+    Filter(BoundExpr),
+    Project {
+        columns: Vec<NamedExpr>,
+        schema: SchemaRef,
+    },
+    Rekey {
+        keys: Vec<NamedExpr>,
+        null_keys: NullKeys,
+        schema: SchemaRef,
+    },
+    Aggregate(Box<Aggregate>),
+}
+
+/// What a checkpoint must write of one store's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreChange {
+    /// The store, as the plan names it.
+    pub store: String,
+    /// The key.
+    pub key: StateKey,
+    /// The value from now on; `None` when it is gone.
+    pub value: Option<Vec<u8>>,
+}
+
+/// Which rows a pull query reads.
+#[derive(Clone, Copy, Debug)]
+pub struct PullRows<'a> {
+    /// These keys, or all.
+    pub keys: Option<&'a [Vec<ScalarValue>]>,
+    /// Windows that start within.
+    pub windows: (Bound<i64>, Bound<i64>),
+}
+
+/// The operators of one task, with their state.
+#[derive(Debug)]
+pub struct Pipeline {
+    steps: Vec<Step>,
+}
+
+impl Pipeline {
+    /// For one task of a sub-topology; its end (sink, repartition, output) is the caller's.
+    pub fn new(topology: &SubTopology) -> Self {
+        let mut steps = Vec::new();
+        for node in &topology.nodes {
+            match &node.kind {
+                NodeKind::Source(source) => {
+                    if let Some(spec) = &source.store {
+                        steps.push(Step::Latest(Box::new(LatestRows::new(
+                            spec.clone(),
+                            &node.schema,
+                        ))));
+                    }
+                }
+                NodeKind::Filter { predicate } => steps.push(Step::Filter(predicate.clone())),
+                NodeKind::Project { columns } => steps.push(Step::Project {
+                    columns: columns.clone(),
+                    schema: node.schema.arrow_schema(),
+                }),
+                NodeKind::Rekey { keys, null_keys } => steps.push(Step::Rekey {
+                    keys: keys.clone(),
+                    null_keys: *null_keys,
+                    schema: node.schema.arrow_schema(),
+                }),
+                NodeKind::Aggregate(aggregate) => {
+                    steps.push(Step::Aggregate(Box::new(Aggregate::new(
+                        aggregate.clone(),
+                        &node.schema,
+                    ))));
+                }
+                NodeKind::RepartitionSource { .. }
+                | NodeKind::RepartitionSink { .. }
+                | NodeKind::Sink { .. }
+                | NodeKind::Output => {}
+            }
+        }
+        Self { steps }
+    }
+
+    /// Runs rows through all steps. An error here is a bug of ours or a damaged plan, not a bad row.
+    pub fn process(&mut self, batch: Batch, faults: &mut Vec<RowFault>) -> Result<Batch, ArrowError> {
+        let mut batch = batch;
+        for step in &mut self.steps {
+            batch = step.process(batch, faults)?;
+        }
+        Ok(batch)
+    }
+
+    /// Whether it keeps state, hence can answer pull queries.
+    pub fn is_stateful(&self) -> bool {
+        self.steps
+            .iter()
+            .any(|step| matches!(step, Step::Latest(_) | Step::Aggregate(_)))
+    }
+
+    /// Rows that came too late for their window and took no part.
+    pub fn late_rows(&self) -> u64 {
+        self.aggregates().map(Aggregate::late_rows).sum()
+    }
+
+    fn aggregates(&self) -> impl Iterator<Item = &Aggregate> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Aggregate(aggregate) => Some(aggregate.as_ref()),
+            _ => None,
+        })
+    }
+
+    /// How many values are committed.
+    pub fn committed_values(&self) -> usize {
+        let count = |step: &Step| match step {
+            Step::Latest(latest) => latest.store().committed_len(),
+            Step::Aggregate(aggregate) => aggregate.store().committed_len(),
+            _ => 0,
+        };
+        self.steps.iter().map(count).sum()
+    }
+
+    /// The stream time of each stateful operator, in order: a checkpoint keeps it beside the state.
+    pub fn stream_times(&self) -> Vec<i64> {
+        self.aggregates().map(Aggregate::stream_time).collect()
+    }
+
+    /// What changed since the last fold.
+    pub fn changes(&self) -> Vec<StoreChange> {
+        fn of<V: Stored>(
+            store: &str,
+            changes: std::collections::btree_map::Iter<'_, StateKey, Option<V>>,
+        ) -> Vec<StoreChange> {
+            let change = |(key, value): (&StateKey, &Option<V>)| StoreChange {
+                store: store.to_owned(),
+                key: key.clone(),
+                value: value.as_ref().map(|value| {
+                    let mut bytes = Vec::with_capacity(64);
+                    value.encode(&mut bytes);
+                    bytes
+                }),
+            };
+            changes.map(change).collect()
+        }
+        let changes = |step: &Step| match step {
+            Step::Latest(latest) => of(latest.store_id(), latest.store().changes()),
+            Step::Aggregate(aggregate) => of(aggregate.store_id(), aggregate.store().changes()),
+            _ => Vec::new(),
+        };
+        self.steps.iter().flat_map(changes).collect()
+    }
+
+    /// The checkpoint that holds the changes is durable.
+    pub fn fold(&mut self) {
+        for step in &mut self.steps {
+            match step {
+                Step::Latest(latest) => latest.store_mut().fold(),
+                Step::Aggregate(aggregate) => aggregate.fold(),
+                _ => {}
+            }
+        }
+    }
+
+    /// The task failed: its state is as of the last fold again.
+    pub fn drop_overlay(&mut self) {
+        for step in &mut self.steps {
+            match step {
+                Step::Latest(latest) => latest.store_mut().drop_overlay(),
+                Step::Aggregate(aggregate) => aggregate.drop_overlay(),
+                _ => {}
+            }
+        }
+    }
+
+    /// Puts back one value of a checkpoint. Values of stores that the plan no longer has are an error.
+    pub fn load(&mut self, store: &str, key: StateKey, bytes: &[u8]) -> Result<(), Corrupt> {
+        for step in &mut self.steps {
+            match step {
+                Step::Latest(latest) if latest.store_id() == store => return latest.load(key, bytes),
+                Step::Aggregate(aggregate) if aggregate.store_id() == store => {
+                    return aggregate.load(key, bytes);
+                }
+                _ => {}
+            }
+        }
+        Err(Corrupt { what: "store id" })
+    }
+
+    /// Puts back the stream times of a checkpoint.
+    pub fn restore_times(&mut self, times: &[i64]) {
+        let mut times = times.iter();
+        for step in &mut self.steps {
+            if let Step::Aggregate(aggregate) = step
+                && let Some(time) = times.next()
+            {
+                aggregate.restore_time(*time);
+            }
+        }
+    }
+
+    /// Committed rows as the end of the pipeline would see them. Rows beyond the asked keys may come too: the
+    /// caller filters.
+    pub fn pull(&mut self, wanted: PullRows<'_>) -> Result<Option<Batch>, ArrowError> {
+        let is_state = |step: &Step| matches!(step, Step::Latest(_) | Step::Aggregate(_));
+        let Some(last) = self.steps.iter().rposition(is_state) else {
+            return Ok(None);
+        };
+        let same_keys = self.steps[last + 1..].iter().all(|step| match step {
+            Step::Project { columns, .. } => keeps_keys(columns, wanted.keys.map_or(0, key_width)),
+            Step::Rekey { .. } => false,
+            _ => true,
+        });
+        let keys = wanted.keys.filter(|_| same_keys);
+        let mut batch = match &self.steps[last] {
+            Step::Latest(latest) => {
+                let encoded = keys.map(|keys| encode_all(latest.codec(), keys));
+                latest.committed(encoded.as_deref(), wanted.windows)?
+            }
+            Step::Aggregate(aggregate) => {
+                let encoded = keys.map(|keys| encode_all(aggregate.codec(), keys));
+                aggregate.committed(encoded.as_deref(), wanted.windows)?
+            }
+            _ => return Ok(None),
+        };
+        // Rows that failed were reported when they came.
+        let mut faults = Vec::new();
+        for step in &mut self.steps[last + 1..] {
+            batch = step.process(batch, &mut faults)?;
+        }
+        Ok(Some(batch))
+    }
+}
+
+fn key_width(keys: &[Vec<ScalarValue>]) -> usize {
+    keys.first().map_or(0, Vec::len)
+}
+
+fn encode_all(codec: &crate::KeyCodec, keys: &[Vec<ScalarValue>]) -> Vec<Box<[u8]>> {
+    keys.iter().map(|key| codec.encode_values(key)).collect()
+}
+
+/// Whether a projection puts out the key columns as they come in.
+fn keeps_keys(columns: &[NamedExpr], keys: usize) -> bool {
+    columns.iter().take(keys).enumerate().all(|(index, column)| {
+        let physical = column.expr.physical();
+        physical
+            .downcast_ref::<Column>()
+            .is_some_and(|column| column.index() == index)
+    })
+}
+
+impl Step {
+    fn process(&mut self, batch: Batch, faults: &mut Vec<RowFault>) -> Result<Batch, ArrowError> {
+        match self {
+            Self::Latest(latest) => {
+                let needs = latest.needs(&batch);
+                latest.process(&batch, needs)
+            }
+            Self::Filter(predicate) => stateless::filter(predicate, batch, faults),
+            Self::Project { columns, schema } => stateless::project(columns, schema, batch, faults),
+            Self::Rekey {
+                keys,
+                null_keys,
+                schema,
+            } => stateless::rekey(keys, *null_keys, schema, batch, faults),
+            Self::Aggregate(aggregate) => {
+                let needs = aggregate.needs(&batch);
+                aggregate.process(&batch, needs, faults)
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! One store of one task: committed values, and what changed since. Pure: no clock, no I/O.
+
+use std::collections::{BTreeMap, btree_map};
+use std::ops::Bound;
+
+/// A key of a store: the group's key columns, encoded, and the start of its window (0 where there are no windows).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StateKey {
+    /// The key columns' bytes.
+    pub key: Box<[u8]>,
+    /// The window's start, ms.
+    pub window: i64,
+}
+
+/// Stored bytes that do not decode: the database is damaged, or written by another version.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("stored {what} is damaged")]
+pub struct Corrupt {
+    /// What was being read.
+    pub what: &'static str,
+}
+
+/// A value that a checkpoint can carry.
+pub trait Stored: Clone {
+    /// Appends its stored form.
+    fn encode(&self, out: &mut Vec<u8>);
+}
+
+/// Values by key in two layers: *hot* (committed) and *overlay* (changed since the last commit).
+#[derive(Clone, Debug)]
+pub struct Store<V> {
+    hot: BTreeMap<StateKey, V>,
+    overlay: BTreeMap<StateKey, Option<V>>,
+    /// Keys by window, so that expired windows are found without a scan; holds what overlay over hot holds.
+    windows: BTreeMap<i64, Vec<Box<[u8]>>>,
+    windowed: bool,
+}
+
+impl<V: Stored> Store<V> {
+    /// An empty store. Windowed ones can [`Store::expire`].
+    pub fn new(windowed: bool) -> Self {
+        Self {
+            hot: BTreeMap::new(),
+            overlay: BTreeMap::new(),
+            windows: BTreeMap::new(),
+            windowed,
+        }
+    }
+
+    /// Puts a committed value, while the store is being loaded.
+    pub fn load(&mut self, key: StateKey, value: V) {
+        debug_assert!(self.overlay.is_empty(), "loading comes before running");
+        self.remember(&key);
+        self.hot.insert(key, value);
+    }
+
+    fn remember(&mut self, key: &StateKey) {
+        if self.windowed {
+            self.windows.entry(key.window).or_default().push(key.key.clone());
+        }
+    }
+
+    /// The value as the running task sees it.
+    pub fn get(&self, key: &StateKey) -> Option<&V> {
+        match self.overlay.get(key) {
+            Some(changed) => changed.as_ref(),
+            None => self.hot.get(key),
+        }
+    }
+
+    /// Sets the value as the running task sees it.
+    pub fn put(&mut self, key: StateKey, value: V) {
+        if self.windowed && self.get(&key).is_none() {
+            self.remember(&key);
+        }
+        self.overlay.insert(key, Some(value));
+    }
+
+    /// Removes the value as the running task sees it.
+    pub fn remove(&mut self, key: &StateKey) {
+        if self.hot.contains_key(key) {
+            self.overlay.insert(key.clone(), None);
+        } else {
+            self.overlay.remove(key);
+        }
+    }
+
+    /// Removes every window that starts before `start`; returns how many values went.
+    pub fn expire(&mut self, start: i64) -> usize {
+        let mut gone = 0;
+        while let Some(entry) = self.windows.first_entry() {
+            if *entry.key() >= start {
+                break;
+            }
+            let (window, keys) = entry.remove_entry();
+            for key in keys {
+                let key = StateKey { key, window };
+                gone += usize::from(self.get(&key).is_some());
+                self.remove(&key);
+            }
+        }
+        gone
+    }
+
+    /// Whether there is anything to commit.
+    pub fn is_dirty(&self) -> bool {
+        !self.overlay.is_empty()
+    }
+
+    /// What a checkpoint must write: absolute values, `None` for what went.
+    pub fn changes(&self) -> btree_map::Iter<'_, StateKey, Option<V>> {
+        self.overlay.iter()
+    }
+
+    /// The checkpoint is durable: what changed becomes committed.
+    pub fn fold(&mut self) {
+        for (key, value) in std::mem::take(&mut self.overlay) {
+            match value {
+                Some(value) => self.hot.insert(key, value),
+                None => self.hot.remove(&key),
+            };
+        }
+    }
+
+    /// The task failed: what changed since the last commit is forgotten.
+    pub fn drop_overlay(&mut self) {
+        self.overlay.clear();
+        self.windows.clear();
+        if self.windowed {
+            for key in self.hot.keys() {
+                self.windows.entry(key.window).or_default().push(key.key.clone());
+            }
+        }
+    }
+
+    /// Committed values of one key, windows from `from` to `to`, in window order.
+    pub fn committed(&self, key: &[u8], from: Bound<i64>, to: Bound<i64>) -> Vec<(&StateKey, &V)> {
+        let within = |window: i64| StateKey {
+            key: key.into(),
+            window,
+        };
+        let low = match from {
+            Bound::Included(start) => Bound::Included(within(start)),
+            Bound::Excluded(start) => Bound::Excluded(within(start)),
+            Bound::Unbounded => Bound::Included(within(i64::MIN)),
+        };
+        let high = match to {
+            Bound::Included(start) => Bound::Included(within(start)),
+            Bound::Excluded(start) => Bound::Excluded(within(start)),
+            Bound::Unbounded => Bound::Included(within(i64::MAX)),
+        };
+        if is_empty(&low, &high) {
+            return Vec::new();
+        }
+        self.hot.range((low, high)).collect()
+    }
+
+    /// All committed values, by key, then window.
+    pub fn committed_scan(&self) -> impl Iterator<Item = (&StateKey, &V)> {
+        self.hot.iter()
+    }
+
+    /// How many values are committed.
+    pub fn committed_len(&self) -> usize {
+        self.hot.len()
+    }
+}
+
+/// `BTreeMap::range` panics on ranges that end before they begin.
+fn is_empty(low: &Bound<StateKey>, high: &Bound<StateKey>) -> bool {
+    match (low, high) {
+        (Bound::Included(a), Bound::Included(b)) => a > b,
+        (Bound::Included(a) | Bound::Excluded(a), Bound::Included(b) | Bound::Excluded(b)) => a >= b,
+        _ => false,
+    }
+}

@@ -1,0 +1,131 @@
+//! Layers against a model, and checkpoints against crashes and fences.
+#![allow(clippy::unwrap_used)]
+
+use millstream_state::{Change, Cold, ColdCache, ColdError, StateKey, Store, Stored};
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+#[derive(Clone, Debug, PartialEq)]
+struct Number(u32);
+
+impl Stored for Number {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0.to_be_bytes());
+    }
+}
+
+fn key(name: u8, window: i64) -> StateKey {
+    StateKey {
+        key: Box::new([name]),
+        window,
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Put(u8, i64, u32),
+    Remove(u8, i64),
+    Expire(i64),
+    Fold,
+    Drop,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        5 => (0..3_u8, 0..4_i64, any::<u32>()).prop_map(|(k, w, v)| Step::Put(k, w, v)),
+        2 => (0..3_u8, 0..4_i64).prop_map(|(k, w)| Step::Remove(k, w)),
+        1 => (0..5_i64).prop_map(Step::Expire),
+        1 => Just(Step::Fold),
+        1 => Just(Step::Drop),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn a_store_is_two_maps(steps in proptest::collection::vec(step(), 0..40)) {
+        let mut store = Store::new(true);
+        let mut committed: BTreeMap<(u8, i64), u32> = BTreeMap::new();
+        let mut running = committed.clone();
+        for step in steps {
+            match step {
+                Step::Put(k, w, v) => {
+                    store.put(key(k, w), Number(v));
+                    running.insert((k, w), v);
+                }
+                Step::Remove(k, w) => {
+                    store.remove(&key(k, w));
+                    running.remove(&(k, w));
+                }
+                Step::Expire(start) => {
+                    let before = running.len();
+                    running.retain(|(_, w), _| *w >= start);
+                    prop_assert_eq!(store.expire(start), before - running.len());
+                }
+                Step::Fold => {
+                    store.fold();
+                    committed.clone_from(&running);
+                }
+                Step::Drop => {
+                    store.drop_overlay();
+                    running.clone_from(&committed);
+                }
+            }
+            for k in 0..3 {
+                for w in 0..4 {
+                    prop_assert_eq!(store.get(&key(k, w)).map(|n| n.0), running.get(&(k, w)).copied());
+                }
+                let seen: Vec<(i64, u32)> = store
+                    .committed(&[k], Bound::Included(1), Bound::Unbounded)
+                    .into_iter().map(|(key, n)| (key.window, n.0)).collect();
+                let expected: Vec<(i64, u32)> =
+                    committed.range((k, 1)..=(k, i64::MAX)).map(|((_, w), v)| (*w, *v)).collect();
+                prop_assert_eq!(seen, expected);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_checkpoint_survives_and_a_takeover_fences() {
+    let store: Arc<InMemory> = Arc::new(InMemory::new());
+    let cache = ColdCache::new(1 << 20);
+    let open = || Cold::open(store.clone(), Path::from("sql/1"), &cache);
+    let put = |key: &str, value: &str| Change {
+        key: key.into(),
+        value: Some(value.into()),
+    };
+
+    let first = open().await.unwrap();
+    first
+        .checkpoint(vec![put("a1", "x"), put("a2", "y"), put("b", "z")])
+        .await
+        .unwrap();
+    first
+        .checkpoint(vec![
+            put("a1", "x2"),
+            Change {
+                key: b"a2".to_vec(),
+                value: None,
+            },
+        ])
+        .await
+        .unwrap();
+
+    // The first is not closed: it was killed. What it had checkpointed is there, and it can write no more.
+    let second = open().await.unwrap();
+    let rows = second.scan(b"a").await.unwrap();
+    assert_eq!(rows.len(), 1);
+    assert_eq!((&rows[0].0[..], &rows[0].1[..]), (&b"a1"[..], &b"x2"[..]));
+    assert!(matches!(
+        first.checkpoint(vec![put("c", "late")]).await,
+        Err(ColdError::Fenced)
+    ));
+    assert!(second.scan(b"c").await.unwrap().is_empty());
+    second.close().await.unwrap();
+}
