@@ -1,7 +1,7 @@
 //! A batch over shared bytes: its header read, its records untouched.
 
 use super::record::RecordSet;
-use super::{BatchError, BatchHeader, HEADER_BYTES, at, compression, crc_of};
+use super::{BatchError, BatchHeader, HEADER_BYTES, TimestampType, at, compression, crc_of};
 use bytes::Bytes;
 use millstream_model::limits::BATCH_RECORDS_MAX;
 
@@ -111,7 +111,7 @@ impl BatchView {
     }
 
     /// The stricter rule for a batch from a producer: what [`Self::check`] asks, and that its offsets are
-    /// consecutive, that it has a record, and that it is no control batch.
+    /// consecutive, that it has a record, and that nothing is set that only a broker may set.
     ///
     /// # Errors
     /// For the first rule that is broken.
@@ -127,6 +127,11 @@ impl BatchView {
         if self.header.attributes.is_control() {
             return Err(BatchError::Inconsistent {
                 what: "a producer must not send control batches",
+            });
+        }
+        if self.header.attributes.timestamp_type() == TimestampType::LogAppendTime {
+            return Err(BatchError::Inconsistent {
+                what: "a producer must not set LogAppendTime",
             });
         }
         if self.header.attributes.has_delete_horizon() {

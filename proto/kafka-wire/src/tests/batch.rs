@@ -207,7 +207,11 @@ fn stamping_copies_only_shared_memory() {
 #[test]
 fn log_append_time_replaces_every_timestamp() {
     let batch = small().with_log_append_time(TimestampMs(5_000_000));
-    batch.check_produced().unwrap();
+    batch.check().unwrap();
+    assert!(matches!(
+        batch.check_produced(),
+        Err(BatchError::Inconsistent { .. })
+    ));
     assert_eq!(
         batch.header().attributes.timestamp_type(),
         TimestampType::LogAppendTime
