@@ -1,0 +1,10 @@
+//! Java's rules where SQL shows through them: numbers as text, text as numbers, date patterns.
+
+mod date;
+mod decimal;
+mod double;
+
+pub use date::{DatePattern, PatternError, TimeZone, format_date, format_time, format_timestamp};
+pub use date::{parse_date, parse_time, parse_timestamp, zone_by_name};
+pub use decimal::{decimal_to_string, divide_half_up, parse_decimal, power_of_ten, rescale};
+pub use double::{double_to_string, parse_double, round_half_up};
