@@ -2,55 +2,51 @@
 
 use crate::groups::GroupsHandle;
 use crate::interface::{
-    EpochEnd, Fetch, FetchError, FetchPartition, Fetched, FetchedPartition, FoundOffset, InitProducer,
-    InitProducerError, Isolation, ListOffset, OffsetError, PendingProduce, Produce, ProduceError, Produced,
-    WatchStream,
+    EpochEnd, Fetch, Fetched, FoundOffset, InitProducer, InitProducerError, Isolation, ListOffset,
+    OffsetError, PendingProduce, Produce, ProduceError, Produced, WatchStream,
 };
-use millstream_access::{AuthError, Principal, RootKeys};
+use crate::shell::Shell;
+use millstream_access::{AuthError, Operation, Principal, Resource, RootKeys, allowed};
 use millstream_metadata::{Commands, HostPort, Image, ImageWatch};
-use millstream_model::{LeaderEpoch, NodeId, Offset, PartitionId, ProducerEpoch, ProducerId};
+use millstream_model::{JournalId, LeaderEpoch, NodeId, Offset, PartitionId, ProducerEpoch, ProducerId};
 use std::sync::Arc;
 
-/// A running broker. Cheap to clone.
+/// A running broker. Cheap to clone; made by [`Broker::start`].
 #[derive(Clone)]
 pub struct Broker {
-    inner: Arc<Inner>,
-}
-
-/// What all handles share.
-struct Inner {
-    image: ImageWatch,
-    commands: Arc<dyn Commands>,
-    roots: Arc<RootKeys>,
-    node: NodeId,
-    advertised: HostPort,
-    groups: GroupsHandle,
+    pub(crate) shell: Arc<Shell>,
+    pub(crate) groups: GroupsHandle,
 }
 
 impl Broker {
     /// The newest image of the catalog.
     pub fn image(&self) -> Arc<Image> {
-        self.inner.image.image()
+        self.shell.image.image()
     }
 
     /// A watch on the catalog.
     pub fn image_watch(&self) -> ImageWatch {
-        self.inner.image.clone()
+        self.shell.image.clone()
     }
 
     /// This node as Kafka clients see it.
     pub fn node(&self) -> NodeId {
-        self.inner.node
+        self.shell.services.node
+    }
+
+    /// This node's journal: what the catalog names as leader of its groups.
+    pub fn journal(&self) -> JournalId {
+        self.shell.services.journal
     }
 
     /// Where Kafka clients reach this node.
     pub fn advertised(&self) -> HostPort {
-        self.inner.advertised.clone()
+        self.shell.settings.kafka.clone()
     }
 
     /// The control plane's command path.
     pub fn commands(&self) -> &Arc<dyn Commands> {
-        &self.inner.commands
+        &self.shell.services.commands
     }
 
     /// Who presented this key.
@@ -58,12 +54,17 @@ impl Broker {
     /// # Errors
     /// When nobody may: tell the client [`AuthError::CLIENT_TEXT`] and log the error.
     pub fn authenticate(&self, key_id: &str, secret: &str) -> Result<Principal, AuthError> {
-        millstream_access::authenticate(&self.image(), &self.inner.roots, key_id, secret)
+        millstream_access::authenticate(&self.image(), &self.shell.roots, key_id, secret)
     }
 
     /// The root keys, for doors that authenticate in other ways.
     pub fn roots(&self) -> &Arc<RootKeys> {
-        &self.inner.roots
+        &self.shell.roots
+    }
+
+    /// Whether it can serve: it is not stopping and its journal is sound.
+    pub fn is_healthy(&self) -> bool {
+        !self.shell.services.is_stopping() && self.shell.services.reader.damage().is_none()
     }
 
     /// Appends one batch and waits until it is as durable as asked.
@@ -80,19 +81,12 @@ impl Broker {
     /// # Errors
     /// When it was not appended.
     pub fn begin_produce(&self, who: &Principal, request: Produce) -> Result<PendingProduce, ProduceError> {
-        let _ = (who, request);
-        Err(ProduceError::ShuttingDown)
+        self.shell.begin_produce(who, request)
     }
 
     /// Reads batches; waits for `bytes_min` of them until `wait_max`. Errors are per partition.
     pub async fn fetch(&self, who: &Principal, request: Fetch) -> Fetched {
-        let _ = who;
-        let failed =
-            |asked: &FetchPartition| FetchedPartition::failed(asked.partition, FetchError::ShuttingDown);
-        Fetched {
-            partitions: request.partitions.iter().map(failed).collect(),
-            ..Fetched::default()
-        }
+        self.shell.fetch(who, request).await
     }
 
     /// Looks an offset up.
@@ -107,8 +101,9 @@ impl Broker {
         what: ListOffset,
         isolation: Isolation,
     ) -> Result<FoundOffset, OffsetError> {
-        let _ = (who, partition, leader_epoch, what, isolation);
-        Err(OffsetError::ShuttingDown)
+        self.shell
+            .list_offset(who, partition, leader_epoch, what, isolation)
+            .await
     }
 
     /// Where a leader epoch of the partition ends.
@@ -122,8 +117,7 @@ impl Broker {
         current: Option<LeaderEpoch>,
         epoch: LeaderEpoch,
     ) -> Result<EpochEnd, OffsetError> {
-        let _ = (who, partition, current, epoch);
-        Err(OffsetError::ShuttingDown)
+        self.shell.offset_for_leader_epoch(who, partition, current, epoch)
     }
 
     /// Moves the partition's start up to `before` (`None`: up to the high watermark); returns the new start.
@@ -136,8 +130,7 @@ impl Broker {
         partition: PartitionId,
         before: Option<Offset>,
     ) -> Result<Offset, OffsetError> {
-        let _ = (who, partition, before);
-        Err(OffsetError::ShuttingDown)
+        self.shell.delete_records(who, partition, before).await
     }
 
     /// Gives an idempotent producer an id, or the next epoch of the one it has.
@@ -149,21 +142,33 @@ impl Broker {
         who: &Principal,
         request: InitProducer,
     ) -> Result<(ProducerId, ProducerEpoch), InitProducerError> {
-        let _ = (who, request);
-        Err(InitProducerError::Unavailable)
+        if request.transactional_id.is_some() {
+            return Err(InitProducerError::NoTransactions);
+        }
+        if !allowed(who, Operation::Produce, Resource::Tenant(who.tenant)) {
+            return Err(InitProducerError::Denied);
+        }
+        // As Kafka: without a transactional id every call gets a new id.
+        let services = &self.shell.services;
+        let id = self
+            .shell
+            .producer_ids
+            .next(services.commands.as_ref(), services.node)
+            .await;
+        id.map(|id| (id, ProducerEpoch(0)))
+            .ok_or(InitProducerError::Unavailable)
     }
 
     /// Consumer groups.
     pub fn groups(&self) -> &GroupsHandle {
-        &self.inner.groups
+        &self.groups
     }
 
-    /// Follows how far partitions have grown. Partitions that are not the caller's are refused as unknown.
+    /// Follows how far partitions have grown.
     ///
     /// # Errors
     /// When one of them is not the caller's or not led here.
     pub fn watch(&self, who: &Principal, partitions: Vec<PartitionId>) -> Result<WatchStream, OffsetError> {
-        let _ = (who, partitions);
-        Err(OffsetError::ShuttingDown)
+        self.shell.watch(who, partitions)
     }
 }

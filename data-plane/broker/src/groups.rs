@@ -1,14 +1,57 @@
-//! The shell around the group coordinator: commands in, answers out once their records are committed.
+//! The doors' side of the group coordinator: commands in, answers out once their records are committed.
 
+use crate::group::Group;
 use crate::interface::groups::{
-    Command, CommitOffsets, CommittedOffset, DescribedGroup, GroupError, Heartbeat, Join, Joined, Leave,
-    Left, ListedGroup, Reply, Sync, Synced,
+    Command, CommitOffsets, CommittedOffset, DescribedGroup, GroupError, GroupKey, Heartbeat, Join, Joined,
+    Leave, Left, ListedGroup, Reply, Sync, Synced,
 };
+use crate::shell::Shell;
 use millstream_access::Principal;
-use millstream_model::{ConsumerGroupName, PartitionId, TopicName};
+use millstream_model::{ConsumerGroupName, PartitionId, TenantId, TopicName};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The internal topic that keeps groups and offsets.
+pub(crate) const GROUPS_TOPIC: &str = "__groups";
 
 /// Consumer groups of this node. Every call is about a group of the caller's own virtual cluster.
-pub struct GroupsHandle {}
+#[derive(Clone)]
+pub struct GroupsHandle {
+    pub(crate) shell: Arc<Shell>,
+}
+
+impl Shell {
+    /// The group whose log holds the internal topic of consumer groups, when it is here.
+    pub(crate) fn ledger_group(&self) -> Option<Arc<Group>> {
+        let image = self.image.image();
+        let name: TopicName = GROUPS_TOPIC.parse().ok()?;
+        let row = *image.topic(TenantId::SYSTEM, &name)?.partitions.first()?;
+        self.group(row.group)
+    }
+
+    /// Lets the coordinator of a group do what is due, when it is due, until the broker stops.
+    pub(crate) async fn drive_ledger(self: Arc<Shell>, group: Arc<Group>) {
+        loop {
+            let deadline = group.read(|core| {
+                core.ledger
+                    .as_ref()
+                    .and_then(|ledger| ledger.coordinator.next_deadline())
+            });
+            let now = self.services.now_ms();
+            let due = async {
+                match deadline {
+                    Some(at) => tokio::time::sleep(Duration::from_millis(at.saturating_sub(now))).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = due => group.with(|core| core.expire_ledger(&group)),
+                () = group.ledger_changed.notified() => {}
+                () = self.stopping.cancelled() => return,
+            }
+        }
+    }
+}
 
 impl GroupsHandle {
     /// JoinGroup: answers when the rebalance is complete. The request's nonce is set here.
@@ -19,8 +62,9 @@ impl GroupsHandle {
         &self,
         who: &Principal,
         group: ConsumerGroupName,
-        join: Join,
+        mut join: Join,
     ) -> Result<Joined, GroupError> {
+        join.nonce = rand::random();
         match self.ask(who, group, Command::Join(join)).await? {
             Reply::Joined(answer) => answer,
             _ => Err(GroupError::NotAvailable),
@@ -75,7 +119,7 @@ impl GroupsHandle {
         }
     }
 
-    /// OffsetCommit: answers once the offsets are durable.
+    /// OffsetCommit: answers once the offsets are durable. The caller has made sure that the partitions are its own.
     ///
     /// # Errors
     /// The coordinator's refusals.
@@ -95,14 +139,14 @@ impl GroupsHandle {
     ///
     /// # Errors
     /// [`GroupError::NotCoordinator`].
-    pub async fn fetch_offsets(
+    pub fn fetch_offsets(
         &self,
         who: &Principal,
         group: &ConsumerGroupName,
         partitions: Option<&[PartitionId]>,
     ) -> Result<Vec<(PartitionId, CommittedOffset)>, GroupError> {
-        let _ = (who, group, partitions);
-        Err(GroupError::NotCoordinator)
+        let key = key_of(who, group);
+        self.look(|coordinator| coordinator.fetch_offsets(&key, partitions))
     }
 
     /// DeleteGroups.
@@ -137,8 +181,7 @@ impl GroupsHandle {
     /// # Errors
     /// [`GroupError::NotCoordinator`].
     pub fn list(&self, who: &Principal) -> Result<Vec<ListedGroup>, GroupError> {
-        let _ = who;
-        Err(GroupError::NotCoordinator)
+        self.look(|coordinator| coordinator.list(who.tenant))
     }
 
     /// DescribeGroups: one group; `None` when it does not exist.
@@ -150,8 +193,8 @@ impl GroupsHandle {
         who: &Principal,
         group: &ConsumerGroupName,
     ) -> Result<Option<DescribedGroup>, GroupError> {
-        let _ = (who, group);
-        Err(GroupError::NotCoordinator)
+        let key = key_of(who, group);
+        self.look(|coordinator| coordinator.describe(&key))
     }
 
     /// Puts a command to the coordinator and waits for its answer.
@@ -161,7 +204,31 @@ impl GroupsHandle {
         group: ConsumerGroupName,
         command: Command,
     ) -> Result<Reply, GroupError> {
-        let _ = (who, group, command);
-        Err(GroupError::NotCoordinator)
+        let key = key_of(who, &group);
+        let internal = self.shell.ledger_group().ok_or(GroupError::NotCoordinator)?;
+        let asked = internal.with(|core| core.ask_ledger(&internal, &key, command));
+        let answer = asked.ok_or(GroupError::NotCoordinator)?;
+        tokio::select! {
+            answer = answer => answer.map_err(|_| GroupError::NotAvailable),
+            () = self.shell.stopping.cancelled() => Err(GroupError::NotCoordinator),
+        }
+    }
+
+    /// Looks at what the coordinator knows.
+    fn look<R>(&self, look: impl FnOnce(&millstream_coordinator::Coordinator) -> R) -> Result<R, GroupError> {
+        let internal = self.shell.ledger_group().ok_or(GroupError::NotCoordinator)?;
+        let looked = internal.read(|core| {
+            let ledger = core.ledger.as_ref().filter(|ledger| ledger.coordinator.leads())?;
+            Some(look(&ledger.coordinator))
+        });
+        looked.ok_or(GroupError::NotCoordinator)
+    }
+}
+
+/// A group is always named with its tenant.
+fn key_of(who: &Principal, group: &ConsumerGroupName) -> GroupKey {
+    GroupKey {
+        tenant: who.tenant,
+        group: group.clone(),
     }
 }

@@ -1,11 +1,53 @@
 //! The shell that runs journal, replication, partitions, tier and coordinators behind one interface.
+//!
+//! In: [`Settings`], [`Components`] (the catalog's image, the command path, the object store, the root keys). Out: a
+//! [`Broker`] for the doors and a [`Handle`] that stops it. The doors' words are in [`interface`]; what decides,
+//! applies and acknowledges is [`replica`], which the simulator runs too.
+//!
+//! ```text
+//!   begin_produce ─► check ─► Group (lock) ─► Replica: decide, stamp, order ─► Writer ─► durable
+//!                                                                                          │
+//!   fetch ◄─ wake ◄─ tail cache ◄─ Applied ◄─ Replica: commit, apply, acknowledge ◄────────┘
+//! ```
+//!
+//! Invariants: a batch is answered after the durability that it asked for is true, in one place; readers see committed
+//! entries only; a partition that is not the caller's is answered like one that does not exist; nothing here waits for
+//! the controller but starting, allocating producer ids and reporting. Not here: protocols (the doors), the formats
+//! of journal, tier and entries (their crates), who leads (the catalog says).
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod broker;
+mod fetch;
+mod flush;
+mod follow;
+mod group;
 mod groups;
 pub mod interface;
+mod metrics;
+mod offsets;
+mod produce;
+mod producer_ids;
+mod quota;
+mod read;
 pub mod replica;
+mod retention;
+mod settings;
+mod shell;
+mod snapshot;
+mod start;
+mod tail;
+mod topic_config;
+mod waiters;
+mod watching;
 
 pub use broker::Broker;
 pub use groups::GroupsHandle;
+pub use settings::{Components, Settings};
+pub use start::{Handle, StartError};
+
+pub use millstream_coordinator::Settings as GroupSettings;
+pub use millstream_journal::Settings as JournalSettings;
+pub use millstream_partition::FlushSettings;
+pub use millstream_tier::Settings as TierSettings;
+pub use millstream_tier::{OpenError as StoreError, OpenStore, open_store};

@@ -40,16 +40,20 @@ pub struct ProducerState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SequenceError {
     /// A gap, or a repeat that is no longer remembered.
-    #[error("sequence {found} where {expected} was expected")]
+    #[error("producer {producer} sent sequence {found} where {expected} was expected")]
     OutOfOrder {
+        /// Who sent it.
+        producer: ProducerId,
         /// The sequence that would have fitted.
         expected: i32,
         /// The one found.
         found: i32,
     },
     /// A newer incarnation of the producer has written.
-    #[error("producer epoch {} is fenced by {}", found.0, current.0)]
+    #[error("producer {producer} sent epoch {found}, fenced by {current}")]
     Fenced {
+        /// Who sent it.
+        producer: ProducerId,
         /// The epoch found.
         found: ProducerEpoch,
         /// The newest one.
@@ -76,6 +80,7 @@ impl ProducerState {
     pub(crate) fn check(&self, facts: &ProducerFacts) -> Result<Option<ProducerBatch>, SequenceError> {
         if facts.epoch < self.epoch {
             return Err(SequenceError::Fenced {
+                producer: facts.id,
                 found: facts.epoch,
                 current: self.epoch,
             });
@@ -83,7 +88,11 @@ impl ProducerState {
         if facts.epoch > self.epoch {
             return match facts.first_sequence {
                 0 => Ok(None),
-                found => Err(SequenceError::OutOfOrder { expected: 0, found }),
+                found => Err(SequenceError::OutOfOrder {
+                    producer: facts.id,
+                    expected: 0,
+                    found,
+                }),
             };
         }
         let Some(last) = self.batches.back() else {
@@ -100,6 +109,7 @@ impl ProducerState {
             Ok(None)
         } else {
             Err(SequenceError::OutOfOrder {
+                producer: facts.id,
                 expected,
                 found: facts.first_sequence,
             })

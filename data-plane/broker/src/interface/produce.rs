@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// The durability that a producer asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,9 +191,26 @@ pub(crate) enum Waiting {
     /// The replica's acknowledgement, at most until the deadline.
     Ticket {
         acknowledged: oneshot::Receiver<Result<Produced, ProduceError>>,
-        deadline: Pin<Box<tokio::time::Sleep>>,
+        deadline: Instant,
+        /// Made when the first look finds no answer: most answers are there in time.
+        timer: Option<Pin<Box<tokio::time::Sleep>>>,
         throttle: Duration,
     },
+}
+
+impl Waiting {
+    pub(crate) fn ticket(
+        acknowledged: oneshot::Receiver<Result<Produced, ProduceError>>,
+        timeout: Duration,
+        throttle: Duration,
+    ) -> Waiting {
+        Waiting::Ticket {
+            acknowledged,
+            deadline: Instant::now() + timeout,
+            timer: None,
+            throttle,
+        }
+    }
 }
 
 impl Future for PendingProduce {
@@ -204,6 +222,7 @@ impl Future for PendingProduce {
             Waiting::Ticket {
                 acknowledged,
                 deadline,
+                timer,
                 throttle,
             } => {
                 if let Poll::Ready(answer) = Pin::new(acknowledged).poll(context) {
@@ -212,10 +231,9 @@ impl Future for PendingProduce {
                     let throttle = *throttle;
                     return Poll::Ready(answer.map(|produced| Produced { throttle, ..produced }));
                 }
-                deadline
-                    .as_mut()
-                    .poll(context)
-                    .map(|()| Err(ProduceError::Timeout))
+                let deadline = *deadline;
+                let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+                timer.as_mut().poll(context).map(|()| Err(ProduceError::Timeout))
             }
         }
     }

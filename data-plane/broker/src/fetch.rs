@@ -1,0 +1,265 @@
+//! Fetching: read what is there, or wait for it, woken by commits and never by a clock's ticks.
+
+use crate::group::{Core, Group};
+use crate::interface::{
+    AbortedTransaction, Fetch, FetchError, FetchPartition, Fetched, FetchedPartition, Isolation,
+};
+use crate::quota::Meter;
+use crate::read::{FailedRead, PLANS_MAX, Plan, plan};
+use crate::shell::{NotServed, Served, Shell};
+use millstream_access::{Operation, Principal};
+use millstream_model::limits::{FETCH_BYTES_MAX, FETCH_WAIT_MS_MAX};
+use millstream_model::{LeaderEpoch, Offset};
+use millstream_partition::PartitionState;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+impl From<NotServed> for FetchError {
+    fn from(reason: NotServed) -> FetchError {
+        match reason {
+            NotServed::Unknown => FetchError::UnknownPartition,
+            NotServed::Denied => FetchError::Denied,
+            NotServed::NotHere => FetchError::NotLeader,
+        }
+    }
+}
+
+/// How a reader's leader epoch compares with the partition's.
+pub(crate) enum EpochCheck {
+    Fits,
+    Fenced,
+    Unknown,
+}
+
+/// Compares a reader's leader epoch with the partition's.
+pub(crate) fn check_epoch(asked: Option<LeaderEpoch>, current: LeaderEpoch) -> EpochCheck {
+    match asked {
+        Some(epoch) if epoch.0 >= 0 && epoch < current => EpochCheck::Fenced,
+        Some(epoch) if epoch > current => EpochCheck::Unknown,
+        _ => EpochCheck::Fits,
+    }
+}
+
+/// A partition that could be looked at, and what to read of it.
+struct Looked {
+    answer: FetchedPartition,
+    plan: Plan,
+}
+
+impl Shell {
+    /// Reads batches; waits for enough of them.
+    pub(crate) async fn fetch(&self, who: &Principal, request: Fetch) -> Fetched {
+        let wait = request
+            .wait_max
+            .min(Duration::from_millis(FETCH_WAIT_MS_MAX.unsigned_abs().into()));
+        let deadline = Instant::now() + wait;
+        let waiter = Arc::new(Notify::new());
+        // The first look is without registering: usually there is something.
+        let mut registered = wait.is_zero();
+        let mut round = self.read_round(who, &request, None).await;
+        loop {
+            let bytes: usize = round.iter().map(FetchedPartition::bytes).sum();
+            let failed = round.iter().any(|partition| partition.error.is_some());
+            if bytes >= request.bytes_min
+                || failed
+                || self.services.is_stopping()
+                || request.partitions.is_empty()
+            {
+                return self.answer(who, round, bytes);
+            }
+            if registered {
+                let parked = &self.services.metrics.fetches_parked;
+                parked.inc();
+                let woken = tokio::time::timeout_at(deadline, waiter.notified()).await;
+                parked.dec();
+                if woken.is_err() {
+                    return self.answer(who, round, bytes);
+                }
+            }
+            registered = true;
+            round = self.read_round(who, &request, Some(&waiter)).await;
+        }
+    }
+
+    fn answer(&self, who: &Principal, partitions: Vec<FetchedPartition>, bytes: usize) -> Fetched {
+        let metrics = &self.services.metrics;
+        metrics.fetches.inc();
+        metrics.fetched_bytes.inc_by(bytes as u64);
+        let (image, now_ms) = (self.image.image(), self.services.now_ms());
+        let throttle = self.quotas.take(&image, who, Meter::Fetch, now_ms, bytes as u64);
+        Fetched { partitions, throttle }
+    }
+
+    /// Looks at every partition once, and registers the waiter with each.
+    async fn read_round(
+        &self,
+        who: &Principal,
+        request: &Fetch,
+        waiter: Option<&Arc<Notify>>,
+    ) -> Vec<FetchedPartition> {
+        let mut room = request.bytes_max.min(FETCH_BYTES_MAX);
+        let mut answers = Vec::with_capacity(request.partitions.len());
+        for asked in &request.partitions {
+            let answer = self
+                .read_partition(who, asked, request.isolation, room, waiter)
+                .await;
+            // A first batch larger than the room is sent alone.
+            room = room.saturating_sub(answer.bytes());
+            answers.push(answer);
+        }
+        answers
+    }
+
+    async fn read_partition(
+        &self,
+        who: &Principal,
+        asked: &FetchPartition,
+        isolation: Isolation,
+        room: usize,
+        waiter: Option<&Arc<Notify>>,
+    ) -> FetchedPartition {
+        let served = match self.find(&self.image.image(), who, Operation::Consume, asked.partition) {
+            Ok(served) => served,
+            Err(reason) => return FetchedPartition::failed(asked.partition, reason.into()),
+        };
+        for _ in 0..PLANS_MAX {
+            let looked = served
+                .group
+                .with(|core| look(core, &served, asked, isolation, room, waiter));
+            let Looked { mut answer, plan } = match looked {
+                Ok(looked) => looked,
+                Err(error) => return FetchedPartition::failed(asked.partition, error),
+            };
+            let counter = plan.counter(&self.services.metrics);
+            match self.carry_out(&served.group, plan).await {
+                Ok(records) => {
+                    answer.records = records;
+                    if let Some(counter) = counter {
+                        counter.inc_by(answer.bytes() as u64);
+                    }
+                    return answer;
+                }
+                Err(FailedRead::Moved) => {}
+                Err(error) => {
+                    tracing::warn!(tenant = %who.tenant, partition = %asked.partition, %error, "a fetch failed");
+                    break;
+                }
+            }
+        }
+        FetchedPartition::failed(asked.partition, FetchError::Storage)
+    }
+}
+
+/// Checks a fetch of one partition under the group's lock, and plans it.
+fn look(
+    core: &mut Core,
+    served: &Served,
+    asked: &FetchPartition,
+    isolation: Isolation,
+    room: usize,
+    waiter: Option<&Arc<Notify>>,
+) -> Result<Looked, FetchError> {
+    if !core.replica.leads() {
+        return Err(not_led(&served.group));
+    }
+    let id = asked.partition;
+    core.open(
+        &served.group.services,
+        id,
+        served.topic.tenant,
+        served.row.base_epoch,
+    );
+    if let Some(waiter) = waiter {
+        core.waiters.register(id, waiter);
+    }
+    let current = served.row.leader_epoch(core.replica.machine().epoch());
+    match check_epoch(asked.leader_epoch, current) {
+        EpochCheck::Fits => {}
+        EpochCheck::Fenced => return Err(FetchError::FencedEpoch { current }),
+        EpochCheck::Unknown => return Err(FetchError::UnknownEpoch { current }),
+    }
+    let Some(state) = core.state().partition(&id) else {
+        return unopened(asked, current);
+    };
+    if state.is_closed() {
+        return Err(FetchError::NotLeader);
+    }
+    let (log_start, high_watermark) = (state.log_start(), state.next_offset());
+    let unknown_end = !core.replica.log_end_is_known() && asked.offset > high_watermark;
+    if asked.offset < log_start || asked.offset > high_watermark && !unknown_end {
+        return Err(FetchError::OffsetOutOfRange {
+            offset: asked.offset,
+            log_start,
+            log_end: high_watermark,
+        });
+    }
+    if state.quarantine().is_some() && asked.offset >= high_watermark {
+        return Err(FetchError::Storage);
+    }
+    let (end, aborted) = match isolation {
+        Isolation::ReadUncommitted => (high_watermark, None),
+        Isolation::ReadCommitted => (state.last_stable(), Some(aborted(state, asked.offset))),
+    };
+    let plan = match room.min(asked.bytes_max) {
+        0 => Plan::Nothing,
+        bytes_max => plan(core, &id, asked.offset, end, bytes_max),
+    };
+    let answer = FetchedPartition {
+        partition: id,
+        error: None,
+        high_watermark,
+        last_stable: state.last_stable(),
+        log_start,
+        leader_epoch: current,
+        aborted,
+        records: Vec::new(),
+    };
+    Ok(Looked { answer, plan })
+}
+
+/// Why a group that is here does not serve.
+pub(crate) fn not_led(group: &Group) -> FetchError {
+    match group.services.reader.damage() {
+        Some(_) => FetchError::Storage,
+        None if group.services.is_stopping() => FetchError::ShuttingDown,
+        None => FetchError::NotLeader,
+    }
+}
+
+/// A partition that the catalog has and the group's log has not yet: it is empty.
+fn unopened(asked: &FetchPartition, leader_epoch: LeaderEpoch) -> Result<Looked, FetchError> {
+    let zero = Offset(0);
+    if asked.offset != zero {
+        return Err(FetchError::OffsetOutOfRange {
+            offset: asked.offset,
+            log_start: zero,
+            log_end: zero,
+        });
+    }
+    let answer = FetchedPartition {
+        partition: asked.partition,
+        error: None,
+        high_watermark: zero,
+        last_stable: zero,
+        log_start: zero,
+        leader_epoch,
+        aborted: None,
+        records: Vec::new(),
+    };
+    Ok(Looked {
+        answer,
+        plan: Plan::Nothing,
+    })
+}
+
+fn aborted(state: &PartitionState, from: Offset) -> Vec<AbortedTransaction> {
+    let ranges = state.transactions().aborted_within(from, state.last_stable());
+    ranges
+        .map(|range| AbortedTransaction {
+            producer: range.producer,
+            first_offset: range.first_offset,
+        })
+        .collect()
+}

@@ -1,0 +1,342 @@
+//! Following the catalog: leaderships taken up, partitions opened, deleted ones let go.
+
+use crate::group::{Core, Group, LedgerCore};
+use crate::groups::GROUPS_TOPIC;
+use crate::replica::{Recovery, Replica, Settings as ReplicaSettings};
+use crate::shell::Shell;
+use crate::snapshot::Snapshot;
+use millstream_metadata::{Actor, Command, GroupPurpose, GroupRow, Image, TopicRow, TopicState};
+use millstream_model::{GroupId, KeyId, PartitionId, PartitionIndex, TenantId, TimestampMs, TopicId};
+use millstream_partition::{Change, GroupState};
+use millstream_replication::{Assignment, Input, Member};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a deletion that failed waits before it is tried again.
+const DELETE_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// What following the catalog remembers.
+pub(crate) struct Following {
+    /// What a restart found on the disk, by group, until the catalog says what to do with it.
+    pub(crate) found: BTreeMap<GroupId, Found>,
+    /// The assignment that each group was last told.
+    assigned: BTreeMap<GroupId, Assignment>,
+    /// Topics whose partitions are being deleted.
+    deleting: Arc<Mutex<BTreeSet<TopicId>>>,
+}
+
+/// What a restart found of a group.
+pub(crate) struct Found {
+    pub(crate) recovery: Recovery,
+    /// The ledger's records in the snapshot.
+    pub(crate) snapshot: Option<Snapshot>,
+}
+
+impl Following {
+    pub(crate) fn new(found: BTreeMap<GroupId, Found>) -> Following {
+        Following {
+            found,
+            assigned: BTreeMap::new(),
+            deleting: Arc::default(),
+        }
+    }
+}
+
+impl Shell {
+    /// Follows the catalog until the broker stops.
+    pub(crate) async fn follow(self: Arc<Shell>, mut following: Following) {
+        let mut watch = self.image.clone();
+        loop {
+            tokio::select! {
+                changed = watch.changed() => match changed {
+                    Ok(image) => self.reconcile(&image, &mut following),
+                    Err(_) => return,
+                },
+                () = self.stopping.cancelled() => return,
+            }
+        }
+    }
+
+    /// Tells the controller that this node lives, until the broker stops.
+    pub(crate) async fn heartbeat(self: Arc<Shell>) {
+        let actor = Actor::Node(self.services.node);
+        let registration = self.services.registration;
+        loop {
+            let command = Command::Heartbeat {
+                registration,
+                version: self.image.image().version(),
+            };
+            if let Err(refusal) = self.services.commands.submit(actor.clone(), command).await {
+                tracing::warn!(%refusal, "the controller did not take the heartbeat");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(self.settings.heartbeat_interval) => {}
+                () = self.stopping.cancelled() => return,
+            }
+        }
+    }
+
+    /// Makes this node what the catalog says. Repeating it changes nothing.
+    pub(crate) fn reconcile(self: &Arc<Shell>, image: &Arc<Image>, following: &mut Following) {
+        for row in image
+            .groups()
+            .filter(|row| row.members.contains(&self.services.journal))
+        {
+            let group = match self.group(row.id) {
+                Some(group) => group,
+                None => self.take_up(image, row, following),
+            };
+            self.assign(image, row, &group, following);
+        }
+        self.open_partitions(image);
+        for topic in image.topics().filter(|topic| topic.state == TopicState::Deleting) {
+            self.delete_topic(image, topic, following);
+        }
+        self.count_unknown(image);
+    }
+
+    /// A group that this node has not served yet since it started.
+    fn take_up(self: &Arc<Shell>, image: &Image, row: &GroupRow, following: &mut Following) -> Arc<Group> {
+        let internal = row.purpose == GroupPurpose::Internal;
+        let found = following.found.remove(&row.id);
+        let fresh = || Found {
+            recovery: Recovery::new(GroupState::new(row.id), internal),
+            snapshot: None,
+        };
+        let Found { recovery, snapshot } = found.unwrap_or_else(fresh);
+        let mut ledger = internal.then(|| LedgerCore::new(self.settings.groups.clone()));
+        if let Some(ledger) = &mut ledger {
+            ledger.partitions = ledger_partitions(image, row.id);
+            for record in snapshot.into_iter().flat_map(|snapshot| snapshot.records) {
+                ledger.apply_record(&record.key, record.value.as_ref());
+            }
+        }
+        let services = &self.services;
+        let replication =
+            millstream_replication::Settings::new(row.id, services.journal, services.registration);
+        let settings = ReplicaSettings {
+            replication,
+            planted: Default::default(),
+        };
+        let mut out = Vec::new();
+        let replica = Replica::new(settings, recovery, &mut out);
+        let core = Core::new(replica, out, ledger, self.settings.tail_bytes);
+        let group = Group::new(row.id, Arc::clone(services), core);
+        self.groups.write().insert(row.id, Arc::clone(&group));
+        let reported = row.snapshot.map(|snapshot| snapshot.lsn).unwrap_or_default();
+        self.tasks
+            .spawn(Arc::clone(self).keep(Arc::clone(&group), reported));
+        if internal {
+            self.tasks
+                .spawn(Arc::clone(self).drive_ledger(Arc::clone(&group)));
+        }
+        group
+    }
+
+    /// Tells a group who leads it, when that has changed.
+    fn assign(&self, image: &Image, row: &GroupRow, group: &Arc<Group>, following: &mut Following) {
+        let assignment = assignment(image, row);
+        let same = following.assigned.get(&row.id).is_some_and(|told| {
+            Assignment {
+                version: assignment.version,
+                ..told.clone()
+            } == assignment
+        });
+        if same {
+            return;
+        }
+        following.assigned.insert(row.id, assignment.clone());
+        group.with(|core| {
+            if let Some(ledger) = &mut core.ledger {
+                ledger.partitions = ledger_partitions(image, row.id);
+            }
+            core.step(
+                &self.services,
+                Input::Assign {
+                    assignment,
+                    time: TimestampMs::now(),
+                },
+            );
+        });
+    }
+
+    /// Opens what the catalog has put into groups that lead here.
+    fn open_partitions(&self, image: &Image) {
+        let mut by_group: BTreeMap<GroupId, Vec<(PartitionId, TenantId, i32)>> = BTreeMap::new();
+        for topic in image.topics().filter(|topic| topic.state == TopicState::Active) {
+            for (partition, row) in partitions_of(topic) {
+                by_group
+                    .entry(row.group)
+                    .or_default()
+                    .push((partition, topic.tenant, row.base_epoch));
+            }
+        }
+        for (group, partitions) in by_group {
+            let Some(group) = self.group(group) else { continue };
+            group.with(|core| {
+                if let Some(ledger) = &mut core.ledger {
+                    ledger.partitions = ledger_partitions(image, group.id);
+                }
+                for (partition, tenant, base_epoch) in partitions {
+                    core.open(&self.services, partition, tenant, base_epoch);
+                }
+            });
+        }
+    }
+
+    /// Starts to delete a topic's partitions, unless that is under way.
+    fn delete_topic(self: &Arc<Shell>, image: &Image, topic: &Arc<TopicRow>, following: &Following) {
+        let open = |row: &millstream_metadata::PartitionRow| !row.deleted && self.group(row.group).is_some();
+        if !partitions_of(topic).any(|(_, row)| open(row)) || !following.deleting.lock().insert(topic.id) {
+            return;
+        }
+        tracing::info!(topic = %topic.id, tenant = %topic.tenant, version = image.version(), "deletes a topic");
+        let (shell, topic, deleting) = (
+            Arc::clone(self),
+            Arc::clone(topic),
+            Arc::clone(&following.deleting),
+        );
+        self.tasks.spawn(async move {
+            while !shell.delete_partitions(&topic).await {
+                tokio::select! {
+                    () = tokio::time::sleep(DELETE_AGAIN_AFTER) => {}
+                    () = shell.stopping.cancelled() => return,
+                }
+            }
+            deleting.lock().remove(&topic.id);
+        });
+    }
+
+    /// Deletes a topic's partitions from the groups that lead here, and reports it; whether all went well.
+    async fn delete_partitions(&self, topic: &TopicRow) -> bool {
+        let mut by_group: BTreeMap<GroupId, Vec<PartitionId>> = BTreeMap::new();
+        for (partition, row) in partitions_of(topic).filter(|(_, row)| !row.deleted) {
+            by_group.entry(row.group).or_default().push(partition);
+        }
+        let mut done = true;
+        for (id, partitions) in by_group {
+            let Some(group) = self.group(id) else { continue };
+            done &= self.delete_from(&group, topic, &partitions).await;
+        }
+        if let Some(group) = self.ledger_group() {
+            let topics = BTreeSet::from([topic.id]);
+            group.with(|core| core.forget_topics(&group, &topics));
+        }
+        done
+    }
+
+    async fn delete_from(&self, group: &Arc<Group>, topic: &TopicRow, partitions: &[PartitionId]) -> bool {
+        let proposed = group.with(|core| {
+            if !core.replica.leads() {
+                return None;
+            }
+            let mut waiting = Vec::new();
+            for partition in partitions {
+                // One that was never opened is deleted all the same: its opening may still be undecided.
+                let by = (topic.tenant, KeyId::NONE);
+                waiting.push(core.propose(&self.services, *partition, by, Change::Deleted)?);
+            }
+            Some(waiting)
+        });
+        let Some(waiting) = proposed else { return false };
+        for receiver in waiting {
+            if !matches!(receiver.await, Ok(Ok(_))) {
+                return false;
+            }
+        }
+        let partitions: Vec<PartitionIndex> = partitions.iter().map(|partition| partition.index).collect();
+        let command = Command::ReportDeleted {
+            group: group.id,
+            topic: topic.id,
+            partitions,
+        };
+        let reported = self
+            .services
+            .commands
+            .submit(Actor::Node(self.services.node), command)
+            .await;
+        if let Err(refusal) = &reported {
+            tracing::warn!(topic = %topic.id, %refusal, "a deletion could not be reported");
+        }
+        reported.is_ok()
+    }
+
+    /// Counts partitions that groups have and the catalog does not: they are kept, and a person is told (LOG.md 34).
+    fn count_unknown(&self, image: &Image) {
+        let known = |id: &PartitionId| image.topic_by_id(id.topic).is_some();
+        let unknown = |core: &Core| core.state().partitions().filter(|(id, _)| !known(id)).count();
+        let count: usize = self.all_groups().iter().map(|group| group.read(unknown)).sum();
+        let gauge = &self.services.metrics.unknown_partitions;
+        let before = gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        if count > 0 && before == 0 {
+            tracing::warn!(
+                count,
+                "partitions that the catalog does not know are kept and not served"
+            );
+        }
+    }
+}
+
+/// A topic's partitions with their rows.
+fn partitions_of(
+    topic: &TopicRow,
+) -> impl Iterator<Item = (PartitionId, &millstream_metadata::PartitionRow)> {
+    let id = topic.id;
+    (0u32..).zip(&topic.partitions).map(move |(index, row)| {
+        (
+            PartitionId {
+                topic: id,
+                index: PartitionIndex(index),
+            },
+            row,
+        )
+    })
+}
+
+/// The partitions of the topic of consumer groups that live in this group.
+fn ledger_partitions(image: &Image, group: GroupId) -> Vec<(PartitionId, i32)> {
+    let Ok(name) = GROUPS_TOPIC.parse() else {
+        return Vec::new();
+    };
+    let Some(topic) = image.topic(TenantId::SYSTEM, &name) else {
+        return Vec::new();
+    };
+    let here = partitions_of(topic).filter(|(_, row)| row.group == group);
+    here.map(|(partition, row)| (partition, row.base_epoch)).collect()
+}
+
+/// A group's row as its log sees it.
+fn assignment(image: &Image, row: &GroupRow) -> Assignment {
+    let incarnation = |journal| {
+        let accepted = row
+            .isr
+            .iter()
+            .find(|replica| replica.journal == journal)
+            .map(|replica| replica.registration);
+        let newest = image.node_of(journal).map(|node| node.registration);
+        Member {
+            journal,
+            registration: newest.or(accepted).unwrap_or_default(),
+        }
+    };
+    let leader = row.leader.map(|journal| {
+        let accepted = row.isr.iter().find(|replica| replica.journal == journal);
+        accepted.map_or_else(
+            || incarnation(journal),
+            |replica| Member {
+                journal,
+                registration: replica.registration,
+            },
+        )
+    });
+    Assignment {
+        epoch: row.epoch,
+        version: image.version(),
+        leader,
+        members: row.members.iter().copied().map(incarnation).collect(),
+        isr: row.isr.iter().map(|replica| replica.journal).collect(),
+        minimum: usize::from(row.class.minimum),
+    }
+}

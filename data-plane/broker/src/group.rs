@@ -1,0 +1,108 @@
+//! One replica group of this node: the replica behind a lock, its writes on their way to the journal, and what its
+//! outputs set off.
+//!
+//! Everything that changes a group goes through [`Group::with`]: take the lock, change, hand the writes to the journal
+//! in order, release the lock, then wake and answer. The journal's completions come back the same way.
+
+mod core;
+mod ledger;
+mod writes;
+
+pub(crate) use self::core::{Core, Ticket, Unsaved};
+pub(crate) use ledger::LedgerCore;
+
+use crate::metrics::Metrics;
+use millstream_journal::{Reader, RealDisk, SlowDisk, Writer};
+use millstream_metadata::Commands;
+use millstream_model::{GroupId, JournalId, NodeId, Registration, TimestampMs};
+use millstream_tier::Tier;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
+use tokio::sync::Notify;
+
+/// The journal's disk.
+pub(crate) type Disk = SlowDisk<RealDisk>;
+
+/// What every group works with.
+pub(crate) struct Services {
+    pub(crate) writer: Writer,
+    pub(crate) reader: Reader<Disk>,
+    pub(crate) tier: Tier,
+    pub(crate) commands: Arc<dyn Commands>,
+    pub(crate) metrics: Metrics,
+    pub(crate) runtime: tokio::runtime::Handle,
+    pub(crate) node: NodeId,
+    pub(crate) journal: JournalId,
+    pub(crate) registration: Registration,
+    pub(crate) started: Instant,
+    /// Produced bytes that the journal has not made durable yet.
+    pub(crate) in_flight: AtomicUsize,
+    pub(crate) stopping: AtomicBool,
+}
+
+impl Services {
+    /// Milliseconds since the start, monotonic.
+    pub(crate) fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The coordinator's clocks.
+    pub(crate) fn now(&self) -> millstream_coordinator::Now {
+        millstream_coordinator::Now {
+            ms: self.now_ms(),
+            time: TimestampMs::now(),
+        }
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+}
+
+/// One replica group of this node.
+pub(crate) struct Group {
+    pub(crate) id: GroupId,
+    pub(crate) services: Arc<Services>,
+    core: Mutex<Core>,
+    /// Asks for a flush.
+    pub(crate) flush_wanted: Notify,
+    /// The flush's snapshots and segments in this epoch so far: no name is used twice.
+    pub(crate) objects: AtomicU64,
+    /// Tells the ledger's clock that its next deadline may have moved.
+    pub(crate) ledger_changed: Notify,
+}
+
+impl Group {
+    pub(crate) fn new(id: GroupId, services: Arc<Services>, core: Core) -> Arc<Group> {
+        Arc::new(Group {
+            id,
+            services,
+            core: Mutex::new(core),
+            flush_wanted: Notify::new(),
+            objects: AtomicU64::new(0),
+            ledger_changed: Notify::new(),
+        })
+    }
+
+    /// Changes or reads the group; what follows from it happens before this returns.
+    pub(crate) fn with<R>(self: &Arc<Group>, act: impl FnOnce(&mut Core) -> R) -> R {
+        let mut core = self.core.lock();
+        let result = act(&mut core);
+        let effects = core.carry_out(self);
+        drop(core);
+        effects.run();
+        result
+    }
+
+    /// Only reads the group.
+    pub(crate) fn read<R>(&self, look: impl FnOnce(&Core) -> R) -> R {
+        look(&self.core.lock())
+    }
+
+    /// The next number for an object of this epoch.
+    pub(crate) fn next_object(&self) -> u64 {
+        self.objects.fetch_add(1, Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,342 @@
+//! What a group's lock guards, and what becomes of the replica's outputs.
+
+use super::ledger::LedgerCore;
+use super::writes::Writes;
+use super::{Group, Services};
+use crate::interface::{ProduceError, Produced};
+use crate::replica::{Appended, Lost, Output, Propose, Replica};
+use crate::tail::{Batch, Tail};
+use crate::waiters::Waiters;
+use bytes::Bytes;
+use millstream_journal::Record;
+use millstream_model::entry::{EntryHeader, EntryKind};
+use millstream_model::{KeyId, PartitionId, TenantId, TimestampMs};
+use millstream_partition::{Applied, Change, Effect, GroupState, Opened};
+use millstream_replication::Input;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tokio::sync::{Notify, oneshot};
+
+/// Who waits for an entry.
+#[derive(Debug)]
+pub(crate) enum Ticket {
+    /// A producer; with the time that its records were stamped with.
+    Produce(
+        oneshot::Sender<Result<Produced, ProduceError>>,
+        Option<TimestampMs>,
+    ),
+    /// The service itself.
+    Change(oneshot::Sender<Result<Appended, Lost>>),
+    /// The group coordinator.
+    Ledger(millstream_coordinator::Ticket),
+}
+
+/// What a group's lock guards.
+pub(crate) struct Core {
+    pub(crate) replica: Replica<Ticket>,
+    pub(crate) tail: Tail,
+    pub(crate) waiters: Waiters,
+    /// In a group of internal topics.
+    pub(crate) ledger: Option<LedgerCore>,
+    /// The replica's outputs that are still to be carried out.
+    pub(crate) out: Vec<Output<Ticket>>,
+    pub(super) writes: Writes,
+    /// Partitions whose opening or deletion is in the log and undecided.
+    pub(crate) proposed: BTreeSet<PartitionId>,
+    /// Bytes appended since the last flush was considered.
+    pub(crate) fresh_bytes: u64,
+    /// Bytes and entries applied since the last snapshot.
+    pub(crate) unsaved: Unsaved,
+    effects: Effects,
+}
+
+/// What a restart would have to replay.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Unsaved {
+    pub(crate) bytes: u64,
+    pub(crate) entries: u64,
+}
+
+/// What is done once the lock is released.
+#[derive(Default)]
+pub(crate) struct Effects {
+    woken: Vec<Arc<Notify>>,
+    produced: Vec<(
+        oneshot::Sender<Result<Produced, ProduceError>>,
+        Result<Produced, ProduceError>,
+    )>,
+    changed: Vec<(oneshot::Sender<Result<Appended, Lost>>, Result<Appended, Lost>)>,
+}
+
+impl Effects {
+    pub(super) fn run(self) {
+        // Who asked may have gone away; that is its business.
+        for (sender, answer) in self.produced {
+            let _ = sender.send(answer);
+        }
+        for (sender, answer) in self.changed {
+            let _ = sender.send(answer);
+        }
+        for waiter in self.woken {
+            waiter.notify_one();
+        }
+    }
+}
+
+impl Core {
+    /// A replica and what its restart has already put out.
+    pub(crate) fn new(
+        replica: Replica<Ticket>,
+        out: Vec<Output<Ticket>>,
+        ledger: Option<LedgerCore>,
+        tail_bytes: usize,
+    ) -> Core {
+        Core {
+            replica,
+            tail: Tail::new(tail_bytes),
+            waiters: Waiters::default(),
+            ledger,
+            out,
+            writes: Writes::default(),
+            proposed: BTreeSet::new(),
+            fresh_bytes: 0,
+            unsaved: Unsaved::default(),
+            effects: Effects::default(),
+        }
+    }
+
+    /// The committed state.
+    pub(crate) fn state(&self) -> &GroupState {
+        self.replica.state()
+    }
+
+    /// Tells the replica something.
+    pub(crate) fn step(&mut self, services: &Services, input: Input) {
+        self.replica.step(services.now_ms(), input, &mut self.out);
+    }
+
+    /// Puts a change of the service's own into the log; `None` when this replica does not lead.
+    pub(crate) fn propose(
+        &mut self,
+        services: &Services,
+        partition: PartitionId,
+        (tenant, key): (TenantId, KeyId),
+        change: Change,
+    ) -> Option<oneshot::Receiver<Result<Appended, Lost>>> {
+        let (sender, receiver) = oneshot::channel();
+        let time = TimestampMs::now();
+        let propose = Propose {
+            partition,
+            tenant,
+            key,
+            change,
+            time,
+            ticket: Ticket::Change(sender),
+        };
+        match self.replica.propose(services.now_ms(), propose, &mut self.out) {
+            Ok(_) => Some(receiver),
+            Err(refused) => {
+                tracing::debug!(%partition, %refused, "a change was not taken");
+                None
+            }
+        }
+    }
+
+    /// Opens a partition that the catalog has put into this group, unless that is under way.
+    pub(crate) fn open(
+        &mut self,
+        services: &Services,
+        partition: PartitionId,
+        tenant: TenantId,
+        base_epoch: i32,
+    ) {
+        if !self.replica.leads()
+            || self.state().partition(&partition).is_some()
+            || !self.proposed.insert(partition)
+        {
+            return;
+        }
+        let opened = Opened {
+            base_epoch,
+            log_start: Default::default(),
+        };
+        if self
+            .propose(services, partition, (tenant, KeyId::NONE), Change::Opened(opened))
+            .is_none()
+        {
+            self.proposed.remove(&partition);
+        }
+    }
+
+    /// Does what the replica and the ledger want, until they want nothing more.
+    pub(super) fn carry_out(&mut self, group: &Arc<Group>) -> Effects {
+        loop {
+            if self.writes.take_failed() {
+                self.step(&group.services, Input::Damaged);
+            }
+            if self.out.is_empty() {
+                break;
+            }
+            let mut out = std::mem::take(&mut self.out);
+            for output in out.drain(..) {
+                self.carry_out_one(group, output);
+            }
+            if self.out.is_empty() {
+                self.out = out;
+            }
+            self.drive_ledger(group);
+        }
+        std::mem::take(&mut self.effects)
+    }
+
+    fn carry_out_one(&mut self, group: &Arc<Group>, output: Output<Ticket>) {
+        match output {
+            Output::Persist { write, entry } => {
+                // What is not a client's batch makes room sooner or later: it may use the space kept for that.
+                let tenant = match entry.header.kind {
+                    EntryKind::Append => entry.header.tenant,
+                    _ => TenantId::SYSTEM,
+                };
+                self.writes.submit(group, write, tenant, Record::Entry(entry));
+            }
+            Output::Truncate { write, epoch, to } => {
+                let record = Record::Truncate {
+                    group: group.id,
+                    epoch,
+                    lsn: to,
+                };
+                self.writes.submit(group, write, TenantId::SYSTEM, record);
+            }
+            Output::Reset { write, base } => {
+                let record = Record::Released {
+                    group: group.id,
+                    epoch: base.epoch,
+                    lsn: base.lsn,
+                };
+                self.writes.submit(group, write, TenantId::SYSTEM, record);
+            }
+            Output::Applied {
+                applied,
+                header,
+                payload,
+            } => self.applied(group, &applied, &header, payload),
+            Output::Acknowledge { ticket, answer } => self.acknowledged(group, ticket, answer),
+            Output::Lead { epoch } => {
+                tracing::info!(group = %group.id, %epoch, "leads");
+                group.services.metrics.led_groups.inc();
+                group.objects.store(0, std::sync::atomic::Ordering::Relaxed);
+                self.proposed.clear();
+                if let Some(ledger) = &mut self.ledger {
+                    ledger.elected();
+                }
+                self.waiters.take_all(&mut self.effects.woken);
+            }
+            Output::StepDown { epoch } => {
+                tracing::info!(group = %group.id, %epoch, "leads no more");
+                group.services.metrics.led_groups.dec();
+                self.proposed.clear();
+                if let Some(ledger) = &mut self.ledger {
+                    ledger.resign();
+                }
+                self.waiters.take_all(&mut self.effects.woken);
+            }
+            Output::Halt(reason) => {
+                tracing::error!(group = %group.id, %reason, "the replica stopped for good; an operator must look");
+                group.services.metrics.halted_groups.inc();
+                self.waiters.take_all(&mut self.effects.woken);
+            }
+            Output::MemberDamaged(member) => {
+                tracing::error!(group = %group.id, journal = %member.journal, "a member's journal is damaged");
+            }
+            // One replica per group for now: there is no peer to send to, and no one to propose.
+            Output::Send { .. }
+            | Output::ProposeIsr(_)
+            | Output::ReadEntries(_)
+            | Output::InstallSnapshot { .. }
+            | Output::Resign { .. } => {
+                tracing::warn!(group = %group.id, "this release runs groups of one replica only");
+            }
+        }
+    }
+
+    fn applied(
+        &mut self,
+        group: &Arc<Group>,
+        applied: &Applied,
+        header: &EntryHeader,
+        payload: Option<Bytes>,
+    ) {
+        let partition = applied.partition;
+        self.unsaved.entries += 1;
+        match &applied.effect {
+            Effect::Appended {
+                base_offset,
+                end_offset,
+            } => {
+                if let Some(bytes) = payload {
+                    self.fresh_bytes += bytes.len() as u64;
+                    self.unsaved.bytes += bytes.len() as u64;
+                    if let Some(ledger) = &mut self.ledger {
+                        ledger.apply(&bytes);
+                    }
+                    let batch = Batch {
+                        base_offset: *base_offset,
+                        end_offset: *end_offset,
+                        bytes,
+                    };
+                    self.tail.push(partition, batch);
+                }
+            }
+            Effect::Opened => {
+                self.proposed.remove(&partition);
+            }
+            Effect::Closed | Effect::Deleted => {
+                self.proposed.remove(&partition);
+                self.tail.forget(&partition);
+            }
+            Effect::Quarantined { reason } => {
+                tracing::error!(
+                    group = %group.id, %partition, tenant = %header.tenant, lsn = %header.lsn, %reason,
+                    "an entry could not be applied; the partition is put aside"
+                );
+                group.services.metrics.quarantined_partitions.inc();
+            }
+            Effect::Trimmed { .. } | Effect::Tiered { .. } | Effect::Replaced => {}
+            Effect::None | Effect::PassedOver => {
+                self.proposed.remove(&partition);
+                return;
+            }
+        }
+        self.waiters.take(&partition, &mut self.effects.woken);
+    }
+
+    fn acknowledged(&mut self, group: &Arc<Group>, ticket: Ticket, answer: Result<Appended, Lost>) {
+        match ticket {
+            Ticket::Produce(sender, log_append_time) => {
+                let answer = match answer {
+                    Ok(appended) => Ok(Produced {
+                        base_offset: appended.base_offset,
+                        log_append_time,
+                        log_start: appended.log_start,
+                        throttle: std::time::Duration::ZERO,
+                    }),
+                    Err(Lost::Quarantined) => Err(ProduceError::Storage),
+                    Err(Lost::Undecided) if group.services.is_stopping() => Err(ProduceError::ShuttingDown),
+                    Err(Lost::Undecided) => Err(ProduceError::NotLeader),
+                };
+                self.effects.produced.push((sender, answer));
+            }
+            Ticket::Change(sender) => self.effects.changed.push((sender, answer)),
+            Ticket::Ledger(ticket) => {
+                if let Some(ledger) = &mut self.ledger {
+                    ledger.decided(group.services.now(), ticket, answer.is_ok());
+                }
+            }
+        }
+    }
+
+    /// Wakes everyone who waits for the group: the broker stops.
+    pub(crate) fn wake_all(&mut self) {
+        self.waiters.take_all(&mut self.effects.woken);
+    }
+}

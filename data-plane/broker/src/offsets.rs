@@ -1,0 +1,298 @@
+//! Looking offsets up, and moving a partition's start.
+
+use crate::fetch::{EpochCheck, check_epoch};
+use crate::group::Core;
+use crate::interface::{EpochEnd, FoundOffset, Isolation, ListOffset, OffsetError};
+use crate::read::{FailedRead, PLANS_MAX, plan};
+use crate::replica::Lost;
+use crate::shell::{NotServed, Served, Shell};
+use bytes::Bytes;
+use millstream_access::{Operation, Principal};
+use millstream_kafka_wire::batch::{BatchError, batches};
+use millstream_model::{LeaderEpoch, Offset, PartitionId, TimestampMs};
+use millstream_partition::{Change, PartitionState, Place};
+use std::time::Duration;
+
+/// Bytes read at a time when looking for a timestamp.
+const SCAN_BYTES: usize = 1024 * 1024;
+
+/// How long a trim may take to become durable.
+const TRIM_TIMEOUT: Duration = Duration::from_secs(30);
+
+const NOT_FOUND: FoundOffset = FoundOffset {
+    offset: Offset(-1),
+    timestamp: TimestampMs::NONE,
+    leader_epoch: LeaderEpoch(-1),
+};
+
+impl From<NotServed> for OffsetError {
+    fn from(reason: NotServed) -> OffsetError {
+        match reason {
+            NotServed::Unknown => OffsetError::UnknownPartition,
+            NotServed::Denied => OffsetError::Denied,
+            NotServed::NotHere => OffsetError::NotLeader,
+        }
+    }
+}
+
+/// An answer that is known at once, or where to look for a timestamp.
+enum Look {
+    Found(FoundOffset),
+    Scan { from: Offset, time: TimestampMs },
+}
+
+impl Shell {
+    pub(crate) async fn list_offset(
+        &self,
+        who: &Principal,
+        partition: PartitionId,
+        leader_epoch: Option<LeaderEpoch>,
+        what: ListOffset,
+        isolation: Isolation,
+    ) -> Result<FoundOffset, OffsetError> {
+        let served = self.find(&self.image.image(), who, Operation::Describe, partition)?;
+        let looked = served
+            .group
+            .with(|core| look(core, &served, partition, leader_epoch, what, isolation))?;
+        match looked {
+            Look::Found(found) => Ok(found),
+            Look::Scan { from, time } => self.scan(&served, partition, from, time, isolation).await,
+        }
+    }
+
+    /// The first record at or after `time`, from the batch at `from` on.
+    async fn scan(
+        &self,
+        served: &Served,
+        partition: PartitionId,
+        mut from: Offset,
+        time: TimestampMs,
+        isolation: Isolation,
+    ) -> Result<FoundOffset, OffsetError> {
+        let mut moved = 0;
+        loop {
+            let planned = served.group.read(|core| {
+                let state = core.state().partition(&partition)?;
+                let end = seen_end(state, isolation);
+                from = from.max(state.log_start());
+                Some((plan(core, &partition, from, end, SCAN_BYTES), state.log_start()))
+            });
+            let (plan, log_start) = planned.ok_or(OffsetError::UnknownPartition)?;
+            let pieces = match self.carry_out(&served.group, plan).await {
+                Ok(pieces) => pieces,
+                Err(FailedRead::Moved) if moved < PLANS_MAX => {
+                    moved += 1;
+                    continue;
+                }
+                Err(error) => {
+                    tracing::warn!(%partition, %error, "looking for a timestamp failed");
+                    return Err(OffsetError::Storage);
+                }
+            };
+            match first_at_or_after(&pieces, log_start, time) {
+                Ok(Scanned::Found(found)) => return Ok(found),
+                Ok(Scanned::Next(next)) => from = next,
+                Ok(Scanned::Nothing) => return Ok(NOT_FOUND),
+                Err(error) => {
+                    tracing::warn!(%partition, %error, "a stored batch cannot be read");
+                    return Err(OffsetError::Storage);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn offset_for_leader_epoch(
+        &self,
+        who: &Principal,
+        partition: PartitionId,
+        current: Option<LeaderEpoch>,
+        epoch: LeaderEpoch,
+    ) -> Result<EpochEnd, OffsetError> {
+        let served = self.find(&self.image.image(), who, Operation::Describe, partition)?;
+        served.group.with(|core| {
+            let now = check(core, &served, partition, current)?;
+            let Some(state) = core.state().partition(&partition) else {
+                return Ok(EpochEnd {
+                    leader_epoch: epoch.min(now),
+                    end_offset: Offset(0),
+                });
+            };
+            if epoch > now {
+                return Err(OffsetError::UnknownEpoch { current: now });
+            }
+            let (leader_epoch, end_offset) = match epoch == now {
+                true => (now, state.next_offset()),
+                false => state.epochs().end_of(epoch, state.next_offset()),
+            };
+            Ok(EpochEnd {
+                leader_epoch,
+                end_offset,
+            })
+        })
+    }
+
+    pub(crate) async fn delete_records(
+        &self,
+        who: &Principal,
+        partition: PartitionId,
+        before: Option<Offset>,
+    ) -> Result<Offset, OffsetError> {
+        let served = self.find(&self.image.image(), who, Operation::Manage, partition)?;
+        let begun = served.group.with(|core| {
+            check(core, &served, partition, None)?;
+            let state = core
+                .state()
+                .partition(&partition)
+                .ok_or(OffsetError::NotAvailable)?;
+            let (log_start, high_watermark) = (state.log_start(), state.next_offset());
+            let before = before.unwrap_or(high_watermark);
+            if before > high_watermark || before.0 < 0 {
+                return Err(OffsetError::OutOfRange {
+                    offset: before,
+                    high_watermark,
+                });
+            }
+            if before <= log_start {
+                return Ok(Err(log_start));
+            }
+            let by = (who.tenant, who.key);
+            let trim = Change::Trim { log_start: before };
+            let begun = core.propose(&served.group.services, partition, by, trim);
+            begun
+                .map(|receiver| Ok((receiver, before)))
+                .ok_or(OffsetError::NotLeader)
+        })?;
+        let (receiver, before) = match begun {
+            Ok(begun) => begun,
+            Err(log_start) => return Ok(log_start),
+        };
+        match tokio::time::timeout(TRIM_TIMEOUT, receiver).await {
+            Ok(Ok(Ok(_))) => Ok(before),
+            Ok(Ok(Err(Lost::Undecided))) => Err(OffsetError::NotLeader),
+            Ok(Ok(Err(Lost::Quarantined))) => Err(OffsetError::Storage),
+            Ok(Err(_)) => Err(OffsetError::ShuttingDown),
+            Err(_) => Err(OffsetError::Timeout),
+        }
+    }
+}
+
+/// That the group leads and the asker knows its epoch; returns the partition's leader epoch.
+fn check(
+    core: &mut Core,
+    served: &Served,
+    partition: PartitionId,
+    asked: Option<LeaderEpoch>,
+) -> Result<LeaderEpoch, OffsetError> {
+    let services = &served.group.services;
+    if !core.replica.leads() {
+        return Err(match services.reader.damage() {
+            Some(_) => OffsetError::Storage,
+            None if services.is_stopping() => OffsetError::ShuttingDown,
+            None => OffsetError::NotLeader,
+        });
+    }
+    core.open(services, partition, served.topic.tenant, served.row.base_epoch);
+    let current = served.row.leader_epoch(core.replica.machine().epoch());
+    match check_epoch(asked, current) {
+        EpochCheck::Fits => Ok(current),
+        EpochCheck::Fenced => Err(OffsetError::FencedEpoch { current }),
+        EpochCheck::Unknown => Err(OffsetError::UnknownEpoch { current }),
+    }
+}
+
+fn seen_end(state: &PartitionState, isolation: Isolation) -> Offset {
+    match isolation {
+        Isolation::ReadUncommitted => state.next_offset(),
+        Isolation::ReadCommitted => state.last_stable(),
+    }
+}
+
+fn look(
+    core: &mut Core,
+    served: &Served,
+    partition: PartitionId,
+    asked: Option<LeaderEpoch>,
+    what: ListOffset,
+    isolation: Isolation,
+) -> Result<Look, OffsetError> {
+    let current = check(core, served, partition, asked)?;
+    let at = |offset: Offset, leader_epoch: LeaderEpoch| {
+        Ok(Look::Found(FoundOffset {
+            offset,
+            timestamp: TimestampMs::NONE,
+            leader_epoch,
+        }))
+    };
+    let Some(state) = core.state().partition(&partition) else {
+        return match what {
+            ListOffset::Earliest | ListOffset::Latest | ListOffset::EarliestLocal => at(Offset(0), current),
+            ListOffset::MaxTimestamp | ListOffset::AtOrAfter(_) | ListOffset::LatestTiered => {
+                Ok(Look::Found(NOT_FOUND))
+            }
+        };
+    };
+    let unknown_end = !core.replica.log_end_is_known();
+    let epoch_at = |offset: Offset| state.epochs().epoch_at(offset).unwrap_or(current);
+    let scan = |place: Option<Place>, time: Option<TimestampMs>| {
+        let Some(place) = place else {
+            return Ok(Look::Found(NOT_FOUND));
+        };
+        let (base, timestamp_max) = match place {
+            Place::Cold(segment) => (segment.base_offset, segment.timestamp_max),
+            Place::Hot(run) => (run.base_offset, run.timestamp_max),
+        };
+        Ok(Look::Scan {
+            from: base.max(state.log_start()),
+            time: time.unwrap_or(timestamp_max),
+        })
+    };
+    match what {
+        ListOffset::Latest if unknown_end => Err(OffsetError::NotAvailable),
+        ListOffset::Latest => at(seen_end(state, isolation), current),
+        ListOffset::Earliest => at(state.log_start(), epoch_at(state.log_start())),
+        ListOffset::EarliestLocal => {
+            let offset = state.tiered_up_to().max(state.log_start());
+            at(offset, epoch_at(offset))
+        }
+        ListOffset::LatestTiered if state.cold().is_empty() => Ok(Look::Found(NOT_FOUND)),
+        ListOffset::LatestTiered => {
+            let offset = state.tiered_up_to().plus(-1);
+            at(offset, epoch_at(offset))
+        }
+        ListOffset::MaxTimestamp => scan(state.place_of_max_timestamp(), None),
+        ListOffset::AtOrAfter(time) => scan(state.place_at_or_after(time), Some(time)),
+    }
+}
+
+enum Scanned {
+    Found(FoundOffset),
+    /// Not in these; read on from here.
+    Next(Offset),
+    /// There were no batches.
+    Nothing,
+}
+
+/// The first record in these batches at or after `log_start` and `time`.
+fn first_at_or_after(pieces: &[Bytes], log_start: Offset, time: TimestampMs) -> Result<Scanned, BatchError> {
+    let mut next = None;
+    for batch in pieces.iter().flat_map(|piece| batches(piece.clone())) {
+        let batch = batch?;
+        let header = *batch.header();
+        next = Some(header.next_offset());
+        if header.max_timestamp < time {
+            continue;
+        }
+        for record in batch.records()?.iter() {
+            let record = record?;
+            if record.timestamp >= time && record.offset >= log_start {
+                let leader_epoch = header.leader_epoch;
+                return Ok(Scanned::Found(FoundOffset {
+                    offset: record.offset,
+                    timestamp: record.timestamp,
+                    leader_epoch,
+                }));
+            }
+        }
+    }
+    Ok(next.map_or(Scanned::Nothing, Scanned::Next))
+}

@@ -1,0 +1,248 @@
+//! Appending a batch: check it, decide its place under the group's lock, answer when it is durable.
+
+use crate::group::{Core, Ticket};
+use crate::interface::produce::Waiting;
+use crate::interface::{Acks, PendingProduce, Produce, ProduceError, Produced};
+use crate::quota::Meter;
+use crate::replica::{Append, AppendRefused};
+use crate::shell::{NotServed, Served, Shell};
+use crate::topic_config;
+use bytes::{Bytes, BytesMut};
+use millstream_access::{Operation, Principal};
+use millstream_journal::{Level, Space};
+use millstream_kafka_wire::batch::{BatchError, BatchView, TimestampType};
+use millstream_metadata::TopicRow;
+use millstream_model::{Offset, TimestampMs};
+use millstream_partition::{AppendError, Decision, SequenceError};
+use millstream_replication::AppendRefusal;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// The longest that back-pressure asks a producer to wait.
+const DELAY_MAX: Duration = Duration::from_secs(1);
+
+impl From<NotServed> for ProduceError {
+    fn from(reason: NotServed) -> ProduceError {
+        match reason {
+            NotServed::Unknown => ProduceError::UnknownPartition,
+            NotServed::Denied => ProduceError::Denied,
+            NotServed::NotHere => ProduceError::NotLeader,
+        }
+    }
+}
+
+impl Shell {
+    /// Decides a batch's place now; the future answers when it is durable.
+    pub(crate) fn begin_produce(
+        &self,
+        who: &Principal,
+        request: Produce,
+    ) -> Result<PendingProduce, ProduceError> {
+        let span = tracing::debug_span!("produce", tenant = %who.tenant, partition = %request.partition);
+        let _entered = span.enter();
+        let begun = self.try_produce(who, request);
+        if let Err(error) = &begun {
+            self.services.metrics.produce_refused.inc();
+            tracing::debug!(%error, "refused");
+        }
+        begun
+    }
+
+    fn try_produce(&self, who: &Principal, request: Produce) -> Result<PendingProduce, ProduceError> {
+        if self.services.is_stopping() {
+            return Err(ProduceError::ShuttingDown);
+        }
+        let image = self.image.image();
+        let served = self.find(&image, who, Operation::Produce, request.partition)?;
+        let length = request.batch.len();
+        let now = TimestampMs::now();
+        let batch = check(&served.topic, request.batch, now)?;
+        let delay = self.back_pressure(length)?;
+        let (batch, log_append_time) = own(&served.topic, batch, now);
+        let records = batch.header().record_count;
+        let (answer, acknowledged) = oneshot::channel();
+        let append = Append {
+            partition: request.partition,
+            tenant: who.tenant,
+            key: who.key,
+            batch,
+            time: now,
+            acks: request.acks,
+            in_sync_min: topic_config::in_sync_min(&served.topic),
+            ticket: Ticket::Produce(answer, log_append_time),
+        };
+        let (decision, log_start) = served.group.with(|core| append_to(core, &served, append))?;
+        let metrics = &self.services.metrics;
+        let base_offset = match decision {
+            Decision::Append { base_offset, .. } => {
+                metrics.produced_batches.inc();
+                metrics.produced_bytes.inc_by(length as u64);
+                metrics
+                    .produced_records
+                    .inc_by(u64::try_from(records).unwrap_or(0));
+                base_offset
+            }
+            Decision::Repeat { base_offset, .. } => {
+                metrics.produce_repeats.inc();
+                base_offset
+            }
+        };
+        let now_ms = self.services.now_ms();
+        let throttle = self
+            .quotas
+            .take(&image, who, Meter::Produce, now_ms, length as u64)
+            .max(delay);
+        Ok(PendingProduce(match request.acks {
+            Acks::None => Waiting::Ready(Some(Ok(Produced {
+                base_offset,
+                log_append_time,
+                log_start,
+                throttle,
+            }))),
+            Acks::Leader | Acks::All => Waiting::ticket(acknowledged, request.timeout, throttle),
+        }))
+    }
+
+    /// What a filling journal asks of producers (LOG.md 10).
+    fn back_pressure(&self, bytes: usize) -> Result<Duration, ProduceError> {
+        if self.services.in_flight.load(Ordering::Relaxed) > self.settings.in_flight_bytes_max {
+            return Err(ProduceError::Full);
+        }
+        let space = self.space.after(&self.services, bytes);
+        match space.level {
+            Level::Normal | Level::Flush => Ok(Duration::ZERO),
+            Level::Delay => Ok(delay(space)),
+            // Looked at again at once: there may be room by now.
+            Level::Refuse if self.space.look(&self.services).level < Level::Refuse => Ok(DELAY_MAX),
+            Level::Refuse => Err(ProduceError::Full),
+        }
+    }
+}
+
+/// From nothing at 80 % to the most at 95 %.
+fn delay(space: Space) -> Duration {
+    let above = space.used.saturating_mul(100) / space.capacity.max(1);
+    DELAY_MAX * u32::try_from(above.saturating_sub(79).min(15)).unwrap_or(15) / 15
+}
+
+/// Appends to a partition that the catalog has here, opening it first if the group does not know it yet.
+fn append_to(
+    core: &mut Core,
+    served: &Served,
+    append: Append<Ticket>,
+) -> Result<(Decision, Offset), ProduceError> {
+    let services = &served.group.services;
+    let partition = append.partition;
+    core.open(services, partition, served.topic.tenant, served.row.base_epoch);
+    let decision = core
+        .replica
+        .append(services.now_ms(), append, &mut core.out)
+        .map_err(|refused| {
+            if services.reader.damage().is_some() {
+                ProduceError::Storage
+            } else {
+                refusal(refused)
+            }
+        })?;
+    let log_start = core.state().partition(&partition).map(|state| state.log_start());
+    Ok((decision, log_start.unwrap_or_default()))
+}
+
+fn refusal(refused: AppendRefused) -> ProduceError {
+    match refused {
+        AppendRefused::Log(AppendRefusal::NotLeader) => ProduceError::NotLeader,
+        AppendRefused::Log(AppendRefusal::NotEnoughReplicas { .. }) => ProduceError::NotEnoughReplicas,
+        AppendRefused::Log(AppendRefusal::Backlog { .. }) => ProduceError::Full,
+        AppendRefused::Log(AppendRefusal::Halted) => ProduceError::Storage,
+        AppendRefused::Partition(error) => match error {
+            AppendError::Unknown | AppendError::Closed => ProduceError::NotLeader,
+            AppendError::Foreign => ProduceError::UnknownPartition,
+            AppendError::Quarantined | AppendError::OffsetsUsedUp => ProduceError::Storage,
+            AppendError::NoTransaction => ProduceError::NoTransaction,
+            AppendError::Sequence(SequenceError::OutOfOrder {
+                producer,
+                expected,
+                found,
+            }) => ProduceError::OutOfOrderSequence {
+                producer,
+                expected,
+                found,
+            },
+            AppendError::Sequence(SequenceError::Fenced {
+                producer,
+                found,
+                current,
+            }) => ProduceError::FencedProducer {
+                producer,
+                found,
+                current,
+            },
+        },
+        AppendRefused::NotProposable => ProduceError::Invalid {
+            reason: "not a batch".to_owned(),
+        },
+    }
+}
+
+/// That a producer may send this batch to this topic.
+fn check(topic: &TopicRow, bytes: Bytes, now: TimestampMs) -> Result<BatchView, ProduceError> {
+    let (length, max) = (bytes.len(), topic_config::batch_bytes_max(topic));
+    if length > max {
+        return Err(ProduceError::TooLarge { length, max });
+    }
+    let batch = BatchView::read(bytes).map_err(batch_error)?;
+    batch.check_produced().map_err(batch_error)?;
+    let header = batch.header();
+    if header.attributes.is_transactional() {
+        return Err(ProduceError::NoTransaction);
+    }
+    if topic_config::timestamp_type(topic) == TimestampType::CreateTime && header.max_timestamp.0 >= 0 {
+        let (before, after) = topic_config::timestamp_range(topic);
+        let ahead = header.max_timestamp.0.saturating_sub(now.0);
+        let behind = now.0.saturating_sub(header.base_timestamp.0);
+        if ahead > after || header.base_timestamp.0 >= 0 && behind > before {
+            return Err(ProduceError::InvalidTimestamp);
+        }
+    }
+    Ok(batch)
+}
+
+fn batch_error(error: BatchError) -> ProduceError {
+    let reason = error.to_string();
+    match error {
+        BatchError::OldMagic { magic } | BatchError::Magic { magic } => ProduceError::OldFormat { magic },
+        BatchError::TooLarge { bytes, max } => ProduceError::TooLarge { length: bytes, max },
+        BatchError::Attributes { attributes } if attributes & 0b111 > 4 => ProduceError::UnknownCompression {
+            codec: (attributes & 0b111) as u8,
+        },
+        BatchError::Short { .. } | BatchError::Length { .. } | BatchError::Crc { .. } => {
+            ProduceError::Corrupt { reason }
+        }
+        BatchError::Attributes { .. }
+        | BatchError::Count { .. }
+        | BatchError::TooMany { .. }
+        | BatchError::Inconsistent { .. }
+        | BatchError::Record { .. }
+        | BatchError::Compressed { .. }
+        | BatchError::Bomb => ProduceError::Invalid { reason },
+    }
+}
+
+/// The batch in memory of its own, so that stamping it under the lock copies nothing, and so that the tail cache does
+/// not hold a whole receive buffer for a small batch (LOG.md 9). The one copy from socket to disk.
+fn own(topic: &TopicRow, batch: BatchView, now: TimestampMs) -> (BatchView, Option<TimestampMs>) {
+    let length = batch.bytes().len();
+    let header = *batch.header();
+    let bytes = match batch.into_bytes().try_into_mut() {
+        Ok(bytes) if bytes.capacity() < length.saturating_mul(2) => bytes,
+        Ok(bytes) => BytesMut::from(&bytes[..]),
+        Err(shared) => BytesMut::from(&shared[..]),
+    };
+    let batch = BatchView::read(bytes.freeze()).expect("the same bytes were a batch before");
+    debug_assert_eq!(*batch.header(), header);
+    match topic_config::timestamp_type(topic) {
+        TimestampType::CreateTime => (batch, None),
+        TimestampType::LogAppendTime => (batch.with_log_append_time(now), Some(now)),
+    }
+}

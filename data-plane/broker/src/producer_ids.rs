@@ -1,0 +1,33 @@
+//! Ids for idempotent producers: random ones from blocks that the controller reserves (LOG.md 29).
+
+use millstream_metadata::{Actor, Command, Commands, Reply};
+use millstream_model::{NodeId, ProducerId};
+use rand::seq::SliceRandom;
+use tokio::sync::Mutex;
+
+/// Ids that this node may give out, in random order, so that they tell nothing.
+#[derive(Default)]
+pub(crate) struct ProducerIds {
+    free: Mutex<Vec<i64>>,
+}
+
+impl ProducerIds {
+    /// An id that nobody has had; `None` when no block can be had.
+    pub(crate) async fn next(&self, commands: &dyn Commands, node: NodeId) -> Option<ProducerId> {
+        let mut free = self.free.lock().await;
+        if free.is_empty() {
+            let answer = commands
+                .submit(Actor::Node(node), Command::AllocateProducerIds)
+                .await;
+            match answer.map(|committed| committed.reply) {
+                Ok(Reply::ProducerIds { first, count }) => {
+                    free.extend(first.0..first.0.saturating_add(i64::from(count)));
+                    free.shuffle(&mut rand::rng());
+                }
+                Ok(reply) => tracing::error!(?reply, "not an answer to a request for producer ids"),
+                Err(refusal) => tracing::warn!(%refusal, "no producer ids"),
+            }
+        }
+        free.pop().map(ProducerId)
+    }
+}

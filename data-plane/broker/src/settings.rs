@@ -1,0 +1,95 @@
+//! What can be set about a broker, and what it is given to work with.
+
+use millstream_access::RootKeys;
+use millstream_metadata::{Commands, HostPort, ImageWatch};
+use millstream_model::limits::TAIL_CACHE_BYTES;
+use millstream_partition::FlushSettings;
+use object_store::ObjectStore;
+use object_store::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What can be set about a broker.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The folder that holds `journal/` and `snapshots/`.
+    pub data_dir: PathBuf,
+    /// Where Kafka clients reach this node.
+    pub kafka: HostPort,
+    /// Where gRPC and HTTP clients reach it.
+    pub http: HostPort,
+    /// The journal.
+    pub journal: millstream_journal::Settings,
+    /// Added to every fdatasync, to measure as on a slower disk; zero otherwise.
+    pub sync_delay: Duration,
+    /// The object store's calls and cache.
+    pub tier: millstream_tier::Settings,
+    /// When a group's hot data goes to the object store.
+    pub flush: FlushSettings,
+    /// How often flushes are considered without being asked.
+    pub flush_interval: Duration,
+    /// A snapshot is taken after this many bytes of log.
+    pub snapshot_bytes: u64,
+    /// … or this many entries.
+    pub snapshot_entries: u64,
+    /// … or this long after the last one, when anything has changed.
+    pub snapshot_interval: Duration,
+    /// How often retention is looked at.
+    pub retention_interval: Duration,
+    /// How often the controller hears from this node.
+    pub heartbeat_interval: Duration,
+    /// The newest batches kept in memory per group, bytes.
+    pub tail_bytes: usize,
+    /// Produced bytes on their way to the disk in all; more is refused for the moment.
+    pub in_flight_bytes_max: usize,
+    /// Consumer groups.
+    pub groups: millstream_coordinator::Settings,
+}
+
+impl Settings {
+    /// Where local snapshots lie.
+    pub(crate) fn snapshots(&self) -> PathBuf {
+        self.data_dir.join("snapshots")
+    }
+
+    /// The usual settings over a folder.
+    pub fn new(data_dir: PathBuf, kafka: HostPort, http: HostPort) -> Settings {
+        Settings {
+            data_dir,
+            kafka,
+            http,
+            journal: millstream_journal::Settings::default(),
+            sync_delay: Duration::ZERO,
+            tier: millstream_tier::Settings::default(),
+            flush: FlushSettings {
+                bytes: 64 * 1024 * 1024,
+                age_ms: 60_000,
+                object_bytes_max: 128 * 1024 * 1024,
+            },
+            flush_interval: Duration::from_secs(1),
+            snapshot_bytes: 256 * 1024 * 1024,
+            snapshot_entries: 50_000,
+            snapshot_interval: Duration::from_secs(60),
+            retention_interval: Duration::from_secs(30),
+            heartbeat_interval: Duration::from_secs(2),
+            tail_bytes: TAIL_CACHE_BYTES,
+            in_flight_bytes_max: 128 * 1024 * 1024,
+            groups: millstream_coordinator::Settings::default(),
+        }
+    }
+}
+
+/// What a broker is given to work with.
+pub struct Components {
+    /// The catalog, as it changes.
+    pub image: ImageWatch,
+    /// The control plane's command path.
+    pub commands: Arc<dyn Commands>,
+    /// The cluster's object store.
+    pub store: Arc<dyn ObjectStore>,
+    /// The cluster's place in it.
+    pub prefix: Path,
+    /// The root keys.
+    pub roots: Arc<RootKeys>,
+}

@@ -1,0 +1,131 @@
+//! What all of a broker's calls and tasks share.
+
+use crate::group::{Group, Services};
+use crate::producer_ids::ProducerIds;
+use crate::quota::Quotas;
+use crate::settings::Settings;
+use millstream_access::{Operation, Principal, Resource, RootKeys, allowed};
+use millstream_journal::Space;
+use millstream_metadata::{Image, ImageWatch, PartitionRow, TopicRow, TopicState};
+use millstream_model::{GroupId, PartitionId};
+use parking_lot::RwLock;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// What all of a broker's calls and tasks share.
+pub(crate) struct Shell {
+    pub(crate) services: Arc<Services>,
+    pub(crate) settings: Settings,
+    pub(crate) image: ImageWatch,
+    pub(crate) roots: Arc<RootKeys>,
+    pub(crate) groups: RwLock<BTreeMap<GroupId, Arc<Group>>>,
+    pub(crate) quotas: Quotas,
+    pub(crate) producer_ids: ProducerIds,
+    pub(crate) space: SpaceWatch,
+    pub(crate) stopping: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+}
+
+/// Why a partition is not served to a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotServed {
+    /// There is none for this caller.
+    Unknown,
+    /// The caller may not.
+    Denied,
+    /// Not in a group of this node.
+    NotHere,
+}
+
+/// A partition that is served here.
+pub(crate) struct Served {
+    pub(crate) group: Arc<Group>,
+    pub(crate) topic: Arc<TopicRow>,
+    pub(crate) row: PartitionRow,
+}
+
+impl Shell {
+    /// The group that holds a partition of the caller's.
+    pub(crate) fn find(
+        &self,
+        image: &Image,
+        who: &Principal,
+        operation: Operation,
+        partition: PartitionId,
+    ) -> Result<Served, NotServed> {
+        let (topic, row) = image.partition(partition).ok_or(NotServed::Unknown)?;
+        if topic.tenant != who.tenant || topic.state != TopicState::Active {
+            return Err(NotServed::Unknown);
+        }
+        if !allowed(who, operation, Resource::Tenant(topic.tenant)) {
+            return Err(NotServed::Denied);
+        }
+        let group = self.group(row.group).ok_or(NotServed::NotHere)?;
+        Ok(Served {
+            group,
+            topic: Arc::clone(topic),
+            row: *row,
+        })
+    }
+
+    /// A group of this node.
+    pub(crate) fn group(&self, id: GroupId) -> Option<Arc<Group>> {
+        self.groups.read().get(&id).cloned()
+    }
+
+    /// All groups of this node.
+    pub(crate) fn all_groups(&self) -> Vec<Arc<Group>> {
+        self.groups.read().values().cloned().collect()
+    }
+}
+
+/// How full the journal is, looked at again after every few megabytes rather than for every batch.
+pub(crate) struct SpaceWatch {
+    seen: parking_lot::Mutex<Space>,
+    bytes_since: AtomicU64,
+}
+
+/// Bytes after which the journal's space is looked at again.
+const LOOK_AFTER_BYTES: u64 = 2 * 1024 * 1024;
+
+impl SpaceWatch {
+    pub(crate) fn new(space: Space) -> SpaceWatch {
+        SpaceWatch {
+            seen: parking_lot::Mutex::new(space),
+            bytes_since: AtomicU64::new(0),
+        }
+    }
+
+    /// How full the journal was of late, after `bytes` more.
+    pub(crate) fn after(&self, services: &Services, bytes: usize) -> Space {
+        let since = self.bytes_since.fetch_add(bytes as u64, Ordering::Relaxed);
+        if since > LOOK_AFTER_BYTES {
+            self.look(services)
+        } else {
+            *self.seen.lock()
+        }
+    }
+
+    /// Looks now.
+    pub(crate) fn look(&self, services: &Services) -> Space {
+        self.bytes_since.store(0, Ordering::Relaxed);
+        let space = services.reader.space();
+        *self.seen.lock() = space;
+        let gauge = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        services.metrics.journal_used_bytes.set(gauge(space.used));
+        services.metrics.journal_capacity_bytes.set(gauge(space.capacity));
+        services
+            .metrics
+            .journal_damaged
+            .set(i64::from(services.reader.damage().is_some()));
+        let in_flight = services.in_flight.load(Ordering::Relaxed);
+        services
+            .metrics
+            .in_flight_bytes
+            .set(i64::try_from(in_flight).unwrap_or(i64::MAX));
+        space
+    }
+}
