@@ -196,6 +196,11 @@ impl Image {
         self.quotas.get(&scope).map(|row| row.quota).unwrap_or_default()
     }
 
+    /// Every quota.
+    pub fn quotas(&self) -> impl Iterator<Item = &Arc<QuotaRow>> {
+        self.quotas.values()
+    }
+
     /// A SQL row.
     pub fn sql(&self, tenant: TenantId, kind: &str, name: &str) -> Option<&Arc<SqlRow>> {
         self.sql.get(&tenant)?.get(&(kind.to_owned(), name.to_owned()))

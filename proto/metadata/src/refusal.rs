@@ -147,4 +147,26 @@ impl Refusal {
             | Self::Fenced { .. } => Retry::Never,
         }
     }
+
+    /// The reason's stable name, for clients and metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::TopicExists { .. } => "TOPIC_EXISTS",
+            Self::UnknownTopic { .. } => "UNKNOWN_TOPIC",
+            Self::InvalidName { .. } => "INVALID_NAME",
+            Self::InvalidPartitions { .. } => "INVALID_PARTITIONS",
+            Self::InvalidReplicationFactor { .. } => "INVALID_REPLICATION_FACTOR",
+            Self::InvalidConfig { .. } => "INVALID_CONFIG",
+            Self::InvalidRequest { .. } => "INVALID_REQUEST",
+            Self::QuotaExceeded { .. } => "QUOTA_EXCEEDED",
+            Self::NotFound { .. } => "NOT_FOUND",
+            Self::AlreadyExists { .. } => "ALREADY_EXISTS",
+            Self::VersionConflict { .. } => "VERSION_CONFLICT",
+            Self::PermissionDenied { .. } => "PERMISSION_DENIED",
+            Self::Fenced { .. } => "FENCED",
+            Self::NotController => "NOT_CONTROLLER",
+            Self::Unknown { .. } => "OUTCOME_UNKNOWN",
+            Self::Overloaded => "OVERLOADED",
+        }
+    }
 }

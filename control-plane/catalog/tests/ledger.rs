@@ -1,0 +1,703 @@
+//! The ledger: tables of (state, command) → outcome, and properties over random commands.
+
+#![allow(clippy::unwrap_used)]
+
+use millstream_catalog::{Batch, Seeds, decide};
+use millstream_metadata::{
+    Actor, Change, Command, CreateTopic, Grant, Grants, HostPort, Image, KeyRow, PutSql, Quota, QuotaScope,
+    Refusal, RegisterNode, Replica, Reply, SnapshotRef, TopicRow, TopicState, VirtualClusterRow,
+};
+use millstream_model::segment::{ObjectOwner, ObjectRef};
+use millstream_model::{Epoch, GroupId, JournalId, KeyId, Lsn, NodeId, Registration, TenantId, TimestampMs};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// A catalog in memory, with numbered seeds.
+struct World {
+    image: Image,
+    step: u8,
+}
+
+impl World {
+    fn empty() -> World {
+        World {
+            image: Image::new(),
+            step: 0,
+        }
+    }
+
+    /// One node, the first tenant, and its operator key.
+    fn started() -> (World, Arc<KeyRow>) {
+        let mut world = World::empty();
+        world.run(&Actor::System, register(1, None)).unwrap();
+        let Reply::Key(key) = world
+            .run(&Actor::System, Command::Bootstrap { root_version: 1 })
+            .unwrap()
+        else {
+            panic!("the first start makes a key")
+        };
+        (world, key)
+    }
+
+    fn seeds(&mut self) -> Seeds {
+        self.step = self.step.wrapping_add(1);
+        Seeds::new(TimestampMs(i64::from(self.step)), [self.step; 32])
+    }
+
+    fn run(&mut self, actor: &Actor, command: Command) -> Result<Reply, Refusal> {
+        let mut seeds = self.seeds();
+        let mut batch = Batch::new(&self.image);
+        let reply = batch.add(&mut seeds, actor, &command);
+        if !batch.is_empty() {
+            self.image = batch.finish().0;
+        }
+        reply
+    }
+
+    fn topic(&mut self, actor: &Actor, tenant: TenantId, name: &str) -> Result<Arc<TopicRow>, Refusal> {
+        match self.run(actor, create(tenant, name))? {
+            Reply::Topic(row) => Ok(row),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn tenant(&mut self, name: &str) -> (Arc<VirtualClusterRow>, Actor) {
+        let Reply::Organisation(org) = self
+            .run(&Actor::System, Command::CreateOrganisation { name: name.into() })
+            .unwrap()
+        else {
+            panic!()
+        };
+        let command = Command::CreateEnvironment {
+            organisation: org.id,
+            name: "e".into(),
+        };
+        let Reply::Environment(env) = self.run(&Actor::System, command).unwrap() else {
+            panic!()
+        };
+        let command = Command::CreateVirtualCluster {
+            environment: env.id,
+            name: "v".into(),
+            auto_create_topics: false,
+        };
+        let Reply::VirtualCluster(cluster) = self.run(&Actor::System, command).unwrap() else {
+            panic!()
+        };
+        let actor = self.key(cluster.id, [Grant::Organisation]);
+        (cluster, actor)
+    }
+
+    fn key(&mut self, tenant: TenantId, grants: impl Into<Grants>) -> Actor {
+        let command = Command::CreateKey {
+            tenant,
+            name: "k".into(),
+            grants: grants.into(),
+            root_version: 1,
+        };
+        let Reply::Key(key) = self.run(&Actor::System, command).unwrap() else {
+            panic!()
+        };
+        actor(&key)
+    }
+}
+
+fn actor(key: &KeyRow) -> Actor {
+    Actor::Key {
+        tenant: key.tenant,
+        organisation: key.organisation,
+        key: key.id,
+        grants: key.grants.clone(),
+    }
+}
+
+fn key_of(actor: &Actor) -> KeyId {
+    match actor {
+        Actor::Key { key, .. } => *key,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn journal(number: u128) -> JournalId {
+    JournalId(Uuid::from_u128(number))
+}
+
+fn register(number: u128, last: Option<u64>) -> Command {
+    let address = |port| HostPort {
+        host: "127.0.0.1".into(),
+        port,
+    };
+    Command::RegisterNode(RegisterNode {
+        journal: journal(number),
+        registration_last: last.map(Registration),
+        kafka: address(9092),
+        http: address(8080),
+        feature_level_max: 1,
+    })
+}
+
+fn create(tenant: TenantId, name: &str) -> Command {
+    Command::CreateTopic(CreateTopic {
+        tenant,
+        name: name.into(),
+        partitions: 4,
+        replication: -1,
+        config: BTreeMap::new(),
+        validate_only: false,
+    })
+}
+
+fn delete(tenant: TenantId, name: &str) -> Command {
+    Command::DeleteTopic {
+        tenant,
+        name: name.into(),
+    }
+}
+
+#[test]
+fn the_first_start_makes_a_tenant_groups_and_internal_topics_once() {
+    let (mut world, key) = World::started();
+    assert_eq!(
+        world.image.groups().count(),
+        9,
+        "eight for tenants, one for internal topics"
+    );
+    let name = "__groups".parse().unwrap();
+    let internal = world.image.topic(TenantId::SYSTEM, &name).unwrap();
+    assert_eq!(internal.partitions.len(), 8);
+    let tenants: BTreeSet<GroupId> = internal
+        .partitions
+        .iter()
+        .map(|partition| partition.group)
+        .collect();
+    assert_eq!(tenants.len(), 1, "internal topics have a group of their own");
+    assert!(
+        world
+            .image
+            .virtual_cluster(key.tenant)
+            .unwrap()
+            .auto_create_topics
+    );
+    assert!((100_000_000_000..1_000_000_000_000).contains(&key.tenant.0));
+    let again = world.run(&Actor::System, Command::Bootstrap { root_version: 1 });
+    assert_eq!(again, Ok(Reply::Done), "a second start makes nothing");
+    let replaced = world
+        .run(&Actor::System, Command::ReplaceBootstrapKey { root_version: 1 })
+        .unwrap();
+    assert!(matches!(replaced, Reply::Key(ref new) if new.tenant == key.tenant && new.id != key.id));
+}
+
+#[test]
+fn two_tenants_with_the_same_names_do_not_meet() {
+    let (mut world, _) = World::started();
+    let (a, a_key) = world.tenant("a");
+    let (b, b_key) = world.tenant("b");
+    let of_a = world.topic(&a_key, a.id, "orders").unwrap();
+    let of_b = world.topic(&b_key, b.id, "orders").unwrap();
+    assert_ne!(of_a.id, of_b.id);
+    assert_eq!(world.image.topic_of(a.id, of_b.id), None);
+    let hidden = Refusal::NotFound {
+        kind: "virtual cluster",
+        name: b.id.account(),
+    };
+    assert_eq!(world.run(&a_key, delete(b.id, "orders")), Err(hidden.clone()));
+    assert_eq!(world.run(&a_key, create(b.id, "more")), Err(hidden.clone()));
+    let revoke = Command::RevokeKey {
+        tenant: b.id,
+        key: key_of(&b_key),
+    };
+    assert_eq!(world.run(&a_key, revoke), Err(hidden));
+    let foreign = Command::RevokeKey {
+        tenant: a.id,
+        key: key_of(&b_key),
+    };
+    assert!(matches!(
+        world.run(&a_key, foreign),
+        Err(Refusal::NotFound { kind: "key", .. })
+    ));
+}
+
+#[test]
+fn nobody_gives_more_than_they_have_and_a_revoked_key_does_nothing() {
+    let (mut world, _) = World::started();
+    let (a, owner) = world.tenant("a");
+    let admin = world.key(a.id, [Grant::Admin]);
+    let producer = world.key(a.id, [Grant::Produce]);
+    let key = |grant| Command::CreateKey {
+        tenant: a.id,
+        name: "k".into(),
+        grants: Grants::from([grant]),
+        root_version: 1,
+    };
+    assert!(matches!(
+        world.run(&admin, key(Grant::Organisation)),
+        Err(Refusal::PermissionDenied { .. })
+    ));
+    assert!(matches!(
+        world.run(&owner, key(Grant::Operator)),
+        Err(Refusal::PermissionDenied { .. })
+    ));
+    assert!(world.run(&admin, key(Grant::Consume)).is_ok());
+    assert!(matches!(
+        world.run(&producer, create(a.id, "t")),
+        Err(Refusal::PermissionDenied { .. })
+    ));
+    let revoke = Command::RevokeKey {
+        tenant: a.id,
+        key: key_of(&admin),
+    };
+    world.run(&owner, revoke.clone()).unwrap();
+    let version = world.image.version();
+    world.run(&owner, revoke).unwrap();
+    assert_eq!(world.image.version(), version, "revoking twice changes nothing");
+    assert!(matches!(
+        world.run(&admin, create(a.id, "t")),
+        Err(Refusal::PermissionDenied { .. })
+    ));
+}
+
+#[test]
+fn a_topic_is_checked_before_it_is_made() {
+    let (mut world, key) = World::started();
+    let who = actor(&key);
+    let with = |change: fn(&mut CreateTopic)| {
+        let Command::CreateTopic(mut topic) = create(key.tenant, "t") else {
+            panic!()
+        };
+        change(&mut topic);
+        Command::CreateTopic(topic)
+    };
+    let set = |topic: &mut CreateTopic, name: &str, value: &str| {
+        topic.config.insert(name.into(), value.into());
+    };
+    let _ = set;
+    let cases: &[(fn(&mut CreateTopic), &str)] = &[
+        (|t| t.name = "a/b".into(), "InvalidName"),
+        (|t| t.name = String::new(), "InvalidName"),
+        (|t| t.partitions = 0, "InvalidPartitions"),
+        (|t| t.partitions = -2, "InvalidPartitions"),
+        (|t| t.partitions = i32::MAX, "InvalidPartitions"),
+        (|t| t.replication = 0, "InvalidReplicationFactor"),
+        (|t| t.replication = 3, "InvalidReplicationFactor"),
+        (|t| t.replication = 4, "InvalidReplicationFactor"),
+        (
+            |t| drop(t.config.insert("nonsense".into(), "1".into())),
+            "InvalidConfig",
+        ),
+        (
+            |t| drop(t.config.insert("retention.ms".into(), "soon".into())),
+            "InvalidConfig",
+        ),
+        (
+            |t| drop(t.config.insert("retention.ms".into(), "-2".into())),
+            "InvalidConfig",
+        ),
+        (
+            |t| drop(t.config.insert("cleanup.policy".into(), "compact".into())),
+            "InvalidConfig",
+        ),
+        (
+            |t| drop(t.config.insert("compression.type".into(), "zstd".into())),
+            "InvalidConfig",
+        ),
+    ];
+    for (change, reason) in cases {
+        let refused = world.run(&who, with(*change)).unwrap_err();
+        assert!(
+            format!("{refused:?}").starts_with(reason),
+            "{reason}: {refused:?}"
+        );
+    }
+    let version = world.image.version();
+    assert!(world.run(&who, with(|t| t.validate_only = true)).is_ok());
+    assert_eq!(world.image.version(), version);
+    world
+        .run(
+            &who,
+            with(|t| drop(t.config.insert("retention.ms".into(), "-1".into()))),
+        )
+        .unwrap();
+    assert_eq!(
+        world.run(&who, with(|_| {})),
+        Err(Refusal::TopicExists { name: "t".into() })
+    );
+    let quota = Quota {
+        partitions: Some(5),
+        ..Quota::default()
+    };
+    world
+        .run(
+            &who,
+            Command::SetQuota {
+                scope: QuotaScope::Tenant(key.tenant),
+                quota,
+            },
+        )
+        .unwrap();
+    let refused = world.run(&who, create(key.tenant, "u"));
+    assert!(
+        matches!(refused, Err(Refusal::QuotaExceeded { .. })),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_deleted_topic_stays_as_a_tombstone_and_its_name_comes_back_with_higher_epochs() {
+    let (mut world, key) = World::started();
+    let who = actor(&key);
+    let old = world.topic(&who, key.tenant, "t").unwrap();
+    // The journal starts again twice: epochs rise.
+    for last in [None, None] {
+        world.run(&Actor::System, register(1, last)).unwrap();
+    }
+    let shown = |world: &World, topic: &TopicRow| {
+        let epoch = |group| world.image.group(group).unwrap().epoch;
+        topic
+            .partitions
+            .iter()
+            .map(|p| p.leader_epoch(epoch(p.group)))
+            .max()
+            .unwrap()
+    };
+    let before = shown(&world, &old);
+    world.run(&who, delete(key.tenant, "t")).unwrap();
+    assert_eq!(
+        world.run(&who, delete(key.tenant, "t")),
+        Err(Refusal::UnknownTopic { name: "t".into() })
+    );
+    assert_eq!(
+        world.image.topic_by_id(old.id).unwrap().state,
+        TopicState::Deleting
+    );
+    let new = world.topic(&who, key.tenant, "t").unwrap();
+    assert_ne!(new.id, old.id);
+    let lowest = new
+        .partitions
+        .iter()
+        .map(|p| p.leader_epoch(world.image.group(p.group).unwrap().epoch))
+        .min();
+    assert!(lowest.unwrap() > before);
+    let groups: BTreeSet<GroupId> = old.partitions.iter().map(|partition| partition.group).collect();
+    for group in groups {
+        assert!(
+            world.image.topic_by_id(old.id).is_some(),
+            "kept until every group has committed the deletion"
+        );
+        let partitions = (0..4).map(millstream_model::PartitionIndex).collect();
+        let report = Command::ReportDeleted {
+            group,
+            topic: old.id,
+            partitions,
+        };
+        world.run(&Actor::Node(NodeId(1)), report).unwrap();
+    }
+    assert_eq!(world.image.topic_by_id(old.id), None);
+}
+
+#[test]
+fn a_process_start_ends_leaderships_and_a_rolled_back_journal_is_refused() {
+    let (mut world, _) = World::started();
+    let epochs = |world: &World| -> Vec<Epoch> { world.image.groups().map(|group| group.epoch).collect() };
+    let first = world.image.nodes().next().unwrap().registration;
+    assert_eq!(epochs(&world), vec![Epoch(1); 9]);
+    let confirm = |registration| Command::ConfirmRegistration {
+        journal: journal(1),
+        registration,
+    };
+    world.run(&Actor::Node(NodeId(1)), confirm(first)).unwrap();
+    // The number was not fsynced before a crash: the journal comes back with the one before, which is no rollback.
+    let Reply::Node(second) = world.run(&Actor::System, register(1, Some(first.0))).unwrap() else {
+        panic!()
+    };
+    assert_eq!(
+        (second.id, second.registration),
+        (NodeId(1), Registration(first.0 + 1))
+    );
+    assert_eq!(epochs(&world), vec![Epoch(2); 9]);
+    let Reply::Node(third) = world.run(&Actor::System, register(1, Some(first.0))).unwrap() else {
+        panic!()
+    };
+    world
+        .run(&Actor::Node(NodeId(1)), confirm(third.registration))
+        .unwrap();
+    for last in [
+        None,
+        Some(first.0),
+        Some(second.registration.0),
+        Some(third.registration.0 + 1),
+    ] {
+        let refused = world.run(&Actor::System, register(1, last));
+        assert!(
+            matches!(refused, Err(Refusal::Fenced { .. })),
+            "{last:?}: {refused:?}"
+        );
+    }
+    let elsewhere = world.run(&Actor::System, register(2, Some(7)));
+    assert!(matches!(elsewhere, Err(Refusal::Fenced { .. })), "{elsewhere:?}");
+    for group in world.image.groups() {
+        assert_eq!(
+            group.isr,
+            [Replica {
+                journal: journal(1),
+                registration: third.registration
+            }]
+        );
+        assert_eq!(group.leader, Some(journal(1)));
+    }
+}
+
+#[test]
+fn only_the_leader_of_the_epoch_reports() {
+    let (mut world, _) = World::started();
+    let group = world.image.groups().next().unwrap().clone();
+    let object = ObjectRef {
+        owner: ObjectOwner::Shared(group.id),
+        group: group.id,
+        epoch: Epoch(1),
+        number: 1,
+    };
+    let snapshot = |lsn| SnapshotRef {
+        lsn: Lsn(lsn),
+        epoch: Epoch(1),
+        object,
+        length: 1,
+        checksum: 2,
+    };
+    let report = |epoch, lsn| Command::ReportSnapshot {
+        group: group.id,
+        epoch: Epoch(epoch),
+        snapshot: snapshot(lsn),
+    };
+    let node = Actor::Node(NodeId(1));
+    world.run(&node, report(1, 5)).unwrap();
+    world.run(&node, report(1, 5)).unwrap();
+    world.run(&node, report(1, 9)).unwrap();
+    let row = world.image.group(group.id).unwrap();
+    assert_eq!(
+        (row.snapshot, row.snapshot_previous),
+        (Some(snapshot(9)), Some(snapshot(5)))
+    );
+    for (actor, command) in [
+        (node.clone(), report(2, 10)),
+        (node.clone(), report(1, 7)),
+        (Actor::Node(NodeId(2)), report(1, 10)),
+        (
+            node.clone(),
+            Command::ProposeIsr {
+                group: group.id,
+                epoch: Epoch(1),
+                isr: vec![Replica {
+                    journal: journal(1),
+                    registration: Registration(99),
+                }],
+            },
+        ),
+    ] {
+        let refused = world.run(&actor, command.clone());
+        assert!(
+            matches!(refused, Err(Refusal::Fenced { .. })),
+            "{command:?}: {refused:?}"
+        );
+    }
+    let empty = Command::ProposeIsr {
+        group: group.id,
+        epoch: Epoch(1),
+        isr: Vec::new(),
+    };
+    assert!(matches!(
+        world.run(&node, empty),
+        Err(Refusal::InvalidRequest { .. })
+    ));
+}
+
+#[test]
+fn sql_rows_are_compared_and_set() {
+    let (mut world, key) = World::started();
+    let who = actor(&key);
+    let write = |put: &[&str], delete: &[&str], expected| Command::WriteSql {
+        tenant: key.tenant,
+        put: put
+            .iter()
+            .map(|name| PutSql {
+                kind: "query".into(),
+                name: (*name).into(),
+                text: "t".into(),
+                body: "{}".into(),
+            })
+            .collect(),
+        delete: delete
+            .iter()
+            .map(|name| ("query".to_owned(), (*name).to_owned()))
+            .collect(),
+        expected,
+    };
+    world.run(&who, write(&["a", "b"], &[], Some(0))).unwrap();
+    let seen = world.image.version();
+    assert_eq!(world.image.sql(key.tenant, "query", "a").unwrap().version, seen);
+    assert_eq!(world.image.sql(key.tenant, "query", "a").unwrap().owner, key.id);
+    world.run(&who, write(&[], &["a"], Some(seen))).unwrap();
+    assert_eq!(world.image.sql(key.tenant, "query", "a"), None);
+    let refused = world.run(&who, write(&["a"], &[], Some(seen)));
+    assert!(
+        matches!(refused, Err(Refusal::VersionConflict { .. })),
+        "a deletion counts: {refused:?}"
+    );
+    let refused = world.run(&who, write(&[""], &["b"], None));
+    assert!(matches!(refused, Err(Refusal::InvalidRequest { .. })));
+    assert!(world.image.sql(key.tenant, "query", "b").is_some(), "all or none");
+}
+
+#[test]
+fn producer_id_blocks_do_not_overlap() {
+    let (mut world, key) = World::started();
+    let node = Actor::Node(NodeId(1));
+    let mut end = 0;
+    for _ in 0..3 {
+        let Reply::ProducerIds { first, count } = world.run(&node, Command::AllocateProducerIds).unwrap()
+        else {
+            panic!()
+        };
+        assert!(first.0 >= end);
+        end = first.0 + i64::from(count);
+    }
+    let refused = world.run(&actor(&key), Command::AllocateProducerIds);
+    assert!(matches!(refused, Err(Refusal::PermissionDenied { .. })));
+}
+
+/// Commands that tenants and nodes may send, sensible and not.
+fn any_command(tenant: TenantId) -> impl Strategy<Value = Command> {
+    let name = prop::sample::select(vec!["a", "b", "c", "", "x/y"]);
+    prop_oneof![
+        (name.clone(), -2..9i32, -2..5i16, any::<bool>()).prop_map(
+            move |(name, partitions, replication, only)| {
+                Command::CreateTopic(CreateTopic {
+                    tenant,
+                    name: name.into(),
+                    partitions,
+                    replication,
+                    config: BTreeMap::new(),
+                    validate_only: only,
+                })
+            }
+        ),
+        name.clone().prop_map(move |name| delete(tenant, name)),
+        (name.clone(), -1..12i32).prop_map(move |(name, total)| Command::CreatePartitions {
+            tenant,
+            name: name.into(),
+            total,
+            validate_only: false
+        }),
+        (1..4u128, prop::option::of(0..9u64)).prop_map(|(number, last)| register(number, last)),
+        name.prop_map(move |name| Command::WriteSql {
+            tenant,
+            put: vec![PutSql {
+                kind: "k".into(),
+                name: name.into(),
+                text: "".into(),
+                body: "".into()
+            }],
+            delete: vec![("k".into(), "a".into())],
+            expected: None,
+        }),
+        Just(Command::AllocateProducerIds),
+        (1..4u128, 1..9u64).prop_map(|(number, registration)| Command::EndSession {
+            journal: journal(number),
+            registration: Registration(registration)
+        }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Decisions are deterministic; a replay of the changes, through their stored form, gives the same image; epochs
+    /// and registrations only rise; no partition lies in a group that is not there or of another purpose.
+    #[test]
+    fn random_commands_keep_the_rules(commands in prop::collection::vec(any_command(TenantId(0)), 1..40)) {
+        let (mut world, key) = World::started();
+        let mut replayed = Image::new();
+        for row in world.image.rows() {
+            replayed.apply(&Change::Put(row));
+        }
+        for (index, command) in commands.into_iter().enumerate() {
+            let command = for_tenant(command, key.tenant);
+            let entropy = [index as u8; 32];
+            let once = decide(&world.image, &mut Seeds::new(TimestampMs(7), entropy), &Actor::System, &command);
+            let twice = decide(&world.image, &mut Seeds::new(TimestampMs(7), entropy), &Actor::System, &command);
+            prop_assert_eq!(&once, &twice);
+            let before = world.image.clone();
+            let mut batch = Batch::new(&world.image);
+            let reply = batch.add(&mut Seeds::new(TimestampMs(7), entropy), &Actor::System, &command);
+            prop_assert_eq!(reply.is_err(), once.is_err());
+            if batch.is_empty() {
+                continue;
+            }
+            let (image, changes) = batch.finish();
+            for change in &changes {
+                replayed.apply(&Change::from_bytes(&change.to_bytes()).unwrap());
+            }
+            world.image = image;
+            prop_assert_eq!(&world.image, &replayed);
+            prop_assert_eq!(world.image.version(), before.version() + 1);
+            check_rules(&before, &world.image);
+        }
+    }
+}
+
+fn for_tenant(command: Command, tenant: TenantId) -> Command {
+    match command {
+        Command::CreateTopic(topic) => Command::CreateTopic(CreateTopic { tenant, ..topic }),
+        Command::DeleteTopic { name, .. } => Command::DeleteTopic { tenant, name },
+        Command::CreatePartitions {
+            name,
+            total,
+            validate_only,
+            ..
+        } => Command::CreatePartitions {
+            tenant,
+            name,
+            total,
+            validate_only,
+        },
+        Command::WriteSql {
+            put,
+            delete,
+            expected,
+            ..
+        } => Command::WriteSql {
+            tenant,
+            put,
+            delete,
+            expected,
+        },
+        other => other,
+    }
+}
+
+fn check_rules(before: &Image, after: &Image) {
+    for group in before.groups() {
+        let now = after.group(group.id).expect("groups stay");
+        assert!(now.epoch >= group.epoch);
+        if now.leader != group.leader {
+            assert!(now.epoch > group.epoch, "a leader changes with the epoch only");
+        }
+        if let Some(leader) = now.leader {
+            assert!(
+                now.isr.iter().any(|replica| replica.journal == leader),
+                "led from the ISR"
+            );
+        }
+    }
+    for node in before.nodes() {
+        assert!(after.node(node.id).expect("nodes stay").registration >= node.registration);
+    }
+    for topic in after.topics() {
+        let used: BTreeSet<GroupId> = topic.partitions.iter().map(|partition| partition.group).collect();
+        assert!(used.len() <= 4 && !used.is_empty());
+        for group in used {
+            let internal = after.group(group).unwrap().purpose == millstream_metadata::GroupPurpose::Internal;
+            assert_eq!(internal, topic.internal);
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The catalog on a real SlateDB, over stores that fail: nothing acknowledged is lost, nobody writes after another.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "store/faulty.rs"]
+mod faulty;
+
+use faulty::{Fault, Faulty};
+use millstream_catalog::{Batch, Catalog, Lost, Seeds, StoreSettings};
+use millstream_metadata::{Actor, Command, Image};
+use millstream_model::TimestampMs;
+use object_store::ObjectStore;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+fn settings() -> StoreSettings {
+    StoreSettings {
+        retries_max: 1,
+        timeout: Duration::from_secs(10),
+        ..StoreSettings::new(Path::from("c"), true)
+    }
+}
+
+async fn open(store: &Arc<dyn ObjectStore>) -> Catalog {
+    Catalog::open(Arc::clone(store), &settings()).await.unwrap()
+}
+
+async fn organisation(catalog: &mut Catalog, name: &str) -> Result<(), Lost> {
+    let mut batch = Batch::new(catalog.image());
+    let command = Command::CreateOrganisation { name: name.into() };
+    let mut entropy = [0; 32];
+    entropy[..name.len()].copy_from_slice(name.as_bytes());
+    batch
+        .add(&mut Seeds::new(TimestampMs(1), entropy), &Actor::System, &command)
+        .unwrap();
+    catalog.commit(batch).await.map(drop)
+}
+
+fn names(image: &Image) -> BTreeSet<String> {
+    image.organisations().map(|row| row.name.clone()).collect()
+}
+
+fn local() -> (tempfile::TempDir, Arc<dyn ObjectStore>) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = LocalFileSystem::new_with_prefix(folder.path())
+        .unwrap()
+        .with_fsync(true);
+    (folder, Arc::new(store))
+}
+
+/// What a store must do for the catalog; run on each kind.
+async fn contract(store: Arc<dyn ObjectStore>) {
+    let mut first = open(&store).await;
+    assert_eq!((first.image().term(), first.image().version()), (1, 1));
+    organisation(&mut first, "a").await.unwrap();
+    assert_eq!(names(first.image()), ["a".to_owned()].into());
+    first.close().await;
+
+    let mut second = open(&store).await;
+    assert_eq!(names(second.image()), ["a".to_owned()].into());
+    assert_eq!((second.image().term(), second.image().version()), (2, 3));
+    organisation(&mut second, "b").await.unwrap();
+
+    // Not closed: the next one fences it, and has all that it acknowledged.
+    let mut third = open(&store).await;
+    assert_eq!(names(third.image()), ["a".to_owned(), "b".to_owned()].into());
+    assert_eq!(third.image().term(), 3);
+    organisation(&mut third, "c").await.unwrap();
+    assert_eq!(organisation(&mut second, "d").await, Err(Lost::Fenced));
+    assert_eq!(
+        names(second.image()),
+        ["a".to_owned(), "b".to_owned()].into(),
+        "a failed write is not applied"
+    );
+    organisation(&mut third, "e").await.unwrap();
+    let events = third.reader().audit(2, |_| true).await.unwrap();
+    assert_eq!(
+        events
+            .iter()
+            .map(|event| event.resource.as_str())
+            .collect::<Vec<_>>(),
+        ["c", "e"]
+    );
+    third.close().await;
+
+    let last = open(&store).await;
+    let expected: BTreeSet<String> = ["a", "b", "c", "e"].map(str::to_owned).into();
+    assert_eq!(names(last.image()), expected);
+    last.close().await;
+}
+
+#[tokio::test]
+async fn memory_keeps_the_contract() {
+    contract(Arc::new(InMemory::new())).await;
+}
+
+#[tokio::test]
+async fn a_local_directory_keeps_the_contract() {
+    let (_folder, store) = local();
+    contract(store).await;
+}
+
+#[tokio::test]
+async fn a_store_that_errs_loses_nothing_acknowledged() {
+    for seed in 0..6 {
+        let faulty = Arc::new(Faulty::new(Arc::new(InMemory::new()), seed));
+        let store: Arc<dyn ObjectStore> = Arc::clone(&faulty) as Arc<dyn ObjectStore>;
+        let mut catalog = Some(open(&store).await);
+        let (mut acknowledged, mut unknown) = (BTreeSet::new(), BTreeSet::new());
+        for step in 0..20 {
+            faulty.set(match step % 5 {
+                2 => Fault::Before,
+                3 => Fault::After,
+                _ => Fault::None,
+            });
+            let name = format!("o{step}");
+            let Some(open) = catalog.as_mut() else {
+                faulty.set(Fault::None);
+                catalog = Some(Catalog::open(Arc::clone(&store), &settings()).await.unwrap());
+                continue;
+            };
+            match organisation(open, &name).await {
+                Ok(()) => drop(acknowledged.insert(name)),
+                Err(_) => {
+                    unknown.insert(name);
+                    catalog = None;
+                }
+            }
+        }
+        faulty.set(Fault::None);
+        drop(catalog);
+        let found = names(open(&store).await.image());
+        assert!(
+            acknowledged.is_subset(&found),
+            "seed {seed}: lost {:?}",
+            acknowledged.difference(&found)
+        );
+        let explained: BTreeSet<String> = acknowledged.union(&unknown).cloned().collect();
+        assert!(found.is_subset(&explained), "seed {seed}");
+        assert!(!unknown.is_empty(), "seed {seed}: the faults did something");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_hangs_is_given_up() {
+    let faulty = Arc::new(Faulty::new(Arc::new(InMemory::new()), 1));
+    let store: Arc<dyn ObjectStore> = Arc::clone(&faulty) as Arc<dyn ObjectStore>;
+    let short = StoreSettings {
+        timeout: Duration::from_millis(300),
+        ..settings()
+    };
+    let mut catalog = Catalog::open(Arc::clone(&store), &short).await.unwrap();
+    faulty.set(Fault::Hang);
+    let lost = organisation(&mut catalog, "a").await;
+    assert!(matches!(lost, Err(Lost::Store { .. })), "{lost:?}");
+    drop(catalog);
+    let opened = Catalog::open(Arc::clone(&store), &short).await;
+    assert!(opened.is_err());
+    faulty.set(Fault::None);
+    open(&store).await;
+}

@@ -1,0 +1,122 @@
+//! While this process decides: commands in, transactions out.
+
+use crate::handle::{Request, Update, seeds};
+use crate::sessions::Sessions;
+use millstream_catalog::{Batch, Catalog, Lost};
+use millstream_metadata::{Actor, Command, Committed, ImagePublisher, Refusal, Reply};
+use millstream_model::limits::COMMANDS_BATCH_MAX;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+/// A command that was decided and waits for its transaction.
+struct Pending {
+    reply: oneshot::Sender<Result<Committed, Refusal>>,
+    outcome: Result<Reply, Refusal>,
+}
+
+/// The catalog's writer with all that hangs on it.
+pub(crate) struct Active<'a> {
+    pub catalog: Catalog,
+    pub sessions: Sessions,
+    pub publisher: &'a ImagePublisher,
+    pub updates: &'a broadcast::Sender<Update>,
+}
+
+impl Active<'_> {
+    /// Takes all requests that wait, up to a bound, and carries them out as one transaction.
+    pub async fn serve(
+        &mut self,
+        first: Request,
+        requests: &mut mpsc::Receiver<Request>,
+        now_ms: u64,
+    ) -> Result<(), Lost> {
+        let mut batch = Batch::new(self.catalog.image());
+        let mut pending = Vec::new();
+        let mut next = Some(first);
+        while let Some(request) = next {
+            self.decide(request, &mut batch, &mut pending, now_ms);
+            next = if pending.len() < COMMANDS_BATCH_MAX {
+                requests.try_recv().ok()
+            } else {
+                None
+            };
+        }
+        let version = batch.version();
+        let committed = self.commit(batch).await;
+        for Pending { reply, outcome } in pending {
+            let answer = match (&committed, outcome) {
+                (_, Err(refusal)) => Err(refusal),
+                (Ok(()), Ok(reply)) => Ok(Committed { version, reply }),
+                (Err(lost), Ok(_)) => Err(Refusal::Unknown {
+                    reason: lost.to_string(),
+                }),
+            };
+            // A caller that no longer waits is none of our business.
+            let _ = reply.send(answer);
+        }
+        committed
+    }
+
+    /// Looks at the sessions, and ends those that are over.
+    pub async fn tick(&mut self, now_ms: u64) -> Result<(), Lost> {
+        if let Some(lost) = self.catalog.lost() {
+            return Err(lost);
+        }
+        let mut batch = Batch::new(self.catalog.image());
+        for (journal, registration) in self.sessions.expired(now_ms, self.catalog.image()) {
+            tracing::warn!(%journal, %registration, "a node was not heard for a session: its leaderships move");
+            let command = Command::EndSession {
+                journal,
+                registration,
+            };
+            if let Err(refusal) = batch.add(&mut seeds(), &Actor::System, &command) {
+                tracing::info!(%refusal, "the session need not be ended");
+            }
+        }
+        self.commit(batch).await
+    }
+
+    /// Makes durable, then shows.
+    async fn commit(&mut self, batch: Batch) -> Result<(), Lost> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let changes = self.catalog.commit(batch).await?;
+        let image = self.catalog.image();
+        let update = Update {
+            term: image.term(),
+            version: image.version(),
+            changes: Some(changes),
+        };
+        self.publisher.publish(image.clone());
+        // Nobody may be following.
+        let _ = self.updates.send(update);
+        Ok(())
+    }
+
+    fn decide(&mut self, request: Request, batch: &mut Batch, pending: &mut Vec<Pending>, now_ms: u64) {
+        match request {
+            Request::Command {
+                actor,
+                command,
+                reply,
+            } => {
+                let outcome = batch.add(&mut seeds(), &actor, &command);
+                if let (
+                    Ok(_),
+                    Actor::Node(node),
+                    Command::Heartbeat {
+                        registration,
+                        version,
+                    },
+                ) = (&outcome, &actor, &command)
+                {
+                    self.sessions.heard(now_ms, *node, *registration, *version);
+                }
+                pending.push(Pending { reply, outcome });
+            }
+            Request::Unconfirmed { version, reply } => {
+                let _ = reply.send(self.sessions.unconfirmed(self.catalog.image(), version));
+            }
+        }
+    }
+}

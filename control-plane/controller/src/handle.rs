@@ -1,0 +1,171 @@
+//! The controller as the rest of the process sees it.
+
+use async_trait::async_trait;
+use millstream_catalog::{CatalogError, CatalogReader};
+use millstream_metadata::{
+    Actor, AuditRow, Change, Command, Commands, Committed, Image, ImageWatch, KeyRow, Refusal, Reply,
+};
+use millstream_model::{NodeId, TimestampMs};
+use std::sync::Arc;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+/// This process is not the controller.
+#[derive(Debug, thiserror::Error)]
+pub enum NotActive {
+    /// Somebody else is, or nobody.
+    #[error("this node is not the controller")]
+    Standby,
+    /// The controller has been shut down.
+    #[error("the controller has been shut down")]
+    Stopped,
+    /// The store failed.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+/// One committed transaction, for those who follow.
+#[derive(Clone, Debug)]
+pub struct Update {
+    /// The controller's term.
+    pub term: u64,
+    /// The version after it.
+    pub version: u64,
+    /// What changed; none when the controller has just taken over and everything must be sent again.
+    pub changes: Option<Arc<[Change]>>,
+}
+
+/// What is asked of the controller's task.
+pub(crate) enum Request {
+    Command {
+        actor: Actor,
+        command: Command,
+        reply: oneshot::Sender<Result<Committed, Refusal>>,
+    },
+    Unconfirmed {
+        version: u64,
+        reply: oneshot::Sender<Vec<NodeId>>,
+    },
+}
+
+/// What is known of the controller's task.
+#[derive(Clone, Debug)]
+pub(crate) enum Phase {
+    Standby,
+    Active { term: u64, reader: CatalogReader },
+    Stopped,
+}
+
+/// A controller: cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) images: ImageWatch,
+    pub(crate) updates: broadcast::Sender<Update>,
+    pub(crate) phase: watch::Receiver<Phase>,
+}
+
+impl Handle {
+    /// The newest image that this process has.
+    pub fn image(&self) -> Arc<Image> {
+        self.images.image()
+    }
+
+    /// To follow the images.
+    pub fn image_watch(&self) -> ImageWatch {
+        self.images.clone()
+    }
+
+    /// To follow the changes. Who lags too far is told so by the receiver, and begins again from an image.
+    pub fn updates(&self) -> broadcast::Receiver<Update> {
+        self.updates.subscribe()
+    }
+
+    /// Whether this process decides, and in which term.
+    pub fn term(&self) -> Option<u64> {
+        match &*self.phase.borrow() {
+            Phase::Active { term, .. } => Some(*term),
+            Phase::Standby | Phase::Stopped => None,
+        }
+    }
+
+    /// Waits until this process decides.
+    pub async fn active(&self) -> Result<u64, NotActive> {
+        let mut phase = self.phase.clone();
+        let found = phase.wait_for(|phase| !matches!(phase, Phase::Standby)).await;
+        match found.as_deref() {
+            Ok(Phase::Active { term, .. }) => Ok(*term),
+            Ok(Phase::Standby | Phase::Stopped) | Err(_) => Err(NotActive::Stopped),
+        }
+    }
+
+    /// Waits until the controller has been shut down and the catalog is closed.
+    pub async fn stopped(&self) {
+        let mut phase = self.phase.clone();
+        // An error means that the task is gone, which is what was waited for.
+        let _ = phase.wait_for(|phase| matches!(phase, Phase::Stopped)).await;
+    }
+
+    /// The nodes whose image has not come to `version` yet.
+    pub async fn unconfirmed(&self, version: u64) -> Result<Vec<NodeId>, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Unconfirmed { version, reply })?;
+        answer.await.map_err(|_| Refusal::NotController)
+    }
+
+    /// The latest audit events for which `wanted` holds, oldest first.
+    pub async fn audit(
+        &self,
+        limit: usize,
+        wanted: impl Fn(&AuditRow) -> bool,
+    ) -> Result<Vec<Arc<AuditRow>>, NotActive> {
+        let reader = match &*self.phase.borrow() {
+            Phase::Active { reader, .. } => reader.clone(),
+            Phase::Standby => return Err(NotActive::Standby),
+            Phase::Stopped => return Err(NotActive::Stopped),
+        };
+        Ok(reader.audit(limit, wanted).await?)
+    }
+
+    /// On an empty catalog: makes the first organisation, environment and virtual cluster, and an operator's key,
+    /// whose secret the caller derives and shows once. None if the catalog was not empty.
+    pub async fn bootstrap(&self, root_version: u32) -> Result<Option<Arc<KeyRow>>, Refusal> {
+        match self
+            .submit(Actor::System, Command::Bootstrap { root_version })
+            .await?
+            .reply
+        {
+            Reply::Key(key) => Ok(Some(key)),
+            _ => Ok(None),
+        }
+    }
+
+    fn send(&self, request: Request) -> Result<(), Refusal> {
+        self.requests.try_send(request).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Refusal::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => Refusal::NotController,
+        })
+    }
+}
+
+#[async_trait]
+impl Commands for Handle {
+    async fn submit(&self, actor: Actor, command: Command) -> Result<Committed, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Command {
+            actor,
+            command,
+            reply,
+        })?;
+        // The task answers every request, or it ended: then the command may have been under way.
+        answer.await.unwrap_or_else(|_| {
+            Err(Refusal::Unknown {
+                reason: "the controller stopped".to_owned(),
+            })
+        })
+    }
+}
+
+/// Fresh time and randomness for one decision.
+pub(crate) fn seeds() -> millstream_catalog::Seeds {
+    millstream_catalog::Seeds::new(TimestampMs::now(), rand::random())
+}

@@ -1,0 +1,145 @@
+//! The lease: one object that says who decides, overwritten without condition (LOG.md 38). A hint and no more.
+
+use millstream_model::JournalId;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+/// The version of the object that this release writes.
+pub const LEASE_FORMAT: u32 = 1;
+
+/// The longest that one read or write of the lease may take.
+const REQUEST_MAX: Duration = Duration::from_secs(5);
+
+/// The largest object that is read: ours has a few hundred bytes.
+const LEASE_BYTES_MAX: u64 = 16 * 1024;
+
+/// Who decides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The version of this form.
+    pub format: u32,
+    /// The cluster.
+    pub cluster: Uuid,
+    /// The controller's term.
+    pub term: u64,
+    /// Raised at every renewal.
+    pub counter: u64,
+    /// The journal of the controller's process.
+    pub journal: JournalId,
+    /// Where nodes reach it.
+    pub address: String,
+    /// It was given up in good order.
+    pub released: bool,
+}
+
+/// Why the lease could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseError {
+    /// The store failed.
+    #[error("the lease cannot be read or written")]
+    Store(#[from] object_store::Error),
+    /// The store did not answer.
+    #[error("the store did not answer in time")]
+    Timeout,
+    /// It does not read, or is another cluster's.
+    #[error("the lease does not read: {0}")]
+    Malformed(&'static str),
+}
+
+/// Reads the lease, if there is one.
+pub(crate) async fn read(
+    store: &dyn ObjectStore,
+    prefix: &Path,
+    cluster: Uuid,
+) -> Result<Option<Lease>, LeaseError> {
+    let reading = async {
+        let got = match store.get(&path(prefix)).await {
+            Ok(got) => got,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        if got.meta.size > LEASE_BYTES_MAX {
+            return Err(LeaseError::Malformed("it is too large"));
+        }
+        let bytes = got.bytes().await?;
+        let lease: Lease = serde_json::from_slice(&bytes)
+            .map_err(|_| LeaseError::Malformed("it is not ours, or a newer release's"))?;
+        if lease.format != LEASE_FORMAT {
+            return Err(LeaseError::Malformed("a newer release wrote it"));
+        }
+        if lease.cluster != cluster {
+            return Err(LeaseError::Malformed("it is another cluster's"));
+        }
+        Ok(Some(lease))
+    };
+    timeout(REQUEST_MAX, reading)
+        .await
+        .map_err(|_| LeaseError::Timeout)?
+}
+
+/// Writes the lease over whatever is there.
+pub(crate) async fn write(store: &dyn ObjectStore, prefix: &Path, lease: &Lease) -> Result<(), LeaseError> {
+    let bytes = serde_json::to_vec(lease).expect("a lease holds only what JSON can say");
+    let path = path(prefix);
+    let writing = store.put(&path, PutPayload::from(bytes));
+    timeout(REQUEST_MAX, writing)
+        .await
+        .map_err(|_| LeaseError::Timeout)??;
+    Ok(())
+}
+
+fn path(prefix: &Path) -> Path {
+    prefix.clone().join("lease.json")
+}
+
+/// What a standby should do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Open the catalog.
+    TakeOver,
+    /// Somebody else decides.
+    Wait,
+}
+
+/// Judges the lease by its counter and the reader's own clock; pure.
+#[derive(Debug)]
+pub struct LeaseWatcher {
+    mine: Option<JournalId>,
+    stale_ms: u64,
+    seen: Option<(Lease, u64)>,
+}
+
+impl LeaseWatcher {
+    /// For the process that holds `mine` locked; none after it was fenced, when its own lease may be an old one.
+    pub fn new(mine: Option<JournalId>, stale: Duration) -> LeaseWatcher {
+        LeaseWatcher {
+            mine,
+            stale_ms: u64::try_from(stale.as_millis()).unwrap_or(u64::MAX),
+            seen: None,
+        }
+    }
+
+    /// What was found in the store at `now_ms` of a clock that only goes forward.
+    pub fn observe(&mut self, now_ms: u64, found: Option<Lease>) -> Verdict {
+        let Some(lease) = found else {
+            return Verdict::TakeOver;
+        };
+        if lease.released || self.mine == Some(lease.journal) {
+            return Verdict::TakeOver;
+        }
+        match &self.seen {
+            // A controller that was overthrown may still write for a while.
+            Some((seen, _)) if lease.term < seen.term => {}
+            Some((seen, _)) if *seen == lease => {}
+            Some(_) | None => self.seen = Some((lease, now_ms)),
+        }
+        match &self.seen {
+            Some((_, since)) if now_ms.saturating_sub(*since) >= self.stale_ms => Verdict::TakeOver,
+            Some(_) | None => Verdict::Wait,
+        }
+    }
+}

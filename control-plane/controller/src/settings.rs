@@ -1,0 +1,40 @@
+//! What a controller needs to know; plain data.
+
+use millstream_catalog::StoreSettings;
+use millstream_model::JournalId;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How a controller runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The cluster, from `cluster.json`.
+    pub cluster: Uuid,
+    /// The journal of this process, whose folder it holds locked: how it knows its own lease.
+    pub journal: JournalId,
+    /// Where other nodes reach this process (gRPC), for the lease.
+    pub address: String,
+    /// How the catalog is kept.
+    pub catalog: StoreSettings,
+    /// How often the lease is written and sessions are looked at.
+    pub lease_interval: Duration,
+    /// A lease whose counter has stood still for so long is stale.
+    pub lease_stale: Duration,
+    /// A node that was not heard for so long has lost its session.
+    pub session_timeout: Duration,
+}
+
+impl Settings {
+    /// With the usual times (LOG.md 38).
+    pub fn new(cluster: Uuid, journal: JournalId, address: String, catalog: StoreSettings) -> Settings {
+        Settings {
+            cluster,
+            journal,
+            address,
+            catalog,
+            lease_interval: Duration::from_secs(3),
+            lease_stale: Duration::from_secs(9),
+            session_timeout: Duration::from_secs(9),
+        }
+    }
+}

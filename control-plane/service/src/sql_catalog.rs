@@ -1,0 +1,70 @@
+//! The rows that the SQL engine keeps, of the caller's virtual cluster.
+
+use crate::service::Service;
+use crate::status::denied;
+use millstream_access::{Operation, Resource, allowed};
+use millstream_metadata::{Command, PutSql};
+use millstream_rpc::control as rpc;
+use millstream_rpc::control::sql_catalog_server::SqlCatalog;
+use std::time::Duration;
+use tokio::time::timeout;
+use tonic::{Request, Response, Status, async_trait};
+
+/// How long a reader may wait for a version.
+const VERSION_WAIT_MAX: Duration = Duration::from_secs(10);
+
+#[async_trait]
+impl SqlCatalog for Service {
+    async fn write_sql_rows(
+        &self,
+        request: Request<rpc::WriteSqlRowsRequest>,
+    ) -> Result<Response<rpc::WriteSqlRowsResponse>, Status> {
+        let (who, _) = self.caller(&request)?;
+        let request = request.into_inner();
+        let put = |row: rpc::SqlRow| PutSql {
+            kind: row.kind,
+            name: row.name,
+            text: row.text,
+            body: row.body,
+        };
+        let command = Command::WriteSql {
+            tenant: who.tenant,
+            put: request.put.into_iter().map(put).collect(),
+            delete: request
+                .delete
+                .into_iter()
+                .map(|row| (row.kind, row.name))
+                .collect(),
+            expected: request.expected_version,
+        };
+        let version = self.submit(&who, command).await?.version;
+        Ok(Response::new(rpc::WriteSqlRowsResponse { version }))
+    }
+
+    async fn list_sql_rows(
+        &self,
+        request: Request<rpc::ListSqlRowsRequest>,
+    ) -> Result<Response<rpc::ListSqlRowsResponse>, Status> {
+        let (who, _) = self.caller(&request)?;
+        if !allowed(&who, Operation::Describe, Resource::Tenant(who.tenant)) {
+            return Err(denied("this key may not see SQL rows"));
+        }
+        let version = request.get_ref().at_least_version;
+        let watch = self.controller.image_watch();
+        let image = timeout(VERSION_WAIT_MAX, watch.wait_for_version(version)).await;
+        let image = image
+            .map_err(|_| Status::deadline_exceeded(format!("the catalog has not come to version {version}")))?
+            .map_err(|_| Status::unavailable("the catalog is no longer followed"))?;
+        let rows = image.sql_of(who.tenant).map(|row| rpc::SqlRow {
+            kind: row.kind.clone(),
+            name: row.name.clone(),
+            text: row.text.clone(),
+            body: row.body.clone(),
+            version: row.version,
+        });
+        Ok(Response::new(rpc::ListSqlRowsResponse {
+            rows: rows.collect(),
+            version: image.version(),
+        }))
+    }
+}

@@ -1,0 +1,129 @@
+//! Topics of the caller's virtual cluster.
+
+use crate::message::{shortened, topic};
+use crate::service::Service;
+use crate::status::{denied, invalid, refused, unexpected};
+use millstream_access::{Operation, Principal, Resource, allowed};
+use millstream_metadata::{Command, CreateTopic, Refusal, Reply};
+use millstream_model::TopicName;
+use millstream_rpc::control as rpc;
+use millstream_rpc::control::topics_server::Topics;
+use std::collections::BTreeMap;
+use tonic::{Request, Response, Status, async_trait};
+
+#[async_trait]
+impl Topics for Service {
+    async fn create_topic(
+        &self,
+        request: Request<rpc::CreateTopicRequest>,
+    ) -> Result<Response<rpc::Topic>, Status> {
+        let (who, _) = self.caller(&request)?;
+        let request = request.into_inner();
+        let command = Command::CreateTopic(CreateTopic {
+            tenant: who.tenant,
+            name: request.name,
+            partitions: or_default(request.partitions, "partitions")?,
+            replication: or_default(request.replication_factor, "replication_factor")?,
+            config: request.config.into_iter().collect(),
+            validate_only: request.validate_only,
+        });
+        topic_reply(self.submit(&who, command).await?.reply)
+    }
+
+    async fn get_topic(
+        &self,
+        request: Request<rpc::GetTopicRequest>,
+    ) -> Result<Response<rpc::Topic>, Status> {
+        let (who, image) = self.caller(&request)?;
+        require_describe(&who)?;
+        let text = &request.get_ref().name;
+        let unknown = || {
+            refused(&Refusal::UnknownTopic {
+                name: shortened(text),
+            })
+        };
+        let name: TopicName = text.parse().map_err(|_| unknown())?;
+        let row = image
+            .topic(who.tenant, &name)
+            .filter(|row| !row.internal)
+            .ok_or_else(unknown)?;
+        Ok(Response::new(topic(row)))
+    }
+
+    async fn list_topics(
+        &self,
+        request: Request<rpc::ListTopicsRequest>,
+    ) -> Result<Response<rpc::ListTopicsResponse>, Status> {
+        let (who, image) = self.caller(&request)?;
+        require_describe(&who)?;
+        let topics = image
+            .topics_of(who.tenant)
+            .filter(|row| !row.internal)
+            .map(|row| topic(row))
+            .collect();
+        Ok(Response::new(rpc::ListTopicsResponse { topics }))
+    }
+
+    async fn alter_topic(
+        &self,
+        request: Request<rpc::AlterTopicRequest>,
+    ) -> Result<Response<rpc::Topic>, Status> {
+        let (who, _) = self.caller(&request)?;
+        let request = request.into_inner();
+        let mut changes: BTreeMap<String, Option<String>> = request
+            .set
+            .into_iter()
+            .map(|(name, value)| (name, Some(value)))
+            .collect();
+        for name in request.unset {
+            if changes.insert(name.clone(), None).is_some() {
+                return Err(invalid(format!(
+                    "'{}' is both set and unset, or twice",
+                    shortened(&name)
+                )));
+            }
+        }
+        let command = Command::AlterTopicConfig {
+            tenant: who.tenant,
+            name: request.name,
+            changes,
+            validate_only: false,
+        };
+        topic_reply(self.submit(&who, command).await?.reply)
+    }
+
+    async fn delete_topic(
+        &self,
+        request: Request<rpc::DeleteTopicRequest>,
+    ) -> Result<Response<rpc::DeleteTopicResponse>, Status> {
+        let (who, _) = self.caller(&request)?;
+        let command = Command::DeleteTopic {
+            tenant: who.tenant,
+            name: request.into_inner().name,
+        };
+        self.submit(&who, command).await?;
+        Ok(Response::new(rpc::DeleteTopicResponse {}))
+    }
+}
+
+fn topic_reply(reply: Reply) -> Result<Response<rpc::Topic>, Status> {
+    match reply {
+        Reply::Topic(row) => Ok(Response::new(topic(&row))),
+        _ => Err(unexpected()),
+    }
+}
+
+fn require_describe(who: &Principal) -> Result<(), Status> {
+    if allowed(who, Operation::Describe, Resource::Tenant(who.tenant)) {
+        return Ok(());
+    }
+    Err(denied("this key may not see topics"))
+}
+
+/// 0 asks for the default, which commands write as -1.
+fn or_default<T: TryFrom<u32> + From<i8>>(number: u32, what: &str) -> Result<T, Status> {
+    if number == 0 {
+        return Ok(T::from(-1));
+    }
+    T::try_from(number).map_err(|_| invalid(format!("{what} is too large")))
+}

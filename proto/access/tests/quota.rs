@@ -1,0 +1,50 @@
+//! Token buckets: over any long time nobody gets more than the rate allows, and a quiet caller is not delayed.
+
+#![allow(clippy::unwrap_used)]
+
+use millstream_access::TokenBucket;
+use millstream_access::quota::DELAY_MS_MAX;
+use proptest::prelude::*;
+
+#[test]
+fn delays_are_exact() {
+    let mut bucket = TokenBucket::new(1000, 1000, 0);
+    assert_eq!(bucket.take(0, 1000), 0);
+    assert_eq!(bucket.take(0, 500), 500);
+    assert_eq!(bucket.wait(200), 300);
+    assert_eq!(bucket.take(500, 1), 1);
+    assert_eq!(bucket.wait(100), 1, "a clock that goes back fills nothing");
+    assert_eq!(bucket.take(500, u64::MAX), DELAY_MS_MAX);
+    assert_eq!(bucket.wait(500 + DELAY_MS_MAX), 0, "a debt is bounded");
+}
+
+proptest! {
+    /// A caller that waits as told takes at most burst + rate × time, and one request more.
+    #[test]
+    fn who_waits_keeps_to_the_rate(
+        rate in 1..1_000_000u64,
+        burst in 0..2_000_000u64,
+        requests in prop::collection::vec((0..50u64, 0..20_000u64), 1..100),
+    ) {
+        let mut bucket = TokenBucket::new(rate, burst, 0);
+        let (mut now, mut taken) = (0, 0u64);
+        for (pause, amount) in requests {
+            // What would need more than the longest delay is forgiven; stay below it.
+            let amount = amount.min(rate * (DELAY_MS_MAX / 1000));
+            now += pause;
+            let allowed = burst.max(rate) + rate * now / 1000 + 1;
+            prop_assert!(taken <= allowed + amount);
+            taken += amount;
+            now += bucket.take(now, amount);
+            prop_assert!(taken <= burst.max(rate) + (rate * now).div_ceil(1000) + 1);
+        }
+    }
+
+    #[test]
+    fn who_stays_below_is_never_delayed(rate in 1..1_000_000u64, steps in 1..100u64) {
+        let mut bucket = TokenBucket::new(rate, 0, 0);
+        for second in 0..steps {
+            prop_assert_eq!(bucket.take(second * 1000, rate), 0);
+        }
+    }
+}
