@@ -28,6 +28,7 @@ const KIND_MARK: u8 = 3;
 const KIND_RELEASED: u8 = 4;
 const KIND_REMOVED: u8 = 5;
 const KIND_REGISTERED: u8 = 6;
+const KIND_CARRIED: u8 = 7;
 
 /// A record with its frame, ready to be written.
 #[derive(Clone, Debug)]
@@ -80,6 +81,12 @@ impl Framed {
             Record::Released { group, epoch, lsn } => {
                 body.group(*group, *epoch, *lsn);
                 KIND_RELEASED
+            }
+            Record::Carried { group, start, end } => {
+                body.group(*group, start.0, start.1);
+                body.put(&end.0.0.to_le_bytes());
+                body.put(&end.1.0.to_le_bytes());
+                KIND_CARRIED
             }
             Record::Removed { group } => {
                 body.put(&group.0.to_le_bytes());
@@ -194,6 +201,14 @@ pub(crate) fn decode(bytes: &Bytes) -> Result<(Record, usize, u32), FrameError> 
         KIND_RELEASED => {
             let (group, epoch, lsn) = group(body)?;
             Record::Released { group, epoch, lsn }
+        }
+        KIND_CARRIED => {
+            let body = <&[u8; 28]>::try_from(body).map_err(|_| FrameError::Length)?;
+            Record::Carried {
+                group: GroupId(u32_at(body, 0)),
+                start: (Epoch(u32_at(body, 4)), Lsn(u64_at(body, 8))),
+                end: (Epoch(u32_at(body, 16)), Lsn(u64_at(body, 20))),
+            }
         }
         KIND_REMOVED => {
             let group = <[u8; 4]>::try_from(body).map_err(|_| FrameError::Length)?;

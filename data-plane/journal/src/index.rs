@@ -26,6 +26,8 @@ struct GroupLog {
     /// From which LSN on the entries have which epoch.
     epochs: VecDeque<(Lsn, Epoch)>,
     mark: Option<(Epoch, Lsn)>,
+    /// Replay began behind entries that were released later: `start` is where they ended, and may yet be cut.
+    is_provisional: bool,
 }
 
 /// A record that does not follow what a group has.
@@ -48,6 +50,7 @@ impl GroupLog {
             files: VecDeque::new(),
             epochs: VecDeque::new(),
             mark: None,
+            is_provisional: false,
         }
     }
 
@@ -78,7 +81,22 @@ impl GroupLog {
         })
     }
 
-    fn push(&mut self, epoch: Epoch, position: Position) {
+    /// The LSNs between which a cut may be, and behind which the log goes on.
+    fn span(&self) -> (Lsn, Lsn) {
+        (
+            if self.is_provisional {
+                Lsn::ZERO
+            } else {
+                self.start.1
+            },
+            self.end_lsn(),
+        )
+    }
+
+    fn push(&mut self, epoch: Epoch, previous_epoch: Epoch, position: Position) {
+        if self.is_provisional && self.places.is_empty() {
+            self.start.0 = previous_epoch;
+        }
         let lsn = self.end_lsn().next();
         if self
             .files
@@ -94,7 +112,8 @@ impl GroupLog {
     }
 
     fn truncate(&mut self, lsn: Lsn) {
-        let keep = lsn.0.saturating_sub(self.start.1.0);
+        self.start.1 = self.start.1.min(lsn);
+        let keep = lsn.0 - self.start.1.0;
         self.places.truncate(usize::try_from(keep).unwrap_or(usize::MAX));
         while self.files.back().is_some_and(|(first, _)| *first > lsn) {
             self.files.pop_back();
@@ -144,7 +163,7 @@ impl Index {
         let mut changed: BTreeMap<GroupId, Option<(Lsn, Lsn)>> = BTreeMap::new();
         for record in records {
             let Some(group) = record.group() else { continue };
-            let known = || self.groups.get(&group).map(|log| (log.start.1, log.end_lsn()));
+            let known = || self.groups.get(&group).map(GroupLog::span);
             let span = changed
                 .entry(group)
                 .or_insert_with(|| ahead.0.get(&group).copied().unwrap_or_else(known));
@@ -157,7 +176,7 @@ impl Index {
     /// Takes the next record, durable at `position`.
     pub fn apply(&mut self, record: &Record, position: Position) -> Result<(), Gap> {
         if let Some(group) = record.group() {
-            let span = self.groups.get(&group).map(|log| (log.start.1, log.end_lsn()));
+            let span = self.groups.get(&group).map(GroupLog::span);
             follow(group, span, record)?;
         }
         match record {
@@ -167,7 +186,7 @@ impl Index {
                     .groups
                     .entry(entry.header.group)
                     .or_insert_with(|| GroupLog::new(start));
-                log.push(entry.header.epoch, position);
+                log.push(entry.header.epoch, entry.header.previous_epoch, position);
             }
             Record::Truncate { group, lsn, .. } => {
                 if let Some(log) = self.groups.get_mut(group) {
@@ -194,6 +213,19 @@ impl Index {
                     .or_insert_with(|| GroupLog::new((*epoch, *lsn)));
                 log.release(*epoch, *lsn);
             }
+            Record::Carried { group, start, end } => {
+                let log = self.groups.entry(*group).or_insert_with(|| GroupLog {
+                    is_provisional: start != end,
+                    ..GroupLog::new(*end)
+                });
+                if log.end_lsn() != end.1 {
+                    return Err(Gap {
+                        group: *group,
+                        expected: log.end_lsn(),
+                        found: end.1,
+                    });
+                }
+            }
             Record::Removed { group } => {
                 self.groups.remove(group);
             }
@@ -210,8 +242,13 @@ impl Index {
                 .map(|registration| Record::Registered { registration }),
         );
         for (&group, log) in &self.groups {
-            let (epoch, lsn) = log.start;
-            records.push(Record::Released { group, epoch, lsn });
+            let lsn = log.end_lsn();
+            let end = (log.epoch(lsn).unwrap_or(log.start.0), lsn);
+            records.push(Record::Carried {
+                group,
+                start: log.start,
+                end,
+            });
             if let Some((epoch, high_watermark)) = log.mark {
                 records.push(Record::Mark {
                     group,
@@ -247,6 +284,24 @@ impl Index {
             };
             releases.get(group).is_some_and(|(_, lsn)| *lsn >= last)
         })
+    }
+
+    /// What a replay gives for a record that was just applied.
+    pub fn as_replayed(&self, record: Record) -> Record {
+        match record {
+            Record::Carried { group, start, end } => {
+                let (epoch, lsn) = self.start(group).unwrap_or(start).max(start).min(end);
+                Record::Released { group, epoch, lsn }
+            }
+            record => record,
+        }
+    }
+
+    /// Replay has ended: what was released is known.
+    pub fn settle(&mut self) {
+        for log in self.groups.values_mut() {
+            log.is_provisional = false;
+        }
     }
 
     pub fn registration(&self) -> Option<Registration> {
@@ -312,7 +367,9 @@ fn follow(group: GroupId, span: Option<(Lsn, Lsn)>, record: &Record) -> Result<O
     };
     let named = match record {
         Record::Entry(entry) => entry.header.lsn,
-        Record::Truncate { lsn, .. } | Record::Released { lsn, .. } => *lsn,
+        Record::Truncate { lsn, .. }
+        | Record::Released { lsn, .. }
+        | Record::Carried { end: (_, lsn), .. } => *lsn,
         _ => Lsn::ZERO,
     };
     if named > LSN_MAX {
@@ -338,6 +395,7 @@ fn follow(group: GroupId, span: Option<(Lsn, Lsn)>, record: &Record) -> Result<O
         (Record::Released { lsn, .. }, Some((start, end))) => Some((start.max(*lsn), end.max(*lsn))),
         (Record::Released { lsn, .. }, None) => Some((*lsn, *lsn)),
         (Record::Mark { .. }, None) => Some((Lsn::ZERO, Lsn::ZERO)),
+        (Record::Carried { start, end, .. }, None) => Some((start.1, end.1)),
         (Record::Removed { .. }, _) => None,
         (_, span) => span,
     })

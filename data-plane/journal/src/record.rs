@@ -36,6 +36,16 @@ pub enum Record {
         /// The last entry that is released.
         lsn: Lsn,
     },
+    /// What the journal repeats at the head of every file about a group: the entry before its first one, and its
+    /// last one. Only the journal writes it; a replay gives [`Record::Released`] in its place.
+    Carried {
+        /// The group.
+        group: GroupId,
+        /// The (epoch, LSN) before the first entry that is not released.
+        start: (Epoch, Lsn),
+        /// The (epoch, LSN) of the last entry.
+        end: (Epoch, Lsn),
+    },
     /// The group lives here no more.
     Removed {
         /// The group.
@@ -59,6 +69,7 @@ impl Record {
             | Record::Truncate { group, .. }
             | Record::Mark { group, .. }
             | Record::Released { group, .. }
+            | Record::Carried { group, .. }
             | Record::Removed { group } => Some(*group),
             Record::Registered { .. } => None,
         }

@@ -19,7 +19,9 @@
 //! the records that release them are durable before. A released file is written over only by opening it anew, and
 //! its first header copy, durable before anything else of it changes, names a younger `oldest`. So the highest
 //! `oldest` in any header, even in one whose file was never completed, bounds what is needed; a gap above it is
-//! damage. Below it nothing is looked at. Whatever else the released files knew (the registration, each group's
+//! damage. Below it nothing is looked at. The carry says where each group's log began and ended when its file was
+//! opened: a replay that begins there lets the log begin where it ended, for what lay before was released since, or
+//! cut, and then the records behind say so. Whatever else the released files knew (the registration, each group's
 //! start and mark) is repeated in the first block, the carry, of every file; a file counts as opened only with it.
 //!
 //! **Files that end nowhere.** A start opens a new file always. When the file before it holds bookkeeping alone,

@@ -98,6 +98,7 @@ pub(crate) fn replay<F: DiskFile>(
             break;
         }
     }
+    index.settle();
     if found.damage.is_none() {
         found.damage = chain.damage.clone();
     }
@@ -159,7 +160,7 @@ impl Replayed {
                 }
                 self.bookkeeping_only &= record.is_bookkeeping();
                 self.records += 1;
-                take(position, record);
+                take(position, index.as_replayed(record));
             }
             self.bytes_read += length;
             self.last_block = (offset, length);
