@@ -184,19 +184,19 @@ impl Recovered {
         *self = Recovered::new(base);
     }
 
-    /// The last thing to say: the local snapshot contains everything up to `base`, which is committed.
+    /// The last thing to say: the local snapshot contains everything up to `base`, which is committed. Entries that
+    /// it covers stay in the log as far as the journal has them: followers, and the flush, still need them.
     ///
     /// # Errors
     /// When the journal starts after the snapshot ends: entries are missing.
     pub fn snapshot(&mut self, base: EntryId) -> Result<(), GapError> {
-        if self.log.has(base) {
-            self.log.release(base.lsn);
-        } else if self.log.base().lsn > base.lsn {
+        if self.log.base().lsn > base.lsn {
             return Err(GapError {
                 last: base,
                 found: self.log.base(),
             });
-        } else {
+        }
+        if !self.log.has(base) {
             self.log = EpochHistory::new(base);
         }
         self.high_watermark = base.lsn;
