@@ -130,6 +130,14 @@ impl SimDisk {
         self.medium.lock().cut_power = Some(nth);
     }
 
+    /// Takes back the faults that are still to come.
+    pub fn clear_faults(&self) {
+        let mut medium = self.medium.lock();
+        medium.fail_write = None;
+        medium.fail_sync = None;
+        medium.cut_power = None;
+    }
+
     /// What the disk takes from now on, bytes.
     pub fn resize(&self, capacity: u64) {
         self.medium.lock().capacity = capacity;
@@ -272,7 +280,10 @@ impl DiskFile for SimFile {
         if medium.process != self.process {
             return Err(dead());
         }
-        let bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+        let mut bytes = Vec::new();
+        for part in parts {
+            bytes.extend_from_slice(part);
+        }
         let fails = counts_down(&mut medium.fail_write);
         let offset = usize::try_from(offset).map_err(|_| ErrorKind::FileTooLarge)?;
         let written = if fails || cut.is_some() {

@@ -3,7 +3,7 @@
 use crate::model::{GROUPS, State};
 use millstream_journal::sim::SimDisk;
 use millstream_journal::{
-    CommitError, Ending, Framed, Journal, OpenError, Planted, Position, Preparer, Record, Settings,
+    CommitError, Disk, Ending, Framed, Journal, OpenError, Planted, Position, Preparer, Record, Settings,
 };
 use millstream_model::{GroupId, Lsn};
 use rand::rngs::StdRng;
@@ -11,7 +11,7 @@ use rand::{Rng, SeedableRng};
 use std::fmt::Write;
 use std::sync::Arc;
 
-const STEPS: usize = 120;
+const STEPS: usize = 80;
 const FILE_BYTES: u32 = 64 * 1024;
 
 /// What a life was like.
@@ -207,7 +207,8 @@ impl World {
     }
 
     fn check(&mut self, process: &Process) -> Result<(), String> {
-        if process.journal.damage().is_some() || self.disk.list_fails() {
+        self.disk.clear_faults();
+        if process.journal.damage().is_some() || self.disk.list().is_err() {
             return Ok(());
         }
         self.sure.compare(&process.journal.reader())
@@ -303,6 +304,7 @@ impl World {
     }
 
     fn judge(&mut self, mut process: Process, ending: &Ending) -> Result<Process, String> {
+        self.disk.clear_faults();
         let reader = process.journal.reader();
         if let Ending::Damaged(damage) = ending {
             if !self.flipped {
@@ -312,7 +314,10 @@ impl World {
             self.sure = State::of(&reader, &self.sure);
             self.maybe = None;
             self.places.clear();
-            if process.journal.accept_loss().is_err() {
+            if let Err(error) = process.journal.accept_loss() {
+                if error == CommitError::Full {
+                    self.disk.resize(u64::MAX);
+                }
                 return self.restart(process);
             }
             self.flipped = false;
@@ -329,16 +334,5 @@ impl World {
             (Err(what), _) => return Err(format!("after a restart ({ending:?}): {what}")),
         }
         Ok(process)
-    }
-}
-
-/// Whether the power is off.
-trait IsOff {
-    fn list_fails(&self) -> bool;
-}
-
-impl IsOff for SimDisk {
-    fn list_fails(&self) -> bool {
-        millstream_journal::Disk::list(self).is_err()
     }
 }

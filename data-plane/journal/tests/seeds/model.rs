@@ -72,7 +72,9 @@ impl State {
                 self.registration
             ));
         }
-        for (&id, group) in &self.groups {
+        let nothing = Group::default();
+        for id in (0..GROUPS).map(GroupId) {
+            let group = self.groups.get(&id).unwrap_or(&nothing);
             let end = reader.end(id).map_or(0, |(_, lsn)| lsn.0);
             let start = reader.start(id).map_or(0, |(_, lsn)| lsn.0);
             if end != group.entries.len() as u64 {
