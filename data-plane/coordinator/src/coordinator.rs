@@ -1,12 +1,24 @@
-//! The leader's machine over the ledger.
+//! The leader's machine over the ledger: commands, appends and deadlines in, appends and answers out.
+
+mod appends;
+mod group;
+mod join;
+mod membership;
+mod offsets;
+mod timers;
 
 use crate::command::{Command, GroupKey, Now, Settings, Ticket, Token};
+use crate::error::GroupError;
 use crate::ledger::{Applied, CommittedOffset, Ledger};
-use crate::record::Record;
-use crate::reply::{DescribedGroup, ListedGroup, Reply};
+use crate::record::{Fact, Record};
+use crate::reply::{DescribedGroup, DescribedMember, GroupState, ListedGroup, Reply};
+use appends::{Appends, Then, Waiting};
 use bytes::Bytes;
+use group::{Context, Group};
+use millstream_model::limits::TENANT_GROUPS_MAX;
 use millstream_model::{PartitionId, TenantId, TopicId};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use timers::{Timer, Timers};
 
 /// What the machine wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +30,8 @@ pub enum Output {
         ticket: Ticket,
         /// Whose records they are.
         tenant: TenantId,
-        /// The records, never none; together at most `limits::GROUP_APPEND_BYTES_MAX` bytes and a record.
+        /// The records, never none; together at most `limits::GROUP_APPEND_BYTES_MAX` bytes and a record, which has
+        /// at most `limits::GROUP_BYTES_MAX` bytes and a little.
         records: Vec<Record>,
     },
     /// Send this answer.
@@ -35,6 +48,16 @@ pub enum Output {
 pub struct Coordinator {
     settings: Settings,
     ledger: Ledger,
+    lead: Option<Lead>,
+}
+
+/// What only the leader has.
+#[derive(Debug, Default)]
+struct Lead {
+    /// Groups about which there is more to say than the ledger says.
+    groups: BTreeMap<GroupKey, Group>,
+    timers: Timers,
+    appends: Appends,
 }
 
 impl Coordinator {
@@ -43,6 +66,7 @@ impl Coordinator {
         Coordinator {
             settings,
             ledger: Ledger::new(),
+            lead: None,
         }
     }
 
@@ -57,44 +81,194 @@ impl Coordinator {
     }
 
     /// Leads from now on: call it once everything committed was applied. Stored members get fresh sessions.
-    pub fn lead(&mut self, _now: Now) {}
+    pub fn lead(&mut self, now: Now) {
+        let mut lead = Lead::default();
+        lead.timers
+            .set(Timer::Retention, now.ms + self.settings.retention_check_ms);
+        let mut out = Vec::new();
+        for (key, stored) in self.ledger.groups() {
+            let Some(metadata) = stored
+                .metadata
+                .as_ref()
+                .filter(|metadata| !metadata.members.is_empty())
+            else {
+                continue;
+            };
+            let mut group = Group::stored(metadata);
+            let Lead { timers, appends, .. } = &mut lead;
+            let mut cx = Context {
+                key,
+                now,
+                settings: &self.settings,
+                timers,
+                appends,
+                out: &mut out,
+            };
+            for member in &metadata.members {
+                group.touch(&mut cx, &member.member_id);
+            }
+            lead.groups.insert(key.clone(), group);
+        }
+        self.lead = Some(lead);
+    }
 
-    /// Leads no more: everyone who waits is told so.
-    pub fn resign(&mut self, _out: &mut Vec<Output>) {}
+    /// Leads no more: everyone who waits is told so. Tickets still out mean nothing any more.
+    pub fn resign(&mut self, out: &mut Vec<Output>) {
+        let Some(lead) = self.lead.take() else { return };
+        let refusal = || Err(GroupError::NotCoordinator);
+        for member in lead
+            .groups
+            .into_values()
+            .flat_map(|group| group.members.into_values())
+        {
+            let join = member
+                .awaiting_join
+                .map(|token| (token, Reply::Joined(refusal())));
+            let sync = member
+                .awaiting_sync
+                .map(|token| (token, Reply::Synced(Err(GroupError::NotCoordinator))));
+            out.extend(
+                join.into_iter()
+                    .chain(sync)
+                    .map(|(token, reply)| Output::Answer { token, reply }),
+            );
+        }
+        for waiting in lead.appends.waiting.into_values() {
+            // Whether these commit is for the next leader to find out.
+            if let Then::Answer { token, failed, .. }
+            | Then::Offsets { token, failed, .. }
+            | Then::Replaced { token, failed, .. } = waiting.then
+            {
+                out.push(Output::Answer {
+                    token,
+                    reply: with_error(&failed, GroupError::NotCoordinator),
+                });
+            }
+        }
+    }
 
     /// Whether it leads.
     pub fn leads(&self) -> bool {
-        let _ = &self.settings;
-        false
+        self.lead.is_some()
     }
 
     /// Takes a command; its answer comes now or later, exactly once, as [`Output::Answer`] with the token.
     pub fn handle(
         &mut self,
-        _now: Now,
-        _token: Token,
-        _key: &GroupKey,
-        _command: Command,
-        _out: &mut Vec<Output>,
+        now: Now,
+        token: Token,
+        key: &GroupKey,
+        command: Command,
+        out: &mut Vec<Output>,
     ) {
+        let Coordinator {
+            settings,
+            ledger,
+            lead,
+        } = self;
+        let Some(lead) = lead else {
+            let reply = refuse(&command, GroupError::NotCoordinator);
+            out.push(Output::Answer { token, reply });
+            return;
+        };
+        if let Err(error) = lead.load(ledger, key, may_create(&command)) {
+            let reply = refuse(&command, error.unwrap_or_else(|| absent(&command)));
+            out.push(Output::Answer { token, reply });
+            return;
+        }
+        lead.with_group(key, now, settings, out, |group, cx| match command {
+            Command::Join(join) => match join::check_join(cx, &join) {
+                Ok(()) => group.join(cx, token, join),
+                Err(error) => cx.answer(token, Reply::Joined(Err(error))),
+            },
+            Command::Sync(sync) => group.sync(cx, token, sync),
+            Command::Heartbeat(heartbeat) => {
+                let result = group.heartbeat(cx, &heartbeat);
+                cx.answer(token, Reply::Heartbeat(result));
+            }
+            Command::Leave(leave) => {
+                let left = group.leave(cx, leave);
+                cx.answer(token, Reply::Left(Ok(left)));
+            }
+            Command::CommitOffsets(commit) => group.commit_offsets(cx, token, commit),
+            Command::DeleteGroup => group.delete(cx, token, ledger.group(key)),
+            Command::DeleteOffsets(offsets) => group.delete_offsets(cx, token, offsets, ledger.group(key)),
+        });
     }
 
     /// The append is committed and its records applied.
-    pub fn committed(&mut self, _now: Now, _ticket: Ticket, _out: &mut Vec<Output>) {}
+    pub fn committed(&mut self, now: Now, ticket: Ticket, out: &mut Vec<Output>) {
+        self.decided(now, ticket, Ok(()), out);
+    }
 
     /// The append will not be committed.
-    pub fn failed(&mut self, _now: Now, _ticket: Ticket, _out: &mut Vec<Output>) {}
+    pub fn failed(&mut self, now: Now, ticket: Ticket, out: &mut Vec<Output>) {
+        self.decided(now, ticket, Err(GroupError::NotAvailable), out);
+    }
 
     /// When [`Coordinator::expire`] is due, on the monotonic clock.
     pub fn next_deadline(&self) -> Option<u64> {
-        None
+        self.lead.as_ref()?.timers.next()
     }
 
     /// Does what is due: sessions, rebalances, retention.
-    pub fn expire(&mut self, _now: Now, _out: &mut Vec<Output>) {}
+    pub fn expire(&mut self, now: Now, out: &mut Vec<Output>) {
+        let Coordinator {
+            settings,
+            ledger,
+            lead,
+        } = self;
+        let Some(lead) = lead else { return };
+        while let Some(timer) = lead.timers.pop(now.ms) {
+            match timer {
+                Timer::Session(key, member) => lead.with_group(&key, now, settings, out, |group, cx| {
+                    if group.session_over(cx, &member) {
+                        group.remove_and_rebalance(cx, &member);
+                    }
+                }),
+                Timer::Pending(key, member) => lead.with_group(&key, now, settings, out, |group, cx| {
+                    if group.pending.remove(&member) {
+                        group.maybe_complete_join(cx);
+                    }
+                }),
+                Timer::Join(key) => {
+                    lead.with_group(&key, now, settings, out, |group, cx| group.join_timer(cx))
+                }
+                Timer::Sync(key) => {
+                    lead.with_group(&key, now, settings, out, |group, cx| group.sync_timer(cx))
+                }
+                Timer::Retention => {
+                    lead.timers
+                        .set(Timer::Retention, now.ms + settings.retention_check_ms.max(1));
+                    lead.retain(ledger, now, settings, out);
+                }
+            }
+        }
+    }
 
     /// Forgets all offsets of topics that are gone.
-    pub fn forget_topics(&mut self, _topics: &BTreeSet<TopicId>, _out: &mut Vec<Output>) {}
+    pub fn forget_topics(&mut self, topics: &BTreeSet<TopicId>, out: &mut Vec<Output>) {
+        let Coordinator { ledger, lead, .. } = self;
+        let Some(lead) = lead else { return };
+        for (key, stored) in ledger.groups() {
+            let in_flight = lead
+                .groups
+                .get(key)
+                .into_iter()
+                .flat_map(|group| group.offsets_in_flight.keys());
+            let gone: BTreeSet<&PartitionId> = stored
+                .offsets
+                .keys()
+                .chain(in_flight)
+                .filter(|partition| topics.contains(&partition.topic))
+                .collect();
+            let facts: Vec<Fact> = gone
+                .into_iter()
+                .map(|partition| Fact::Offset(key.clone(), *partition, None))
+                .collect();
+            lead.append(key, facts, out);
+        }
+    }
 
     /// A group's committed offsets: of these partitions, or of all. Partitions without one are left out.
     pub fn fetch_offsets(
@@ -102,17 +276,275 @@ impl Coordinator {
         key: &GroupKey,
         partitions: Option<&[PartitionId]>,
     ) -> Vec<(PartitionId, CommittedOffset)> {
-        let _ = (key, partitions);
-        Vec::new()
+        let Some(group) = self.ledger.group(key) else {
+            return Vec::new();
+        };
+        match partitions {
+            None => group
+                .offsets
+                .iter()
+                .map(|(partition, offset)| (*partition, offset.clone()))
+                .collect(),
+            Some(partitions) => {
+                let find =
+                    |partition: &PartitionId| Some((*partition, group.offsets.get(partition)?.clone()));
+                partitions.iter().filter_map(find).collect()
+            }
+        }
     }
 
     /// A tenant's groups.
-    pub fn list(&self, _tenant: TenantId) -> Vec<ListedGroup> {
-        Vec::new()
+    pub fn list(&self, tenant: TenantId) -> Vec<ListedGroup> {
+        let mut found: BTreeMap<&GroupKey, (GroupState, &str)> = BTreeMap::new();
+        for (key, stored) in self.ledger.groups_of(tenant) {
+            let metadata = stored.metadata.as_ref();
+            let state = metadata.map_or(GroupState::Empty, stored_state);
+            found.insert(
+                key,
+                (
+                    state,
+                    metadata.map_or("", |metadata| metadata.protocol_type.as_str()),
+                ),
+            );
+        }
+        let live = self
+            .lead
+            .iter()
+            .flat_map(|lead| lead.groups.range(GroupKey::first(tenant)..));
+        for (key, group) in live.take_while(|(key, _)| key.tenant == tenant) {
+            found.insert(
+                key,
+                (group.state, group.protocol_type.as_deref().unwrap_or_default()),
+            );
+        }
+        let listed = found
+            .into_iter()
+            .map(|(key, (state, protocol_type))| ListedGroup {
+                group: key.group.clone(),
+                state,
+                protocol_type: protocol_type.to_owned(),
+            });
+        listed.collect()
     }
 
     /// One group; none when it does not exist.
-    pub fn describe(&self, _key: &GroupKey) -> Option<DescribedGroup> {
-        None
+    pub fn describe(&self, key: &GroupKey) -> Option<DescribedGroup> {
+        if let Some(group) = self.lead.as_ref().and_then(|lead| lead.groups.get(key)) {
+            return Some(describe(group));
+        }
+        let stored = self.ledger.group(key)?;
+        Some(describe(
+            &stored.metadata.as_ref().map_or_else(Group::empty, Group::stored),
+        ))
+    }
+
+    fn decided(&mut self, now: Now, ticket: Ticket, result: Result<(), GroupError>, out: &mut Vec<Output>) {
+        let Coordinator { settings, lead, .. } = self;
+        let Some(lead) = lead else { return };
+        let Some(Waiting { key, then, failed }) = lead.appends.waiting.remove(&ticket) else {
+            return;
+        };
+        let result = if failed {
+            Err(GroupError::NotAvailable)
+        } else {
+            result
+        };
+        if let (Then::Part(last), Err(_)) = (&then, &result)
+            && let Some(last) = lead.appends.waiting.get_mut(last)
+        {
+            last.failed = true;
+        }
+        lead.with_group(&key, now, settings, out, |group, cx| {
+            group.in_flight = group.in_flight.saturating_sub(1);
+            follow(group, cx, then, result);
+        });
+    }
+}
+
+impl Lead {
+    /// Makes the group present in memory: as it is, as it was stored, or new where the command may create it.
+    /// Refuses with nothing when there is no such group.
+    fn load(&mut self, ledger: &Ledger, key: &GroupKey, create: bool) -> Result<(), Option<GroupError>> {
+        if self.groups.contains_key(key) {
+            return Ok(());
+        }
+        let group = match ledger.group(key) {
+            Some(stored) => stored.metadata.as_ref().map_or_else(Group::empty, Group::stored),
+            None if !create => return Err(None),
+            None => {
+                let live = self.groups.range(GroupKey::first(key.tenant)..);
+                let live = live.take_while(|(other, _)| other.tenant == key.tenant);
+                let unstored = live.filter(|(other, _)| ledger.group(other).is_none()).count();
+                if ledger.groups_of(key.tenant).count() + unstored >= TENANT_GROUPS_MAX {
+                    return Err(Some(GroupError::TooManyGroups));
+                }
+                Group::empty()
+            }
+        };
+        self.groups.insert(key.clone(), group);
+        Ok(())
+    }
+
+    /// Lets `step` work on the group, then forgets the group if the ledger says all there is to say.
+    fn with_group(
+        &mut self,
+        key: &GroupKey,
+        now: Now,
+        settings: &Settings,
+        out: &mut Vec<Output>,
+        step: impl FnOnce(&mut Group, &mut Context<'_>),
+    ) {
+        let Lead {
+            groups,
+            timers,
+            appends,
+        } = self;
+        let Some(group) = groups.get_mut(key) else { return };
+        step(
+            group,
+            &mut Context {
+                key,
+                now,
+                settings,
+                timers,
+                appends,
+                out,
+            },
+        );
+        if group.is_idle() {
+            groups.remove(key);
+        }
+    }
+
+    /// Removes what has grown too old from groups without members.
+    fn retain(&mut self, ledger: &Ledger, now: Now, settings: &Settings, out: &mut Vec<Output>) {
+        for (key, stored) in ledger.groups() {
+            if !self.groups.contains_key(key) {
+                let facts = offsets::expired(key, stored, now.time, settings);
+                self.append(key, facts, out);
+            }
+        }
+    }
+
+    /// Hands facts to the log that nobody waits for.
+    fn append(&mut self, key: &GroupKey, facts: Vec<Fact>, out: &mut Vec<Output>) {
+        let tickets = self.appends.append(key, facts, Then::Nothing, out);
+        if let Some(group) = self.groups.get_mut(key) {
+            group.in_flight += tickets;
+        }
+    }
+}
+
+/// Does what was to follow an append.
+fn follow(group: &mut Group, cx: &mut Context<'_>, then: Then, result: Result<(), GroupError>) {
+    match then {
+        Then::Nothing | Then::Part(_) => {}
+        Then::Answer { token, done, failed } => cx.answer(token, if result.is_ok() { done } else { failed }),
+        Then::Offsets {
+            token,
+            done,
+            failed,
+            partitions,
+        } => {
+            group.offsets_decided(&partitions);
+            cx.answer(token, if result.is_ok() { done } else { failed });
+        }
+        Then::Assign {
+            generation,
+            assignments,
+        } => group.assignment_decided(cx, generation, &assignments, result),
+        Then::Replaced {
+            token,
+            done,
+            failed,
+            old_id,
+            new_id,
+            before,
+        } => {
+            if result.is_ok() {
+                cx.answer(token, done);
+                return;
+            }
+            if group.rename(cx, &new_id, &old_id).is_some() {
+                group.restore(cx, &old_id, *before);
+            }
+            cx.answer(token, failed);
+        }
+    }
+}
+
+fn stored_state(metadata: &crate::GroupMetadata) -> GroupState {
+    if metadata.members.is_empty() {
+        GroupState::Empty
+    } else {
+        GroupState::Stable
+    }
+}
+
+fn describe(group: &Group) -> DescribedGroup {
+    let stable = group.state == GroupState::Stable;
+    let protocol = group.protocol.as_deref().filter(|_| stable);
+    let members = group.members.iter().map(|(id, member)| DescribedMember {
+        member_id: id.clone(),
+        instance_id: member.instance_id.clone(),
+        client_id: member.client.id.clone(),
+        client_host: member.client.host.clone(),
+        metadata: member.metadata(protocol),
+        assignment: if stable {
+            member.assignment.clone()
+        } else {
+            Bytes::new()
+        },
+    });
+    DescribedGroup {
+        state: group.state,
+        protocol_type: group.protocol_type.clone().unwrap_or_default(),
+        protocol: protocol.unwrap_or_default().to_owned(),
+        members: members.collect(),
+    }
+}
+
+/// Whether the command makes a group that does not exist.
+fn may_create(command: &Command) -> bool {
+    match command {
+        Command::Join(join) => join.member.member_id.is_empty(),
+        Command::CommitOffsets(commit) => commit.generation < 0,
+        _ => false,
+    }
+}
+
+/// The refusal when the group does not exist.
+fn absent(command: &Command) -> GroupError {
+    match command {
+        Command::Join(_) | Command::Sync(_) | Command::Heartbeat(_) | Command::Leave(_) => {
+            GroupError::UnknownMember
+        }
+        Command::CommitOffsets(_) => GroupError::IllegalGeneration,
+        Command::DeleteGroup | Command::DeleteOffsets(_) => GroupError::GroupNotFound,
+    }
+}
+
+fn refuse(command: &Command, error: GroupError) -> Reply {
+    match command {
+        Command::Join(_) => Reply::Joined(Err(error)),
+        Command::Sync(_) => Reply::Synced(Err(error)),
+        Command::Heartbeat(_) => Reply::Heartbeat(Err(error)),
+        Command::Leave(_) => Reply::Left(Err(error)),
+        Command::CommitOffsets(_) => Reply::OffsetsCommitted(Err(error)),
+        Command::DeleteGroup => Reply::GroupDeleted(Err(error)),
+        Command::DeleteOffsets(_) => Reply::OffsetsDeleted(Err(error)),
+    }
+}
+
+/// The same kind of answer, with this refusal.
+fn with_error(reply: &Reply, error: GroupError) -> Reply {
+    match reply {
+        Reply::Joined(_) => Reply::Joined(Err(error)),
+        Reply::Synced(_) => Reply::Synced(Err(error)),
+        Reply::Heartbeat(_) => Reply::Heartbeat(Err(error)),
+        Reply::Left(_) => Reply::Left(Err(error)),
+        Reply::OffsetsCommitted(_) => Reply::OffsetsCommitted(Err(error)),
+        Reply::GroupDeleted(_) => Reply::GroupDeleted(Err(error)),
+        Reply::OffsetsDeleted(_) => Reply::OffsetsDeleted(Err(error)),
     }
 }

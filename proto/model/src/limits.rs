@@ -80,6 +80,10 @@ pub const SQL_DEPTH_MAX: usize = 64;
 /// Height of one SQL expression's tree, chains such as `a + b + c` included: those who walk it recurse.
 pub const SQL_TREE_HEIGHT_MAX: usize = 128;
 
+/// Nodes that one evaluation of a SQL expression visits: BETWEEN and CASE visit their operand more than once,
+/// so that nesting them multiplies.
+pub const SQL_EVALUATION_NODES_MAX: usize = 100_000;
+
 /// One SQL value, bytes (SQL.md 12).
 pub const SQL_VALUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 

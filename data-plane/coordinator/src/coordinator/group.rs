@@ -1,0 +1,631 @@
+//! A group as its coordinator sees it: members, sessions, the rebalance in progress.
+//!
+//! ```text
+//!            first join                 all joined, or time is up               the leader's assignment committed
+//!   Empty ──────────────▶ Preparing ─────────────────────────────▶ Completing ───────────────────────────────▶ Stable
+//!     ▲                    ▲    │ nobody left                           │ a member joins, leaves or dies          │
+//!     └────────────────────│────┘                                       │                                         │
+//!                          └────────────────────────────────────────────┴─────────────────────────────────────────┘
+//! ```
+
+use super::Output;
+use super::appends::{Appends, Then};
+use super::timers::{Timer, Timers};
+use crate::command::{Client, GroupKey, MemberRef, Now, Protocol, Settings, Token};
+use crate::error::GroupError;
+use crate::ledger::{GroupMetadata, StoredMember};
+use crate::record::Fact;
+use crate::reply::{GroupState, Joined, JoinedMember, Reply, Synced};
+use bytes::Bytes;
+use millstream_model::PartitionId;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How long a new member's join may wait before the member is forgotten: its client cannot heartbeat yet.
+const NEW_MEMBER_JOIN_TIMEOUT_MS: u64 = 5 * 60_000;
+
+/// What a step may use beside the group itself.
+pub(super) struct Context<'a> {
+    pub(super) key: &'a GroupKey,
+    pub(super) now: Now,
+    pub(super) settings: &'a Settings,
+    pub(super) timers: &'a mut Timers,
+    pub(super) appends: &'a mut Appends,
+    pub(super) out: &'a mut Vec<Output>,
+}
+
+impl Context<'_> {
+    pub(super) fn answer(&mut self, token: Token, reply: Reply) {
+        self.out.push(Output::Answer { token, reply });
+    }
+}
+
+/// One member.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    pub(super) instance_id: Option<String>,
+    pub(super) client: Client,
+    pub(super) session_timeout_ms: i32,
+    pub(super) rebalance_timeout_ms: i32,
+    pub(super) protocols: Vec<Protocol>,
+    pub(super) assignment: Bytes,
+    /// It has not completed a join yet.
+    pub(super) is_new: bool,
+    pub(super) awaiting_join: Option<Token>,
+    pub(super) awaiting_sync: Option<Token>,
+    /// When its session ends; none while it waits for us.
+    deadline_ms: Option<u64>,
+    /// When its timer fires, at or before the deadline: a heartbeat moves only the deadline.
+    armed_ms: Option<u64>,
+}
+
+impl Member {
+    pub(super) fn new(instance_id: Option<String>, client: Client) -> Member {
+        Member {
+            instance_id,
+            client,
+            session_timeout_ms: 0,
+            rebalance_timeout_ms: 0,
+            protocols: Vec::new(),
+            assignment: Bytes::new(),
+            is_new: true,
+            awaiting_join: None,
+            awaiting_sync: None,
+            deadline_ms: None,
+            armed_ms: None,
+        }
+    }
+
+    pub(super) fn metadata(&self, protocol: Option<&str>) -> Bytes {
+        let found = self
+            .protocols
+            .iter()
+            .find(|offered| Some(offered.name.as_str()) == protocol);
+        found.map(|offered| offered.metadata.clone()).unwrap_or_default()
+    }
+
+    /// Forgets its timers: it goes on under another id.
+    pub(super) fn disarm(&mut self) {
+        (self.deadline_ms, self.armed_ms) = (None, None);
+    }
+
+    fn bytes(&self) -> usize {
+        self.protocols
+            .iter()
+            .map(|protocol| protocol.name.len() + protocol.metadata.len())
+            .sum()
+    }
+}
+
+/// One group.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) state: GroupState,
+    pub(super) generation: i32,
+    pub(super) protocol_type: Option<String>,
+    pub(super) protocol: Option<String>,
+    pub(super) leader: Option<String>,
+    pub(super) members: BTreeMap<String, Member>,
+    /// Instance id to member id.
+    pub(super) statics: BTreeMap<String, String>,
+    /// Ids given out that have not joined yet (KIP-394).
+    pub(super) pending: BTreeSet<String>,
+    /// Members that have not synced in this generation.
+    pub(super) pending_sync: BTreeSet<String>,
+    /// While the first rebalance of an empty group waits for more members: how much longer it may, ms.
+    initial_remaining_ms: Option<u64>,
+    /// A member came since the initial wait was last prolonged.
+    new_member_added: bool,
+    /// Appends not decided yet.
+    pub(super) in_flight: u32,
+    /// Partitions with offset commits not decided yet.
+    pub(super) offsets_in_flight: BTreeMap<PartitionId, u32>,
+}
+
+impl Group {
+    /// A group without members.
+    pub(super) fn empty() -> Group {
+        Group {
+            state: GroupState::Empty,
+            generation: 0,
+            protocol_type: None,
+            protocol: None,
+            leader: None,
+            members: BTreeMap::new(),
+            statics: BTreeMap::new(),
+            pending: BTreeSet::new(),
+            pending_sync: BTreeSet::new(),
+            initial_remaining_ms: None,
+            new_member_added: false,
+            in_flight: 0,
+            offsets_in_flight: BTreeMap::new(),
+        }
+    }
+
+    /// A group as it was stored: its members go on in their generation.
+    pub(super) fn stored(metadata: &GroupMetadata) -> Group {
+        let mut group = Group::empty();
+        group.generation = metadata.generation;
+        group.protocol_type = (!metadata.protocol_type.is_empty()).then(|| metadata.protocol_type.clone());
+        if metadata.members.is_empty() {
+            return group;
+        }
+        group.state = GroupState::Stable;
+        group.protocol = metadata.protocol.clone();
+        group.leader = metadata.leader.clone();
+        for stored in &metadata.members {
+            let client = Client {
+                id: stored.client_id.clone(),
+                host: stored.client_host.clone(),
+            };
+            let mut member = Member::new(stored.instance_id.clone(), client);
+            member.session_timeout_ms = stored.session_timeout_ms;
+            member.rebalance_timeout_ms = stored.rebalance_timeout_ms;
+            member.assignment = stored.assignment.clone();
+            member.is_new = false;
+            let name = metadata.protocol.clone().unwrap_or_default();
+            member.protocols = vec![Protocol {
+                name,
+                metadata: stored.metadata.clone(),
+            }];
+            if let Some(instance) = &stored.instance_id {
+                group.statics.insert(instance.clone(), stored.member_id.clone());
+            }
+            group.members.insert(stored.member_id.clone(), member);
+        }
+        group
+    }
+
+    /// Whether the ledger alone says all there is to say.
+    pub(super) fn is_idle(&self) -> bool {
+        self.state == GroupState::Empty
+            && self.members.is_empty()
+            && self.pending.is_empty()
+            && self.in_flight == 0
+    }
+
+    /// What its members say of themselves, bytes, without this one.
+    pub(super) fn bytes_without(&self, member_id: &str) -> usize {
+        self.members
+            .iter()
+            .filter(|(id, _)| id.as_str() != member_id)
+            .map(|(_, member)| member.bytes())
+            .sum()
+    }
+
+    /// Whether a member with these protocols could be in the group together with the others.
+    pub(super) fn supports(&self, protocol_type: &str, protocols: &[Protocol], except: Option<&str>) -> bool {
+        if protocol_type.is_empty() || protocols.is_empty() {
+            return false;
+        }
+        let others: Vec<&Member> = self
+            .members
+            .iter()
+            .filter(|(id, _)| Some(id.as_str()) != except)
+            .map(|(_, member)| member)
+            .collect();
+        if self.members.is_empty() {
+            return true;
+        }
+        self.protocol_type.as_deref() == Some(protocol_type)
+            && protocols
+                .iter()
+                .any(|ours| others.iter().all(|member| offers(member, &ours.name)))
+    }
+
+    /// Whether the member is who it says it is.
+    pub(super) fn check(&self, member: &MemberRef) -> Result<(), GroupError> {
+        if let Some(instance) = &member.instance_id {
+            match self.statics.get(instance) {
+                None => return Err(GroupError::UnknownMember),
+                Some(id) if *id != member.member_id => return Err(GroupError::FencedInstance),
+                Some(_) => {}
+            }
+        }
+        if self.members.contains_key(&member.member_id) {
+            Ok(())
+        } else {
+            Err(GroupError::UnknownMember)
+        }
+    }
+
+    /// The member's session starts anew, unless it waits for us.
+    pub(super) fn touch(&mut self, cx: &mut Context<'_>, member_id: &str) {
+        let Some(member) = self.members.get_mut(member_id) else {
+            return;
+        };
+        let session = u64::try_from(member.session_timeout_ms).unwrap_or(0);
+        member.deadline_ms = if member.awaiting_join.is_some() && member.is_new {
+            Some(cx.now.ms + NEW_MEMBER_JOIN_TIMEOUT_MS)
+        } else if member.awaiting_join.is_some() || member.awaiting_sync.is_some() {
+            None
+        } else {
+            Some(cx.now.ms + session)
+        };
+        if let Some(deadline) = member.deadline_ms
+            && member.armed_ms.is_none_or(|armed| armed > deadline)
+        {
+            member.armed_ms = Some(deadline);
+            cx.timers
+                .set(Timer::Session(cx.key.clone(), member_id.to_owned()), deadline);
+        }
+    }
+
+    /// The member's timer fired: whether its session is over. If not, the timer is set again.
+    pub(super) fn session_over(&mut self, cx: &mut Context<'_>, member_id: &str) -> bool {
+        let Some(member) = self.members.get_mut(member_id) else {
+            return false;
+        };
+        member.armed_ms = None;
+        match member.deadline_ms {
+            None => false,
+            Some(deadline) if deadline <= cx.now.ms => true,
+            Some(deadline) => {
+                member.armed_ms = Some(deadline);
+                cx.timers
+                    .set(Timer::Session(cx.key.clone(), member_id.to_owned()), deadline);
+                false
+            }
+        }
+    }
+
+    /// Puts a member in.
+    pub(super) fn add(&mut self, cx: &mut Context<'_>, member_id: &str, member: Member, protocol_type: &str) {
+        if self.members.is_empty() {
+            self.protocol_type = Some(protocol_type.to_owned());
+        }
+        if self.leader.is_none() {
+            self.leader = Some(member_id.to_owned());
+        }
+        if let Some(instance) = &member.instance_id {
+            self.statics.insert(instance.clone(), member_id.to_owned());
+        }
+        if self.initial_remaining_ms.is_some() {
+            self.new_member_added = true;
+        }
+        self.members.insert(member_id.to_owned(), member);
+        self.touch(cx, member_id);
+    }
+
+    /// Takes a member out and tells it so, if it waits.
+    pub(super) fn remove(
+        &mut self,
+        cx: &mut Context<'_>,
+        member_id: &str,
+        why: GroupError,
+    ) -> Option<Member> {
+        let member = self.members.remove(member_id)?;
+        cx.timers
+            .cancel(&Timer::Session(cx.key.clone(), member_id.to_owned()));
+        self.pending_sync.remove(member_id);
+        if let Some(instance) = &member.instance_id {
+            self.statics.remove(instance);
+        }
+        if self.leader.as_deref() == Some(member_id) {
+            self.leader = self.members.keys().next().cloned();
+        }
+        if let Some(token) = member.awaiting_join {
+            cx.answer(token, Reply::Joined(Err(why.clone())));
+        }
+        if let Some(token) = member.awaiting_sync {
+            cx.answer(token, Reply::Synced(Err(why)));
+        }
+        Some(member)
+    }
+
+    /// Takes a member out and lets the others go on.
+    pub(super) fn remove_and_rebalance(&mut self, cx: &mut Context<'_>, member_id: &str) {
+        self.remove(cx, member_id, GroupError::UnknownMember);
+        match self.state {
+            GroupState::Stable | GroupState::CompletingRebalance => self.prepare_rebalance(cx),
+            GroupState::PreparingRebalance => self.maybe_complete_join(cx),
+            GroupState::Empty => {}
+        }
+    }
+
+    /// Starts a rebalance, or completes the join phase of the one in progress.
+    pub(super) fn rebalance_or_complete_join(&mut self, cx: &mut Context<'_>) {
+        if self.state == GroupState::PreparingRebalance {
+            self.maybe_complete_join(cx);
+        } else {
+            self.prepare_rebalance(cx);
+        }
+    }
+
+    /// Asks every member to join again.
+    pub(super) fn prepare_rebalance(&mut self, cx: &mut Context<'_>) {
+        if self.state == GroupState::CompletingRebalance {
+            self.reset_assignments(cx, GroupError::RebalanceInProgress);
+        }
+        cx.timers.cancel(&Timer::Sync(cx.key.clone()));
+        self.pending_sync.clear();
+        let initial = self.state == GroupState::Empty;
+        self.state = GroupState::PreparingRebalance;
+        if initial {
+            let delay = cx.settings.initial_rebalance_delay_ms;
+            self.initial_remaining_ms = Some(self.rebalance_timeout_ms().saturating_sub(delay));
+            self.new_member_added = false;
+            cx.timers.set(Timer::Join(cx.key.clone()), cx.now.ms + delay);
+        } else if self.all_joined() {
+            self.complete_join(cx);
+        } else {
+            cx.timers.set(
+                Timer::Join(cx.key.clone()),
+                cx.now.ms + self.rebalance_timeout_ms(),
+            );
+        }
+    }
+
+    /// Completes the join phase if nobody is missing; the first one of an empty group always waits its time.
+    pub(super) fn maybe_complete_join(&mut self, cx: &mut Context<'_>) {
+        let waits = self.initial_remaining_ms.is_some();
+        if self.state == GroupState::PreparingRebalance && !waits && self.all_joined() {
+            self.complete_join(cx);
+        }
+    }
+
+    /// The join phase's time is up.
+    pub(super) fn join_timer(&mut self, cx: &mut Context<'_>) {
+        if self.state != GroupState::PreparingRebalance {
+            return;
+        }
+        if let Some(remaining) = self.initial_remaining_ms
+            && self.new_member_added
+            && remaining > 0
+        {
+            let delay = cx.settings.initial_rebalance_delay_ms.min(remaining);
+            self.new_member_added = false;
+            self.initial_remaining_ms = Some(remaining - delay);
+            cx.timers.set(Timer::Join(cx.key.clone()), cx.now.ms + delay);
+            return;
+        }
+        self.complete_join(cx);
+    }
+
+    /// The sync phase's time is up: who has not synced is gone.
+    pub(super) fn sync_timer(&mut self, cx: &mut Context<'_>) {
+        if !matches!(self.state, GroupState::CompletingRebalance | GroupState::Stable) {
+            return;
+        }
+        let missing = std::mem::take(&mut self.pending_sync);
+        if missing.is_empty() {
+            return;
+        }
+        for member_id in &missing {
+            self.remove(cx, member_id, GroupError::UnknownMember);
+        }
+        self.prepare_rebalance(cx);
+    }
+
+    /// Ends the join phase: a new generation of those who joined.
+    fn complete_join(&mut self, cx: &mut Context<'_>) {
+        cx.timers.cancel(&Timer::Join(cx.key.clone()));
+        self.initial_remaining_ms = None;
+        let gone: Vec<String> = self
+            .members
+            .iter()
+            .filter(|(_, member)| member.awaiting_join.is_none() && member.instance_id.is_none())
+            .map(|(id, _)| id.clone())
+            .collect();
+        for member_id in &gone {
+            self.remove(cx, member_id, GroupError::UnknownMember);
+        }
+        if !self.members.is_empty() && !self.elect_joined_leader() {
+            // Only static members that did not come back: wait for them or for the end of their sessions.
+            cx.timers.set(
+                Timer::Join(cx.key.clone()),
+                cx.now.ms + self.rebalance_timeout_ms(),
+            );
+            return;
+        }
+        self.generation = self.generation.checked_add(1).unwrap_or(1);
+        if self.members.is_empty() {
+            self.state = GroupState::Empty;
+            self.protocol = None;
+            self.leader = None;
+            self.store(cx, Then::Nothing);
+            return;
+        }
+        self.protocol = self.select_protocol();
+        self.state = GroupState::CompletingRebalance;
+        self.pending_sync = self.members.keys().cloned().collect();
+        let ids: Vec<String> = self.members.keys().cloned().collect();
+        for member_id in &ids {
+            let joined = self.joined(member_id);
+            self.answer_join(cx, member_id, Ok(joined));
+        }
+        cx.timers.set(
+            Timer::Sync(cx.key.clone()),
+            cx.now.ms + self.rebalance_timeout_ms(),
+        );
+    }
+
+    /// What a member of the current generation is told.
+    pub(super) fn joined(&self, member_id: &str) -> Joined {
+        let leads = self.leader.as_deref() == Some(member_id);
+        Joined {
+            generation: self.generation,
+            protocol_type: self.protocol_type.clone(),
+            protocol: self.protocol.clone(),
+            leader: self.leader.clone().unwrap_or_default(),
+            skip_assignment: false,
+            member_id: member_id.to_owned(),
+            members: if leads { self.joined_members() } else { Vec::new() },
+        }
+    }
+
+    pub(super) fn joined_members(&self) -> Vec<JoinedMember> {
+        let protocol = self.protocol.as_deref();
+        self.members
+            .iter()
+            .map(|(id, member)| JoinedMember {
+                member_id: id.clone(),
+                instance_id: member.instance_id.clone(),
+                metadata: member.metadata(protocol),
+            })
+            .collect()
+    }
+
+    /// Answers a parked join, if there is one, and starts the member's session.
+    pub(super) fn answer_join(
+        &mut self,
+        cx: &mut Context<'_>,
+        member_id: &str,
+        answer: Result<Joined, GroupError>,
+    ) {
+        let Some(member) = self.members.get_mut(member_id) else {
+            return;
+        };
+        if let Some(token) = member.awaiting_join.take() {
+            member.is_new = false;
+            cx.answer(token, Reply::Joined(answer));
+            self.touch(cx, member_id);
+        }
+    }
+
+    /// What a member is told that syncs in a stable group.
+    pub(super) fn synced(&self, member: &Member) -> Synced {
+        Synced {
+            protocol_type: self.protocol_type.clone(),
+            protocol: self.protocol.clone(),
+            assignment: member.assignment.clone(),
+        }
+    }
+
+    /// Gives every member its assignment, and those who wait their answer.
+    pub(super) fn assign(&mut self, cx: &mut Context<'_>, assignments: &BTreeMap<String, Bytes>) {
+        self.state = GroupState::Stable;
+        for (id, member) in &mut self.members {
+            member.assignment = assignments.get(id).cloned().unwrap_or_default();
+        }
+        self.answer_syncs(cx, None);
+    }
+
+    /// Takes every member's assignment, and tells those who wait why.
+    pub(super) fn reset_assignments(&mut self, cx: &mut Context<'_>, why: GroupError) {
+        for member in self.members.values_mut() {
+            member.assignment = Bytes::new();
+        }
+        self.answer_syncs(cx, Some(why));
+    }
+
+    fn answer_syncs(&mut self, cx: &mut Context<'_>, why: Option<GroupError>) {
+        let waiting: Vec<String> = self
+            .members
+            .iter()
+            .filter(|(_, member)| member.awaiting_sync.is_some())
+            .map(|(id, _)| id.clone())
+            .collect();
+        for member_id in &waiting {
+            let Some(member) = self.members.get_mut(member_id) else {
+                continue;
+            };
+            let Some(token) = member.awaiting_sync.take() else {
+                continue;
+            };
+            let answer = match (&why, self.members.get(member_id)) {
+                (None, Some(member)) => Ok(self.synced(member)),
+                (None, None) => Err(GroupError::UnknownMember),
+                (Some(why), _) => Err(why.clone()),
+            };
+            cx.answer(token, Reply::Synced(answer));
+            self.touch(cx, member_id);
+        }
+    }
+
+    /// Hands the group's present metadata to the log.
+    pub(super) fn store(&mut self, cx: &mut Context<'_>, then: Then) {
+        let assignments = self
+            .members
+            .iter()
+            .map(|(id, member)| (id.clone(), member.assignment.clone()))
+            .collect();
+        let metadata = self.metadata(cx.now, &assignments);
+        let facts = vec![Fact::Group(cx.key.clone(), Some(metadata))];
+        self.in_flight += cx.appends.append(cx.key, facts, then, cx.out);
+    }
+
+    /// The group's metadata with these assignments.
+    pub(super) fn metadata(&self, now: Now, assignments: &BTreeMap<String, Bytes>) -> GroupMetadata {
+        let protocol = self.protocol.as_deref();
+        let members = self.members.iter().map(|(id, member)| StoredMember {
+            member_id: id.clone(),
+            instance_id: member.instance_id.clone(),
+            client_id: member.client.id.clone(),
+            client_host: member.client.host.clone(),
+            session_timeout_ms: member.session_timeout_ms,
+            rebalance_timeout_ms: member.rebalance_timeout_ms,
+            metadata: member.metadata(protocol),
+            assignment: assignments.get(id).cloned().unwrap_or_default(),
+        });
+        GroupMetadata {
+            generation: self.generation,
+            protocol_type: self.protocol_type.clone().unwrap_or_default(),
+            protocol: self.protocol.clone(),
+            leader: self.leader.clone(),
+            time: now.time,
+            members: members.collect(),
+        }
+    }
+
+    /// The strategy that all support and most prefer; among equals the leader's order decides.
+    pub(super) fn select_protocol(&self) -> Option<String> {
+        let everyone = |name: &str| self.members.values().all(|member| offers(member, name));
+        let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
+        for member in self.members.values() {
+            if let Some(vote) = member.protocols.iter().find(|protocol| everyone(&protocol.name)) {
+                *votes.entry(&vote.name).or_default() += 1;
+            }
+        }
+        let most = votes.values().copied().max()?;
+        let leader = self.leader.as_ref().and_then(|id| self.members.get(id));
+        let leaders = leader
+            .map(|member| member.protocols.as_slice())
+            .unwrap_or_default();
+        leaders
+            .iter()
+            .map(|protocol| protocol.name.as_str())
+            .find(|name| votes.get(name) == Some(&most))
+            .map(str::to_owned)
+    }
+
+    /// The longest that a member wants to be waited for.
+    fn rebalance_timeout_ms(&self) -> u64 {
+        let longest = self
+            .members
+            .values()
+            .map(|member| member.rebalance_timeout_ms)
+            .max();
+        u64::try_from(longest.unwrap_or(0)).unwrap_or(0)
+    }
+
+    fn all_joined(&self) -> bool {
+        self.pending.is_empty() && self.members.values().all(|member| member.awaiting_join.is_some())
+    }
+
+    /// Keeps the leader if it joined, else takes the first member that did.
+    fn elect_joined_leader(&mut self) -> bool {
+        let joined = |member: &Member| member.awaiting_join.is_some();
+        if self
+            .leader
+            .as_ref()
+            .and_then(|id| self.members.get(id))
+            .is_some_and(joined)
+        {
+            return true;
+        }
+        let Some(elected) = self
+            .members
+            .iter()
+            .find(|(_, member)| joined(member))
+            .map(|(id, _)| id.clone())
+        else {
+            return false;
+        };
+        self.leader = Some(elected);
+        true
+    }
+}
+
+fn offers(member: &Member, name: &str) -> bool {
+    member.protocols.iter().any(|protocol| protocol.name == name)
+}
