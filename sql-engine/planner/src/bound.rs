@@ -65,7 +65,7 @@ impl BoundExpr {
         &self.text
     }
 
-    /// DataFusion's form, for its own plans.
+    /// DataFusion's form, for its own plans. Rows that fail are null there, and reported nowhere.
     #[must_use]
     pub fn physical(&self) -> &Arc<dyn PhysicalExpr> {
         &self.expr

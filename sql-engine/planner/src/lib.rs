@@ -15,11 +15,20 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod aggregate;
+mod bind;
 mod bound;
+mod canonical;
+mod hash;
 mod metastore;
 mod plan;
+mod properties;
+mod query;
 mod session;
 mod source;
+mod statement;
+
+pub use aggregate::aggregate_functions;
 
 pub use bound::{BoundExpr, Evaluated, RowError};
 pub use metastore::{Metastore, QueryFacts};
@@ -32,3 +41,4 @@ pub use plan::{
 };
 pub use session::SessionProperties;
 pub use source::{Column, KeyFormat, Source, TimestampColumn, ValueFormat};
+pub use statement::plan;

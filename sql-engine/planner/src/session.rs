@@ -1,6 +1,20 @@
 //! The properties that SET sets: which exist, and what they may be.
 
+use millstream_parser::{Spanned, SqlError, closest};
 use std::collections::BTreeMap;
+
+/// Properties and what they may be; an empty list is any text.
+const KNOWN: &[(&str, &[&str])] = &[
+    ("auto.offset.reset", &["earliest", "latest"]),
+    ("cache.max.bytes.buffering", &[]),
+    ("commit.interval.ms", &[]),
+    ("ksql.query.pull.table.scan.enabled", &["true", "false"]),
+    ("max.task.idle.ms", &[]),
+    (
+        "processing.guarantee",
+        &["at_least_once", "exactly_once", "exactly_once_v2"],
+    ),
+];
 
 /// A session's properties by name, without the `ksql.streams.` that ksqlDB allows before them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,5 +68,43 @@ impl SessionProperties {
     pub fn plain(key: &str) -> &str {
         let key = key.strip_prefix("ksql.streams.").unwrap_or(key);
         key.strip_prefix("consumer.").unwrap_or(key)
+    }
+
+    /// Names and allowed values (none listed: any number) of every property.
+    pub fn known() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+        KNOWN.iter().copied()
+    }
+
+    /// The plain name of a property that SET or UNSET names, its value checked.
+    pub(crate) fn check(key: &Spanned<String>, value: Option<&Spanned<String>>) -> Result<String, SqlError> {
+        let name = Self::plain(&key.node);
+        let Some((name, allowed)) = KNOWN.iter().find(|(known, _)| *known == name) else {
+            let mut message = format!("unknown property '{}'", key.node);
+            if let Some(closest) = closest(name, KNOWN.iter().map(|(known, _)| *known)) {
+                message.push_str(&format!(" (did you mean '{closest}'?)"));
+            }
+            return Err(SqlError::invalid(key.span, message));
+        };
+        if let Some(value) = value {
+            let fits = if allowed.is_empty() {
+                value.node.parse::<u64>().is_ok()
+            } else {
+                allowed
+                    .iter()
+                    .any(|allowed| allowed.eq_ignore_ascii_case(&value.node))
+            };
+            if !fits {
+                let wants = if allowed.is_empty() {
+                    "a whole number".to_owned()
+                } else {
+                    allowed.join(" or ")
+                };
+                return Err(SqlError::invalid(
+                    value.span,
+                    format!("{name} must be {wants}, not '{}'", value.node),
+                ));
+            }
+        }
+        Ok((*name).to_owned())
     }
 }

@@ -1,0 +1,449 @@
+//! From a statement to its plan.
+
+use crate::aggregate;
+use crate::bind::constant;
+use crate::properties::{Properties, check_key_format};
+use crate::query::{self, CreateAs, RESERVED_COLUMNS, find_source};
+use crate::{
+    Column, CreateSourcePlan, DropPlan, ExplainPlan, InsertPlan, InsertRow, KeyFormat, Metastore, NewTopic,
+    Plan, PrintPlan, SessionProperties, Source, arrow_type,
+};
+use datafusion_common::ScalarValue;
+use millstream_functions as functions;
+use millstream_parser::{
+    ColumnDef, ColumnRole, Explained, Expr, Ident, IfTaken, Property, SourceKind, Spanned, SqlError, SqlType,
+    Statement, Terminated, closest,
+};
+use std::sync::Arc;
+
+/// Plans one statement against a snapshot of the catalog.
+///
+/// # Errors
+/// What is wrong and where, in the positions of the text the statement was parsed from; give that text to
+/// [`SqlError::with_text`] to show the line.
+pub fn plan(
+    statement: &Statement,
+    metastore: &Metastore,
+    session: &SessionProperties,
+) -> Result<Plan, SqlError> {
+    match statement {
+        Statement::CreateSource {
+            kind,
+            name,
+            if_taken,
+            columns,
+            properties,
+        } => {
+            if let Some(nothing) = taken(metastore, name, *kind, *if_taken)? {
+                return Ok(nothing);
+            }
+            create_source(*kind, name, *if_taken, columns, properties, metastore).map(Plan::CreateSource)
+        }
+        Statement::CreateAs {
+            kind,
+            name,
+            if_taken,
+            properties,
+            query,
+        } => {
+            if *if_taken == IfTaken::Replace && metastore.source(&name.name).is_some() {
+                return Err(SqlError::unsupported(
+                    name.span,
+                    "OR REPLACE of a query that exists",
+                ));
+            }
+            if let Some(nothing) = taken(metastore, name, *kind, *if_taken)? {
+                return Ok(nothing);
+            }
+            let create = CreateAs {
+                kind: *kind,
+                name,
+                if_taken: *if_taken,
+                properties,
+                query,
+            };
+            Ok(Plan::CreateQuery(Box::new(query::create_as(&create, metastore)?)))
+        }
+        Statement::Select(select) if select.emit.is_some() => {
+            Ok(Plan::Push(Box::new(query::push(select, metastore)?)))
+        }
+        Statement::Select(select) => Ok(Plan::Pull(Box::new(query::pull(select, metastore)?))),
+        Statement::InsertValues {
+            target,
+            columns,
+            rows,
+        } => insert(target, columns, rows, metastore).map(Plan::Insert),
+        Statement::Print {
+            topic,
+            from_beginning,
+            interval,
+            limit,
+        } => {
+            let partitions = find_topic(metastore, topic)?;
+            Ok(Plan::Print(PrintPlan {
+                topic: topic.node.clone(),
+                partitions,
+                from_beginning: *from_beginning,
+                interval: interval.unwrap_or(1),
+                limit: *limit,
+            }))
+        }
+        Statement::Set { key, value } => {
+            let name = SessionProperties::check(key, Some(value))?;
+            Ok(Plan::Set {
+                key: name,
+                value: value.node.clone(),
+            })
+        }
+        Statement::Unset { key } => Ok(Plan::Unset {
+            key: SessionProperties::check(key, None)?,
+        }),
+        Statement::Show { what, extended } => Ok(Plan::Show {
+            what: *what,
+            extended: *extended,
+        }),
+        Statement::Describe { name, extended } => Ok(Plan::Describe {
+            source: find_source(metastore, name)?,
+            extended: *extended,
+        }),
+        Statement::DescribeFunction { name } => describe_function(name),
+        Statement::Explain(Explained::Query(id)) => {
+            find_query(metastore, id).map(|id| Plan::Explain(ExplainPlan::Query(id)))
+        }
+        Statement::Explain(Explained::Statement(inner)) => {
+            let inner = plan(&inner.node, metastore, session)?;
+            Ok(Plan::Explain(ExplainPlan::Plan(Box::new(inner))))
+        }
+        Statement::Drop {
+            kind,
+            name,
+            if_exists,
+            delete_topic,
+        } => drop_source(*kind, name, *if_exists, *delete_topic, metastore),
+        Statement::Terminate(Terminated::All) => Ok(Plan::TerminateAll),
+        Statement::Terminate(Terminated::Query(id)) => {
+            find_query(metastore, id).map(|query| Plan::Terminate { query })
+        }
+    }
+}
+
+/// What happens when the name of a CREATE is taken; None when it is free or replaced.
+fn taken(
+    metastore: &Metastore,
+    name: &Ident,
+    kind: SourceKind,
+    if_taken: IfTaken,
+) -> Result<Option<Plan>, SqlError> {
+    let Some(existing) = metastore.source(&name.name) else {
+        return Ok(None);
+    };
+    let is = match existing.kind {
+        SourceKind::Stream => "stream",
+        SourceKind::Table => "table",
+    };
+    match if_taken {
+        IfTaken::Skip => Ok(Some(Plan::Nothing(format!("a {is} named {name} exists already")))),
+        IfTaken::Fail => {
+            let message = format!("a {is} named {name} exists already");
+            Err(SqlError::invalid(name.span, message))
+        }
+        IfTaken::Replace if existing.kind != kind => Err(SqlError::invalid(
+            name.span,
+            format!("{name} is a {is} and cannot be replaced by a {kind}"),
+        )),
+        IfTaken::Replace if metastore.queries().any(|query| query.writes == existing.name) => {
+            Err(SqlError::invalid(
+                name.span,
+                format!("{name} is written by a query and cannot be replaced"),
+            ))
+        }
+        IfTaken::Replace => Ok(None),
+    }
+}
+
+fn create_source(
+    kind: SourceKind,
+    name: &Ident,
+    if_taken: IfTaken,
+    columns: &[ColumnDef],
+    given: &[Property],
+    metastore: &Metastore,
+) -> Result<CreateSourcePlan, SqlError> {
+    let properties = Properties::new(given)?;
+    if let Some(span) = properties.span("WINDOW_TYPE").or(properties.span("WINDOW_SIZE")) {
+        return Err(SqlError::unsupported(
+            span,
+            "sources over windowed topics of others",
+        ));
+    }
+    if columns.is_empty() {
+        return Err(SqlError::unsupported(
+            name.span,
+            "columns from a schema registry; write the columns",
+        ));
+    }
+    if let Some(reserved) = columns
+        .iter()
+        .find(|column| RESERVED_COLUMNS.contains(&column.name.name.as_str()))
+    {
+        let message = format!("{} is a reserved name for a column", reserved.name);
+        return Err(SqlError::invalid(reserved.name.span, message));
+    }
+    let (keys, values): (Vec<_>, Vec<_>) = columns
+        .iter()
+        .partition(|column| column.role != ColumnRole::Value);
+    if kind == SourceKind::Table && keys.is_empty() {
+        let message = format!("the table {name} needs a PRIMARY KEY column");
+        return Err(SqlError::invalid(name.span, message));
+    }
+    if values.is_empty() {
+        return Err(SqlError::invalid(
+            name.span,
+            format!("{name} needs at least one column that is no key"),
+        ));
+    }
+    let column = |def: &&ColumnDef| Column::new(def.name.name.clone(), def.sql_type.clone());
+    let all: Vec<Column> = keys.iter().chain(&values).map(column).collect();
+    let key_format = match properties.key_format()? {
+        Some(format) => format,
+        None if keys.is_empty() => KeyFormat::None,
+        None => KeyFormat::Kafka,
+    };
+    let key_span = keys
+        .get(1)
+        .or(keys.first())
+        .map_or(name.span, |key| key.role_span);
+    let shown = || {
+        keys.iter()
+            .map(|key| key.name.to_string())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    check_key_format(key_format, &all[..keys.len()], key_span, shown)?;
+    let Some(value_format) = properties.value_format()? else {
+        return Err(SqlError::invalid(name.span, "WITH needs VALUE_FORMAT='JSON'"));
+    };
+    let Some(topic) = properties.topic()? else {
+        return Err(SqlError::invalid(
+            name.span,
+            "WITH needs KAFKA_TOPIC, the topic to read",
+        ));
+    };
+    let (partitions, new_topic) = source_topic(&properties, &topic, metastore)?;
+    let source = Source {
+        name: name.name.clone(),
+        kind,
+        timestamp: properties.timestamp(&all)?,
+        columns: all,
+        key_count: keys.len(),
+        topic,
+        partitions,
+        key_format,
+        value_format,
+        window_size_ms: None,
+    };
+    Ok(CreateSourcePlan {
+        source,
+        if_taken,
+        replaces: metastore.source(&name.name).cloned(),
+        new_topic,
+    })
+}
+
+fn source_topic(
+    properties: &Properties,
+    topic: &str,
+    metastore: &Metastore,
+) -> Result<(u32, Option<NewTopic>), SqlError> {
+    let asked = properties.partitions()?;
+    let span = |name| properties.span(name).unwrap_or(millstream_parser::Span::START);
+    match (metastore.topic_partitions(topic), asked) {
+        (Some(exists), Some(wanted)) if exists != wanted => {
+            let message = format!("the topic {topic} exists with {exists} partitions, not {wanted}");
+            Err(SqlError::invalid(span("PARTITIONS"), message))
+        }
+        (Some(exists), _) => Ok((exists, None)),
+        (None, Some(partitions)) => {
+            let replicas = properties.replicas()?;
+            let new = NewTopic {
+                name: topic.to_owned(),
+                partitions,
+                replicas,
+                like: None,
+            };
+            Ok((partitions, Some(new)))
+        }
+        (None, None) => {
+            let message = format!("the topic {topic} does not exist; add PARTITIONS to WITH to make it");
+            Err(SqlError::invalid(span("KAFKA_TOPIC"), message))
+        }
+    }
+}
+
+fn insert(
+    target: &Ident,
+    columns: &[Ident],
+    rows: &[Vec<Expr>],
+    metastore: &Metastore,
+) -> Result<InsertPlan, SqlError> {
+    let source = find_source(metastore, target)?;
+    if source.is_windowed() {
+        return Err(SqlError::invalid(
+            target.span,
+            format!("{target} is windowed: rows cannot be inserted"),
+        ));
+    }
+    if let Some(query) = metastore
+        .queries()
+        .find(|query| query.writes == source.name && source.kind == SourceKind::Table)
+    {
+        let message = format!(
+            "the table {target} is written by the query {}: rows cannot be inserted",
+            query.id
+        );
+        return Err(SqlError::invalid(target.span, message));
+    }
+    // Where each value goes; None is ROWTIME.
+    let mut places: Vec<Option<usize>> = Vec::new();
+    for column in columns {
+        let at = source.columns.iter().position(|known| known.name == column.name);
+        if at.is_none() && column.name != "ROWTIME" {
+            let mut message = format!("unknown column {column}");
+            if let Some(closest) = closest(&column.name, source.columns.iter().map(|c| c.name.as_str())) {
+                message.push_str(&format!(" (did you mean {closest}?)"));
+            }
+            return Err(SqlError::invalid(column.span, message));
+        }
+        places.push(at);
+    }
+    if columns.is_empty() {
+        places = (0..source.columns.len()).map(Some).collect();
+    }
+    let rows = rows.iter().map(|row| insert_row(target, &source, &places, row));
+    Ok(InsertPlan {
+        rows: rows.collect::<Result<_, _>>()?,
+        target: source,
+    })
+}
+
+fn insert_row(
+    target: &Ident,
+    source: &Source,
+    places: &[Option<usize>],
+    row: &[Expr],
+) -> Result<InsertRow, SqlError> {
+    let span = row.first().map_or(target.span, |first| first.span);
+    if row.len() != places.len() {
+        let message = format!("expected {} values, found {}", places.len(), row.len());
+        return Err(SqlError::invalid(span, message));
+    }
+    let nulls = source
+        .columns
+        .iter()
+        .map(|column| ScalarValue::try_from(&arrow_type(&column.sql_type)));
+    let mut values = nulls
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|e| SqlError::invalid(span, e.strip_backtrace()))?;
+    let mut rowtime = None;
+    for (place, expr) in places.iter().zip(row) {
+        match place {
+            Some(at) => values[*at] = constant(expr, &source.columns[*at].sql_type)?,
+            None => match constant(expr, &SqlType::BigInt)? {
+                ScalarValue::Int64(Some(ms)) if ms >= 0 => rowtime = Some(ms),
+                _ => {
+                    return Err(SqlError::invalid(
+                        expr.span,
+                        "ROWTIME must be milliseconds since 1970, not before",
+                    ));
+                }
+            },
+        }
+    }
+    if let (SourceKind::Table, Some(at)) = (
+        source.kind,
+        values[..source.key_count].iter().position(ScalarValue::is_null),
+    ) {
+        let message = format!("the primary key {} must not be null", source.columns[at].name);
+        return Err(SqlError::invalid(span, message));
+    }
+    Ok(InsertRow { values, rowtime })
+}
+
+fn find_topic(metastore: &Metastore, topic: &Spanned<String>) -> Result<u32, SqlError> {
+    if let Some(partitions) = metastore.topic_partitions(&topic.node) {
+        return Ok(partitions);
+    }
+    let mut message = format!("unknown topic {}", topic.node);
+    if let Some(closest) = closest(&topic.node, metastore.topics()) {
+        message.push_str(&format!(" (did you mean {closest}?)"));
+    }
+    Err(SqlError::invalid(topic.span, message))
+}
+
+fn find_query(metastore: &Metastore, id: &Ident) -> Result<String, SqlError> {
+    if let Some(query) = metastore.query(&id.name) {
+        return Ok(query.id.clone());
+    }
+    let mut message = format!("unknown query {id}");
+    if let Some(closest) = closest(&id.name, metastore.queries().map(|query| query.id.as_str())) {
+        message.push_str(&format!(" (did you mean {closest}?)"));
+    }
+    Err(SqlError::invalid(id.span, message))
+}
+
+fn describe_function(name: &Ident) -> Result<Plan, SqlError> {
+    let known = || {
+        functions::functions()
+            .map(|facts| facts.name)
+            .chain(aggregate::names())
+    };
+    if known().any(|known| known == name.name) {
+        return Ok(Plan::DescribeFunction {
+            name: name.name.clone(),
+        });
+    }
+    let mut message = format!("unknown function {name}");
+    if let Some(closest) = closest(&name.name, known()) {
+        message.push_str(&format!(" (did you mean {closest}?)"));
+    }
+    Err(SqlError::invalid(name.span, message))
+}
+
+fn drop_source(
+    kind: SourceKind,
+    name: &Ident,
+    if_exists: bool,
+    delete_topic: bool,
+    metastore: &Metastore,
+) -> Result<Plan, SqlError> {
+    if if_exists && metastore.source(&name.name).is_none() {
+        return Ok(Plan::Nothing(format!("no stream or table is named {name}")));
+    }
+    let source = find_source(metastore, name)?;
+    if source.kind != kind {
+        let message = format!("{name} is a {}; write DROP {} {name}", source.kind, source.kind);
+        return Err(SqlError::invalid(name.span, message));
+    }
+    let reading: Vec<&str> = metastore
+        .queries()
+        .filter(|q| q.reads.contains(&source.name))
+        .map(|q| q.id.as_str())
+        .collect();
+    if !reading.is_empty() {
+        let message = format!(
+            "{name} is read by {}; TERMINATE or DROP what they write first",
+            reading.join(", ")
+        );
+        return Err(SqlError::invalid(name.span, message));
+    }
+    let terminates = metastore
+        .queries()
+        .filter(|q| q.writes == source.name)
+        .map(|q| q.id.clone())
+        .collect();
+    Ok(Plan::Drop(DropPlan {
+        source: Arc::clone(&source),
+        terminates,
+        delete_topic,
+    }))
+}
