@@ -69,11 +69,11 @@ impl Tail {
     }
 
     /// The batches from the one that holds `offset` on; `None` when that one is not here.
-    pub(crate) fn from_offset(
-        &self,
+    pub(crate) fn from_offset<'a>(
+        &'a self,
         partition: &PartitionId,
         offset: Offset,
-    ) -> Option<impl Iterator<Item = &Batch>> {
+    ) -> Option<impl Iterator<Item = &'a Batch> + use<'a>> {
         let batches = self.partitions.get(partition)?;
         let first = batches.partition_point(|batch| batch.end_offset <= offset);
         batches.get(first).filter(|batch| batch.base_offset <= offset)?;

@@ -84,6 +84,8 @@ impl Recovery {
                 self.state = GroupState::new(self.state.group());
                 self.undecided.clear();
             }
+            // The journal's own; a replay has `Released` in its place.
+            Record::Carried { .. } => {}
             Record::Registered { .. } => return Err(RecoveryError::Foreign),
         }
         Ok(())

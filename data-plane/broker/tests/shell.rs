@@ -1,0 +1,16 @@
+//! The whole broker over a real disk, a store in memory and a catalog in memory.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "shell/catalog.rs"]
+mod catalog;
+#[path = "shell/consumer_groups.rs"]
+mod consumer_groups;
+#[path = "shell/node.rs"]
+mod node;
+#[path = "shell/reading.rs"]
+mod reading;
+#[path = "shell/restart.rs"]
+mod restart;
+#[path = "shell/writing.rs"]
+mod writing;

@@ -1,0 +1,217 @@
+//! A catalog in memory: as much of the control plane as a broker needs.
+
+use async_trait::async_trait;
+use millstream_access::Principal;
+use millstream_metadata::{
+    Actor, Change, Class, ClusterRow, Command, Commands, Committed, EnvironmentId, GroupPurpose, GroupRow,
+    Image, ImagePublisher, ImageWatch, NodeRow, OrganisationId, PartitionRow, Quota, QuotaRow, QuotaScope,
+    Refusal, Replica, Reply, Row, TopicRow, TopicState, VirtualClusterRow,
+};
+use millstream_model::{
+    Epoch, GroupId, JournalId, NodeId, PartitionId, PartitionIndex, ProducerId, Registration, TenantId,
+    TimestampMs, TopicId,
+};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub const INTERNAL: GroupId = GroupId(1);
+pub const TENANTS: GroupId = GroupId(2);
+
+pub struct Catalog {
+    image: Mutex<(Image, ImagePublisher)>,
+    pub watch: ImageWatch,
+    /// Commands are refused as if the controller were away.
+    pub away: AtomicBool,
+}
+
+impl Catalog {
+    pub fn new() -> Arc<Catalog> {
+        let (publisher, watch) = ImageWatch::channel(Image::new());
+        let catalog = Catalog {
+            image: Mutex::new((Image::new(), publisher)),
+            watch,
+            away: AtomicBool::new(false),
+        };
+        for tenant in [1, 2] {
+            catalog.put([Row::VirtualCluster(Arc::new(VirtualClusterRow {
+                id: TenantId(tenant),
+                organisation: OrganisationId(uuid()),
+                environment: EnvironmentId(uuid()),
+                name: format!("tenant-{tenant}"),
+                auto_create_topics: true,
+                partitions_default: 1,
+                leader_epoch_floor: 0,
+                sql_version: 0,
+                created: TimestampMs::now(),
+            }))]);
+        }
+        Arc::new(catalog)
+    }
+
+    pub fn tenant(&self, id: u64) -> Principal {
+        Principal::of_tenant(TenantId(id), OrganisationId(uuid()))
+    }
+
+    fn put(&self, rows: impl IntoIterator<Item = Row>) -> u64 {
+        let (image, publisher) = &mut *self.image.lock();
+        rows.into_iter().for_each(|row| image.apply(&Change::Put(row)));
+        let cluster = ClusterRow {
+            version: image.version() + 1,
+            feature_level: 1,
+            ..image.cluster().clone()
+        };
+        image.apply(&Change::Put(Row::Cluster(cluster)));
+        publisher.publish(image.clone());
+        image.version()
+    }
+
+    pub fn image(&self) -> Image {
+        self.image.lock().0.clone()
+    }
+
+    pub fn create_topic(&self, tenant: u64, name: &str, partitions: u32, config: &[(&str, &str)]) -> TopicId {
+        let id = TopicId::random();
+        let group = if tenant == 0 { INTERNAL } else { TENANTS };
+        let row = PartitionRow {
+            group,
+            base_epoch: 0,
+            deleted: false,
+        };
+        self.put([Row::Topic(Arc::new(TopicRow {
+            id,
+            tenant: TenantId(tenant),
+            name: name.parse().unwrap(),
+            partitions: vec![row; partitions as usize],
+            class: Class::ONE,
+            config: config
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            internal: tenant == 0,
+            state: TopicState::Active,
+            created: TimestampMs::now(),
+        }))]);
+        id
+    }
+
+    pub fn delete_topic(&self, id: TopicId) {
+        let mut row = self.image().topic_by_id(id).unwrap().as_ref().clone();
+        row.state = TopicState::Deleting;
+        self.put([Row::Topic(Arc::new(row))]);
+    }
+
+    pub fn set_quota(&self, tenant: u64, quota: Quota) {
+        self.put([Row::Quota(Arc::new(QuotaRow {
+            scope: QuotaScope::Tenant(TenantId(tenant)),
+            quota,
+        }))]);
+    }
+
+    /// A journal registers: the groups of the only node are its own, also when its disk is a new one.
+    fn register(&self, journal: JournalId, start: &millstream_metadata::RegisterNode) -> Committed {
+        let image = self.image();
+        let registration = image.nodes().map(|node| node.registration.0).max().unwrap_or(0) + 1;
+        let node = Arc::new(NodeRow {
+            id: NodeId(1),
+            journal,
+            registration: Registration(registration),
+            registration_confirmed: Registration(0),
+            kafka: start.kafka.clone(),
+            http: start.http.clone(),
+            feature_level_max: start.feature_level_max,
+            lost: false,
+            registered: TimestampMs::now(),
+        });
+        let mut rows = vec![Row::Node(Arc::clone(&node))];
+        for (id, purpose) in [
+            (INTERNAL, GroupPurpose::Internal),
+            (TENANTS, GroupPurpose::Tenants),
+        ] {
+            let before = image.group(id).cloned();
+            rows.push(Row::Group(Arc::new(GroupRow {
+                id,
+                purpose,
+                class: Class::ONE,
+                epoch: Epoch(before.as_ref().map_or(1, |row| row.epoch.0 + 1)),
+                leader: Some(journal),
+                isr: vec![Replica {
+                    journal,
+                    registration: Registration(registration),
+                }],
+                members: vec![journal],
+                snapshot: before.as_ref().and_then(|row| row.snapshot),
+                snapshot_previous: before.as_ref().and_then(|row| row.snapshot_previous),
+            })));
+        }
+        Committed {
+            version: self.put(rows),
+            reply: Reply::Node(node),
+        }
+    }
+}
+
+fn uuid() -> uuid::Uuid {
+    TopicId::random().0
+}
+
+#[async_trait]
+impl Commands for Catalog {
+    async fn submit(&self, _actor: Actor, command: Command) -> Result<Committed, Refusal> {
+        if self.away.load(Ordering::Relaxed) {
+            return Err(Refusal::NotController);
+        }
+        let version = self.image().version();
+        Ok(match command {
+            Command::RegisterNode(start) => self.register(start.journal, &start),
+            Command::ReportSnapshot {
+                group,
+                epoch,
+                snapshot,
+            } => {
+                let mut row = self.image().group(group).unwrap().as_ref().clone();
+                assert_eq!(row.epoch, epoch, "only the leader reports");
+                row.snapshot_previous = row.snapshot.replace(snapshot);
+                Committed {
+                    version: self.put([Row::Group(Arc::new(row))]),
+                    reply: Reply::Done,
+                }
+            }
+            Command::ReportDeleted {
+                topic, partitions, ..
+            } => {
+                let mut row = self.image().topic_by_id(topic).unwrap().as_ref().clone();
+                for PartitionIndex(index) in partitions {
+                    row.partitions[index as usize].deleted = true;
+                }
+                Committed {
+                    version: self.put([Row::Topic(Arc::new(row))]),
+                    reply: Reply::Done,
+                }
+            }
+            Command::AllocateProducerIds => Committed {
+                version,
+                reply: Reply::ProducerIds {
+                    first: ProducerId(version as i64 * 1000),
+                    count: 10,
+                },
+            },
+            Command::Heartbeat { .. } => Committed {
+                version,
+                reply: Reply::Done,
+            },
+            other => panic!("the broker sent {}", other.name()),
+        })
+    }
+}
+
+pub fn partition(topic: TopicId, index: u32) -> PartitionId {
+    PartitionId {
+        topic,
+        index: PartitionIndex(index),
+    }
+}
+
+/// What a config map looks like in rows.
+pub type Config = BTreeMap<String, String>;

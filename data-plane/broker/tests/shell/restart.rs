@@ -1,0 +1,221 @@
+//! Restarts: from the disk, from the store alone, after a kill; and what they cost.
+
+use crate::catalog::{TENANTS, partition};
+use crate::node::{Node, World, batch, bytes_of, eventually, first, produce, read_all};
+use millstream_broker::interface::ProduceError;
+use millstream_model::Offset;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+async fn fill(world: &World, node: &Node, topic: millstream_model::TopicId, from: i64, to: i64) {
+    let who = world.catalog.tenant(1);
+    for number in from..to {
+        let value = format!("{number}-{}", "x".repeat(1000));
+        for index in 0..2 {
+            produce(&node.broker, &who, partition(topic, index), batch(&[&value]))
+                .await
+                .unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_acknowledged_is_there_after_a_stop_and_after_a_kill() {
+    let world = World::new();
+    let topic = world.catalog.create_topic(1, "t", 2, &[]);
+    let who = world.catalog.tenant(1);
+    let node = world.start(world.settings()).await;
+    fill(&world, &node, topic, 0, 20).await;
+    let before = bytes_of(&node.broker, &who, first(topic)).await;
+    node.stop().await;
+    let node = world.start(world.settings()).await;
+    assert_eq!(bytes_of(&node.broker, &who, first(topic)).await, before);
+    fill(&world, &node, topic, 20, 30).await;
+    // A kill: the folder as it is, under a broker that was never stopped.
+    let copy = tempfile::tempdir().unwrap();
+    copy_folder(world.folder.path(), copy.path());
+    let mut killed = World {
+        folder: copy,
+        ..World::new()
+    };
+    killed.catalog = std::sync::Arc::clone(&world.catalog);
+    killed.store = std::sync::Arc::clone(&world.store);
+    let again = killed.start(killed.settings()).await;
+    assert_eq!(read_all(&again.broker, &who, first(topic), 0).await.len(), 30);
+    assert_eq!(
+        read_all(&again.broker, &who, partition(topic, 1), 25).await.len(),
+        5
+    );
+    fill(&killed, &again, topic, 30, 31).await;
+    assert_eq!(read_all(&again.broker, &who, first(topic), 30).await.len(), 1);
+    again.stop().await;
+    drop(node);
+}
+
+fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_disk_is_replaced_by_the_store() {
+    let mut world = World::new();
+    let topic = world.catalog.create_topic(1, "t", 2, &[]);
+    let who = world.catalog.tenant(1);
+    let mut settings = world.settings();
+    settings.flush.age_ms = 0;
+    settings.snapshot_interval = Duration::from_millis(50);
+    let node = world.start(settings).await;
+    fill(&world, &node, topic, 0, 50).await;
+    let before = [
+        bytes_of(&node.broker, &who, first(topic)).await,
+        bytes_of(&node.broker, &who, partition(topic, 1)).await,
+    ];
+    let tiered = async || {
+        let what = millstream_broker::interface::ListOffset::LatestTiered;
+        let isolation = millstream_broker::interface::Isolation::ReadUncommitted;
+        node.broker
+            .list_offset(&who, partition(topic, 1), None, what, isolation)
+            .await
+            .unwrap()
+            .offset
+    };
+    while tiered().await != Offset(49) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let snapshots = node.metric("snapshots_total");
+    // The next snapshot but one was certainly begun after everything was in the store.
+    fill(&world, &node, topic, 50, 51).await;
+    eventually("snapshots follow", || {
+        node.metric("snapshots_total") >= snapshots + 4.0
+    })
+    .await;
+    let covered = world.catalog.image().group(TENANTS).unwrap().snapshot.unwrap();
+    assert!(covered.lsn.0 > 100);
+    node.stop().await;
+    world.erase_disk();
+    let node = world.start(world.settings()).await;
+    let after = [
+        bytes_of(&node.broker, &who, first(topic)).await,
+        bytes_of(&node.broker, &who, partition(topic, 1)).await,
+    ];
+    assert!(
+        after[0].starts_with(&before[0]) && after[1].starts_with(&before[1]),
+        "identical bytes"
+    );
+    let end = read_all(&node.broker, &who, first(topic), 0).await.len() as i64;
+    let at = produce(&node.broker, &who, first(topic), batch(&["next"]))
+        .await
+        .unwrap();
+    assert_eq!(at.base_offset, Offset(end));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_costs_the_same_however_long_the_history() {
+    let world = World::new();
+    let topic = world.catalog.create_topic(1, "t", 2, &[]);
+    let mut settings = world.settings();
+    settings.flush.bytes = 100_000;
+    settings.snapshot_bytes = 100_000;
+    let mut costs = Vec::new();
+    let mut written = 0;
+    for to in [200, 2_000] {
+        let node = world.start(settings.clone()).await;
+        fill(&world, &node, topic, written, to).await;
+        written = to;
+        node.stop().await;
+        let node = world.start(settings.clone()).await;
+        costs.push((
+            node.metric("restart_read_bytes"),
+            node.metric("restart_records_read"),
+        ));
+        node.stop().await;
+    }
+    assert!(costs[1].0 < 3.0 * costs[0].0.max(4e6), "bytes: {costs:?}");
+    assert!(costs[1].1 < 3.0 * costs[0].1.max(1000.0), "records: {costs:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_is_used_again_and_again() {
+    let world = World::new();
+    let topic = world.catalog.create_topic(1, "t", 2, &[]);
+    let mut settings = world.settings();
+    settings.journal.size_bytes = 8 * 1024 * 1024;
+    settings.journal.file_bytes = 1024 * 1024;
+    settings.journal.commit_bytes_max = 512 * 1024;
+    settings.flush.bytes = 1024 * 1024;
+    settings.snapshot_bytes = 1024 * 1024;
+    let node = world.start(settings).await;
+    let who = world.catalog.tenant(1);
+    // Four times what the journal holds.
+    let value = "x".repeat(200_000);
+    let mut taken = 0;
+    while taken < 160 {
+        match produce(&node.broker, &who, partition(topic, taken % 2), batch(&[&value])).await {
+            Ok(_) => taken += 1,
+            Err(ProduceError::Full) => tokio::time::sleep(Duration::from_millis(10)).await,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(read_all(&node.broker, &who, first(topic), 0).await.len(), 80);
+    assert!(node.metric("fetched_from_store_bytes_total") > 0.0);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_controller_that_is_away_stops_nothing() {
+    let world = World::new();
+    let topic = world.catalog.create_topic(1, "t", 2, &[]);
+    let mut settings = world.settings();
+    settings.flush.bytes = 10_000;
+    settings.snapshot_bytes = 10_000;
+    let node = world.start(settings).await;
+    world.catalog.away.store(true, Ordering::Relaxed);
+    fill(&world, &node, topic, 0, 50).await;
+    let who = world.catalog.tenant(1);
+    assert_eq!(read_all(&node.broker, &who, first(topic), 0).await.len(), 50);
+    eventually("snapshots fail", || node.metric("snapshot_failures_total") > 0.0).await;
+    world.catalog.away.store(false, Ordering::Relaxed);
+    eventually("a snapshot is reported", || {
+        world
+            .catalog
+            .image()
+            .group(TENANTS)
+            .is_some_and(|row| row.snapshot.is_some())
+    })
+    .await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_topic_is_let_go() {
+    let world = World::new();
+    let topic = world.catalog.create_topic(1, "t", 2, &[]);
+    let node = world.start(world.settings()).await;
+    fill(&world, &node, topic, 0, 5).await;
+    world.catalog.delete_topic(topic);
+    let who = world.catalog.tenant(1);
+    let refused = produce(&node.broker, &who, first(topic), batch(&["x"])).await;
+    assert_eq!(refused, Err(ProduceError::UnknownPartition));
+    eventually("its deletion is reported", || {
+        world
+            .catalog
+            .image()
+            .topic_by_id(topic)
+            .unwrap()
+            .partitions
+            .iter()
+            .all(|row| row.deleted)
+    })
+    .await;
+    node.stop().await;
+}

@@ -1,0 +1,267 @@
+//! Appending: offsets, refusals, idempotent producers, quotas.
+
+use crate::catalog::partition;
+use crate::node::{World, batch, batch_at, fetch, first, idempotent, produce, read_all};
+use bytes::{Bytes, BytesMut};
+use millstream_broker::interface::{Acks, FetchError, InitProducer, Produce, ProduceError};
+use millstream_kafka_wire::batch::{BatchView, Producer};
+use millstream_metadata::Quota;
+use millstream_model::{Offset, ProducerEpoch, TimestampMs};
+use std::time::Duration;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_produced_is_fetched() {
+    let world = World::new();
+    let topic = world.catalog.create_topic(1, "t", 2, &[]);
+    let node = world.start(world.settings()).await;
+    let who = world.catalog.tenant(1);
+    let at = produce(&node.broker, &who, first(topic), batch(&["a", "b"]))
+        .await
+        .unwrap();
+    assert_eq!(at.base_offset, Offset(0));
+    let at = produce(&node.broker, &who, first(topic), batch(&["c"]))
+        .await
+        .unwrap();
+    assert_eq!((at.base_offset, at.log_append_time), (Offset(2), None));
+    let expected: Vec<_> = [(0, "a"), (1, "b"), (2, "c")]
+        .map(|(at, value)| (at, value.to_owned()))
+        .into();
+    assert_eq!(read_all(&node.broker, &who, first(topic), 0).await, expected);
+    assert_eq!(
+        read_all(&node.broker, &who, first(topic), 1).await,
+        expected[1..],
+        "an offset inside a batch"
+    );
+    assert_eq!(read_all(&node.broker, &who, partition(topic, 1), 0).await, vec![]);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pipelined_batches_keep_their_order() {
+    let world = World::new();
+    let topic = world.catalog.create_topic(1, "t", 1, &[]);
+    let node = world.start(world.settings()).await;
+    let who = world.catalog.tenant(1);
+    let mut pending = Vec::new();
+    for number in 0..200 {
+        let acks = if number % 2 == 0 { Acks::All } else { Acks::Leader };
+        let batch = batch(&[&number.to_string()]);
+        let request = Produce {
+            partition: first(topic),
+            batch,
+            acks,
+            timeout: Duration::from_secs(20),
+        };
+        pending.push(node.broker.begin_produce(&who, request).unwrap());
+    }
+    for (number, pending) in pending.into_iter().enumerate() {
+        assert_eq!(pending.await.unwrap().base_offset, Offset(number as i64));
+    }
+    let values = read_all(&node.broker, &who, first(topic), 0).await;
+    assert!(values.iter().all(|(offset, value)| offset.to_string() == *value));
+    assert_eq!(values.len(), 200);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_batches_are_refused_and_harm_nobody() {
+    let world = World::new();
+    let topic = world
+        .catalog
+        .create_topic(1, "t", 1, &[("max.message.bytes", "200")]);
+    let node = world.start(world.settings()).await;
+    let who = world.catalog.tenant(1);
+    let good = batch(&["good"]);
+    let with = |at: usize, value: u8| {
+        let mut bytes = BytesMut::from(&good[..]);
+        bytes[at] ^= value;
+        bytes.freeze()
+    };
+    let twice = [&good[..], &good[..]].concat();
+    let long = batch(&[&"x".repeat(300)]);
+    let future = batch_at(TimestampMs(TimestampMs::now().0 + 7_200_000), &["x"]);
+    let to = first(topic);
+    let refused = |bytes: Bytes| produce(&node.broker, &who, to, bytes);
+    assert!(matches!(
+        refused(Bytes::new()).await,
+        Err(ProduceError::Corrupt { .. })
+    ));
+    assert!(matches!(
+        refused(good.slice(..50)).await,
+        Err(ProduceError::Corrupt { .. })
+    ));
+    assert!(matches!(
+        refused(good.slice(..good.len() - 1)).await,
+        Err(ProduceError::Corrupt { .. })
+    ));
+    assert!(matches!(
+        refused(with(good.len() - 1, 1)).await,
+        Err(ProduceError::Corrupt { .. })
+    ));
+    assert!(matches!(
+        refused(with(16, 3)).await,
+        Err(ProduceError::OldFormat { magic: 1 })
+    ));
+    assert!(matches!(
+        refused(twice.into()).await,
+        Err(ProduceError::Invalid { .. })
+    ));
+    assert!(matches!(
+        refused(long).await,
+        Err(ProduceError::TooLarge { max: 200, .. })
+    ));
+    assert_eq!(refused(future).await, Err(ProduceError::InvalidTimestamp));
+    assert_eq!(refused(good.clone()).await.unwrap().base_offset, Offset(0));
+    assert_eq!(node.metric("produce_refused_total"), 8.0);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_tenants_partition_is_like_none() {
+    let world = World::new();
+    let topic = world.catalog.create_topic(1, "t", 1, &[]);
+    let node = world.start(world.settings()).await;
+    let (who, other) = (world.catalog.tenant(1), world.catalog.tenant(2));
+    produce(&node.broker, &who, first(topic), batch(&["mine"]))
+        .await
+        .unwrap();
+    for to in [
+        first(topic),
+        partition(topic, 1),
+        first(millstream_model::TopicId::random()),
+    ] {
+        let refused = produce(&node.broker, &other, to, batch(&["x"])).await;
+        assert_eq!(refused, Err(ProduceError::UnknownPartition));
+        let fetched = fetch(&node.broker, &other, to, 0).await;
+        assert_eq!(fetched.partitions[0].error, Some(FetchError::UnknownPartition));
+        assert!(node.broker.watch(&other, vec![to]).is_err());
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idempotent_producer_repeats_without_harm() {
+    let world = World::new();
+    let topic = world.catalog.create_topic(1, "t", 1, &[]);
+    let node = world.start(world.settings()).await;
+    let who = world.catalog.tenant(1);
+    let (id, epoch) = node
+        .broker
+        .init_producer_id(&who, InitProducer::default())
+        .await
+        .unwrap();
+    let (other, _) = node
+        .broker
+        .init_producer_id(&who, InitProducer::default())
+        .await
+        .unwrap();
+    assert_ne!(id, other);
+    let of = |base_sequence| Producer {
+        id,
+        epoch,
+        base_sequence,
+    };
+    let to = first(topic);
+    // Both are under way before either is durable.
+    let timeout = Duration::from_secs(20);
+    let request = |batch| Produce {
+        partition: to,
+        batch,
+        acks: Acks::All,
+        timeout,
+    };
+    let one = node
+        .broker
+        .begin_produce(&who, request(idempotent(of(0), &["a", "b"])))
+        .unwrap();
+    let again = node
+        .broker
+        .begin_produce(&who, request(idempotent(of(0), &["a", "b"])))
+        .unwrap();
+    let two = node
+        .broker
+        .begin_produce(&who, request(idempotent(of(2), &["c"])))
+        .unwrap();
+    let offsets = [one.await, again.await, two.await].map(|produced| produced.unwrap().base_offset);
+    assert_eq!(offsets, [Offset(0), Offset(0), Offset(2)]);
+    let gap = produce(&node.broker, &who, to, idempotent(of(5), &["x"])).await;
+    assert_eq!(
+        gap,
+        Err(ProduceError::OutOfOrderSequence {
+            producer: id,
+            expected: 3,
+            found: 5
+        })
+    );
+    let next = Producer {
+        epoch: ProducerEpoch(1),
+        ..of(0)
+    };
+    produce(&node.broker, &who, to, idempotent(next, &["d"]))
+        .await
+        .unwrap();
+    let fenced = produce(&node.broker, &who, to, idempotent(of(3), &["x"])).await;
+    assert!(matches!(fenced, Err(ProduceError::FencedProducer { .. })));
+    // It is remembered across a restart.
+    node.stop().await;
+    let node = world.start(world.settings()).await;
+    let again = produce(&node.broker, &who, to, idempotent(next, &["d"]))
+        .await
+        .unwrap();
+    assert_eq!(again.base_offset, Offset(3));
+    assert_eq!(read_all(&node.broker, &who, to, 0).await.len(), 4);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn log_append_time_is_stamped_at_the_door() {
+    let world = World::new();
+    let topic = world
+        .catalog
+        .create_topic(1, "t", 1, &[("message.timestamp.type", "LogAppendTime")]);
+    let node = world.start(world.settings()).await;
+    let who = world.catalog.tenant(1);
+    let produced = produce(&node.broker, &who, first(topic), batch_at(TimestampMs(5), &["a"]))
+        .await
+        .unwrap();
+    let stamped = produced.log_append_time.unwrap();
+    assert!(stamped.0 > 5);
+    let fetched = fetch(&node.broker, &who, first(topic), 0).await;
+    let batch = BatchView::read(fetched.partitions[0].records[0].clone()).unwrap();
+    batch.check().unwrap();
+    assert_eq!(batch.header().max_timestamp, stamped);
+    assert_eq!(
+        batch.records().unwrap().iter().next().unwrap().unwrap().timestamp,
+        stamped
+    );
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_asks_for_patience() {
+    let world = World::new();
+    let topic = world.catalog.create_topic(1, "t", 1, &[]);
+    let quota = Quota {
+        produce_bytes_per_second: Some(1000),
+        fetch_bytes_per_second: Some(1000),
+        ..Quota::default()
+    };
+    world.catalog.set_quota(1, quota);
+    let node = world.start(world.settings()).await;
+    let who = world.catalog.tenant(1);
+    let produced = produce(&node.broker, &who, first(topic), batch(&[&"x".repeat(3000)]))
+        .await
+        .unwrap();
+    assert!(
+        produced.throttle > Duration::from_secs(1),
+        "{:?}",
+        produced.throttle
+    );
+    let fetched = fetch(&node.broker, &who, first(topic), 0).await;
+    assert!(
+        fetched.throttle > Duration::from_secs(1),
+        "{:?}",
+        fetched.throttle
+    );
+    node.stop().await;
+}
