@@ -1,0 +1,127 @@
+//! Fetch.
+
+use crate::error::of_fetch;
+use crate::names::{Names, resolve};
+use bytes::{Bytes, BytesMut};
+use millstream_access::Principal;
+use millstream_broker::Broker;
+use millstream_broker::interface::{Fetch, FetchPartition, FetchedPartition, Isolation};
+use millstream_model::limits::{FETCH_BYTES_MAX, FETCH_WAIT_MS_MAX};
+use millstream_model::{Offset, PartitionId};
+use millstream_rpc::data::{self, FetchRequest, FetchResponse, FetchResult, Partition};
+use std::time::Duration;
+use tonic::Status;
+
+pub(crate) async fn fetch(
+    broker: &Broker,
+    who: &Principal,
+    request: FetchRequest,
+) -> Result<FetchResponse, Status> {
+    let isolation = isolation(request.isolation)?;
+    let image = broker.image();
+    let (mut names, mut asked, mut results) = (Names::default(), Vec::new(), Vec::new());
+    for part in request.partitions {
+        match resolve(&image, who.tenant, part.partition.as_ref()) {
+            Ok(id) => {
+                if let Some(named) = &part.partition {
+                    names.note(id, named);
+                }
+                asked.push(FetchPartition {
+                    partition: id,
+                    offset: Offset(part.offset),
+                    leader_epoch: None,
+                    bytes_max: bytes_max(part.bytes_max),
+                });
+                results.push(None);
+            }
+            Err(error) => results.push(Some(FetchResult {
+                partition: part.partition,
+                error: Some(error),
+                high_watermark: -1,
+                last_stable_offset: -1,
+                log_start_offset: -1,
+                ..FetchResult::default()
+            })),
+        }
+    }
+    // A partition that is not there is told at once, not after the wait.
+    let wait_ms = if asked.len() < results.len() {
+        0
+    } else {
+        request.wait_ms.min(FETCH_WAIT_MS_MAX.unsigned_abs())
+    };
+    let fetched = broker
+        .fetch(
+            who,
+            Fetch {
+                partitions: asked,
+                bytes_min: usize::try_from(request.bytes_min).unwrap_or(usize::MAX),
+                bytes_max: bytes_max(request.bytes_max),
+                wait_max: Duration::from_millis(wait_ms.into()),
+                isolation,
+            },
+        )
+        .await;
+    let mut found = fetched.partitions.into_iter();
+    let results = results
+        .into_iter()
+        .filter_map(|it| it.or_else(|| found.next().map(|part| result(&names, part))))
+        .collect();
+    Ok(FetchResponse {
+        results,
+        throttle_ms: u32::try_from(fetched.throttle.as_millis()).unwrap_or(u32::MAX),
+    })
+}
+
+pub(crate) fn isolation(number: i32) -> Result<Isolation, Status> {
+    match data::Isolation::try_from(number) {
+        Ok(data::Isolation::ReadCommitted) => Ok(Isolation::ReadCommitted),
+        Ok(data::Isolation::ReadUncommitted | data::Isolation::Unspecified) => Ok(Isolation::ReadUncommitted),
+        Err(_) => Err(Status::invalid_argument(format!(
+            "isolation {number} is not known"
+        ))),
+    }
+}
+
+fn bytes_max(asked: u32) -> usize {
+    match usize::try_from(asked) {
+        Ok(0) | Err(_) => FETCH_BYTES_MAX,
+        Ok(asked) => asked.min(FETCH_BYTES_MAX),
+    }
+}
+
+fn result(names: &Names, part: FetchedPartition) -> FetchResult {
+    FetchResult {
+        partition: Some(name(names, part.partition)),
+        error: part.error.as_ref().map(of_fetch),
+        high_watermark: part.high_watermark.0,
+        last_stable_offset: part.last_stable.0,
+        log_start_offset: part.log_start.0,
+        records: joined(part.records),
+        aborted: part
+            .aborted
+            .unwrap_or_default()
+            .into_iter()
+            .map(|it| data::AbortedTransaction {
+                producer_id: it.producer.0,
+                first_offset: it.first_offset.0,
+            })
+            .collect(),
+    }
+}
+
+fn name(names: &Names, id: PartitionId) -> Partition {
+    names.of(id)
+}
+
+/// One `bytes` field: a single chunk is passed on, several are copied together once.
+fn joined(mut chunks: Vec<Bytes>) -> Bytes {
+    if chunks.len() < 2 {
+        return chunks.pop().unwrap_or_default();
+    }
+    let mut whole = BytesMut::with_capacity(chunks.iter().map(Bytes::len).sum());
+    for chunk in chunks {
+        whole.extend_from_slice(&chunk);
+    }
+    whole.freeze()
+}

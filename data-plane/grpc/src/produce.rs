@@ -1,0 +1,111 @@
+//! Produce and InitProducer.
+
+use crate::error::{of_produce, producer_status};
+use crate::names::resolve;
+use millstream_access::Principal;
+use millstream_broker::Broker;
+use millstream_broker::interface::{Acks, InitProducer, PendingProduce, Produce, ProduceError, Produced};
+use millstream_rpc::data::{
+    self, Error, InitProducerRequest, InitProducerResponse, ProducePartition, ProduceRequest,
+    ProduceResponse, ProduceResult,
+};
+use std::time::Duration;
+use tonic::Status;
+
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+
+pub(crate) async fn produce(
+    broker: &Broker,
+    who: &Principal,
+    request: ProduceRequest,
+) -> Result<ProduceResponse, Status> {
+    let acks = match data::Acks::try_from(request.acks) {
+        Ok(data::Acks::None) => Acks::None,
+        Ok(data::Acks::Leader) => Acks::Leader,
+        Ok(data::Acks::All | data::Acks::Unspecified) => Acks::All,
+        Err(_) => {
+            return Err(Status::invalid_argument(format!(
+                "acks {} is not known",
+                request.acks
+            )));
+        }
+    };
+    let timeout = match request.timeout_ms {
+        0 => TIMEOUT_DEFAULT,
+        ms => Duration::from_millis(ms.into()),
+    };
+    let image = broker.image();
+    // Every batch gets its place before the first is awaited, in the request's order.
+    let begun: Vec<_> = request
+        .partitions
+        .into_iter()
+        .map(|it| {
+            let ProducePartition { partition, batch } = it;
+            let begun = resolve(&image, who.tenant, partition.as_ref()).and_then(|id| {
+                let request = Produce {
+                    partition: id,
+                    batch,
+                    acks,
+                    timeout,
+                };
+                broker
+                    .begin_produce(who, request)
+                    .map_err(|cause| of_produce(&cause))
+            });
+            (partition, begun)
+        })
+        .collect();
+    let mut response = ProduceResponse::default();
+    for (partition, begun) in begun {
+        let ended = settle(begun).await;
+        if let Ok(produced) = &ended {
+            let throttle_ms = u32::try_from(produced.throttle.as_millis()).unwrap_or(u32::MAX);
+            response.throttle_ms = response.throttle_ms.max(throttle_ms);
+        }
+        response.results.push(result(partition, ended));
+    }
+    Ok(response)
+}
+
+async fn settle(begun: Result<PendingProduce, Error>) -> Result<Produced, Error> {
+    begun?.await.map_err(|cause: ProduceError| of_produce(&cause))
+}
+
+fn result(partition: Option<data::Partition>, ended: Result<Produced, Error>) -> ProduceResult {
+    match ended {
+        Ok(produced) => ProduceResult {
+            partition,
+            error: None,
+            base_offset: produced.base_offset.0,
+            log_append_time_ms: produced.log_append_time.map(|time| time.0),
+            log_start_offset: produced.log_start.0,
+        },
+        Err(error) => ProduceResult {
+            partition,
+            error: Some(error),
+            base_offset: -1,
+            log_append_time_ms: None,
+            log_start_offset: -1,
+        },
+    }
+}
+
+pub(crate) async fn init_producer(
+    broker: &Broker,
+    who: &Principal,
+    request: InitProducerRequest,
+) -> Result<InitProducerResponse, Status> {
+    let transactional_id = (!request.transactional_id.is_empty()).then_some(request.transactional_id);
+    let asked = InitProducer {
+        transactional_id,
+        current: None,
+    };
+    let (id, epoch) = broker
+        .init_producer_id(who, asked)
+        .await
+        .map_err(|cause| producer_status(&cause))?;
+    Ok(InitProducerResponse {
+        producer_id: id.0,
+        producer_epoch: epoch.0.unsigned_abs().into(),
+    })
+}

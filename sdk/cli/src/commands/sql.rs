@@ -1,0 +1,44 @@
+//! `millstream sql`: statements from -e, -f, standard input, or typed into the shell.
+
+use crate::failure::Failure;
+use crate::output::OutputFormat;
+use crate::shell::{self, Session};
+use clap::Args;
+use millstream_rust::Client;
+use std::io::{IsTerminal, Read, stdin};
+use std::path::PathBuf;
+
+/// `millstream sql`.
+#[derive(Args, Clone, Debug)]
+pub struct SqlArgs {
+    /// Runs these statements and ends; may be repeated
+    #[arg(short = 'e', long = "execute", value_name = "SQL")]
+    execute: Vec<String>,
+    /// Runs the statements of a file and ends
+    #[arg(short = 'f', long = "file", value_name = "FILE", conflicts_with = "execute")]
+    file: Option<PathBuf>,
+    /// A session property, such as auto.offset.reset=earliest; may be repeated
+    #[arg(long, value_parser = super::name_value, value_name = "NAME=VALUE")]
+    set: Vec<(String, String)>,
+}
+
+pub(super) async fn run(client: &Client, args: SqlArgs, output: OutputFormat) -> Result<(), Failure> {
+    let mut session = Session::new(client.clone(), output, args.set.into_iter().collect());
+    if !args.execute.is_empty() {
+        for text in &args.execute {
+            session.execute(text).await?;
+        }
+        return Ok(());
+    }
+    if let Some(file) = args.file {
+        let text = std::fs::read_to_string(&file)
+            .map_err(|error| Failure::new(format!("cannot read {}: {error}", file.display())))?;
+        return session.execute(&text).await;
+    }
+    if !stdin().is_terminal() {
+        let mut text = String::new();
+        stdin().read_to_string(&mut text)?;
+        return session.execute(&text).await;
+    }
+    shell::interactive(session).await
+}
