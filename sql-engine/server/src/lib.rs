@@ -4,6 +4,7 @@ pub mod answer;
 pub mod backend;
 pub mod catalog;
 pub mod memory;
+pub mod remote;
 
 pub use answer::{Answer, AnswerStream, Request, StatementError, StatementErrorKind};
 pub use backend::{Backend, BackendError, Backends, Settings};

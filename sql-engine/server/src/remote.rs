@@ -1,0 +1,407 @@
+//! The production seams: a tenant's topics and SQL rows through `sdk/rust`, over a socket or in process.
+
+use crate::catalog::{CatalogError, SqlCatalog, SqlChange, SqlRow, SqlRowKind, SqlRows};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::future::{BoxFuture, join_all};
+use futures::stream::{BoxStream, StreamExt};
+use millstream_kafka_wire::batch::batches;
+use millstream_model::{Offset, PartitionIndex, TimestampMs, TopicName};
+use millstream_runtime::{
+    NewStreamTopic, StreamEnd, StreamFetch, StreamFetched, StreamPosition, StreamRecord, StreamTopic,
+    Streams, StreamsError,
+};
+use millstream_rust::rpc::control::{SqlRow as RpcRow, SqlRowName, Topic};
+use millstream_rust::{
+    Client, Error, FetchedPartition, Position, Producer, ProducerSettings, Record, Watermark,
+};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// How long a transient failure is retried before it is told.
+const RETRY_FOR: Duration = Duration::from_secs(10);
+
+/// The wait between two attempts.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+/// A tenant's topics.
+pub struct RemoteStreams {
+    client: Client,
+    /// Made when first used, and again after it failed for good.
+    producer: Mutex<Option<Producer>>,
+}
+
+impl RemoteStreams {
+    /// Through this client, which speaks for the tenant.
+    pub fn new(client: Client) -> RemoteStreams {
+        RemoteStreams {
+            client,
+            producer: Mutex::new(None),
+        }
+    }
+
+    fn producer(&self) -> Producer {
+        let make = || {
+            self.client.producer(ProducerSettings {
+                linger: Duration::ZERO,
+                ..ProducerSettings::default()
+            })
+        };
+        self.producer.lock().get_or_insert_with(make).clone()
+    }
+}
+
+/// Tries again what is transient, for a while.
+async fn patiently<'a, T>(attempt: impl Fn() -> BoxFuture<'a, Result<T, Error>>) -> Result<T, Error> {
+    let until = Instant::now() + RETRY_FOR;
+    loop {
+        match attempt().await {
+            Err(error) if error.is_retriable() && Instant::now() < until => {
+                tokio::time::sleep(RETRY_AFTER).await
+            }
+            ended => return ended,
+        }
+    }
+}
+
+fn streams_error(error: Error, topic: &TopicName) -> StreamsError {
+    match error {
+        Error::NotFound(_) => StreamsError::UnknownTopic { topic: topic.clone() },
+        Error::Partition { ref code, .. } if code == "UNKNOWN_TOPIC_OR_PARTITION" => {
+            StreamsError::UnknownTopic { topic: topic.clone() }
+        }
+        Error::AlreadyExists(_) => StreamsError::TopicExists { topic: topic.clone() },
+        error if error.is_retriable() => StreamsError::Unavailable {
+            reason: error.to_string(),
+        },
+        Error::Closed(_) | Error::Protocol(_) => StreamsError::Unavailable {
+            reason: error.to_string(),
+        },
+        error => StreamsError::Refused {
+            reason: error.to_string(),
+        },
+    }
+}
+
+fn stream_topic(topic: Topic) -> Result<StreamTopic, StreamsError> {
+    let unreadable = |what: &str| StreamsError::Unavailable {
+        reason: format!("the service told a topic's {what} wrongly"),
+    };
+    Ok(StreamTopic {
+        name: topic.name.parse().map_err(|_| unreadable("name"))?,
+        id: topic.id.parse().map_err(|_| unreadable("id"))?,
+        partitions: topic.partitions,
+        replicas: topic.replication_factor,
+        config: topic.config.into_iter().collect(),
+    })
+}
+
+#[async_trait]
+impl Streams for RemoteStreams {
+    async fn topic(&self, name: &TopicName) -> Result<Option<StreamTopic>, StreamsError> {
+        let found =
+            patiently(|| Box::pin(async { self.client.admin().get_topic(name.as_str()).await })).await;
+        match found {
+            Ok(topic) => stream_topic(topic).map(Some),
+            Err(Error::NotFound(_)) => Ok(None),
+            Err(error) => Err(streams_error(error, name)),
+        }
+    }
+
+    async fn topics(&self) -> Result<Vec<StreamTopic>, StreamsError> {
+        let found = patiently(|| Box::pin(async { self.client.admin().list_topics().await })).await;
+        let found = found.map_err(|error| StreamsError::Unavailable {
+            reason: error.to_string(),
+        })?;
+        found
+            .into_iter()
+            .filter(|topic| !topic.internal)
+            .map(stream_topic)
+            .collect()
+    }
+
+    async fn create_topic(&self, topic: NewStreamTopic) -> Result<StreamTopic, StreamsError> {
+        // Not tried again: an answer that got lost would read as "exists already".
+        let made = self
+            .client
+            .admin()
+            .create_topic(topic.name.as_str(), topic.partitions, topic.config)
+            .await;
+        stream_topic(made.map_err(|error| streams_error(error, &topic.name))?)
+    }
+
+    async fn delete_topic(&self, name: &TopicName) -> Result<(), StreamsError> {
+        let deleted = self.client.admin().delete_topic(name.as_str()).await;
+        deleted.map_err(|error| streams_error(error, name))
+    }
+
+    async fn offsets(
+        &self,
+        topic: &TopicName,
+        partitions: &[PartitionIndex],
+        position: StreamPosition,
+    ) -> Result<Vec<Offset>, StreamsError> {
+        let indexes: Vec<u32> = partitions.iter().map(|it| it.0).collect();
+        let list = |position| {
+            let indexes = &indexes;
+            patiently(move || {
+                Box::pin(async move { self.client.list_offsets(topic.as_str(), indexes, position).await })
+            })
+        };
+        let failed = |error| streams_error(error, topic);
+        let found = match position {
+            StreamPosition::Earliest => list(Position::Earliest).await.map_err(failed)?,
+            StreamPosition::Latest => list(Position::Latest).await.map_err(failed)?,
+            StreamPosition::AtOrAfter(time) => {
+                // The end first: what arrives in between is then not skipped.
+                let ends = list(Position::Latest).await.map_err(failed)?;
+                let found = list(Position::AtOrAfter(time.0)).await.map_err(failed)?;
+                found
+                    .into_iter()
+                    .zip(ends)
+                    .map(|(at, end)| if at < 0 { end } else { at })
+                    .collect()
+            }
+        };
+        Ok(found.into_iter().map(Offset).collect())
+    }
+
+    async fn fetch(&self, requests: &[StreamFetch]) -> Result<Vec<StreamFetched>, StreamsError> {
+        let asked: Vec<(String, u32, i64)> = requests
+            .iter()
+            .map(|it| (it.topic.to_string(), it.partition.0, it.offset.0))
+            .collect();
+        let bytes_max = requests.iter().map(|it| it.bytes_max).max().unwrap_or(0);
+        let fetched = patiently(|| {
+            let asked = &asked;
+            Box::pin(async move {
+                let fetched = self.client.fetch(asked, bytes_max, Duration::ZERO).await?;
+                match fetched
+                    .iter()
+                    .find_map(|it| it.error.clone().filter(Error::is_retriable))
+                {
+                    Some(error) => Err(error),
+                    None => Ok(fetched),
+                }
+            })
+        })
+        .await
+        .map_err(|error| StreamsError::Unavailable {
+            reason: error.to_string(),
+        })?;
+        requests
+            .iter()
+            .zip(fetched)
+            .map(|(request, part)| fetched_part(request, part))
+            .collect()
+    }
+
+    async fn produce(
+        &self,
+        topic: &TopicName,
+        records: Vec<(PartitionIndex, Vec<StreamRecord>)>,
+    ) -> Result<(), StreamsError> {
+        let producer = self.producer();
+        let ended = enqueue_all(&producer, topic, records).await;
+        if let Err(error) = &ended
+            && !error.is_retriable()
+        {
+            // The producer may have failed for good: the next call begins with a fresh one.
+            self.producer.lock().take();
+        }
+        ended.map_err(|error| streams_error(error, topic))
+    }
+
+    fn watch(&self, partitions: Vec<(TopicName, PartitionIndex)>) -> BoxStream<'static, StreamEnd> {
+        let client = self.client.clone();
+        let ends = async move {
+            let named: Vec<(String, u32)> = partitions
+                .iter()
+                .map(|(topic, index)| (topic.to_string(), index.0))
+                .collect();
+            match client.watch(&named).await {
+                Ok(marks) => marks
+                    .scan((), |(), mark| std::future::ready(stream_end(mark)))
+                    .boxed(),
+                Err(error) => {
+                    tracing::debug!(%error, "a watch was refused");
+                    // The caller asks again at once; this keeps it from spinning.
+                    tokio::time::sleep(RETRY_AFTER).await;
+                    futures::stream::empty().boxed()
+                }
+            }
+        };
+        futures::stream::once(ends).flatten().boxed()
+    }
+}
+
+/// None ends the stream.
+fn stream_end(mark: Result<Watermark, Error>) -> Option<StreamEnd> {
+    let mark = mark
+        .inspect_err(|error| tracing::debug!(%error, "a watch ended"))
+        .ok()?;
+    let topic = mark.topic.parse().ok()?;
+    Some(StreamEnd {
+        topic,
+        partition: PartitionIndex(mark.partition),
+        end: Offset(mark.high_watermark),
+    })
+}
+
+async fn enqueue_all(
+    producer: &Producer,
+    topic: &TopicName,
+    records: Vec<(PartitionIndex, Vec<StreamRecord>)>,
+) -> Result<(), Error> {
+    let mut deliveries = Vec::new();
+    for (partition, records) in records {
+        for record in records {
+            let record = Record {
+                key: record.key,
+                value: record.value,
+                timestamp_ms: Some(record.timestamp.0).filter(|it| *it >= 0),
+                partition: Some(partition.0),
+                headers: Vec::new(),
+            };
+            deliveries.push(producer.enqueue(topic.as_str(), record).await?);
+        }
+    }
+    producer.flush().await;
+    for delivered in join_all(deliveries).await {
+        delivered?;
+    }
+    Ok(())
+}
+
+fn fetched_part(request: &StreamFetch, part: FetchedPartition) -> Result<StreamFetched, StreamsError> {
+    let (start, end) = (Offset(part.log_start), Offset(part.high_watermark));
+    if let Some(error) = part.error {
+        return Err(match &error {
+            Error::Partition { code, .. } if code == "OFFSET_OUT_OF_RANGE" => {
+                StreamsError::OffsetOutOfRange {
+                    topic: request.topic.clone(),
+                    partition: request.partition,
+                    offset: request.offset,
+                    start,
+                    end,
+                }
+            }
+            _ => streams_error(error, &request.topic),
+        });
+    }
+    let records = decode(request, part.records)?;
+    Ok(StreamFetched { end, start, records })
+}
+
+/// The records of whole batches from the asked offset on. A batch that does not read is an error: skipping it would
+/// be a silent gap.
+fn decode(request: &StreamFetch, bytes: Bytes) -> Result<Vec<StreamRecord>, StreamsError> {
+    let unreadable = |error: &dyn std::fmt::Display| StreamsError::Unavailable {
+        reason: format!(
+            "{}-{} cannot be read at {}: {error}",
+            request.topic, request.partition, request.offset
+        ),
+    };
+    let mut records = Vec::new();
+    for batch in batches(bytes) {
+        let batch = batch.map_err(|error| unreadable(&error))?;
+        if batch.header().attributes.is_control() {
+            continue;
+        }
+        let set = batch.records().map_err(|error| unreadable(&error))?;
+        for record in set.shared() {
+            let record = record.map_err(|error| unreadable(&error))?;
+            if record.offset >= request.offset {
+                records.push(StreamRecord {
+                    offset: record.offset,
+                    timestamp: TimestampMs(record.timestamp.0),
+                    key: record.key,
+                    value: record.value,
+                });
+            }
+        }
+    }
+    Ok(records)
+}
+
+/// A tenant's SQL rows.
+pub struct RemoteCatalog {
+    client: Client,
+}
+
+impl RemoteCatalog {
+    /// Through this client, which speaks for the tenant.
+    pub fn new(client: Client) -> RemoteCatalog {
+        RemoteCatalog { client }
+    }
+}
+
+fn catalog_error(error: Error) -> CatalogError {
+    if error.is_retriable() {
+        CatalogError::Unavailable {
+            reason: error.to_string(),
+        }
+    } else {
+        CatalogError::Refused {
+            reason: error.to_string(),
+        }
+    }
+}
+
+#[async_trait]
+impl SqlCatalog for RemoteCatalog {
+    async fn load(&self) -> Result<SqlRows, CatalogError> {
+        let found = patiently(|| Box::pin(async { self.client.admin().list_sql_rows(0).await })).await;
+        let found = found.map_err(catalog_error)?;
+        let rows = found.rows.into_iter().filter_map(|row| {
+            Some(SqlRow {
+                kind: SqlRowKind::parse(&row.kind)?,
+                name: row.name,
+                body: row.body,
+            })
+        });
+        Ok(SqlRows {
+            version: found.version,
+            rows: rows.collect(),
+        })
+    }
+
+    async fn commit(&self, changes: Vec<SqlChange>) -> Result<u64, CatalogError> {
+        // The last change of a row counts.
+        let mut last: BTreeMap<(SqlRowKind, String), Option<String>> = BTreeMap::new();
+        for change in changes {
+            match change {
+                SqlChange::Put(row) => last.insert((row.kind, row.name), Some(row.body)),
+                SqlChange::Delete { kind, name } => last.insert((kind, name), None),
+            };
+        }
+        let (mut put, mut delete) = (Vec::new(), Vec::new());
+        for ((kind, name), body) in last {
+            let kind = kind.as_str().to_owned();
+            match body {
+                Some(body) => put.push(RpcRow {
+                    kind,
+                    name,
+                    body,
+                    text: String::new(),
+                    version: 0,
+                }),
+                None => delete.push(SqlRowName { kind, name }),
+            }
+        }
+        let version = self
+            .client
+            .admin()
+            .write_sql_rows(put, delete, None)
+            .await
+            .map_err(catalog_error)?;
+        // Sees its own write.
+        self.client
+            .admin()
+            .list_sql_rows(version)
+            .await
+            .map_err(catalog_error)?;
+        Ok(version)
+    }
+}
