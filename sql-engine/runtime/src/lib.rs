@@ -1,7 +1,42 @@
 //! Tasks, shards and commits: reads streams, runs operators, writes results.
+//!
+//! ```text
+//!             topic ─▶ SourceReader ─▶ Pipeline ─┬▶ Inbox ─▶ Pipeline ─┐     one task per sub-topology and partition
+//!                                                └─────────────────────┴▶ SinkWriter ─▶ topic, or a push query's client
+//!   a shard = all queries of one tenant, one owner thread, one SlateDB, one commit clock
+//!   commit  = results produced and acknowledged ─▶ one batch {changed state, input offsets, stream times} ─▶ fold
+//! ```
+//!
+//! In: plans, the tenant's topics ([`Streams`]) and an object store. Out: records in sink topics, rows of push
+//! queries, committed rows for pull queries, a report per query.
+//!
+//! Invariants: input offsets and state become durable together or not at all, and after the results that they led
+//! to; pull queries see committed values only; a query that fails is parked alone; a shard that was taken over
+//! writes nothing more; nothing ticks while nothing is uncommitted.
+//! Not here: statements and their catalog (`server`), what operators compute (`operators`).
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod checkpoint;
+mod commit;
+mod ends;
+mod handle;
+pub mod memory;
+mod merge;
+mod query;
+mod report;
+mod row_time;
+mod shard;
+mod sink;
+mod source;
 pub mod streams;
 
+pub use handle::{PullRequest, PulledRows, Shard, ShardError, ShardSettings};
+pub use memory::MemoryStreams;
+pub use query::{PushEnd, PushItem, PushSink, QuerySpec, QueryStart};
+pub use report::{PartitionReport, ProcessingError, QueryReport, QueryState};
+pub use sink::SinkWriter;
+pub use source::{ReadRows, SourceReader};
 pub use streams::{
     NewStreamTopic, StreamEnd, StreamFetch, StreamFetched, StreamPosition, StreamRecord, StreamTopic,
     Streams, StreamsError, partition_for,

@@ -1,0 +1,113 @@
+//! The commit of a shard: results first, then state and input offsets in one durable batch, then what is visible.
+
+use crate::checkpoint;
+use crate::query::{End, RunningQuery, TaskInput};
+use crate::sink::Pending;
+use crate::streams::{Streams, StreamsError};
+use futures::future::join_all;
+use millstream_model::{Retry, TopicName};
+use millstream_state::{Cold, ColdError};
+
+/// Results that were taken from a sink and are not acknowledged yet.
+#[derive(Debug, Default)]
+pub(crate) struct Unwritten {
+    /// By query.
+    pub(crate) records: Vec<(String, TopicName, Pending)>,
+}
+
+/// Why a commit did not happen.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommitError {
+    /// The same commit may succeed later.
+    #[error("{0}")]
+    Later(String),
+    /// This process no longer owns the shard.
+    #[error("another process has taken over this shard")]
+    Fenced,
+}
+
+/// Takes what waits in the sinks and writes it; what could not be written stays in `unwritten`.
+pub(crate) async fn write_results<'a>(
+    streams: &dyn Streams,
+    queries: impl Iterator<Item = &'a mut RunningQuery>,
+    unwritten: &mut Unwritten,
+) -> Result<Vec<(String, String)>, CommitError> {
+    for query in queries {
+        if let End::Sink(sink) = &mut query.end
+            && sink.waiting() > 0
+        {
+            query.rows_out += sink.waiting() as u64;
+            unwritten
+                .records
+                .push((query.id.clone(), sink.topic().clone(), sink.drain()));
+        }
+    }
+    if unwritten.records.is_empty() {
+        return Ok(Vec::new());
+    }
+    let writes = unwritten
+        .records
+        .iter()
+        .map(|(_, topic, records)| streams.produce(topic, records.clone()));
+    let outcomes = join_all(writes).await;
+    let mut failed = Vec::new();
+    let mut later = None;
+    let mut outcomes = outcomes.into_iter();
+    unwritten.records.retain(|(query, ..)| match outcomes.next() {
+        Some(Err(error)) => keep_for_later(query, error, &mut failed, &mut later),
+        _ => false,
+    });
+    match later {
+        Some(reason) if failed.is_empty() => Err(CommitError::Later(reason)),
+        _ => Ok(failed),
+    }
+}
+
+fn keep_for_later(
+    query: &str,
+    error: StreamsError,
+    failed: &mut Vec<(String, String)>,
+    later: &mut Option<String>,
+) -> bool {
+    if error.retry().1 == Retry::Never {
+        failed.push((query.to_owned(), error.to_string()));
+        return false;
+    }
+    *later = Some(error.to_string());
+    true
+}
+
+/// Makes what the queries changed durable, and visible.
+pub(crate) async fn checkpoint(cold: &Cold, queries: &mut [RunningQuery]) -> Result<(), CommitError> {
+    let mut changes = Vec::new();
+    for query in queries
+        .iter_mut()
+        .filter(|query| query.is_persistent() && query.dirty)
+    {
+        match checkpoint::changes(query) {
+            Ok(more) => changes.extend(more),
+            Err(error) => query.park(format!("its state cannot be written: {error}")),
+        }
+    }
+    match cold.checkpoint(changes).await {
+        Ok(()) => {}
+        Err(ColdError::Fenced) => return Err(CommitError::Fenced),
+        Err(error) => return Err(CommitError::Later(error.to_string())),
+    }
+    for query in queries.iter_mut().filter(|query| query.dirty) {
+        for task in query.stages.iter_mut().flat_map(|stage| &mut stage.tasks) {
+            task.pipeline.fold();
+            if let TaskInput::Inbox(inbox) = &mut task.input {
+                inbox.mark_stored();
+            }
+        }
+        for input in query.inputs_mut() {
+            input.committed = input.position;
+        }
+        query.dirty = false;
+        query.uncommitted_rows = 0;
+        let rows = query.rows_in;
+        query.rate.sample(rows);
+    }
+    Ok(())
+}

@@ -1,0 +1,200 @@
+//! The handle of a shard: what the server asks of it.
+
+use crate::query::QuerySpec;
+use crate::report::QueryReport;
+use crate::shard::{Command, Runner};
+use crate::streams::{Streams, StreamsError};
+use arrow::array::RecordBatch;
+use datafusion_common::ScalarValue;
+use millstream_state::{Cold, ColdCache, ColdError};
+use object_store::ObjectStore;
+use object_store::path::Path;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+/// How a shard works.
+#[derive(Clone, Debug)]
+pub struct ShardSettings {
+    /// A commit follows the first change this much later.
+    pub commit_interval: Duration,
+    /// … or after this many input rows.
+    pub commit_rows: usize,
+    /// Bytes asked of one partition at a time.
+    pub fetch_bytes: usize,
+    /// Rows that a task processes in one turn.
+    pub turn_rows: usize,
+    /// A table's changes are coalesced by key between commits.
+    pub coalesce: bool,
+}
+
+impl Default for ShardSettings {
+    fn default() -> Self {
+        Self {
+            commit_interval: Duration::from_secs(1),
+            commit_rows: 200_000,
+            fetch_bytes: 1024 * 1024,
+            turn_rows: 4096,
+            coalesce: true,
+        }
+    }
+}
+
+/// Why a shard could not do as asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ShardError {
+    /// No query of that id runs here.
+    #[error("query {id} does not run")]
+    UnknownQuery {
+        /// The id.
+        id: String,
+    },
+    /// The query cannot be started or answered.
+    #[error("{reason}")]
+    Query {
+        /// Why.
+        reason: String,
+    },
+    /// The log failed.
+    #[error(transparent)]
+    Streams(#[from] StreamsError),
+    /// The state store failed.
+    #[error("the state store is not available: {reason}")]
+    State {
+        /// Why.
+        reason: String,
+    },
+    /// Another process owns the shard now, or this one is stopping.
+    #[error("this process does not run the tenant's queries any more")]
+    Stopped,
+}
+
+impl From<ColdError> for ShardError {
+    fn from(error: ColdError) -> Self {
+        match error {
+            ColdError::Fenced => Self::Stopped,
+            other => Self::State {
+                reason: other.to_string(),
+            },
+        }
+    }
+}
+
+/// A read of a query's committed table.
+#[derive(Clone, Debug)]
+pub struct PullRequest {
+    /// Whose result.
+    pub query: String,
+    /// These keys (one value per key column), or all. More may come back: the caller filters.
+    pub keys: Option<Vec<Vec<ScalarValue>>>,
+    /// Windows that start within, ms.
+    pub windows: (Bound<i64>, Bound<i64>),
+}
+
+/// Rows of a table as of one commit: the sink's columns (keys, window bounds, values) and each row's time.
+#[derive(Clone, Debug)]
+pub struct PulledRows {
+    /// The rows, in parts.
+    pub parts: Vec<(RecordBatch, Vec<i64>)>,
+    /// Counts the commits of this shard since it was opened.
+    pub commit: u64,
+}
+
+/// A running shard. Cheap to clone; it stops when told to.
+#[derive(Clone)]
+pub struct Shard {
+    commands: mpsc::Sender<Command>,
+    kill: Arc<Notify>,
+}
+
+impl Shard {
+    /// Opens the shard's state (fencing whoever had it) and starts its owner thread.
+    pub async fn open(
+        settings: ShardSettings,
+        streams: Arc<dyn Streams>,
+        store: Arc<dyn ObjectStore>,
+        path: Path,
+        cache: &ColdCache,
+    ) -> Result<Self, ShardError> {
+        let cold = Cold::open(store, path, cache).await?;
+        let (commands, inbox) = mpsc::channel(64);
+        let kill = Arc::new(Notify::new());
+        let runtime = tokio::runtime::Handle::current();
+        let killed = kill.clone();
+        let owner = move || {
+            runtime.block_on(async move {
+                let runner = Runner::new(settings, streams, cold, inbox);
+                tokio::select! {
+                    () = killed.notified() => {}
+                    () = runner.run() => {}
+                }
+            });
+        };
+        std::thread::Builder::new()
+            .name("sql-shard".to_owned())
+            .spawn(owner)
+            .map_err(|e| ShardError::Query {
+                reason: format!("no thread for the shard: {e}"),
+            })?;
+        Ok(Self { commands, kill })
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, ShardError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands
+            .send(command(reply))
+            .await
+            .map_err(|_| ShardError::Stopped)?;
+        answer.await.map_err(|_| ShardError::Stopped)
+    }
+
+    /// Starts a query: from its checkpoint when there is one, else where its spec says. A persistent query's start is
+    /// durable when this returns; what is produced from now on will be read.
+    pub async fn start(&self, spec: QuerySpec) -> Result<(), ShardError> {
+        self.ask(|reply| Command::Start {
+            spec: Box::new(spec),
+            reply,
+        })
+        .await?
+    }
+
+    /// Ends a query and removes its state.
+    pub async fn remove(&self, id: &str) -> Result<(), ShardError> {
+        self.ask(|reply| Command::Remove {
+            id: id.to_owned(),
+            reply,
+        })
+        .await?
+    }
+
+    /// Removes the state of all queries but these: what is left of drops that a crash cut short.
+    pub async fn retain(&self, ids: Vec<String>) -> Result<(), ShardError> {
+        self.ask(|reply| Command::Retain { ids, reply }).await?
+    }
+
+    /// Reads committed rows.
+    pub async fn pull(&self, request: PullRequest) -> Result<PulledRows, ShardError> {
+        self.ask(|reply| Command::Pull { request, reply }).await?
+    }
+
+    /// All queries, as of now.
+    pub async fn reports(&self) -> Result<Vec<QueryReport>, ShardError> {
+        self.ask(|reply| Command::Report { reply }).await
+    }
+
+    /// Commits now.
+    pub async fn commit(&self) -> Result<(), ShardError> {
+        self.ask(|reply| Command::Commit { reply }).await?
+    }
+
+    /// Commits, closes the state and ends the thread.
+    pub async fn stop(&self) -> Result<(), ShardError> {
+        self.ask(|reply| Command::Stop { reply }).await?
+    }
+
+    /// Ends the thread where it stands, as a crash would: nothing is committed, nothing closed. For tests.
+    pub fn kill(&self) {
+        self.kill.notify_one();
+    }
+}

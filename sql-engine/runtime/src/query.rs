@@ -1,0 +1,297 @@
+//! One running query: its tasks, what waits between them, and where its results go.
+
+mod build;
+mod run;
+
+use crate::merge::Inbox;
+use crate::report::{PartitionReport, ProcessingError, QueryReport, QueryState};
+use crate::sink::SinkWriter;
+use crate::source::SourceReader;
+use crate::streams::StreamRecord;
+use arrow::array::RecordBatch;
+use millstream_columns::FormatError;
+use millstream_model::{Offset, PartitionIndex, TopicName};
+use millstream_operators::{KeyCodec, Pipeline, RowFault};
+use millstream_planner::{RowSchema, Source, Topology};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::mpsc;
+
+/// Errors kept for the report.
+const RECENT_ERRORS: usize = 20;
+
+/// Where a new query begins to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueryStart {
+    /// At the first record of each partition.
+    Earliest,
+    /// Behind the last.
+    Latest,
+    /// At these offsets; partitions that are not named begin at their first record.
+    At(BTreeMap<u32, Offset>),
+}
+
+/// What the client of a push query receives.
+#[derive(Clone, Debug)]
+pub enum PushItem {
+    /// Rows of the topology's output; deleted rows have nulls behind their keys.
+    Rows {
+        /// The rows.
+        rows: RecordBatch,
+        /// From where the input goes on behind them.
+        positions: BTreeMap<u32, Offset>,
+    },
+    /// Nothing more comes.
+    End(PushEnd),
+}
+
+/// Why a push query ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PushEnd {
+    /// Its LIMIT was reached.
+    Limit,
+    /// The client did not take its rows.
+    Slow {
+        /// From where the input goes on behind the last rows sent.
+        positions: BTreeMap<u32, Offset>,
+    },
+    /// It failed.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+    /// The shard stops.
+    Stopped,
+}
+
+/// Where a push query's rows go; its capacity bounds what waits.
+#[derive(Clone, Debug)]
+pub struct PushSink {
+    /// To the client.
+    pub sender: mpsc::Sender<PushItem>,
+    /// Rows after which it ends.
+    pub limit: Option<u64>,
+}
+
+/// A query to run.
+#[derive(Clone, Debug)]
+pub struct QuerySpec {
+    /// Its id, unique in the shard.
+    pub id: String,
+    /// The source it reads.
+    pub reads: Arc<Source>,
+    /// Its plan.
+    pub topology: Topology,
+    /// Where it begins when no checkpoint says.
+    pub start: QueryStart,
+    /// Where rows of an `Output` go; with it the query is transient: nothing of it is checkpointed.
+    pub push: Option<PushSink>,
+}
+
+/// A plan that cannot be run.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum BuildError {
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    #[error("{0}")]
+    Shape(String),
+}
+
+/// One partition of the source topic.
+#[derive(Debug)]
+pub(crate) struct TopicInput {
+    pub(crate) partition: PartitionIndex,
+    /// The next offset to fetch.
+    pub(crate) fetched: Offset,
+    /// The next offset to process.
+    pub(crate) position: Offset,
+    pub(crate) committed: Offset,
+    pub(crate) end: Option<Offset>,
+    pub(crate) queue: VecDeque<StreamRecord>,
+}
+
+#[derive(Debug)]
+pub(crate) enum TaskInput {
+    Topic(TopicInput),
+    Inbox(Inbox),
+}
+
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) input: TaskInput,
+    pub(crate) pipeline: Pipeline,
+    /// The latest time of all rows that it has sent behind a repartition, ms.
+    pub(crate) clock: i64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub(crate) tasks: Vec<Task>,
+    /// The layout of what its tasks put out.
+    pub(crate) output: RowSchema,
+    /// The key by which rows go to the next stage; `None` for the last.
+    pub(crate) repartition: Option<KeyCodec>,
+}
+
+#[derive(Debug)]
+pub(crate) enum End {
+    Sink(Box<SinkWriter>),
+    Push {
+        sink: PushSink,
+        sent: u64,
+        stalled: Option<Instant>,
+    },
+}
+
+/// A query and all that it holds.
+#[derive(Debug)]
+pub(crate) struct RunningQuery {
+    pub(crate) id: String,
+    pub(crate) topic: TopicName,
+    pub(crate) reader: SourceReader,
+    pub(crate) stages: Vec<Stage>,
+    pub(crate) end: End,
+    pub(crate) state: QueryState,
+    /// Stores and their compatibility hashes.
+    pub(crate) stores: Vec<(String, u64, String)>,
+    /// Something is not committed.
+    pub(crate) dirty: bool,
+    /// The push query has said its last.
+    pub(crate) finished: bool,
+    pub(crate) rows_in: u64,
+    pub(crate) rows_out: u64,
+    pub(crate) uncommitted_rows: usize,
+    pub(crate) rate: Rate,
+    errors: u64,
+    recent: VecDeque<ProcessingError>,
+}
+
+/// Rows per second between commits.
+#[derive(Debug)]
+pub(crate) struct Rate {
+    since: Instant,
+    rows: u64,
+    per_second: f64,
+}
+
+impl Rate {
+    pub(crate) fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            rows: 0,
+            per_second: 0.0,
+        }
+    }
+
+    /// A commit happened when `rows` had been read in all.
+    pub(crate) fn sample(&mut self, rows: u64) {
+        let seconds = self.since.elapsed().as_secs_f64();
+        if seconds > 0.2 {
+            #[allow(clippy::cast_precision_loss)]
+            let read = (rows - self.rows) as f64;
+            self.per_second = read / seconds;
+            (self.since, self.rows) = (Instant::now(), rows);
+        }
+    }
+}
+
+impl RunningQuery {
+    pub(crate) fn is_persistent(&self) -> bool {
+        matches!(self.end, End::Sink(_))
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.state == QueryState::Running && !self.finished
+    }
+
+    pub(crate) fn inputs(&self) -> impl Iterator<Item = &TopicInput> {
+        self.stages
+            .first()
+            .into_iter()
+            .flat_map(|stage| &stage.tasks)
+            .filter_map(|task| match &task.input {
+                TaskInput::Topic(input) => Some(input),
+                TaskInput::Inbox(_) => None,
+            })
+    }
+
+    pub(crate) fn inputs_mut(&mut self) -> impl Iterator<Item = &mut TopicInput> {
+        self.stages
+            .first_mut()
+            .into_iter()
+            .flat_map(|stage| &mut stage.tasks)
+            .filter_map(|task| match &mut task.input {
+                TaskInput::Topic(input) => Some(input),
+                TaskInput::Inbox(_) => None,
+            })
+    }
+
+    /// The next offset of each partition.
+    pub(crate) fn positions(&self) -> BTreeMap<u32, Offset> {
+        self.inputs()
+            .map(|input| (input.partition.0, input.position))
+            .collect()
+    }
+
+    pub(crate) fn log(&mut self, faults: Vec<RowFault>) {
+        for fault in faults {
+            tracing::debug!(query = %self.id, time = fault.time, "row failed: {}", fault.message);
+            self.errors += 1;
+            if self.recent.len() == RECENT_ERRORS {
+                self.recent.pop_front();
+            }
+            self.recent.push_back(ProcessingError {
+                time: fault.time,
+                message: fault.message,
+            });
+        }
+    }
+
+    /// It cannot go on: what it changed since the last commit is forgotten, the others do not notice.
+    pub(crate) fn park(&mut self, reason: String) {
+        tracing::warn!(query = %self.id, "query parked: {reason}");
+        if let End::Push { sink, .. } = &self.end {
+            let _ = sink.sender.try_send(PushItem::End(PushEnd::Failed {
+                reason: reason.clone(),
+            }));
+            self.finished = true;
+        }
+        if let End::Sink(sink) = &mut self.end {
+            sink.clear();
+        }
+        for task in self.stages.iter_mut().flat_map(|stage| &mut stage.tasks) {
+            task.pipeline.drop_overlay();
+            if let TaskInput::Topic(input) = &mut task.input {
+                input.queue.clear();
+                (input.position, input.fetched) = (input.committed, input.committed);
+            }
+        }
+        self.dirty = false;
+        self.uncommitted_rows = 0;
+        self.state = QueryState::Parked { reason };
+    }
+
+    pub(crate) fn report(&self) -> QueryReport {
+        let partition = |input: &TopicInput| PartitionReport {
+            partition: input.partition,
+            committed: input.committed,
+            position: input.position,
+            end: input.end.unwrap_or(input.position),
+        };
+        let tasks = || self.stages.iter().flat_map(|stage| &stage.tasks);
+        QueryReport {
+            id: self.id.clone(),
+            state: self.state.clone(),
+            topic: self.topic.clone(),
+            partitions: self.inputs().map(partition).collect(),
+            rows_in: self.rows_in,
+            rows_out: self.rows_out,
+            rows_per_second: self.rate.per_second,
+            late_rows: tasks().map(|task| task.pipeline.late_rows()).sum(),
+            errors: self.errors,
+            recent: self.recent.iter().cloned().collect(),
+            state_values: tasks().map(|task| task.pipeline.committed_values()).sum(),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! A plan to a query that can run: tasks, inboxes, encoders; nothing read yet.
+
+use super::{BuildError, End, QuerySpec, Rate, RunningQuery, Stage, Task, TaskInput, TopicInput};
+use crate::merge::Inbox;
+use crate::report::QueryState;
+use crate::sink::SinkWriter;
+use crate::source::SourceReader;
+use millstream_model::{Offset, PartitionIndex, TopicName};
+use millstream_operators::{KeyCodec, Pipeline};
+use millstream_planner::{NodeKind, RowSchema, SubTopology, arrow_type};
+use std::collections::VecDeque;
+
+impl RunningQuery {
+    /// With no positions and no state; `coalesce` keeps only the last change per key between commits.
+    pub(crate) fn build(spec: QuerySpec, coalesce: bool) -> Result<Self, BuildError> {
+        let shape = |what: &str| BuildError::Shape(format!("query {}: {what}", spec.id));
+        let first = spec
+            .topology
+            .sub_topologies
+            .first()
+            .ok_or_else(|| shape("the plan is empty"))?;
+        let reader = first
+            .nodes
+            .iter()
+            .find_map(|node| match &node.kind {
+                NodeKind::Source(source) => {
+                    Some(SourceReader::new(&source.source, &source.fields, &node.schema))
+                }
+                _ => None,
+            })
+            .ok_or_else(|| shape("the plan reads nothing"))??;
+        let topic: TopicName = spec
+            .reads
+            .topic
+            .parse()
+            .map_err(|e| BuildError::Shape(format!("query {}: {e}", spec.id)))?;
+        let mut stages: Vec<Stage> = Vec::new();
+        for sub in &spec.topology.sub_topologies {
+            stages.push(stage(sub, stages.last().map(|stage| stage.tasks.len()))?);
+        }
+        let sink = spec.topology.nodes().find_map(|node| match &node.kind {
+            NodeKind::Sink { sink } => Some(sink.clone()),
+            _ => None,
+        });
+        let end = match (sink, spec.push) {
+            (Some(sink), None) => {
+                let topic = sink
+                    .topic
+                    .parse()
+                    .map_err(|e| BuildError::Shape(format!("query {}: {e}", spec.id)))?;
+                End::Sink(Box::new(SinkWriter::new(sink, topic, coalesce)?))
+            }
+            (None, Some(sink)) => End::Push {
+                sink,
+                sent: 0,
+                stalled: None,
+            },
+            _ => {
+                return Err(BuildError::Shape(format!(
+                    "query {}: the plan has no end of its kind",
+                    spec.id
+                )));
+            }
+        };
+        let stores = spec
+            .topology
+            .stores()
+            .map(|s| (s.id.clone(), s.hash, s.facts.clone()))
+            .collect();
+        Ok(Self {
+            id: spec.id,
+            topic,
+            reader,
+            stages,
+            end,
+            state: QueryState::Running,
+            stores,
+            dirty: false,
+            finished: false,
+            rows_in: 0,
+            rows_out: 0,
+            uncommitted_rows: 0,
+            rate: Rate::new(),
+            errors: 0,
+            recent: VecDeque::new(),
+        })
+    }
+}
+
+fn stage(sub: &SubTopology, writers: Option<usize>) -> Result<Stage, BuildError> {
+    let last = sub
+        .nodes
+        .last()
+        .ok_or_else(|| BuildError::Shape("a sub-topology is empty".to_owned()))?;
+    let codec = |schema: &RowSchema| {
+        KeyCodec::new(
+            schema
+                .keys()
+                .iter()
+                .map(|key| arrow_type(&key.sql_type))
+                .collect(),
+        )
+    };
+    let repartition = matches!(last.kind, NodeKind::RepartitionSink { .. }).then(|| codec(&last.schema));
+    let task = |index: u32| Task {
+        input: match writers {
+            Some(writers) => TaskInput::Inbox(Inbox::new(writers)),
+            None => TaskInput::Topic(TopicInput {
+                partition: PartitionIndex(index),
+                fetched: Offset(0),
+                position: Offset(0),
+                committed: Offset(0),
+                end: None,
+                queue: VecDeque::new(),
+            }),
+        },
+        pipeline: Pipeline::new(sub),
+        clock: i64::MIN,
+    };
+    Ok(Stage {
+        tasks: (0..sub.partitions).map(task).collect(),
+        output: last.schema.clone(),
+        repartition,
+    })
+}

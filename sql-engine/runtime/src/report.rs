@@ -1,0 +1,71 @@
+//! What a query says of itself: state, offsets, lag, rates, recent errors.
+
+use millstream_model::{Offset, PartitionIndex, TopicName};
+
+/// Whether a query runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueryState {
+    /// It runs.
+    Running,
+    /// It failed and does nothing until it is started again; the others go on.
+    Parked {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Where a query stands in one partition of its input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionReport {
+    /// The partition.
+    pub partition: PartitionIndex,
+    /// Everything before this offset has been read and its effect is durable.
+    pub committed: Offset,
+    /// Everything before this offset has been read.
+    pub position: Offset,
+    /// The partition's end, as far as known.
+    pub end: Offset,
+}
+
+impl PartitionReport {
+    /// Records that are not committed yet.
+    pub fn lag(&self) -> i64 {
+        (self.end.0 - self.committed.0).max(0)
+    }
+}
+
+/// One record of the processing log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessingError {
+    /// The row's time, ms.
+    pub time: i64,
+    /// What failed.
+    pub message: String,
+}
+
+/// A query, as of now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueryReport {
+    /// Its id.
+    pub id: String,
+    /// Whether it runs.
+    pub state: QueryState,
+    /// The topic it reads.
+    pub topic: TopicName,
+    /// Its positions.
+    pub partitions: Vec<PartitionReport>,
+    /// Records read since it was started.
+    pub rows_in: u64,
+    /// Records written since it was started.
+    pub rows_out: u64,
+    /// Records read per second, over the last commits.
+    pub rows_per_second: f64,
+    /// Rows that came after their window's grace.
+    pub late_rows: u64,
+    /// Rows that failed since it was started.
+    pub errors: u64,
+    /// The latest of them.
+    pub recent: Vec<ProcessingError>,
+    /// Values in its committed state.
+    pub state_values: usize,
+}

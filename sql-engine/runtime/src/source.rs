@@ -1,0 +1,245 @@
+//! Records of a topic to rows of a source node: decoding, row times, and what is skipped.
+
+use crate::row_time::ColumnTime;
+use crate::streams::StreamRecord;
+use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{FieldRef, SchemaRef};
+use arrow::error::ArrowError;
+use millstream_columns::{Decoded, FormatError, JsonDecoder, KeyDecoder, KeyFormat, KeyWindow, RowState};
+use millstream_operators::{Batch, Change, RowFault};
+use millstream_parser::SourceKind;
+use millstream_planner::{Column, RowSchema, Source, SourceField, arrow_field};
+use std::sync::Arc;
+
+/// Decodes the records of one source for one set of fields.
+#[derive(Clone, Debug)]
+pub struct SourceReader {
+    fields: Vec<SourceField>,
+    schema: SchemaRef,
+    keys: KeyDecoder,
+    values: JsonDecoder,
+    /// For each decoded value column, its index among the source's value columns.
+    decoded: Vec<usize>,
+    table: bool,
+    time: RowTime,
+}
+
+/// Where a row's time comes from.
+#[derive(Clone, Debug)]
+enum RowTime {
+    Record,
+    /// Index among the key columns.
+    Key(usize, ColumnTime),
+    /// Index among the decoded value columns.
+    Value(usize, ColumnTime),
+}
+
+/// Decoded rows, and for each the index of its record.
+#[derive(Clone, Debug)]
+pub struct ReadRows {
+    /// The rows.
+    pub batch: Batch,
+    /// One per row.
+    pub records: Vec<usize>,
+}
+
+/// The key format in the words of `columns`.
+pub(crate) fn key_format(source: &Source) -> KeyFormat {
+    match source.key_format {
+        millstream_planner::KeyFormat::None => KeyFormat::None,
+        millstream_planner::KeyFormat::Kafka => KeyFormat::Kafka,
+        millstream_planner::KeyFormat::Json => KeyFormat::Json,
+    }
+}
+
+/// What follows the key's own bytes.
+pub(crate) fn key_window(source: &Source) -> KeyWindow {
+    source
+        .window_size_ms
+        .map_or(KeyWindow::None, |size_ms| KeyWindow::Fixed { size_ms })
+}
+
+pub(crate) fn arrow_fields(columns: &[Column]) -> Vec<FieldRef> {
+    columns
+        .iter()
+        .map(|column| Arc::new(arrow_field(&column.name, &column.sql_type)))
+        .collect()
+}
+
+impl SourceReader {
+    /// For a source and the fields wanted of it, laid out as `schema` says.
+    pub fn new(source: &Source, fields: &[SourceField], schema: &RowSchema) -> Result<Self, FormatError> {
+        Self::with_schema(source, fields, schema.arrow_schema())
+    }
+
+    /// As [`SourceReader::new`], for an Arrow schema.
+    pub fn with_schema(
+        source: &Source,
+        fields: &[SourceField],
+        schema: SchemaRef,
+    ) -> Result<Self, FormatError> {
+        let mut decoded: Vec<usize> = Vec::new();
+        let timestamp = source.timestamp.as_ref();
+        let timed_value = timestamp.and_then(|t| t.column.checked_sub(source.key_count));
+        let wanted = fields.iter().filter_map(|field| match field {
+            SourceField::Value(index) => Some(*index),
+            _ => None,
+        });
+        for index in wanted.chain(timed_value) {
+            if !decoded.contains(&index) {
+                decoded.push(index);
+            }
+        }
+        let time = match timestamp {
+            None => RowTime::Record,
+            Some(t) if t.column < source.key_count => {
+                RowTime::Key(t.column, ColumnTime::new(t.format.as_deref()))
+            }
+            Some(t) => {
+                let index = t.column - source.key_count;
+                let position = decoded.iter().position(|column| *column == index).unwrap_or(0);
+                RowTime::Value(position, ColumnTime::new(t.format.as_deref()))
+            }
+        };
+        let columns: Vec<Column> = decoded
+            .iter()
+            .map(|index| source.values()[*index].clone())
+            .collect();
+        Ok(Self {
+            fields: fields.to_vec(),
+            schema,
+            keys: KeyDecoder::new(
+                key_format(source),
+                key_window(source),
+                arrow_fields(source.keys()),
+            )?,
+            values: JsonDecoder::new(arrow_fields(&columns))?,
+            decoded,
+            table: source.kind == SourceKind::Table,
+            time,
+        })
+    }
+
+    /// Decodes records of one partition. What cannot take part is reported, or skipped where ksqlDB skips it:
+    /// a stream's null values, a table's null keys.
+    pub fn read(
+        &self,
+        partition: i32,
+        records: &[StreamRecord],
+        faults: &mut Vec<RowFault>,
+    ) -> Result<ReadRows, ArrowError> {
+        let keys = self
+            .keys
+            .decode(records.iter().map(|record| record.key.as_deref()));
+        let values = self
+            .values
+            .decode(records.iter().map(|record| record.value.as_deref()));
+        let mut keep = vec![true; records.len()];
+        let mut fault = |keep: &mut Vec<bool>, row: usize, message: String| {
+            if std::mem::replace(&mut keep[row], false) {
+                let record = &records[row];
+                let message = format!("partition {partition}, offset {}: {message}", record.offset);
+                faults.push(RowFault {
+                    time: record.timestamp.0,
+                    message,
+                });
+            }
+        };
+        for error in keys.keys.errors.iter().chain(&values.errors) {
+            fault(&mut keep, error.row, error.message.clone());
+        }
+        for (row, state) in values.states.iter().enumerate() {
+            if *state == RowState::Tombstone && !self.table {
+                keep[row] = false;
+            }
+        }
+        if self.table {
+            for (row, state) in keys.keys.states.iter().enumerate() {
+                if *state == RowState::Tombstone {
+                    fault(&mut keep, row, "a table's record needs a key".to_owned());
+                }
+            }
+        }
+        let times = self.times(records, &keys.keys, &values);
+        let times: Vec<i64> = times
+            .into_iter()
+            .enumerate()
+            .map(|(row, time)| match time {
+                Ok(time) if time >= 0 => time,
+                Ok(time) => {
+                    fault(&mut keep, row, format!("its time is negative: {time}"));
+                    0
+                }
+                Err(message) => {
+                    fault(&mut keep, row, message);
+                    0
+                }
+            })
+            .collect();
+        let columns: Vec<ArrayRef> = self
+            .fields
+            .iter()
+            .map(|field| -> ArrayRef {
+                let window = keys.window.as_ref();
+                let none = || Arc::new(Int64Array::new_null(records.len())) as ArrayRef;
+                match field {
+                    SourceField::Key(index) => keys.keys.columns[*index].clone(),
+                    SourceField::Value(index) => {
+                        let position = self
+                            .decoded
+                            .iter()
+                            .position(|column| column == index)
+                            .unwrap_or(0);
+                        values.columns[position].clone()
+                    }
+                    SourceField::RowTime => Arc::new(Int64Array::from(times.clone())),
+                    SourceField::RowPartition => Arc::new(Int32Array::from_value(partition, records.len())),
+                    SourceField::RowOffset => Arc::new(Int64Array::from_iter_values(
+                        records.iter().map(|record| record.offset.0),
+                    )),
+                    SourceField::WindowStart => {
+                        window.map_or_else(none, |(start, _)| Arc::new(start.clone()))
+                    }
+                    SourceField::WindowEnd => window.map_or_else(none, |(_, end)| Arc::new(end.clone())),
+                }
+            })
+            .collect();
+        let change = |state: &RowState| {
+            if *state == RowState::Tombstone {
+                Change::Delete
+            } else {
+                Change::Insert
+            }
+        };
+        let changes = self.table.then(|| values.states.iter().map(change).collect());
+        let options = RecordBatchOptions::new().with_row_count(Some(records.len()));
+        let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
+        let batch = Batch { rows, times, changes };
+        if keep.iter().all(|keep| *keep) {
+            return Ok(ReadRows {
+                batch,
+                records: (0..records.len()).collect(),
+            });
+        }
+        let kept = (0..records.len()).filter(|row| keep[*row]).collect();
+        Ok(ReadRows {
+            batch: batch.filter(&keep)?,
+            records: kept,
+        })
+    }
+
+    fn times(&self, records: &[StreamRecord], keys: &Decoded, values: &Decoded) -> Vec<Result<i64, String>> {
+        let (column, states, rule) = match &self.time {
+            RowTime::Record => return records.iter().map(|record| Ok(record.timestamp.0)).collect(),
+            RowTime::Key(index, rule) => (&keys.columns[*index], &keys.states, rule),
+            RowTime::Value(index, rule) => (&values.columns[*index], &values.states, rule),
+        };
+        let time = |(row, record): (usize, &StreamRecord)| {
+            if states[row] != RowState::Value {
+                return Ok(record.timestamp.0);
+            }
+            rule.of(column, row)
+        };
+        records.iter().enumerate().map(time).collect()
+    }
+}
