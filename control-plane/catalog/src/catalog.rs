@@ -57,7 +57,11 @@ pub struct Catalog {
     reader: CatalogReader,
     image: Image,
     timeout: Duration,
+    commits: u64,
 }
+
+/// Every so many commits the log is moved into tables: each commit is an object in the log, and a start reads them.
+const COMMITS_PER_TABLE: u64 = 512;
 
 /// Reads what is not in the image. Cheap to clone.
 #[derive(Clone)]
@@ -87,6 +91,7 @@ impl Catalog {
                 reader: CatalogReader { db },
                 image,
                 timeout: settings.timeout,
+                commits: 0,
             };
             let mut batch = Batch::new(&catalog.image);
             batch.raise_term();
@@ -128,6 +133,10 @@ impl Catalog {
             }
         }
         self.image = image;
+        self.commits += 1;
+        if self.commits.is_multiple_of(COMMITS_PER_TABLE) {
+            tokio::spawn(store::settle(self.reader.db.clone()));
+        }
         Ok(changes.into())
     }
 

@@ -6,8 +6,8 @@ use millstream_metadata::{AuditRow, Change, Image, Row, RowKey, StoredError};
 use object_store::ObjectStore;
 use object_store::path::Path;
 use slatedb::config::{
-    CompactionWorkerOptions, CompactorOptions, GarbageCollectorDirectoryOptions, GarbageCollectorOptions,
-    GarbageCollectorScheduleOptions,
+    CompactionWorkerOptions, CompactorOptions, FlushOptions, FlushType, GarbageCollectorDirectoryOptions,
+    GarbageCollectorOptions, GarbageCollectorScheduleOptions,
 };
 use slatedb::{Db, DbIterator, Settings, WriteBatch};
 use std::sync::Arc;
@@ -44,9 +44,6 @@ impl StoreSettings {
 /// What is younger is never deleted, whatever a clock says.
 const GARBAGE_AGE_MIN: Duration = Duration::from_secs(3600);
 
-/// WAL objects that a start reads at most, about.
-const WAL_OBJECTS_MAX: u64 = 128;
-
 /// Rows are few; a memtable need not be large.
 const MEMTABLE_BYTES: usize = 4 * 1024 * 1024;
 
@@ -76,7 +73,6 @@ fn slate_settings(settings: &StoreSettings) -> Settings {
         manifest_poll_interval: settings.poll_interval,
         manifest_update_timeout: settings.timeout,
         l0_sst_size_bytes: MEMTABLE_BYTES,
-        max_wal_flushes_before_l0_flush: WAL_OBJECTS_MAX,
         max_unflushed_bytes: 16 * MEMTABLE_BYTES,
         object_store_max_retries: retries,
         compactor_options: Some(CompactorOptions {
@@ -170,4 +166,16 @@ pub(crate) async fn write(db: &Db, changes: &[Change]) -> Result<(), slatedb::Er
     let written = db.write(batch).await?;
     db.flush().await?;
     written.await_durable().await
+}
+
+/// Moves what is in the log into tables, so that the next start reads little of the log. Nothing depends on it.
+pub(crate) async fn settle(db: Db) {
+    if let Err(error) = db
+        .flush_with_options(FlushOptions {
+            flush_type: FlushType::MemTable,
+        })
+        .await
+    {
+        tracing::debug!(%error, "the catalog's log was not moved into tables");
+    }
 }

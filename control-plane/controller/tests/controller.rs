@@ -1,0 +1,356 @@
+//! The controller's task over a real SlateDB: take-over, fencing, restart, and who is told what.
+
+#![allow(clippy::unwrap_used)]
+
+use millstream_catalog::StoreSettings;
+use millstream_controller::{
+    Handle, Lease, LeaseWatcher, Sessions, Settings, Verdict, replace_bootstrap_key, run,
+};
+use millstream_metadata::{
+    Actor, Change, Command, Commands, HostPort, Image, NodeRow, Refusal, RegisterNode, Reply, Row,
+};
+use millstream_model::{JournalId, NodeId, Registration, TimestampMs};
+use object_store::ObjectStore;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn journal(number: u128) -> JournalId {
+    JournalId(Uuid::from_u128(number))
+}
+
+fn settings(number: u128) -> Settings {
+    let catalog = StoreSettings {
+        retries_max: 1,
+        ..StoreSettings::new(Path::default(), false)
+    };
+    Settings {
+        lease_interval: Duration::from_millis(30),
+        lease_stale: Duration::from_millis(150),
+        ..Settings::new(
+            Uuid::from_u128(1),
+            journal(number),
+            format!("node{number}:8080"),
+            catalog,
+        )
+    }
+}
+
+struct Process {
+    handle: Handle,
+    shutdown: CancellationToken,
+}
+
+impl Process {
+    fn start(store: &Arc<dyn ObjectStore>, number: u128) -> Process {
+        let shutdown = CancellationToken::new();
+        let handle = run(Arc::clone(store), settings(number), shutdown.clone());
+        Process { handle, shutdown }
+    }
+
+    async fn active(&self) -> u64 {
+        timeout(SOON, self.handle.active()).await.unwrap().unwrap()
+    }
+
+    async fn stop(self) {
+        self.shutdown.cancel();
+        timeout(SOON, self.handle.stopped()).await.unwrap();
+    }
+}
+
+fn organisation(name: &str) -> Command {
+    Command::CreateOrganisation { name: name.into() }
+}
+
+fn names(image: &Image) -> Vec<String> {
+    let mut names: Vec<String> = image.organisations().map(|row| row.name.clone()).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn a_restart_goes_on_where_it_ended() {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let first = Process::start(&store, 1);
+    assert_eq!(first.active().await, 1);
+    let key = first.handle.bootstrap(1).await.unwrap().unwrap();
+    let mut updates = first.handle.updates();
+    let committed = first
+        .handle
+        .submit(Actor::System, organisation("a"))
+        .await
+        .unwrap();
+    let image = timeout(
+        SOON,
+        first.handle.image_watch().wait_for_version(committed.version),
+    )
+    .await
+    .unwrap()
+    .unwrap();
+    assert_eq!(names(&image), ["a", "default"]);
+    let update = updates.recv().await.unwrap();
+    assert_eq!((update.term, update.version), (1, committed.version));
+    let refused = first.handle.submit(Actor::System, organisation("a")).await;
+    assert!(
+        matches!(refused, Err(Refusal::AlreadyExists { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(first.handle.unconfirmed(committed.version).await, Ok(Vec::new()));
+    let handle = first.handle.clone();
+    first.stop().await;
+    assert_eq!(
+        handle.submit(Actor::System, organisation("late")).await,
+        Err(Refusal::NotController)
+    );
+
+    let replaced = replace_bootstrap_key(Arc::clone(&store), &settings(1).catalog, 1)
+        .await
+        .unwrap();
+    assert_ne!(replaced.id, key.id);
+    let second = Process::start(&store, 1);
+    assert_eq!(second.active().await, 3);
+    let image = second.handle.image();
+    assert_eq!(names(&image), ["a", "default"]);
+    assert!(image.active_key(&key.id).is_some() && image.active_key(&replaced.id).is_some());
+    assert_eq!(second.handle.bootstrap(1).await.unwrap(), None);
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn commands_at_once_are_all_answered_in_few_transactions() {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let process = Process::start(&store, 1);
+    process.active().await;
+    let before = process.handle.image().version();
+    let submits = (0..200).map(|number| {
+        let handle = process.handle.clone();
+        tokio::spawn(async move {
+            handle
+                .submit(Actor::System, organisation(&format!("o{}", number / 2)))
+                .await
+        })
+    });
+    let mut done = 0;
+    for submit in submits.collect::<Vec<_>>() {
+        match submit.await.unwrap() {
+            Ok(_) => done += 1,
+            Err(refusal) => assert!(matches!(refusal, Refusal::AlreadyExists { .. }), "{refusal:?}"),
+        }
+    }
+    assert_eq!(done, 100, "of each pair one was made, one refused");
+    assert_eq!(process.handle.image().organisations().count(), 100);
+    assert!(process.handle.image().version() - before < 100);
+    process.stop().await;
+}
+
+#[tokio::test]
+async fn a_standby_takes_over_when_the_lease_is_released_and_only_then() {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let first = Process::start(&store, 1);
+    first.active().await;
+    first
+        .handle
+        .submit(Actor::System, organisation("a"))
+        .await
+        .unwrap();
+    let second = Process::start(&store, 2);
+    let refused = second.handle.submit(Actor::System, organisation("b")).await;
+    assert_eq!(refused, Err(Refusal::NotController));
+    // Longer than a lease lives: it is renewed.
+    assert!(
+        timeout(Duration::from_millis(400), second.handle.active())
+            .await
+            .is_err()
+    );
+    first.stop().await;
+    assert_eq!(second.active().await, 2);
+    assert_eq!(names(&second.handle.image()), ["a"]);
+    second
+        .handle
+        .submit(Actor::System, organisation("b"))
+        .await
+        .unwrap();
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn a_controller_that_is_fenced_steps_down_and_says_what_it_does_not_know() {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let first = Process::start(&store, 1);
+    first.active().await;
+    first
+        .handle
+        .submit(Actor::System, organisation("a"))
+        .await
+        .unwrap();
+    // Somebody opens the catalog behind its back.
+    let mut thief = millstream_catalog::Catalog::open(Arc::clone(&store), &settings(2).catalog)
+        .await
+        .unwrap();
+    let outcome = first.handle.submit(Actor::System, organisation("b")).await;
+    assert!(
+        matches!(outcome, Err(Refusal::Unknown { .. } | Refusal::NotController)),
+        "{outcome:?}"
+    );
+    assert_eq!(
+        names(&first.handle.image()),
+        ["a"],
+        "what is not durable is not shown"
+    );
+    let mut batch = millstream_catalog::Batch::new(thief.image());
+    let mut seeds = millstream_catalog::Seeds::new(TimestampMs(1), [1; 32]);
+    batch.add(&mut seeds, &Actor::System, &organisation("c")).unwrap();
+    // It may have been fenced in turn by now: the first process takes over again once its lease is stale.
+    let stolen = thief.commit(batch).await.is_ok();
+    drop(thief);
+    let mut terms = first.handle.updates();
+    while first.active().await < 3 {
+        let _ = timeout(SOON, terms.recv()).await.unwrap();
+    }
+    let expected: &[&str] = if stolen { &["a", "c"] } else { &["a"] };
+    assert_eq!(names(&first.handle.image()), expected);
+    first.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_registers_beats_and_reports() {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let process = Process::start(&store, 1);
+    process.active().await;
+    let address = |port| HostPort {
+        host: "localhost".into(),
+        port,
+    };
+    let register = |number| {
+        Command::RegisterNode(RegisterNode {
+            journal: journal(number),
+            registration_last: None,
+            kafka: address(9092),
+            http: address(8080),
+            feature_level_max: 1,
+        })
+    };
+    process.handle.submit(Actor::System, register(1)).await.unwrap();
+    let committed = process.handle.submit(Actor::System, register(2)).await.unwrap();
+    let Reply::Node(other) = committed.reply else {
+        panic!()
+    };
+    let waiting = process.handle.unconfirmed(committed.version).await.unwrap();
+    assert_eq!(waiting, [other.id], "a node in another process has not confirmed");
+    let beat = Command::Heartbeat {
+        registration: other.registration,
+        version: committed.version,
+    };
+    let version = process.handle.image().version();
+    process.handle.submit(Actor::Node(other.id), beat).await.unwrap();
+    assert_eq!(
+        process.handle.image().version(),
+        version,
+        "a heartbeat writes nothing"
+    );
+    assert_eq!(
+        process.handle.unconfirmed(committed.version).await,
+        Ok(Vec::new())
+    );
+    let old = Command::Heartbeat {
+        registration: Registration(0),
+        version: 0,
+    };
+    let refused = process.handle.submit(Actor::Node(other.id), old).await;
+    assert!(matches!(refused, Err(Refusal::Fenced { .. })), "{refused:?}");
+    process.stop().await;
+}
+
+fn lease(number: u128, term: u64, counter: u64) -> Option<Lease> {
+    Some(Lease {
+        format: 1,
+        cluster: Uuid::from_u128(1),
+        term,
+        counter,
+        journal: journal(number),
+        address: String::new(),
+        released: false,
+    })
+}
+
+#[test]
+fn a_lease_is_judged_by_its_counter() {
+    let stale = Duration::from_millis(9000);
+    let mut watcher = LeaseWatcher::new(Some(journal(1)), stale);
+    let table = [
+        (0, lease(2, 5, 1), Verdict::Wait),
+        (8000, lease(2, 5, 1), Verdict::Wait),
+        (8500, lease(2, 5, 2), Verdict::Wait),
+        // The one that was overthrown goes on writing: it neither counts nor hides the other's standstill.
+        (12_000, lease(3, 4, 99), Verdict::Wait),
+        (17_499, lease(2, 5, 2), Verdict::Wait),
+        (17_500, lease(3, 4, 100), Verdict::TakeOver),
+    ];
+    for (now, found, verdict) in table {
+        assert_eq!(watcher.observe(now, found.clone()), verdict, "{now} {found:?}");
+    }
+    assert_eq!(LeaseWatcher::new(None, stale).observe(0, None), Verdict::TakeOver);
+    assert_eq!(
+        LeaseWatcher::new(Some(journal(1)), stale).observe(0, lease(1, 5, 1)),
+        Verdict::TakeOver
+    );
+    assert_eq!(
+        LeaseWatcher::new(None, stale).observe(0, lease(1, 5, 1)),
+        Verdict::Wait
+    );
+    let released = lease(2, 5, 1).map(|lease| Lease {
+        released: true,
+        ..lease
+    });
+    assert_eq!(
+        LeaseWatcher::new(None, stale).observe(0, released),
+        Verdict::TakeOver
+    );
+}
+
+#[test]
+fn sessions_end_but_not_by_the_judge_being_late() {
+    let mut image = Image::new();
+    for number in 1..=3 {
+        let address = HostPort {
+            host: "h".into(),
+            port: 1,
+        };
+        image.apply(&Change::Put(Row::Node(Arc::new(NodeRow {
+            id: NodeId(i32::try_from(number).unwrap()),
+            journal: journal(number),
+            registration: Registration(1),
+            registration_confirmed: Registration(1),
+            kafka: address.clone(),
+            http: address,
+            feature_level_max: 1,
+            lost: false,
+            registered: TimestampMs(0),
+        }))));
+    }
+    let mut sessions = Sessions::new(journal(1), Duration::from_millis(9000), 0);
+    let beat = |sessions: &mut Sessions, now| sessions.heard(now, NodeId(2), Registration(1), 0);
+    for now in [3000, 6000, 9000] {
+        beat(&mut sessions, now);
+        assert_eq!(sessions.expired(now, &image), []);
+    }
+    beat(&mut sessions, 12_000);
+    assert_eq!(
+        sessions.expired(12_000, &image),
+        [(journal(3), Registration(1))],
+        "node 1 is the judge itself"
+    );
+    // A pause of the judge: everybody is heard of again first.
+    assert_eq!(sessions.expired(40_000, &image), []);
+    for now in [43_000, 46_000] {
+        assert_eq!(sessions.expired(now, &image), []);
+    }
+    assert_eq!(sessions.expired(49_000, &image).len(), 2);
+    assert_eq!(sessions.unconfirmed(&image, 1), [NodeId(2), NodeId(3)]);
+}
