@@ -49,10 +49,15 @@ fn every_planted_bug_is_found() {
     }
 }
 
-/// All seeds, or the one in `JOURNAL_SEED`.
+/// All seeds, or the one in `JOURNAL_SEED`, or as many as `JOURNAL_SEEDS` says.
 fn seeds() -> std::ops::Range<u64> {
     match std::env::var("JOURNAL_SEED").map(|seed| seed.parse::<u64>()) {
         Ok(Ok(seed)) => seed..seed + 1,
-        _ => 0..SEEDS,
+        _ => {
+            let count = std::env::var("JOURNAL_SEEDS")
+                .ok()
+                .and_then(|count| count.parse().ok());
+            0..count.unwrap_or(SEEDS)
+        }
     }
 }

@@ -138,7 +138,7 @@ impl Group {
             0 => 0,
             1..6 => random.random_range(1..300),
             6..9 => random.random_range(1000..5000),
-            _ => random.random_range(5000..14_000),
+            _ => random.random_range(5000..10_500),
         };
         // Filled with one random word: filling all of it would take most of the test's time.
         let word: [u8; 8] = random.random();
