@@ -1,0 +1,332 @@
+//! Who may see whom: the workspace's crate edges, and a few habits that a text search can hold.
+//!
+//! The rules are a table ([`RULES`]); a forbidden edge fails with a sentence that names it and the rule. What only
+//! tests need (dev-dependencies) of the root package is free; everywhere else the rules hold for tests too, but for
+//! the edges in [`FOR_TESTS`].
+
+#![allow(clippy::unwrap_used)]
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// A dependency of one package on another; names are packages, folders are relative to the root (`""` for the root).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Edge {
+    from: String,
+    from_folder: String,
+    to: String,
+    /// Empty for a package from outside.
+    to_folder: String,
+    for_tests: bool,
+}
+
+/// One sentence of DESIGN.md, and whether an edge breaks it.
+struct Rule {
+    says: &'static str,
+    breaks: fn(&Edge) -> bool,
+}
+
+const RULES: &[Rule] = &[
+    Rule {
+        says: "proto/ sees nothing but proto/",
+        breaks: |edge| edge.from_plane() == "proto" && edge.is_ours() && edge.to_plane() != "proto",
+    },
+    Rule {
+        says: "planes meet only in proto/, sdk/ and the root src/",
+        breaks: |edge| {
+            PLANES.contains(&edge.from_plane())
+                && PLANES.contains(&edge.to_plane())
+                && edge.from_plane() != edge.to_plane()
+        },
+    },
+    Rule {
+        says: "sdk/ is a client: it sees proto/ and sdk/ only",
+        breaks: |edge| {
+            edge.from_plane() == "sdk" && edge.is_ours() && !["proto", "sdk"].contains(&edge.to_plane())
+        },
+    },
+    Rule {
+        says: "gateways see broker, proto/ and sdk/formats",
+        breaks: |edge| {
+            GATEWAYS.contains(&edge.from_folder.as_str())
+                && edge.is_ours()
+                && edge.to_plane() != "proto"
+                && !["data-plane/broker", "sdk/formats"].contains(&edge.to_folder.as_str())
+        },
+    },
+    Rule {
+        says: "only broker sees journal, replication, partition, tier and coordinator, and those five do not see one another",
+        breaks: |edge| {
+            edge.from_folder != "data-plane/broker" && UNDER_THE_BROKER.contains(&edge.to_folder.as_str())
+        },
+    },
+    Rule {
+        says: "broker sees the five below it and proto/, no gateway",
+        breaks: |edge| edge.from_folder == "data-plane/broker" && GATEWAYS.contains(&edge.to_folder.as_str()),
+    },
+    Rule {
+        says: "the data plane is no client of itself: only other planes use sdk/rust and sdk/cli",
+        breaks: |edge| {
+            edge.from_plane() == "data-plane" && edge.to_plane() == "sdk" && edge.to_folder != "sdk/formats"
+        },
+    },
+    Rule {
+        says: "sql-engine reads and writes streams through sdk/rust alone",
+        breaks: |edge| {
+            edge.from_plane() == "sql-engine"
+                && edge.to_plane() == "sdk"
+                && !["sdk/rust", "sdk/formats"].contains(&edge.to_folder.as_str())
+        },
+    },
+    Rule {
+        says: "only sql-engine/server depends on datafusion itself",
+        breaks: |edge| edge.to == "datafusion" && edge.from_folder != "sql-engine/server",
+    },
+    Rule {
+        says: "DataFusion, Arrow's kernels and sqlparser stay in the SQL engine (clients read Arrow's IPC)",
+        breaks: |edge| {
+            (edge.to.starts_with("datafusion") || edge.to == "sqlparser") && edge.from_plane() != "sql-engine"
+        },
+    },
+    Rule {
+        says: "metering, schema-registry and console use sdk/rust as any client does",
+        breaks: |edge| {
+            CLIENTS_OF_THE_SERVICE.contains(&edge.from_folder.as_str())
+                && edge.is_ours()
+                && edge.to_plane() != "proto"
+                && edge.to_plane() != "sdk"
+        },
+    },
+    Rule {
+        says: "the root package wires: nobody depends on it",
+        breaks: |edge| edge.is_ours() && edge.to_folder.is_empty(),
+    },
+];
+
+const PLANES: [&str; 3] = ["data-plane", "control-plane", "sql-engine"];
+
+const GATEWAYS: [&str; 4] =
+    ["data-plane/kafka", "data-plane/kinesis", "data-plane/rest", "data-plane/grpc"];
+
+const UNDER_THE_BROKER: [&str; 5] = [
+    "data-plane/journal",
+    "data-plane/replication",
+    "data-plane/partition",
+    "data-plane/tier",
+    "data-plane/coordinator",
+];
+
+const CLIENTS_OF_THE_SERVICE: [&str; 3] =
+    ["control-plane/metering", "control-plane/schema-registry", "control-plane/console"];
+
+/// Edges that tests alone may have, from folder to folder.
+const FOR_TESTS: &[(&str, &str)] = &[];
+
+/// Files that may handle an object store's paths: the tier's, and those that say where the store of another kind of
+/// data begins (the catalog's and the SQL state's databases, the lease) or hand a prefix on.
+const OBJECT_NAMES: &[&str] = &[
+    "data-plane/tier/src/",
+    "data-plane/broker/src/settings.rs",
+    "control-plane/catalog/src/identity.rs",
+    "control-plane/catalog/src/store.rs",
+    "control-plane/controller/src/lease.rs",
+    "sql-engine/state/src/cold.rs",
+    "src/",
+];
+
+impl Edge {
+    fn from_plane(&self) -> &str {
+        plane(&self.from_folder)
+    }
+
+    fn to_plane(&self) -> &str {
+        plane(&self.to_folder)
+    }
+
+    fn is_ours(&self) -> bool {
+        self.to.starts_with("millstream")
+    }
+}
+
+fn plane(folder: &str) -> &str {
+    folder.split('/').next().unwrap_or_default()
+}
+
+/// What is wrong with an edge, as a sentence.
+fn judge(edge: &Edge) -> Option<String> {
+    if edge.for_tests
+        && (edge.from_folder.is_empty()
+            || FOR_TESTS.contains(&(edge.from_folder.as_str(), edge.to_folder.as_str())))
+    {
+        return None;
+    }
+    let broken = RULES.iter().find(|rule| (rule.breaks)(edge))?;
+    Some(format!("{} must not depend on {}: {}", edge.from, edge.to, broken.says))
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn metadata() -> Metadata {
+    MetadataCommand::new()
+        .manifest_path(root().join("Cargo.toml"))
+        .no_deps()
+        .other_options(vec!["--offline".to_owned()])
+        .exec()
+        .unwrap()
+}
+
+/// `data-plane/journal` for that crate's folder, empty for the root package's.
+fn folder(manifest: &Path) -> String {
+    let folder = manifest.parent().unwrap();
+    folder.strip_prefix(root().canonicalize().unwrap()).unwrap_or(folder).to_str().unwrap().to_owned()
+}
+
+fn edges(metadata: &Metadata) -> BTreeSet<Edge> {
+    let folder_of = |name: &str| {
+        let found = metadata.packages.iter().find(|package| package.name.as_str() == name);
+        found.map(|package| folder(package.manifest_path.as_std_path())).unwrap_or_default()
+    };
+    let mut edges = BTreeSet::new();
+    for package in &metadata.packages {
+        for dependency in &package.dependencies {
+            edges.insert(Edge {
+                from: package.name.to_string(),
+                from_folder: folder(package.manifest_path.as_std_path()),
+                to: dependency.name.clone(),
+                to_folder: folder_of(&dependency.name),
+                for_tests: dependency.kind == DependencyKind::Development,
+            });
+        }
+    }
+    edges
+}
+
+/// Every Rust file of the workspace's packages, as paths relative to the root.
+fn sources() -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders: Vec<PathBuf> = ["src", "tests", "proto", "data-plane", "control-plane", "sql-engine", "sdk"]
+        .iter()
+        .map(|it| root().join(it))
+        .collect();
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        for entry in entries {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|it| it == "rs") {
+                found.push(path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn none<T: std::fmt::Debug + AsRef<str>>(problems: Vec<T>) {
+    let lines: Vec<&str> = problems.iter().map(AsRef::as_ref).collect();
+    assert!(lines.is_empty(), "\n  {}\n", lines.join("\n  "));
+}
+
+#[test]
+fn no_edge_is_forbidden() {
+    let edges = edges(&metadata());
+    assert!(edges.len() > 100, "the workspace has edges: {}", edges.len());
+    none(edges.iter().filter_map(judge).collect());
+}
+
+#[test]
+fn a_planted_edge_is_found() {
+    let planted = |from: &str, to: &str, for_tests| {
+        let name = |folder: &str| match folder.rsplit('/').next() {
+            Some("") | None => "millstream".to_owned(),
+            Some(last) => format!("millstream-{last}"),
+        };
+        let ours = to.contains('/') || to.is_empty();
+        let to_folder = if ours { to.to_owned() } else { String::new() };
+        let to = if ours { name(to) } else { to.to_owned() };
+        judge(&Edge { from: name(from), from_folder: from.to_owned(), to, to_folder, for_tests })
+    };
+    for (from, to) in [
+        ("data-plane/kafka", "data-plane/journal"),
+        ("data-plane/grpc", "data-plane/kafka"),
+        ("data-plane/tier", "data-plane/journal"),
+        ("data-plane/replication", "data-plane/partition"),
+        ("data-plane/broker", "control-plane/catalog"),
+        ("data-plane/broker", "sdk/rust"),
+        ("data-plane/broker", "data-plane/kafka"),
+        ("control-plane/controller", "data-plane/broker"),
+        ("sql-engine/runtime", "data-plane/broker"),
+        ("sql-engine/runtime", "sdk/cli"),
+        ("sql-engine/planner", "datafusion"),
+        ("sdk/rust", "sqlparser"),
+        ("sdk/cli", "sql-engine/server"),
+        ("proto/model", "sdk/rust"),
+        ("control-plane/console", "control-plane/catalog"),
+        ("sdk/cli", ""),
+    ] {
+        let sentence = planted(from, to, false);
+        assert!(sentence.as_deref().is_some_and(|it| it.contains(" must not depend on ")), "{from} -> {to}");
+        assert!(planted(from, to, true).is_some(), "tests of {from} may not see {to} either");
+    }
+    for (from, to) in [
+        ("data-plane/kafka", "data-plane/broker"),
+        ("data-plane/broker", "data-plane/journal"),
+        ("sql-engine/server", "datafusion"),
+        ("sql-engine/runtime", "sdk/rust"),
+        ("control-plane/service", "control-plane/catalog"),
+        ("", "data-plane/broker"),
+    ] {
+        assert_eq!(planted(from, to, false), None);
+    }
+    assert_eq!(planted("", "data-plane/journal", true), None, "the root's own tests are free");
+    assert!(planted("", "data-plane/journal", false).is_some());
+}
+
+#[test]
+fn a_crate_is_named_after_its_folder() {
+    let metadata = metadata();
+    let problems: Vec<String> = metadata
+        .packages
+        .iter()
+        .filter_map(|package| {
+            let folder = folder(package.manifest_path.as_std_path());
+            let expected = match folder.rsplit_once('/') {
+                None if folder.is_empty() => "millstream".to_owned(),
+                Some((plane, last)) if !plane.contains('/') => format!("millstream-{last}"),
+                _ => return Some(format!("{folder} is not one level under a plane")),
+            };
+            (package.name.as_str() != expected).then(|| format!("{folder} is called {}, not {expected}", package.name))
+        })
+        .collect();
+    none(problems);
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    let silent = |path: &String| {
+        let text = std::fs::read_to_string(root().join(path)).unwrap();
+        !text.starts_with("//! ")
+    };
+    none(sources().into_iter().filter(silent).map(|path| format!("{path} does not begin with //!")).collect());
+}
+
+#[test]
+fn no_module_hides_in_mod_rs() {
+    let hidden = sources().into_iter().filter(|path| path.ends_with("/mod.rs"));
+    none(hidden.map(|path| format!("{path}: name the file after the module, beside its folder")).collect());
+}
+
+#[test]
+fn only_the_tier_names_objects() {
+    let names = |path: &String| {
+        let production = path.starts_with("src/") || path.contains("/src/");
+        production
+            && !OBJECT_NAMES.iter().any(|it| path.starts_with(it))
+            && std::fs::read_to_string(root().join(path)).unwrap().contains("object_store::path")
+    };
+    none(sources().into_iter().filter(names).map(|path| format!("{path} forms object names")).collect());
+}

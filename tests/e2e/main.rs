@@ -1,0 +1,22 @@
+//! The whole service as a stranger meets it: the real binary, real clients, loopback ports, temporary folders.
+//!
+//! Each test starts its own server. `./check` installs the clients first; one that is missing fails the run in CI
+//! (`CI=true`) and is named as left out elsewhere. `MILLSTREAM_KILL_ROUNDS=50` kills the server that often.
+
+#![allow(clippy::unwrap_used)]
+
+mod batch;
+mod demo;
+mod doors;
+mod harness;
+mod hostile;
+mod java;
+mod kcat;
+mod kill;
+mod python;
+mod restart;
+mod sdk;
+mod sql;
+mod startup;
+mod store;
+mod tenants;
