@@ -20,3 +20,4 @@ mod sql;
 mod startup;
 mod store;
 mod tenants;
+mod wire;
