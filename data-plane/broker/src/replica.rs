@@ -219,12 +219,11 @@ impl<T> Replica<T> {
         }) = self.undecided.pop_front_if(|entry| entry.header.lsn <= lsn)
         {
             let producer = match &change {
-                Ok(Change::Append(facts)) => facts.producer.filter(|_| facts.marker.is_none()),
+                Ok(Change::Append(facts)) => facts.sequenced().map(|producer| producer.id),
                 _ => None,
             };
             let applied = self.state.apply_change(&header, change);
-            self.overlay
-                .decided(&header.partition, producer.map(|producer| producer.id));
+            self.overlay.decided(&header.partition, producer);
             let taken = !matches!(applied.effect, Effect::Quarantined { .. } | Effect::PassedOver);
             out.push(Output::Applied {
                 applied,

@@ -75,6 +75,13 @@ impl AppendFacts {
         }
     }
 
+    /// The idempotent producer, if the batch counts in its sequence: a marker does not.
+    pub fn sequenced(&self) -> Option<&ProducerFacts> {
+        self.producer
+            .as_ref()
+            .filter(|producer| self.marker.is_none() && producer.first_sequence >= 0)
+    }
+
     /// How many offsets it takes.
     pub fn offsets(&self) -> i64 {
         self.end_offset.0 - self.base_offset.0

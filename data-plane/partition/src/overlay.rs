@@ -125,8 +125,7 @@ impl Overlay {
         if base_offset.0.checked_add(facts.offsets()).is_none() {
             return Err(AppendError::OffsetsUsedUp);
         }
-        if let Some(producer) = &facts.producer
-            && facts.marker.is_none()
+        if let Some(producer) = facts.sequenced()
             && let Some(known) = self.producer(pending, committed, producer.id)
             && let Some(repeat) = known.check(producer)?
         {
@@ -211,7 +210,7 @@ impl Pending {
         facts: &AppendFacts,
     ) {
         self.next_offset = facts.end_offset;
-        let Some(producer) = facts.producer.filter(|_| facts.marker.is_none()) else {
+        let Some(producer) = facts.sequenced() else {
             return;
         };
         let (state, batches) = self.producers.entry(producer.id).or_insert_with(|| {
@@ -223,7 +222,7 @@ impl Pending {
                 0,
             )
         });
-        state.append(&producer, facts.base_offset, lsn, time);
+        state.append(producer, facts.base_offset, lsn, time);
         *batches += 1;
     }
 }

@@ -199,19 +199,14 @@ impl PartitionState {
             ));
         }
         self.epochs.append(self.leader_epoch(epoch), facts.base_offset);
-        if let Some(producer) = &facts.producer {
-            match facts.marker {
-                Some(marker) => {
-                    self.producers.marker(producer.id, producer.epoch, time);
-                    self.transactions.marker(producer.id, marker, facts.base_offset);
-                }
-                None if producer.first_sequence >= 0 => {
-                    self.producers.append(producer, facts.base_offset, lsn, time);
-                    if facts.transactional {
-                        self.transactions.append(producer.id, facts.base_offset);
-                    }
-                }
-                None => {}
+        if let (Some(producer), Some(marker)) = (&facts.producer, facts.marker) {
+            self.producers.marker(producer.id, producer.epoch, time);
+            self.transactions.marker(producer.id, marker, facts.base_offset);
+        }
+        if let Some(producer) = facts.sequenced() {
+            self.producers.append(producer, facts.base_offset, lsn, time);
+            if facts.transactional {
+                self.transactions.append(producer.id, facts.base_offset);
             }
         }
         self.hot.append(HotRun {

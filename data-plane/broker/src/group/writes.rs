@@ -33,6 +33,8 @@ pub(crate) struct Writes {
     stalled: bool,
     /// The journal failed for good.
     failed: bool,
+    /// The replica knows it.
+    failure_told: bool,
 }
 
 struct Write {
@@ -73,7 +75,8 @@ impl Writes {
 
     /// Whether the journal has failed since this was asked last.
     pub(super) fn take_failed(&mut self) -> bool {
-        std::mem::take(&mut self.failed)
+        let told = std::mem::replace(&mut self.failure_told, self.failed);
+        self.failed && !told
     }
 
     fn hand_over(&mut self, group: &Arc<Group>) {
@@ -104,7 +107,7 @@ impl Writes {
             SubmitError::Closed | SubmitError::Commit(_) => false,
         };
         if !again {
-            if !group.services.is_stopping() {
+            if !self.failed && !group.services.is_stopping() {
                 tracing::error!(group = %group.id, %error, "the journal failed");
             }
             self.stalled = true;
@@ -115,7 +118,12 @@ impl Writes {
             tracing::warn!(group = %group.id, %error, "the journal takes nothing; its records wait");
         }
         self.stalled = true;
-        if self.handed_over > 0 || self.failed {
+        self.again_when_idle(group);
+    }
+
+    /// Once the journal has answered for every record, the refused ones are handed over again after a while.
+    fn again_when_idle(&self, group: &Arc<Group>) {
+        if !self.stalled || self.handed_over > 0 || self.failed {
             return;
         }
         let group = Arc::clone(group);

@@ -12,7 +12,6 @@ use millstream_model::{
     TimestampMs, TopicId,
 };
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -212,6 +211,3 @@ pub fn partition(topic: TopicId, index: u32) -> PartitionId {
         index: PartitionIndex(index),
     }
 }
-
-/// What a config map looks like in rows.
-pub type Config = BTreeMap<String, String>;

@@ -32,6 +32,11 @@ pub struct Node {
 
 impl World {
     pub fn new() -> World {
+        // Shown when a test fails; whoever comes second finds it done.
+        let _ = tracing_subscriber::fmt()
+            .with_test_writer()
+            .with_env_filter("info,millstream_broker=debug")
+            .try_init();
         World {
             catalog: Catalog::new(),
             folder: tempfile::tempdir().unwrap(),

@@ -1,0 +1,12 @@
+//! Properties of applying a group's log: determinism, snapshots, offsets, producers.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "state/log.rs"]
+mod log;
+#[path = "state/planning.rs"]
+mod planning;
+#[path = "state/producing.rs"]
+mod producing;
+#[path = "state/snapshots.rs"]
+mod snapshots;
