@@ -1,0 +1,248 @@
+//! Producers, idempotent and plain, that retry until they are told; consumers that read what is committed.
+
+use crate::node::GROUP;
+use crate::world::{Check, Event, NODES, TENANT, World, partition};
+use bytes::Bytes;
+use millstream_broker::interface::Acks;
+use millstream_broker::replica::{Append, Lost};
+use millstream_kafka_wire::batch::{BatchBuilder, BatchView, NewRecord, Producer, batches};
+use millstream_model::entry::EntryKind;
+use millstream_model::{KeyId, Offset, ProducerEpoch, ProducerId, TimestampMs};
+use millstream_partition::Place;
+use rand::Rng;
+use std::collections::VecDeque;
+
+/// Who waits for an answer: a client's request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    pub client: usize,
+    pub number: u64,
+}
+
+impl Ticket {
+    /// Nobody waits.
+    pub const NONE: Ticket = Ticket { client: usize::MAX, number: 0 };
+}
+
+const TIMEOUT_MS: u64 = 400;
+
+#[derive(Debug)]
+pub struct Client {
+    index: usize,
+    pub partition: u32,
+    /// Records so far; the next one's value.
+    records: u64,
+    requests: u64,
+    window: VecDeque<Request>,
+}
+
+#[derive(Debug)]
+struct Request {
+    number: u64,
+    values: Vec<u64>,
+    batch: Bytes,
+    sent_at_ms: u64,
+}
+
+impl Client {
+    pub fn new(index: usize) -> Client {
+        Client { index, partition: (index % 2) as u32, records: 0, requests: 0, window: VecDeque::new() }
+    }
+
+    /// Every other pair of clients is idempotent.
+    pub fn is_idempotent(&self) -> bool {
+        self.index < 2
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.window.is_empty()
+    }
+
+    pub fn wrote(&self, value: u64) -> bool {
+        value >> 32 == self.index as u64
+    }
+
+    /// A broker remembers an idempotent producer's last five batches: no more may be undecided, answered or not.
+    fn may_begin(&self) -> bool {
+        let window = if self.is_idempotent() { 4 } else { 1 };
+        self.window.front().is_none_or(|oldest| self.requests < oldest.number + window)
+    }
+
+    /// The next batch.
+    fn request(&mut self, count: u64, size: usize, now_ms: u64) {
+        let first = self.records;
+        let values: Vec<u64> = (first..first + count).map(|it| (self.index as u64) << 32 | it).collect();
+        let mut builder = BatchBuilder::new();
+        if self.is_idempotent() {
+            let base_sequence = i32::try_from(first).unwrap();
+            builder = builder.producer(Producer {
+                id: ProducerId(1_000 + self.index as i64),
+                epoch: ProducerEpoch(0),
+                base_sequence,
+            });
+        }
+        for value in &values {
+            let mut bytes = value.to_le_bytes().to_vec();
+            bytes.resize(8 + size, 0x5a);
+            let timestamp = TimestampMs(1_700_000_000_000 + i64::try_from(now_ms).unwrap());
+            builder.push(NewRecord { timestamp, value: Some(&bytes), ..NewRecord::default() }).unwrap();
+        }
+        self.records += count;
+        self.requests += 1;
+        self.window.push_back(Request {
+            number: self.requests,
+            values,
+            batch: builder.build().unwrap(),
+            sent_at_ms: 0,
+        });
+    }
+}
+
+impl World {
+    /// A client makes new requests and repeats those that were not answered.
+    pub fn client(&mut self, index: usize) -> Check {
+        let now_ms = self.now_ms;
+        if !self.quiet() && self.clients[index].may_begin() {
+            let (count, size) = (self.random.random_range(1..4), self.random.random_range(0..300));
+            self.clients[index].request(count, size, now_ms);
+        }
+        let leader = self.controller.row.leader.map(|leader| leader.journal);
+        let known = self.nodes.iter().position(|node| Some(node.id) == leader);
+        let guess = self.random.random_range(0..NODES);
+        let node = known.filter(|_| !self.chance(5)).unwrap_or(guess);
+        let client = &mut self.clients[index];
+        let partition = client.partition;
+        let mut due = Vec::new();
+        for request in client.window.iter_mut().filter(|it| it.sent_at_ms + TIMEOUT_MS < now_ms) {
+            request.sent_at_ms = now_ms;
+            due.push((request.number, Bytes::copy_from_slice(&request.batch)));
+        }
+        for (number, batch) in due {
+            if !(self.faulty && self.chance(2)) {
+                let ticket = Ticket { client: index, number };
+                self.after(6, Event::Produce { node, ticket, batch, partition });
+            }
+        }
+        self.after(30, Event::Client { client: index });
+        Ok(())
+    }
+
+    /// A batch arrives at a broker.
+    pub fn produce(&mut self, node: usize, ticket: Ticket, batch: Bytes, index: u32) -> Check {
+        let (now_ms, time) = (self.nodes[node].now_ms(self.now_ms), self.wall(node));
+        let Some(running) = &mut self.nodes[node].running else { return Ok(()) };
+        let batch = BatchView::read(batch).map_err(|error| error.to_string())?;
+        batch.check_produced().map_err(|error| error.to_string())?;
+        let append = Append {
+            partition: partition(index),
+            tenant: TENANT,
+            key: KeyId::NONE,
+            batch,
+            time,
+            acks: Acks::All,
+            in_sync_min: 2,
+            ticket,
+        };
+        let mut out = Vec::new();
+        let decision = running.replica.append(now_ms, append, &mut out);
+        if let Err(refused) = decision {
+            self.note(|| format!("{node} refuses {ticket:?}: {refused}"));
+            self.reply(node, ticket, Err(None));
+        }
+        self.carry_out(node, out)
+    }
+
+    /// A broker answers.
+    pub fn reply(&mut self, _node: usize, ticket: Ticket, answer: Result<Offset, Option<Lost>>) {
+        if ticket != Ticket::NONE && !(self.faulty && self.chance(3)) {
+            self.after(6, Event::Answer { ticket, answer });
+        }
+    }
+
+    /// A client is told.
+    pub fn answer(&mut self, ticket: Ticket, answer: Result<Offset, Option<Lost>>) -> Check {
+        let client = &mut self.clients[ticket.client];
+        let Some(at) = client.window.iter().position(|it| it.number == ticket.number) else { return Ok(()) };
+        let Ok(base) = answer else {
+            client.window[at].sent_at_ms = 0;
+            return Ok(());
+        };
+        let Some(request) = client.window.remove(at) else { return Ok(()) };
+        let partition = client.partition;
+        for (value, offset) in request.values.iter().zip(base.0..) {
+            self.check.acknowledge(partition, offset, *value);
+        }
+        self.note(|| format!("{ticket:?} is told {base}"));
+        Ok(())
+    }
+
+    /// A consumer reads on, mostly from the leader.
+    pub fn consume(&mut self, index: u32) -> Check {
+        let at_ms = self.now_ms + 40;
+        self.at(at_ms, Event::Consume { partition: index });
+        let guess = self.random.random_range(0..NODES);
+        let leads = (0..NODES).find(|node| self.nodes[*node].leads());
+        let node = leads.filter(|_| !self.chance(30)).unwrap_or(guess);
+        let position = self.positions[index as usize];
+        let Ok(records) = self.read(node, index, position)? else { return Ok(()) };
+        for (offset, value) in records {
+            self.check.read(index, offset, value)?;
+            self.positions[index as usize] = offset + 1;
+        }
+        Ok(())
+    }
+
+    /// What one replica has committed of a partition from an offset on: (offset, value). The inner error is one that
+    /// may pass.
+    pub fn read(
+        &mut self,
+        node: usize,
+        index: u32,
+        position: i64,
+    ) -> Result<Result<Vec<(i64, u64)>, String>, String> {
+        let id = partition(index);
+        let Some(running) = &self.nodes[node].running else { return Ok(Err("down".to_owned())) };
+        let Some(state) = running.replica.state().partition(&id) else { return Ok(Ok(Vec::new())) };
+        let (start, end) = (state.log_start().0, state.next_offset().0);
+        let position = position.max(start);
+        let mut found = Vec::new();
+        match state.place(Offset(position)) {
+            None => {}
+            Some(Place::Cold(segment)) => {
+                let run = self.store.wait(self.store.tier.read(&segment, Offset(position), 2048));
+                match run {
+                    Ok(run) => run.blocks.into_iter().try_for_each(|block| records(block, &mut found))?,
+                    Err(error) => return Ok(Err(error.to_string())),
+                }
+            }
+            Some(Place::Hot(run)) => {
+                let reader = running.journal.reader();
+                for lsn in run.first.0..=run.last.0 {
+                    let entry = match reader.entry(GROUP, millstream_model::Lsn(lsn)) {
+                        Ok(entry) => entry,
+                        Err(_) if self.hurt == Some(node) => return Ok(Err("hurt".to_owned())),
+                        Err(error) => return Err(format!("{node} cannot read {lsn} of its journal: {error}")),
+                    };
+                    if entry.header.partition == id && entry.header.kind == EntryKind::Append {
+                        records(entry.payload, &mut found)?;
+                    }
+                }
+            }
+        }
+        found.retain(|(offset, _)| (position..end).contains(offset));
+        Ok(Ok(found))
+    }
+}
+
+/// The records of whole batches.
+fn records(bytes: Bytes, found: &mut Vec<(i64, u64)>) -> Check {
+    for batch in batches(bytes) {
+        let set = batch.and_then(|batch| batch.records()).map_err(|error| error.to_string())?;
+        for record in set.iter() {
+            let record = record.map_err(|error| error.to_string())?;
+            let value = record.value.and_then(|value| value.first_chunk()).copied().unwrap_or_default();
+            found.push((record.offset.0, u64::from_le_bytes(value)));
+        }
+    }
+    Ok(())
+}

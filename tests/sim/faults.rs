@@ -1,0 +1,156 @@
+//! What goes wrong, and when it is set right again.
+
+use crate::node::{DISK_BYTES, GROUP};
+use crate::world::{Check, Event, Mend, NODES, World};
+use millstream_model::Lsn;
+use rand::Rng;
+
+impl World {
+    pub fn fault(&mut self) -> Check {
+        if !self.faulty {
+            return Ok(());
+        }
+        self.after(350, Event::Fault);
+        let node = self.random.random_range(0..NODES);
+        let choice = self.random.random_range(0..28);
+        match choice {
+            0 => {
+                self.store.fail(60);
+                self.after(800, Event::Mend(Mend::Store));
+            }
+            1 => {
+                let for_ms = self.random.random_range(50..700);
+                self.controller.go_away(self.now_ms, for_ms);
+            }
+            2 => self.nodes[node].clock.0 += self.random.random_range(0..400),
+            // While one disk may have lost something, everybody else keeps what it has.
+            _ if self.hurt.is_some() => return Ok(()),
+            3..=6 => self.kill(node),
+            7..=10 => {
+                self.power_failure(node);
+                self.restart(node);
+            }
+            11 => {
+                for node in 0..NODES {
+                    self.power_failure(node);
+                    self.restart(node);
+                }
+            }
+            12..=13 => self.cut_links(node, true),
+            14..=15 => self.cut_links(node, false),
+            16..=17 => {
+                self.nodes[node].slow_ms = self.random.random_range(20..500);
+                self.after(1_000, Event::Mend(Mend::Disk(node)));
+            }
+            18 => {
+                let used: u64 = self.nodes[node].disk.files().iter().map(|(_, length)| length).sum();
+                self.nodes[node].disk.resize(used + 10_000);
+                self.after(1_500, Event::Mend(Mend::Disk(node)));
+            }
+            19..=24 => self.disk_error(node, choice),
+            _ => self.flip(node),
+        }
+        self.note(|| format!("fault {choice} at {node}"));
+        Ok(())
+    }
+
+    fn restart(&mut self, node: usize) {
+        self.after(600, Event::Start { node });
+    }
+
+    /// The process ends; the page cache stays.
+    fn kill(&mut self, node: usize) {
+        self.nodes[node].running = None;
+        self.nodes[node].disk = self.nodes[node].disk.kill();
+        self.restart(node);
+    }
+
+    /// What was not synced may be gone, or torn.
+    pub fn power_failure(&mut self, node: usize) {
+        self.nodes[node].running = None;
+        let next = self.nodes[node].disk.crash(&mut self.random);
+        self.nodes[node].disk = next;
+    }
+
+    fn cut_links(&mut self, node: usize, from_all: bool) {
+        let other = self.random.random_range(0..=NODES);
+        for to in (0..=NODES).filter(|to| *to != node && (from_all || *to == other)) {
+            self.cut.insert((node.min(to), node.max(to)));
+        }
+        self.after(1_200, Event::Mend(Mend::Link));
+    }
+
+    /// One of the next operations fails, or the power goes in its middle.
+    fn disk_error(&mut self, node: usize, choice: u32) {
+        if self.nodes[node].running.is_none() {
+            return;
+        }
+        let nth = self.random.random_range(1..4);
+        self.nodes[node].expects_errors = true;
+        let disk = &self.nodes[node].disk;
+        match choice {
+            19 => disk.fail_write(nth),
+            20..=22 => disk.fail_sync(nth),
+            _ => disk.cut_power(nth),
+        }
+    }
+
+    /// A bit flips in an entry that lies before the last commits, where others have it on sound disks; then the node
+    /// restarts.
+    fn flip(&mut self, node: usize) {
+        let sound = |node: &crate::node::Node| {
+            node.running.is_some() && !node.expects_errors && self.controller.row.isr.contains(&node.id)
+        };
+        if !self.cut.is_empty() || !self.nodes.iter().all(sound) {
+            return;
+        }
+        let Some(running) = &self.nodes[node].running else { return };
+        let reader = running.journal.reader();
+        let (Some((_, start)), Some((_, end))) = (reader.start(GROUP), reader.end(GROUP)) else { return };
+        if end.0 < start.0 + 40 {
+            return;
+        }
+        let lsn = Lsn(self.random.random_range(start.0 + 1..end.0 - 30));
+        let (Ok(entry), Some(position)) = (reader.entry(GROUP, lsn), reader.position(GROUP, lsn)) else { return };
+        let (from, length) = (position.offset as usize, position.length as usize);
+        let header = entry.header.encode();
+        let disk = &self.nodes[node].disk;
+        let holds = |name: &String| {
+            let bytes = disk.contents(name).unwrap_or_default();
+            let place = bytes.get(from..from + length);
+            place.is_some_and(|place| place.windows(header.len()).any(|window| window == header))
+        };
+        let Some(name) = disk.files().into_iter().map(|(name, _)| name).find(holds) else { return };
+        let at = from + self.random.random_range(0..length);
+        let bit = self.random.random_range(0..8);
+        disk.flip(&name, at as u64, bit);
+        self.hurt = Some(node);
+        self.note(|| format!("a bit of {lsn} flips on {node}"));
+        self.kill(node);
+    }
+
+    pub fn mend(&mut self, mend: Mend) {
+        self.note(|| format!("mends {mend:?}"));
+        match mend {
+            Mend::Link => self.cut.clear(),
+            Mend::Disk(node) => {
+                self.nodes[node].slow_ms = 0;
+                self.nodes[node].disk.resize(DISK_BYTES);
+            }
+            Mend::Store => self.store.fail(5),
+        }
+    }
+
+    /// Nothing fails from here on.
+    pub fn heal(&mut self) {
+        self.faulty = false;
+        self.cut.clear();
+        self.controller.away_until_ms = 0;
+        for node in 0..NODES {
+            self.mend(Mend::Disk(node));
+            self.after(10, Event::Start { node });
+        }
+        self.store.fail(0);
+        self.quiet_from_ms = Some(self.now_ms + 3_000);
+    }
+}

@@ -1,0 +1,154 @@
+//! One node: its disk, and while it runs its journal and its replica.
+
+use crate::clients::Ticket;
+use bytes::Bytes;
+use millstream_broker::replica::{Recovery, Replica};
+use millstream_journal::sim::SimDisk;
+use millstream_journal::{Ending, Framed, Journal, Position, Preparer, Record, Recovered, Settings};
+use millstream_model::{GroupId, JournalId, Lsn, Registration};
+use millstream_partition::GroupState;
+use millstream_replication::{Assignment, EntryId, WriteNumber};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+pub const GROUP: GroupId = GroupId(1);
+pub const DISK_BYTES: u64 = 4 * 1024 * 1024;
+
+pub struct Node {
+    pub disk: SimDisk,
+    /// The journal's identity; a new disk has another.
+    pub id: JournalId,
+    pub running: Option<Running>,
+    /// The local copies of the last snapshot and of the catalog row: files replaced atomically.
+    pub snapshot: Option<Bytes>,
+    pub row: Option<Assignment>,
+    /// What the node was told is on its disk, to be compared with what a restart finds.
+    pub ledger: Ledger,
+    /// Its clock: how far ahead, and by how many per mille it runs fast.
+    pub clock: (u64, u64),
+    /// Its disk takes this much longer, ms.
+    pub slow_ms: u64,
+    /// A fault was put into its disk on purpose, so that an error is no surprise.
+    pub expects_errors: bool,
+    /// Down for good until it is given an empty disk.
+    pub damaged: bool,
+}
+
+/// A process.
+pub struct Running {
+    pub journal: Journal<SimDisk>,
+    pub preparer: Preparer<SimDisk>,
+    pub replica: Replica<Ticket>,
+    pub registration: Registration,
+    /// What waits for the disk.
+    pub waiting: VecDeque<(WriteNumber, Framed)>,
+    pub disk_is_busy: bool,
+    /// Numbers its objects.
+    pub objects: u64,
+    /// Where the last commit lies: the simulator leaves it alone.
+    pub last_commit: Option<Position>,
+    /// A flush whose segments are on their way into the log.
+    pub flushing: bool,
+}
+
+/// Log ends after each write in the order of their numbers; those below `durable` were said to be on disk.
+#[derive(Default)]
+pub struct Ledger {
+    ends: Vec<EntryId>,
+    durable: usize,
+}
+
+impl Ledger {
+    /// A process starts and finds this end.
+    pub fn start(&mut self, found: EntryId) {
+        *self = Ledger { ends: vec![found], durable: 0 };
+    }
+
+    pub fn written(&mut self, end: EntryId) {
+        self.ends.push(end);
+    }
+
+    pub fn durable(&mut self, write: WriteNumber) {
+        self.durable = usize::try_from(write.0).unwrap();
+    }
+
+    /// Whether a restart may find this end: any from the durable one on.
+    pub fn allows(&self, found: EntryId) -> bool {
+        self.ends.is_empty() || self.ends[self.durable.min(self.ends.len() - 1)..].contains(&found)
+    }
+
+    pub fn durable_end(&self) -> EntryId {
+        self.ends.get(self.durable).copied().unwrap_or_default()
+    }
+}
+
+/// What a start found on the disk.
+pub struct Opened {
+    pub journal: Journal<SimDisk>,
+    pub found: Recovered,
+    /// The log's end as the records say.
+    pub end: EntryId,
+    pub recovery: Result<Recovery, String>,
+}
+
+impl Node {
+    pub fn new(clock: (u64, u64)) -> Node {
+        Node {
+            disk: SimDisk::new(DISK_BYTES),
+            id: JournalId::from_bytes([0; 16]),
+            running: None,
+            snapshot: None,
+            row: None,
+            ledger: Ledger::default(),
+            clock,
+            slow_ms: 0,
+            expects_errors: false,
+            damaged: false,
+        }
+    }
+
+    /// Its own clock.
+    pub fn now_ms(&self, now_ms: u64) -> u64 {
+        self.clock.0 + now_ms * self.clock.1 / 1000
+    }
+
+    pub fn state(&self) -> Option<&GroupState> {
+        self.running.as_ref().map(|running| running.replica.state())
+    }
+
+    pub fn leads(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.replica.leads())
+    }
+
+    /// Opens the journal and reads it through.
+    pub fn open(&self, settings: Settings) -> Result<Opened, String> {
+        let snapshot = self.snapshot.as_deref().map(GroupState::decode_snapshot).transpose();
+        let snapshot = snapshot.map_err(|error| error.to_string())?;
+        let mut recovery = Recovery::new(snapshot.unwrap_or_else(|| GroupState::new(GROUP)), true);
+        let mut failure = None;
+        let take = |_, record: Record| {
+            if record.group().is_some()
+                && failure.is_none()
+                && let Err(error) = recovery.record(record)
+            {
+                failure = Some(error.to_string());
+            }
+        };
+        let disk = Arc::new(self.disk.clone());
+        let (journal, found) = Journal::open(disk, settings, take).map_err(|error| error.to_string())?;
+        let (epoch, lsn) = journal.reader().end(GROUP).unwrap_or_default();
+        let recovery = match failure {
+            Some(failure) => Err(failure),
+            None => recovery.finish().map_err(|error| error.to_string()),
+        };
+        Ok(Opened { journal, found, end: EntryId { epoch, lsn }, recovery })
+    }
+
+    pub fn is_damaged(found: &Recovered) -> bool {
+        matches!(found.ending, Ending::Damaged(_))
+    }
+
+    pub fn applied(&self) -> Lsn {
+        self.state().map_or(Lsn::ZERO, GroupState::applied)
+    }
+}

@@ -1,0 +1,224 @@
+//! Time, randomness and the queue of events; everything that happens happens here, one thing at a time.
+
+use crate::check::Checker;
+use crate::clients::{Client, Ticket};
+use crate::controller::{Command, Controller};
+use crate::node::Node;
+use crate::plant::Plant;
+use crate::store::Store;
+use bytes::Bytes;
+use millstream_broker::replica::Lost;
+use millstream_model::segment::SegmentRef;
+use millstream_model::{Offset, PartitionId, PartitionIndex, TenantId, TopicId};
+use millstream_replication::{Assignment, Message};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub const NODES: usize = 3;
+pub const PARTITIONS: u32 = 2;
+pub const TENANT: TenantId = TenantId(7);
+/// How long faults go on, and how long everything is given to recover, ms of simulated time.
+const FAULTY_MS: u64 = 6_000;
+const HEALING_MS: u64 = 6_000;
+
+pub fn partition(index: u32) -> PartitionId {
+    PartitionId { topic: TopicId::from_bytes([9; 16]), index: PartitionIndex(index) }
+}
+
+/// Where a run fails, and why.
+pub type Check = Result<(), String>;
+
+pub enum Event {
+    /// Time passes for a process.
+    Tick { node: usize },
+    /// The disk takes what waits.
+    Disk { node: usize, process: u64 },
+    /// A background duty of the shell: flush, snapshot, trim, release.
+    Chore { node: usize },
+    /// Between replicas.
+    Peer { from: usize, to: usize, message: Message },
+    ToController { from: usize, command: Command },
+    Row { to: usize, row: Assignment },
+    Refused { to: usize, base_version: u64, version: u64 },
+    /// The controller looks at its sessions.
+    Judge,
+    /// A client decides what to do next.
+    Client { client: usize },
+    Produce { node: usize, ticket: Ticket, batch: Bytes, partition: u32 },
+    Answer { ticket: Ticket, answer: Result<Offset, Option<Lost>> },
+    Consume { partition: u32 },
+    /// An upload is done: its segments go into the log.
+    Uploaded { node: usize, process: u64, segments: Vec<(PartitionId, SegmentRef)> },
+    Fault,
+    Start { node: usize },
+    /// Ends a fault.
+    Mend(Mend),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Mend {
+    Link,
+    Disk(usize),
+    Store,
+}
+
+pub struct World {
+    pub plant: Plant,
+    pub random: StdRng,
+    pub now_ms: u64,
+    queue: BTreeMap<(u64, u64), Event>,
+    queued: u64,
+    pub nodes: Vec<Node>,
+    pub controller: Controller,
+    pub store: Store,
+    pub clients: Vec<Client>,
+    /// Consumers' positions, by partition.
+    pub positions: Vec<i64>,
+    pub check: Checker,
+    pub faulty: bool,
+    /// Pairs of nodes that do not reach one another; the controller is `NODES`.
+    pub cut: BTreeSet<(usize, usize)>,
+    /// The one node whose disk may have lost something; while there is one, the others are left alone.
+    pub hurt: Option<usize>,
+    /// From then on clients and chores begin nothing.
+    pub quiet_from_ms: Option<u64>,
+    trace: Option<String>,
+}
+
+impl World {
+    pub fn new(seed: u64, plant: Plant, trace: bool) -> World {
+        let mut random = StdRng::seed_from_u64(seed);
+        let clock = |random: &mut StdRng| (random.random_range(0..100_000), random.random_range(950..=1050));
+        let nodes = (0..NODES).map(|_| Node::new(clock(&mut random))).collect();
+        let clients = (0..4).map(Client::new).collect();
+        World {
+            plant,
+            now_ms: 1_000,
+            queue: BTreeMap::new(),
+            queued: 0,
+            nodes,
+            controller: Controller::new(&[]),
+            store: Store::new(seed),
+            clients,
+            positions: vec![0; PARTITIONS as usize],
+            check: Checker::default(),
+            faulty: true,
+            cut: BTreeSet::new(),
+            hurt: None,
+            quiet_from_ms: None,
+            trace: trace.then(String::new),
+            random,
+        }
+    }
+
+    pub fn run(&mut self) -> Check {
+        self.prepare()?;
+        self.run_until(self.now_ms + FAULTY_MS)?;
+        self.note(|| "heal".to_owned());
+        self.heal();
+        self.run_until(self.now_ms + HEALING_MS)?;
+        self.check_end()
+    }
+
+    /// Makes the journals, hands out the first row, starts everything.
+    fn prepare(&mut self) -> Check {
+        for node in 0..NODES {
+            self.make_journal(node)?;
+        }
+        let journals: Vec<_> = self.nodes.iter().map(|node| node.id).collect();
+        self.controller = Controller::new(&journals);
+        for node in 0..NODES {
+            self.after(1, Event::Start { node });
+            self.after(10, Event::Tick { node });
+            self.after(50, Event::Chore { node });
+        }
+        for client in 0..self.clients.len() {
+            self.after(20, Event::Client { client });
+        }
+        for partition in 0..PARTITIONS {
+            self.after(100, Event::Consume { partition });
+        }
+        self.after(30, Event::Judge);
+        self.after(300, Event::Fault);
+        Ok(())
+    }
+
+    fn run_until(&mut self, end_ms: u64) -> Check {
+        while let Some(entry) = self.queue.first_entry()
+            && entry.key().0 <= end_ms
+        {
+            let ((at_ms, _), event) = entry.remove_entry();
+            self.now_ms = at_ms;
+            self.happen(event)?;
+        }
+        self.now_ms = end_ms;
+        Ok(())
+    }
+
+    fn happen(&mut self, event: Event) -> Check {
+        match event {
+            Event::Tick { node } => self.tick(node),
+            Event::Disk { node, process } => self.disk(node, process),
+            Event::Chore { node } => self.chore(node),
+            Event::Peer { from, to, message } => self.peer(from, to, message),
+            Event::ToController { from, command } => self.command(from, command),
+            Event::Row { to, row } => self.row(to, row),
+            Event::Refused { to, base_version, version } => self.refused(to, base_version, version),
+            Event::Judge => self.judge(),
+            Event::Client { client } => self.client(client),
+            Event::Produce { node, ticket, batch, partition } => self.produce(node, ticket, batch, partition),
+            Event::Answer { ticket, answer } => self.answer(ticket, answer),
+            Event::Consume { partition } => self.consume(partition),
+            Event::Uploaded { node, process, segments } => self.uploaded(node, process, segments),
+            Event::Fault => self.fault(),
+            Event::Start { node } => self.start(node),
+            Event::Mend(mend) => {
+                self.mend(mend);
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets an event happen between now and `within_ms` from now.
+    pub fn after(&mut self, within_ms: u64, event: Event) {
+        let at_ms = self.now_ms + self.random.random_range(1..=within_ms);
+        self.at(at_ms, event);
+    }
+
+    pub fn at(&mut self, at_ms: u64, event: Event) {
+        self.queued += 1;
+        self.queue.insert((at_ms, self.queued), event);
+    }
+
+    /// Sends something over the network: it may be lost, late, doubled.
+    pub fn send(&mut self, from: usize, to: usize, event: Event, again: Option<Event>) {
+        if self.is_cut(from, to) || self.faulty && self.chance(2) {
+            return;
+        }
+        let within_ms = if self.faulty && self.chance(4) { 80 } else { 5 };
+        self.after(within_ms, event);
+        if let Some(again) = again.filter(|_| self.faulty) {
+            self.after(300, again);
+        }
+    }
+
+    pub fn is_cut(&self, one: usize, other: usize) -> bool {
+        self.cut.contains(&(one.min(other), one.max(other)))
+    }
+
+    /// True this many times of a hundred.
+    pub fn chance(&mut self, percent: u32) -> bool {
+        self.random.random_range(0..100) < percent
+    }
+
+    pub fn note(&mut self, line: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            *trace += &format!("{} {}\n", self.now_ms, line());
+        }
+    }
+
+    pub fn take_trace(&mut self) -> String {
+        self.trace.take().unwrap_or_default()
+    }
+}
