@@ -82,7 +82,7 @@ pub(crate) fn plan(
     if offset >= end {
         return Plan::Nothing;
     }
-    if let Some(batches) = core.tail.from_offset(partition, offset) {
+    if let Some(batches) = core.tail.starting_at(partition, offset) {
         let mut found = Vec::new();
         let mut bytes = 0usize;
         for batch in batches.take_while(|batch| batch.base_offset < end) {
@@ -108,7 +108,7 @@ pub(crate) fn plan(
             let mut bytes = 0u64;
             let runs = state
                 .hot()
-                .from_offset(offset)
+                .starting_at(offset)
                 .take_while(|run| run.base_offset < end);
             let fits = |run: &&HotRun| {
                 let first = bytes == 0;

@@ -69,7 +69,7 @@ impl Tail {
     }
 
     /// The batches from the one that holds `offset` on; `None` when that one is not here.
-    pub(crate) fn from_offset<'a>(
+    pub(crate) fn starting_at<'a>(
         &'a self,
         partition: &PartitionId,
         offset: Offset,
@@ -120,7 +120,7 @@ mod tests {
     }
 
     fn bases(tail: &Tail, index: u32, offset: i64) -> Option<Vec<i64>> {
-        let batches = tail.from_offset(&partition(index), Offset(offset))?;
+        let batches = tail.starting_at(&partition(index), Offset(offset))?;
         Some(batches.map(|batch| batch.base_offset.0).collect())
     }
 

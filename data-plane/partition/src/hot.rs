@@ -62,7 +62,7 @@ impl HotRuns {
     }
 
     /// The runs from the one that holds `offset` on.
-    pub fn from_offset(&self, offset: Offset) -> impl Iterator<Item = &HotRun> {
+    pub fn starting_at(&self, offset: Offset) -> impl Iterator<Item = &HotRun> {
         let first = self.runs.partition_point(|run| run.end_offset <= offset);
         self.runs.range(first..)
     }

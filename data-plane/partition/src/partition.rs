@@ -152,7 +152,7 @@ impl PartitionState {
         let first = self.cold.partition_point(|segment| segment.end_offset <= offset);
         match self.cold.get(first) {
             Some(segment) => Some(Place::Cold(*segment)),
-            None => self.hot.from_offset(offset).next().copied().map(Place::Hot),
+            None => self.hot.starting_at(offset).next().copied().map(Place::Hot),
         }
     }
 

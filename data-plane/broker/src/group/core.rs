@@ -57,15 +57,15 @@ pub(crate) struct Unsaved {
     pub(crate) entries: u64,
 }
 
+/// Who is answered, and what.
+type Answer<T, E> = (oneshot::Sender<Result<T, E>>, Result<T, E>);
+
 /// What is done once the lock is released.
 #[derive(Default)]
 pub(crate) struct Effects {
     woken: Vec<Arc<Notify>>,
-    produced: Vec<(
-        oneshot::Sender<Result<Produced, ProduceError>>,
-        Result<Produced, ProduceError>,
-    )>,
-    changed: Vec<(oneshot::Sender<Result<Appended, Lost>>, Result<Appended, Lost>)>,
+    produced: Vec<Answer<Produced, ProduceError>>,
+    changed: Vec<Answer<Appended, Lost>>,
 }
 
 impl Effects {

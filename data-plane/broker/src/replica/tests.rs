@@ -1,1 +1,327 @@
-//! The composition, driven by hand.
+//! The composition, driven by hand: what waits for what.
+
+use super::*;
+use crate::replica::output::{Appended, Lost};
+use millstream_journal::Record;
+use millstream_kafka_wire::batch::{BatchBuilder, BatchView, NewRecord, Producer};
+use millstream_model::entry::EntryKind;
+use millstream_model::{
+    Epoch, JournalId, KeyId, Offset, PartitionId, PartitionIndex, ProducerEpoch, ProducerId, Registration,
+    TenantId, TimestampMs, TopicId,
+};
+use millstream_partition::{AppendError, Decision, Opened};
+use millstream_replication::{AppendRefusal, Assignment, Member, Settings as LogSettings, WriteNumber};
+
+const GROUP: GroupId = GroupId(3);
+const TENANT: TenantId = TenantId(1);
+
+type Who = u64;
+
+fn me() -> Member {
+    Member {
+        journal: JournalId::from_bytes([1; 16]),
+        registration: Registration(1),
+    }
+}
+
+fn partition() -> PartitionId {
+    PartitionId {
+        topic: TopicId::from_bytes([2; 16]),
+        index: PartitionIndex(0),
+    }
+}
+
+/// A replica with what it put out, and the writes that the journal has not finished.
+struct Driven {
+    replica: Replica<Who>,
+    out: Vec<Output<Who>>,
+    journal: Vec<(WriteNumber, Record)>,
+    written: Vec<Record>,
+}
+
+impl Driven {
+    fn new(recovery: Recovery, planted: Planted) -> Driven {
+        let replication = LogSettings::new(GROUP, me().journal, me().registration);
+        let mut out = Vec::new();
+        let replica = Replica::new(Settings { replication, planted }, recovery, &mut out);
+        Driven {
+            replica,
+            out,
+            journal: Vec::new(),
+            written: Vec::new(),
+        }
+    }
+
+    fn fresh() -> Driven {
+        Driven::new(
+            Recovery::new(GroupState::new(GROUP), false).finish().unwrap(),
+            Planted::default(),
+        )
+    }
+
+    fn leader() -> Driven {
+        let mut driven = Driven::fresh();
+        driven.lead(1);
+        driven.open();
+        driven.finish_writes(usize::MAX);
+        driven.answers();
+        driven
+    }
+
+    fn lead(&mut self, epoch: u32) {
+        let assignment = Assignment {
+            epoch: Epoch(epoch),
+            version: u64::from(epoch),
+            leader: Some(me()),
+            members: vec![me()],
+            isr: vec![me().journal],
+            minimum: 1,
+        };
+        self.replica.step(
+            0,
+            Input::Assign {
+                assignment,
+                time: TimestampMs(1),
+            },
+            &mut self.out,
+        );
+    }
+
+    fn open(&mut self) {
+        let propose = Propose {
+            partition: partition(),
+            tenant: TENANT,
+            key: KeyId::NONE,
+            change: Change::Opened(Opened {
+                base_epoch: 0,
+                log_start: Offset(0),
+            }),
+            time: TimestampMs(1),
+            ticket: 1000,
+        };
+        self.replica.propose(0, propose, &mut self.out).unwrap();
+    }
+
+    fn append(&mut self, acks: Acks, sequence: i32, ticket: Who) -> Result<Decision, AppendRefused> {
+        let producer = Producer {
+            id: ProducerId(9),
+            epoch: ProducerEpoch(0),
+            base_sequence: sequence,
+        };
+        let mut builder = BatchBuilder::new().producer(producer);
+        builder
+            .push(NewRecord {
+                timestamp: TimestampMs(5),
+                key: None,
+                value: Some(b"v"),
+                headers: &[],
+            })
+            .unwrap();
+        let append = Append {
+            partition: partition(),
+            tenant: TENANT,
+            key: KeyId::NONE,
+            batch: BatchView::read(builder.build().unwrap()).unwrap(),
+            time: TimestampMs(2),
+            acks,
+            in_sync_min: 1,
+            ticket,
+        };
+        self.replica.append(0, append, &mut self.out)
+    }
+
+    /// Moves what was put out to where it belongs; returns who was answered.
+    fn answers(&mut self) -> Vec<(Who, Result<Offset, Lost>)> {
+        let mut answers = Vec::new();
+        for output in self.out.drain(..) {
+            match output {
+                Output::Persist { write, entry } => self.journal.push((write, Record::Entry(entry))),
+                Output::Acknowledge { ticket, answer } => {
+                    answers.push((ticket, answer.map(|Appended { base_offset, .. }| base_offset)));
+                }
+                _ => {}
+            }
+        }
+        answers
+    }
+
+    /// The journal finishes its next writes, one by one.
+    fn finish_writes(&mut self, count: usize) -> Vec<(Who, Result<Offset, Lost>)> {
+        let mut answers = self.answers();
+        for _ in 0..count {
+            if self.journal.is_empty() {
+                break;
+            }
+            let (write, record) = self.journal.remove(0);
+            self.written.push(record);
+            self.replica.step(0, Input::Durable(write), &mut self.out);
+            answers.extend(self.answers());
+        }
+        answers
+    }
+
+    fn end(&self) -> Offset {
+        self.replica
+            .state()
+            .partition(&partition())
+            .unwrap()
+            .next_offset()
+    }
+}
+
+#[test]
+fn nobody_is_answered_before_the_disk_has_it() {
+    let mut driven = Driven::leader();
+    for (sequence, acks) in [(0, Acks::All), (1, Acks::Leader), (2, Acks::None), (3, Acks::All)] {
+        driven.append(acks, sequence, sequence as u64).unwrap();
+    }
+    assert_eq!(driven.answers(), vec![]);
+    assert_eq!(
+        driven.end(),
+        Offset(0),
+        "nothing is applied before it is committed"
+    );
+    assert_eq!(driven.finish_writes(1), vec![(0, Ok(Offset(0)))]);
+    assert_eq!(driven.finish_writes(2), vec![(1, Ok(Offset(1)))]);
+    assert_eq!(driven.finish_writes(1), vec![(3, Ok(Offset(3)))]);
+    assert_eq!(driven.end(), Offset(4));
+}
+
+#[test]
+fn a_repeat_is_answered_with_the_first_and_not_before_it() {
+    let mut driven = Driven::leader();
+    driven.append(Acks::All, 0, 1).unwrap();
+    driven.append(Acks::All, 1, 2).unwrap();
+    assert!(matches!(
+        driven.append(Acks::All, 0, 3),
+        Ok(Decision::Repeat { .. })
+    ));
+    assert_eq!(driven.answers(), vec![]);
+    assert_eq!(
+        driven.finish_writes(1),
+        vec![(1, Ok(Offset(0))), (3, Ok(Offset(0)))]
+    );
+    assert_eq!(driven.finish_writes(1), vec![(2, Ok(Offset(1)))]);
+    driven.append(Acks::All, 1, 4).unwrap();
+    assert_eq!(
+        driven.answers(),
+        vec![(4, Ok(Offset(1)))],
+        "of a committed one: at once"
+    );
+    assert_eq!(
+        driven.written.len(),
+        4,
+        "the epoch's start, the opening and two batches"
+    );
+}
+
+#[test]
+fn an_ended_leadership_leaves_nobody_waiting_and_no_overlay() {
+    let mut driven = Driven::leader();
+    driven.append(Acks::All, 0, 1).unwrap();
+    driven.append(Acks::Leader, 1, 2).unwrap();
+    driven.answers();
+    driven.replica.step(0, Input::Damaged, &mut driven.out);
+    assert_eq!(
+        driven.answers(),
+        vec![(1, Err(Lost::Undecided)), (2, Err(Lost::Undecided))]
+    );
+    assert_eq!(
+        driven.append(Acks::All, 2, 3),
+        Err(AppendRefused::Log(AppendRefusal::Halted))
+    );
+}
+
+#[test]
+fn a_restart_finds_what_the_journal_has_and_decides_on_top_of_it() {
+    let mut driven = Driven::leader();
+    for sequence in 0..3 {
+        driven.append(Acks::All, sequence, 0).unwrap();
+    }
+    driven.finish_writes(2);
+    let snapshot = driven.replica.state().clone();
+    driven.finish_writes(1);
+    let whole = driven.replica.state().encode_snapshot();
+    for from in [GroupState::new(GROUP), snapshot] {
+        let mut recovery = Recovery::new(from, false);
+        for record in &driven.written {
+            recovery.record(record.clone()).unwrap();
+        }
+        let mut again = Driven::new(recovery.finish().unwrap(), Planted::default());
+        assert_eq!(
+            again.append(Acks::All, 3, 0),
+            Err(AppendRefused::Log(AppendRefusal::NotLeader))
+        );
+        again.lead(2);
+        // Before its epoch has committed anything, it knows what its log holds.
+        let next = again.append(Acks::All, 3, 7).unwrap();
+        assert!(
+            matches!(
+                next,
+                Decision::Append {
+                    base_offset: Offset(3),
+                    ..
+                }
+            ),
+            "{next:?}"
+        );
+        assert!(matches!(
+            again.append(Acks::All, 1, 8),
+            Ok(Decision::Repeat {
+                base_offset: Offset(1),
+                ..
+            })
+        ));
+        let gap = again.append(Acks::All, 9, 9);
+        assert!(
+            matches!(gap, Err(AppendRefused::Partition(AppendError::Sequence(_)))),
+            "{gap:?}"
+        );
+        let mut answers = again.finish_writes(usize::MAX);
+        answers.sort_unstable_by_key(|(who, _)| *who);
+        assert_eq!(answers, vec![(7, Ok(Offset(3))), (8, Ok(Offset(1)))]);
+        assert_eq!(again.end(), Offset(4));
+        assert!(again.replica.state().encode_snapshot() != whole, "it went on");
+    }
+}
+
+#[test]
+fn a_journal_that_leaves_entries_out_is_not_served() {
+    let mut driven = Driven::leader();
+    for sequence in 0..3 {
+        driven.append(Acks::All, sequence, 0).unwrap();
+    }
+    driven.finish_writes(usize::MAX);
+    let mut recovery = Recovery::new(GroupState::new(GROUP), false);
+    recovery.record(driven.written[0].clone()).unwrap();
+    assert!(matches!(
+        recovery.record(driven.written[2].clone()),
+        Err(RecoveryError::Gap(_))
+    ));
+    let mut late = Recovery::new(GroupState::new(GROUP), false);
+    late.record(driven.written[3].clone()).unwrap();
+    assert!(
+        matches!(late.finish(), Err(RecoveryError::Gap(_))),
+        "the beginning is missing, and no snapshot has it"
+    );
+}
+
+#[test]
+fn the_planted_bug_acknowledges_what_is_on_no_disk() {
+    let recovery = Recovery::new(GroupState::new(GROUP), false).finish().unwrap();
+    let mut driven = Driven::new(
+        recovery,
+        Planted {
+            apply_before_commit: true,
+        },
+    );
+    driven.lead(1);
+    driven.open();
+    driven.append(Acks::All, 0, 1).unwrap();
+    let answers = driven.answers();
+    assert!(answers.contains(&(1, Ok(Offset(0)))), "{answers:?}");
+    assert!(driven.journal.iter().any(|(_, record)| matches!(
+        record,
+        Record::Entry(entry) if entry.header.kind == EntryKind::Append
+    )));
+}

@@ -251,18 +251,20 @@ fn run(leader: &mut Leader, act: &Act) {
         Some(state.batches.back()?.last_sequence + 1)
     };
     match act {
-        Act::Append { index, records, time } => drop(leader.append(*index, plain(*records, *time))),
+        Act::Append { index, records, time } => {
+            let _ = leader.append(*index, plain(*records, *time));
+        }
         Act::Produce { index, id, records } => {
             let sequence = next_of(leader, index, id).unwrap_or(0);
-            drop(leader.append(*index, of_producer(*id, 0, sequence, *records)));
+            let _ = leader.append(*index, of_producer(*id, 0, sequence, *records));
         }
         Act::Transact { index, id } => {
             let sequence = next_of(leader, index, id).unwrap_or(0);
-            drop(leader.append(*index, in_transaction(*id, sequence)));
+            let _ = leader.append(*index, in_transaction(*id, sequence));
         }
         Act::End { index, id, commit } => {
             let kind = if *commit { Marker::Commit } else { Marker::Abort };
-            drop(leader.append(*index, marker(*id, kind)));
+            let _ = leader.append(*index, marker(*id, kind));
         }
         Act::Trim { index, per_mille } => {
             let end = leader
