@@ -19,7 +19,8 @@ fn statements(text: &str) -> Result<Vec<Spanned<Statement>>, SqlError> {
     let mut cursor = Cursor::new(text)?;
     let mut statements = Vec::new();
     while !cursor.at_end() {
-        if cursor.accept_token(&Token::SemiColon, ";") {
+        if *cursor.peek() == Token::SemiColon {
+            cursor.advance();
             continue;
         }
         let start = cursor.span();

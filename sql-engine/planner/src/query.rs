@@ -40,7 +40,6 @@ pub struct Item<'q> {
     pub name: String,
     pub expr: ItemExpr<'q>,
     pub span: Span,
-    pub aliased: bool,
 }
 
 pub enum ItemExpr<'q> {
@@ -220,7 +219,6 @@ fn items<'q>(
                         name,
                         expr,
                         span: *span,
-                        aliased: false,
                     });
                 }
             }
@@ -239,7 +237,6 @@ fn items<'q>(
                     name,
                     expr: ItemExpr::Written(expr),
                     span,
-                    aliased: alias.is_some(),
                 });
             }
         }

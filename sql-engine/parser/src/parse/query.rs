@@ -29,7 +29,9 @@ pub fn query(cursor: &mut Cursor) -> Result<Query, SqlError> {
             "SELECT DISTINCT (use GROUP BY)",
         ));
     }
-    cursor.accept("ALL");
+    if cursor.sees("ALL") {
+        cursor.advance();
+    }
     let mut items = vec![item(cursor)?];
     while cursor.accept_token(&Token::Comma, ",") {
         items.push(item(cursor)?);
