@@ -268,11 +268,8 @@ fn a_topic_is_checked_before_it_is_made() {
         change(&mut topic);
         Command::CreateTopic(topic)
     };
-    let set = |topic: &mut CreateTopic, name: &str, value: &str| {
-        topic.config.insert(name.into(), value.into());
-    };
-    let _ = set;
-    let cases: &[(fn(&mut CreateTopic), &str)] = &[
+    type Spoil = fn(&mut CreateTopic);
+    let cases: &[(Spoil, &str)] = &[
         (|t| t.name = "a/b".into(), "InvalidName"),
         (|t| t.name = String::new(), "InvalidName"),
         (|t| t.partitions = 0, "InvalidPartitions"),

@@ -1,6 +1,6 @@
 //! While this process decides: commands in, transactions out.
 
-use crate::handle::{Request, Update, seeds};
+use crate::handle::{From, Request, Update, seeds};
 use crate::sessions::Sessions;
 use millstream_catalog::{Batch, Catalog, Lost};
 use millstream_metadata::{Actor, Command, Committed, ImagePublisher, Refusal, Reply};
@@ -96,27 +96,37 @@ impl Active<'_> {
     fn decide(&mut self, request: Request, batch: &mut Batch, pending: &mut Vec<Pending>, now_ms: u64) {
         match request {
             Request::Command {
+                from,
                 actor,
                 command,
                 reply,
             } => {
                 let outcome = batch.add(&mut seeds(), &actor, &command);
-                if let (
-                    Ok(_),
-                    Actor::Node(node),
-                    Command::Heartbeat {
-                        registration,
-                        version,
-                    },
-                ) = (&outcome, &actor, &command)
-                {
-                    self.sessions.heard(now_ms, *node, *registration, *version);
+                if outcome.is_ok() {
+                    self.hear(from, &actor, &command, now_ms);
                 }
                 pending.push(Pending { reply, outcome });
             }
             Request::Unconfirmed { version, reply } => {
                 let _ = reply.send(self.sessions.unconfirmed(self.catalog.image(), version));
             }
+        }
+    }
+
+    /// What a command tells of who is alive.
+    fn hear(&mut self, from: From, actor: &Actor, command: &Command, now_ms: u64) {
+        match (actor, command) {
+            (
+                Actor::Node(node),
+                Command::Heartbeat {
+                    registration,
+                    version,
+                },
+            ) => {
+                self.sessions.heard(now_ms, *node, *registration, *version);
+            }
+            (_, Command::RegisterNode(start)) if from == From::Here => self.sessions.add_own(start.journal),
+            _ => {}
         }
     }
 }

@@ -34,9 +34,19 @@ pub struct Update {
     pub changes: Option<Arc<[Change]>>,
 }
 
+/// Where a command comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum From {
+    /// This process.
+    Here,
+    /// Another one.
+    Elsewhere,
+}
+
 /// What is asked of the controller's task.
 pub(crate) enum Request {
     Command {
+        from: From,
         actor: Actor,
         command: Command,
         reply: oneshot::Sender<Result<Committed, Refusal>>,
@@ -139,19 +149,15 @@ impl Handle {
         }
     }
 
-    fn send(&self, request: Request) -> Result<(), Refusal> {
-        self.requests.try_send(request).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Refusal::Overloaded,
-            mpsc::error::TrySendError::Closed(_) => Refusal::NotController,
-        })
+    /// A command of another process, which the caller has authenticated as one of the cluster's nodes.
+    pub async fn submit_for_node(&self, actor: Actor, command: Command) -> Result<Committed, Refusal> {
+        self.ask(From::Elsewhere, actor, command).await
     }
-}
 
-#[async_trait]
-impl Commands for Handle {
-    async fn submit(&self, actor: Actor, command: Command) -> Result<Committed, Refusal> {
+    async fn ask(&self, from: From, actor: Actor, command: Command) -> Result<Committed, Refusal> {
         let (reply, answer) = oneshot::channel();
         self.send(Request::Command {
+            from,
             actor,
             command,
             reply,
@@ -162,6 +168,21 @@ impl Commands for Handle {
                 reason: "the controller stopped".to_owned(),
             })
         })
+    }
+
+    fn send(&self, request: Request) -> Result<(), Refusal> {
+        self.requests.try_send(request).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Refusal::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => Refusal::NotController,
+        })
+    }
+}
+
+/// Commands of this process; a node that registers this way lives as long as the controller.
+#[async_trait]
+impl Commands for Handle {
+    async fn submit(&self, actor: Actor, command: Command) -> Result<Committed, Refusal> {
+        self.ask(From::Here, actor, command).await
     }
 }
 

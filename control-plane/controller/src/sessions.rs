@@ -2,13 +2,13 @@
 
 use millstream_metadata::Image;
 use millstream_model::{JournalId, NodeId, Registration};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// When each node was last heard, and how far its image had come.
 #[derive(Debug)]
 pub struct Sessions {
-    own: JournalId,
+    own: BTreeSet<JournalId>,
     timeout_ms: u64,
     ticked_ms: u64,
     heard: BTreeMap<NodeId, Heard>,
@@ -23,8 +23,8 @@ struct Heard {
 
 impl Sessions {
     /// Of a controller that has just taken over: every node gets a fresh session when it is first looked at (LOG.md
-    /// 37). The node of the controller's own process lives as long as it.
-    pub fn new(own: JournalId, timeout: Duration, now_ms: u64) -> Sessions {
+    /// 37). A node of the controller's own process (`own`) lives as long as it.
+    pub fn new(own: BTreeSet<JournalId>, timeout: Duration, now_ms: u64) -> Sessions {
         let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         Sessions {
             own,
@@ -32,6 +32,16 @@ impl Sessions {
             ticked_ms: now_ms,
             heard: BTreeMap::new(),
         }
+    }
+
+    /// A node of the controller's own process has registered.
+    pub fn add_own(&mut self, journal: JournalId) {
+        self.own.insert(journal);
+    }
+
+    /// The nodes of the controller's own process.
+    pub fn own(&self) -> &BTreeSet<JournalId> {
+        &self.own
     }
 
     /// A heartbeat.
@@ -59,7 +69,7 @@ impl Sessions {
         let mut expired = Vec::new();
         for node in image
             .nodes()
-            .filter(|node| !node.lost && node.journal != self.own)
+            .filter(|node| !node.lost && !self.own.contains(&node.journal))
         {
             let known = self
                 .heard
@@ -91,7 +101,7 @@ impl Sessions {
     pub fn unconfirmed(&self, image: &Image, version: u64) -> Vec<NodeId> {
         image
             .nodes()
-            .filter(|node| !node.lost && node.journal != self.own)
+            .filter(|node| !node.lost && !self.own.contains(&node.journal))
             .filter(|node| {
                 let heard = self
                     .heard

@@ -7,8 +7,10 @@ use crate::sessions::Sessions;
 use crate::settings::Settings;
 use millstream_catalog::{Batch, Catalog, CatalogError, Lost, StoreSettings};
 use millstream_metadata::{Actor, Command, Image, ImagePublisher, ImageWatch, KeyRow, Refusal, Reply};
+use millstream_model::JournalId;
 use millstream_model::limits::COMMANDS_WAITING_MAX;
 use object_store::ObjectStore;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
@@ -27,8 +29,10 @@ pub fn run(store: Arc<dyn ObjectStore>, settings: Settings, shutdown: Cancellati
     let (requests, receiver) = mpsc::channel(COMMANDS_WAITING_MAX);
     let (updates, _) = broadcast::channel(UPDATES_KEPT);
     let (phase_sender, phase) = watch::channel(Phase::Standby);
+    let own = BTreeSet::from([settings.journal]);
     let shell = Shell {
         store,
+        own,
         settings,
         shutdown,
         requests: receiver,
@@ -55,6 +59,7 @@ struct Shell {
     updates: broadcast::Sender<Update>,
     phase: watch::Sender<Phase>,
     started: Instant,
+    own: BTreeSet<JournalId>,
 }
 
 impl Shell {
@@ -77,7 +82,7 @@ impl Shell {
     }
 
     /// Standby: refuses commands until the lease says that nobody decides. False at shutdown.
-    async fn wait_for_turn(&mut self, mine: Option<millstream_model::JournalId>) -> bool {
+    async fn wait_for_turn(&mut self, mine: Option<JournalId>) -> bool {
         self.phase.send_replace(Phase::Standby);
         let mut watcher = LeaseWatcher::new(mine, self.settings.lease_stale);
         loop {
@@ -144,11 +149,7 @@ impl Shell {
             term,
             reader: catalog.reader(),
         });
-        let sessions = Sessions::new(
-            self.settings.journal,
-            self.settings.session_timeout,
-            self.now_ms(),
-        );
+        let sessions = Sessions::new(self.own.clone(), self.settings.session_timeout, self.now_ms());
         let mut active = Active {
             catalog,
             sessions,
@@ -177,6 +178,7 @@ impl Shell {
                 break Some(lost);
             }
         };
+        let own = active.sessions.own().clone();
         // Nobody is to be told that this process decides from here on.
         self.phase.send_replace(Phase::Standby);
         match &lost {
@@ -191,6 +193,7 @@ impl Shell {
                 }
             }
         }
+        self.own = own;
         lost
     }
 
@@ -228,7 +231,7 @@ async fn renew(
         released: false,
     };
     while !shutdown.is_cancelled() {
-        if lease.counter % RENEWALS_PER_READ == 0
+        if lease.counter.is_multiple_of(RENEWALS_PER_READ)
             && let Ok(Some(found)) = lease::read(store.as_ref(), &prefix, settings.cluster).await
             && found.term > term
         {

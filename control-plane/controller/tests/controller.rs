@@ -236,8 +236,12 @@ async fn a_node_registers_beats_and_reports() {
             feature_level_max: 1,
         })
     };
-    process.handle.submit(Actor::System, register(1)).await.unwrap();
-    let committed = process.handle.submit(Actor::System, register(2)).await.unwrap();
+    process.handle.submit(Actor::System, register(7)).await.unwrap();
+    let committed = process
+        .handle
+        .submit_for_node(Actor::System, register(2))
+        .await
+        .unwrap();
     let Reply::Node(other) = committed.reply else {
         panic!()
     };
@@ -334,7 +338,7 @@ fn sessions_end_but_not_by_the_judge_being_late() {
             registered: TimestampMs(0),
         }))));
     }
-    let mut sessions = Sessions::new(journal(1), Duration::from_millis(9000), 0);
+    let mut sessions = Sessions::new([journal(1)].into(), Duration::from_millis(9000), 0);
     let beat = |sessions: &mut Sessions, now| sessions.heard(now, NodeId(2), Registration(1), 0);
     for now in [3000, 6000, 9000] {
         beat(&mut sessions, now);

@@ -113,7 +113,7 @@ fn keys_are_told_apart() {
 #[test]
 fn headers_carry_keys_and_tokens() {
     let good = key(3, KeyState::Active);
-    let (image, roots) = (image(&[good.clone()]), roots());
+    let (image, roots) = (image(std::slice::from_ref(&good)), roots());
     let ask = |header: &str| authenticate_header(&image, &roots, header, NOW);
     let pair = format!("{}:{}", good.id, secret(&good));
     assert_eq!(

@@ -47,7 +47,7 @@ impl Faulty {
             .1
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
-        let spared = (state.1 >> 33) % 4 == 0 && state.0 != Fault::Hang;
+        let spared = (state.1 >> 33).is_multiple_of(4) && state.0 != Fault::Hang;
         if spared { Fault::None } else { state.0 }
     }
 
