@@ -160,3 +160,9 @@ pub const PRODUCER_ID_BLOCK: u32 = 4_096;
 
 /// Watchers of the catalog at once, at one node.
 pub const CATALOG_WATCHERS_MAX: usize = 1_024;
+
+/// Kafka requests received and not yet answered, bytes, over all connections: what their frames hold in memory.
+pub const KAFKA_REQUESTS_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// Kafka answers of one connection that wait to be written, bytes; one answer more may be in the making.
+pub const KAFKA_ANSWERS_BYTES_MAX: usize = 32 * 1024 * 1024;

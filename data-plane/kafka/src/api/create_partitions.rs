@@ -1,0 +1,57 @@
+//! CreatePartitions: more partitions for topics that exist.
+
+use super::Handler;
+use crate::error::Code;
+use crate::session::Call;
+use millstream_kafka_wire::ErrorCode;
+use millstream_kafka_wire::messages::create_partitions_request::CreatePartitionsTopic;
+use millstream_kafka_wire::messages::create_partitions_response::CreatePartitionsTopicResult;
+use millstream_kafka_wire::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
+use millstream_metadata::Command;
+
+pub(super) struct CreatePartitions;
+
+impl Handler for CreatePartitions {
+    type Request = CreatePartitionsRequest;
+
+    async fn handle(call: &Call, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
+        let mut results = Vec::with_capacity(request.topics.len());
+        for topic in request.topics {
+            let name = topic.name.clone();
+            let (code, error_message) = match create(call, topic, request.validate_only).await {
+                Ok(()) => (ErrorCode::None, None),
+                Err((code, text)) => (code, Some(text)),
+            };
+            results.push(CreatePartitionsTopicResult {
+                name,
+                error_code: call.code(&code),
+                error_message,
+            });
+        }
+        CreatePartitionsResponse {
+            results,
+            ..CreatePartitionsResponse::default()
+        }
+    }
+}
+
+async fn create(
+    call: &Call,
+    topic: CreatePartitionsTopic,
+    validate_only: bool,
+) -> Result<(), (ErrorCode, String)> {
+    if topic.assignments.is_some() {
+        let text = "replicas are placed by the service: give a number of partitions, no assignment";
+        return Err((ErrorCode::InvalidReplicaAssignment, text.to_owned()));
+    }
+    let (name, total) = (topic.name, topic.count);
+    let command = Command::CreatePartitions {
+        tenant: call.who().tenant,
+        name,
+        total,
+        validate_only,
+    };
+    let done = call.submit(command).await;
+    done.map(|_| ())
+        .map_err(|refusal| (refusal.code(), refusal.to_string()))
+}

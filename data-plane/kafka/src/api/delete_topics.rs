@@ -1,0 +1,73 @@
+//! DeleteTopics: by name, from version 6 on also by id.
+
+use super::Handler;
+use crate::error::Code;
+use crate::session::Call;
+use crate::topics::{Named, find};
+use millstream_kafka_wire::ErrorCode;
+use millstream_kafka_wire::messages::delete_topics_request::DeleteTopicState;
+use millstream_kafka_wire::messages::delete_topics_response::DeletableTopicResult;
+use millstream_kafka_wire::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
+use millstream_metadata::{Command, TopicRow};
+use std::sync::Arc;
+
+pub(super) struct DeleteTopics;
+
+impl Handler for DeleteTopics {
+    type Request = DeleteTopicsRequest;
+
+    async fn handle(call: &Call, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
+        let wanted = if call.version >= 6 {
+            request.topics
+        } else {
+            let named = |name| DeleteTopicState {
+                name: Some(name),
+                ..DeleteTopicState::default()
+            };
+            request.topic_names.into_iter().map(named).collect()
+        };
+        let mut responses = Vec::with_capacity(wanted.len());
+        for wanted in wanted {
+            let mut response = DeletableTopicResult {
+                name: wanted.name.clone(),
+                topic_id: wanted.topic_id,
+                ..DeletableTopicResult::default()
+            };
+            match delete(call, &wanted).await {
+                Ok(row) => {
+                    (response.name, response.topic_id) = (Some(row.name.as_str().to_owned()), row.id.0)
+                }
+                Err((code, text)) => {
+                    (response.error_code, response.error_message) = (call.code(&code), Some(text))
+                }
+            }
+            responses.push(response);
+        }
+        DeleteTopicsResponse {
+            responses,
+            ..DeleteTopicsResponse::default()
+        }
+    }
+}
+
+async fn delete(call: &Call, wanted: &DeleteTopicState) -> Result<Arc<TopicRow>, (ErrorCode, String)> {
+    let named = match &wanted.name {
+        Some(_) if !wanted.topic_id.is_nil() => {
+            return Err((
+                ErrorCode::InvalidRequest,
+                "give a topic's name or its id, not both".to_owned(),
+            ));
+        }
+        Some(name) => Named::Name(name),
+        None => Named::Id(wanted.topic_id),
+    };
+    let row = find(&call.image(), call, named).map_err(|code| (code, "there is no such topic".to_owned()))?;
+    let command = Command::DeleteTopic {
+        tenant: call.who().tenant,
+        name: row.name.as_str().to_owned(),
+    };
+    match call.submit(command).await {
+        Ok(_) => Ok(row),
+        Err(refusal) => Err((refusal.code(), refusal.to_string())),
+    }
+}

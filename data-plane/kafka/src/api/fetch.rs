@@ -1,0 +1,211 @@
+//! Fetch: a long poll over partitions. There are no fetch sessions: every fetch names all it wants (session id 0).
+
+use super::Handler;
+use crate::session::Call;
+use crate::topics::{Named, find, leadership, partition};
+use millstream_broker::interface::{self as broker, FetchedPartition, Isolation};
+use millstream_kafka_wire::messages::fetch_request::{FetchPartition, FetchTopic};
+use millstream_kafka_wire::messages::fetch_response::{
+    AbortedTransaction, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
+};
+use millstream_kafka_wire::messages::{FetchRequest, FetchResponse};
+use millstream_kafka_wire::{ErrorCode, Records};
+use millstream_metadata::TopicRow;
+use millstream_model::limits::{FETCH_BYTES_MAX, FETCH_WAIT_MS_MAX};
+use millstream_model::{LeaderEpoch, Offset};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What was asked of one topic: for each partition its place among what the broker reads, or why it is not read.
+struct Asked {
+    name: String,
+    topic_id: uuid::Uuid,
+    row: Option<Arc<TopicRow>>,
+    partitions: Vec<(i32, Result<(), ErrorCode>)>,
+}
+
+pub(super) struct Fetch;
+
+impl Handler for Fetch {
+    type Request = FetchRequest;
+
+    async fn handle(call: &Call, request: FetchRequest) -> FetchResponse {
+        if request.session_id != 0 {
+            // No session of this id was ever given out.
+            let error_code = call.code(&ErrorCode::FetchSessionIdNotFound);
+            return FetchResponse {
+                error_code,
+                ..FetchResponse::default()
+            };
+        }
+        let mut wanted = Vec::new();
+        let asked: Vec<Asked> = request
+            .topics
+            .into_iter()
+            .map(|topic| ask(call, topic, &mut wanted))
+            .collect();
+        let failed = asked
+            .iter()
+            .flat_map(|topic| &topic.partitions)
+            .any(|(_, result)| result.is_err());
+        // An error is told at once, as Kafka does.
+        let wait_ms = if failed {
+            0
+        } else {
+            request.max_wait_ms.clamp(0, FETCH_WAIT_MS_MAX)
+        };
+        let isolation = if request.isolation_level == 1 {
+            Isolation::ReadCommitted
+        } else {
+            Isolation::ReadUncommitted
+        };
+        let fetch = broker::Fetch {
+            partitions: wanted,
+            bytes_min: usize::try_from(request.min_bytes).unwrap_or(0),
+            bytes_max: usize::try_from(request.max_bytes)
+                .unwrap_or(0)
+                .min(FETCH_BYTES_MAX),
+            wait_max: Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0)),
+            isolation,
+        };
+        let fetched = call.broker().fetch(call.who(), fetch).await;
+        let mut read = fetched.partitions.into_iter();
+        let mut response = FetchResponse {
+            throttle_time_ms: call.throttle(fetched.throttle),
+            ..FetchResponse::default()
+        };
+        for topic in asked {
+            let answered = answer(call, topic, &mut read, &mut response.node_endpoints);
+            response.responses.push(answered);
+        }
+        response
+    }
+}
+
+fn ask(call: &Call, topic: FetchTopic, wanted: &mut Vec<broker::FetchPartition>) -> Asked {
+    let named = if call.version >= 13 {
+        Named::Id(topic.topic_id)
+    } else {
+        Named::Name(&topic.topic)
+    };
+    let found = find(&call.image(), call, named);
+    let mut partitions = Vec::with_capacity(topic.partitions.len());
+    for asked in topic.partitions {
+        let known = found
+            .as_ref()
+            .map_err(|code| *code)
+            .and_then(|row| partition(row, asked.partition));
+        partitions.push((asked.partition, known.map(|_| ())));
+        if let Ok(partition) = known {
+            wanted.push(of_partition(partition, &asked));
+        }
+    }
+    Asked {
+        name: topic.topic,
+        topic_id: topic.topic_id,
+        row: found.ok(),
+        partitions,
+    }
+}
+
+fn of_partition(partition: millstream_model::PartitionId, asked: &FetchPartition) -> broker::FetchPartition {
+    broker::FetchPartition {
+        partition,
+        offset: Offset(asked.fetch_offset),
+        leader_epoch: (asked.current_leader_epoch >= 0).then_some(LeaderEpoch(asked.current_leader_epoch)),
+        bytes_max: usize::try_from(asked.partition_max_bytes)
+            .unwrap_or(0)
+            .min(FETCH_BYTES_MAX),
+    }
+}
+
+fn answer(
+    call: &Call,
+    asked: Asked,
+    read: &mut impl Iterator<Item = FetchedPartition>,
+    endpoints: &mut Vec<NodeEndpoint>,
+) -> FetchableTopicResponse {
+    let mut partitions = Vec::with_capacity(asked.partitions.len());
+    for (index, known) in asked.partitions {
+        let mut data = match (known, &asked.row) {
+            (Ok(()), _) => match read.next() {
+                Some(fetched) => data(call, index, fetched),
+                None => failed(call, index, ErrorCode::UnknownServerError),
+            },
+            (Err(code), _) => failed(call, index, code),
+        };
+        if data.error_code == ErrorCode::NotLeaderOrFollower.number()
+            && let Some(row) = &asked.row
+        {
+            point_to_leader(call, row, &mut data, endpoints);
+        }
+        partitions.push(data);
+    }
+    FetchableTopicResponse {
+        topic: asked.name,
+        topic_id: asked.topic_id,
+        partitions,
+    }
+}
+
+fn data(call: &Call, index: i32, fetched: FetchedPartition) -> PartitionData {
+    let aborted = fetched.aborted.map(|aborted| {
+        let of = |one: broker::AbortedTransaction| AbortedTransaction {
+            producer_id: one.producer.0,
+            first_offset: one.first_offset.0,
+        };
+        aborted.into_iter().map(of).collect()
+    });
+    PartitionData {
+        partition_index: index,
+        error_code: call.code(&fetched.error),
+        high_watermark: fetched.high_watermark.0,
+        last_stable_offset: fetched.last_stable.0,
+        log_start_offset: fetched.log_start.0,
+        aborted_transactions: aborted,
+        preferred_read_replica: -1,
+        records: Some(Records::from(fetched.records)),
+        ..PartitionData::default()
+    }
+}
+
+fn failed(call: &Call, index: i32, code: ErrorCode) -> PartitionData {
+    PartitionData {
+        partition_index: index,
+        error_code: call.code(&code),
+        high_watermark: -1,
+        last_stable_offset: -1,
+        log_start_offset: -1,
+        preferred_read_replica: -1,
+        records: Some(Records::new()),
+        ..PartitionData::default()
+    }
+}
+
+/// Tells who leads, so that the client need not ask (KIP-951).
+fn point_to_leader(
+    call: &Call,
+    topic: &TopicRow,
+    data: &mut PartitionData,
+    endpoints: &mut Vec<NodeEndpoint>,
+) {
+    let Ok(index) = u32::try_from(data.partition_index) else {
+        return;
+    };
+    let Some(known) = leadership(&call.image(), topic, millstream_model::PartitionIndex(index)) else {
+        return;
+    };
+    let Some(leader) = known.leader else { return };
+    data.current_leader = LeaderIdAndEpoch {
+        leader_id: leader.id.0,
+        leader_epoch: known.epoch.0,
+    };
+    if endpoints.iter().all(|endpoint| endpoint.node_id != leader.id.0) {
+        endpoints.push(NodeEndpoint {
+            node_id: leader.id.0,
+            host: leader.kafka.host.clone(),
+            port: i32::from(leader.kafka.port),
+            rack: None,
+        });
+    }
+}

@@ -1,0 +1,76 @@
+//! OffsetForLeaderEpoch: where an epoch ends, so that a reader finds out that it read what was truncated.
+
+use super::Handler;
+use crate::error::Code;
+use crate::session::Call;
+use crate::topics::{Named, find, partition};
+use millstream_broker::interface::EpochEnd;
+use millstream_kafka_wire::ErrorCode;
+use millstream_kafka_wire::messages::offset_for_leader_epoch_request::OffsetForLeaderPartition;
+use millstream_kafka_wire::messages::offset_for_leader_epoch_response::{
+    EpochEndOffset, OffsetForLeaderTopicResult,
+};
+use millstream_kafka_wire::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
+use millstream_metadata::TopicRow;
+use millstream_model::LeaderEpoch;
+use std::sync::Arc;
+
+pub(super) struct OffsetForLeaderEpoch;
+
+impl Handler for OffsetForLeaderEpoch {
+    type Request = OffsetForLeaderEpochRequest;
+
+    async fn handle(call: &Call, request: OffsetForLeaderEpochRequest) -> OffsetForLeaderEpochResponse {
+        let mut topics = Vec::with_capacity(request.topics.len());
+        for topic in request.topics {
+            let found = find(&call.image(), call, Named::Name(&topic.topic));
+            let partitions = topic
+                .partitions
+                .iter()
+                .map(|asked| one(call, &found, asked))
+                .collect();
+            topics.push(OffsetForLeaderTopicResult {
+                topic: topic.topic,
+                partitions,
+            });
+        }
+        OffsetForLeaderEpochResponse {
+            topics,
+            ..OffsetForLeaderEpochResponse::default()
+        }
+    }
+}
+
+fn one(
+    call: &Call,
+    topic: &Result<Arc<TopicRow>, ErrorCode>,
+    asked: &OffsetForLeaderPartition,
+) -> EpochEndOffset {
+    let found = end(call, topic, asked);
+    let (leader_epoch, end_offset) = found
+        .as_ref()
+        .map_or((-1, -1), |end| (end.leader_epoch.0, end.end_offset.0));
+    EpochEndOffset {
+        error_code: call.code(&found),
+        partition: asked.partition,
+        leader_epoch,
+        end_offset,
+    }
+}
+
+fn end(
+    call: &Call,
+    topic: &Result<Arc<TopicRow>, ErrorCode>,
+    asked: &OffsetForLeaderPartition,
+) -> Result<EpochEnd, ErrorCode> {
+    let topic = topic.as_ref().map_err(|code| *code)?;
+    let partition = partition(topic, asked.partition)?;
+    let current = (asked.current_leader_epoch >= 0).then_some(LeaderEpoch(asked.current_leader_epoch));
+    let end = call.broker().offset_for_leader_epoch(
+        call.who(),
+        partition,
+        current,
+        LeaderEpoch(asked.leader_epoch),
+    );
+    end.map_err(|error| error.code())
+}

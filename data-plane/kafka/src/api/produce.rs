@@ -1,0 +1,248 @@
+//! Produce: batches get their places in the order of the requests; the answer waits until they are durable.
+
+use crate::connection::{Answer, End, Finished};
+use crate::error::Code;
+use crate::session::Call;
+use crate::topics::{Named, find, leadership, partition};
+use futures::future::BoxFuture;
+use millstream_broker::interface::{Acks, PendingProduce, Produce, ProduceError, Produced};
+use millstream_kafka_wire::ErrorCode;
+use millstream_kafka_wire::frame::RequestFrame;
+use millstream_kafka_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use millstream_kafka_wire::messages::produce_response::{
+    LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
+};
+use millstream_kafka_wire::messages::{ProduceRequest, ProduceResponse};
+use millstream_metadata::{Image, TopicRow};
+use millstream_model::PartitionIndex;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The longest that a producer may make us wait.
+const TIMEOUT_MS_MAX: i32 = 300_000;
+
+/// The first version that is served; the older ones are only advertised, for librdkafka looks for them.
+const SERVED_FROM: i16 = 3;
+
+/// What becomes of one partition's batch.
+enum Begun {
+    Refused(ErrorCode, String),
+    Pending(PendingProduce),
+}
+
+struct Topic {
+    name: String,
+    topic_id: uuid::Uuid,
+    row: Option<Arc<TopicRow>>,
+    partitions: Vec<(i32, Begun)>,
+}
+
+pub(super) fn run(call: Call, request: RequestFrame) -> BoxFuture<'static, Result<Answer, End>> {
+    Box::pin(async move {
+        let message: ProduceRequest = request.clone().message()?;
+        let silent = message.acks == 0;
+        // No await up to here and in here: batches get their places in the order of the requests.
+        let topics = begin(&call, message);
+        Ok(Answer::Later(Box::pin(async move {
+            let mut response = ProduceResponse::default();
+            let mut failed = None;
+            for topic in topics {
+                let finished = finish(&call, topic, &mut response.node_endpoints).await;
+                failed = failed.or_else(|| {
+                    let failed = finished
+                        .partition_responses
+                        .iter()
+                        .find(|partition| partition.error_code != 0);
+                    failed.map(|partition| partition.error_message.clone().unwrap_or_default())
+                });
+                response.responses.push(finished);
+            }
+            let throttle = call.throttled();
+            if silent {
+                // Nobody reads an answer: a closed connection is how such a producer learns that it must look
+                // for the leader anew, as with Kafka.
+                return match failed {
+                    Some(reason) => Err(End::SilentProduce(reason)),
+                    None => Ok(Finished {
+                        frame: None,
+                        throttle,
+                    }),
+                };
+            }
+            response.throttle_time_ms = call.throttle(Duration::ZERO);
+            Ok(Finished {
+                frame: Some(request.answer(&response)?),
+                throttle,
+            })
+        })))
+    })
+}
+
+/// Gives every batch its place, or says why not.
+fn begin(call: &Call, message: ProduceRequest) -> Vec<Topic> {
+    let acks = match message.acks {
+        0 => Ok(Acks::None),
+        1 => Ok(Acks::Leader),
+        -1 => Ok(Acks::All),
+        _ => Err((
+            ErrorCode::InvalidRequiredAcks,
+            "acks must be 0, 1 or -1".to_owned(),
+        )),
+    };
+    let acks = if call.version < SERVED_FROM {
+        Err((
+            ErrorCode::UnsupportedVersion,
+            format!("Produce is served from version {SERVED_FROM} on"),
+        ))
+    } else if message.transactional_id.is_some() {
+        Err((
+            ErrorCode::TransactionalIdAuthorizationFailed,
+            "transactions are not supported yet".to_owned(),
+        ))
+    } else {
+        acks
+    };
+    let timeout =
+        Duration::from_millis(u64::try_from(message.timeout_ms.clamp(0, TIMEOUT_MS_MAX)).unwrap_or(0));
+    let image = call.image();
+    message
+        .topic_data
+        .into_iter()
+        .map(|topic| begin_topic(call, &image, topic, &acks, timeout))
+        .collect()
+}
+
+fn begin_topic(
+    call: &Call,
+    image: &Image,
+    topic: TopicProduceData,
+    acks: &Result<Acks, (ErrorCode, String)>,
+    timeout: Duration,
+) -> Topic {
+    let named = if call.version >= 13 {
+        Named::Id(topic.topic_id)
+    } else {
+        Named::Name(&topic.name)
+    };
+    let found = find(image, call, named);
+    let partitions = topic
+        .partition_data
+        .into_iter()
+        .map(|data| {
+            let index = data.index;
+            let begun = match (acks, &found) {
+                (Err((code, text)), _) => Begun::Refused(*code, text.clone()),
+                (Ok(_), Err(code)) => Begun::Refused(*code, "there is no such topic".to_owned()),
+                (Ok(acks), Ok(row)) => begin_partition(call, row, data, *acks, timeout),
+            };
+            (index, begun)
+        })
+        .collect();
+    Topic {
+        name: topic.name,
+        topic_id: topic.topic_id,
+        row: found.ok(),
+        partitions,
+    }
+}
+
+fn begin_partition(
+    call: &Call,
+    topic: &TopicRow,
+    data: PartitionProduceData,
+    acks: Acks,
+    timeout: Duration,
+) -> Begun {
+    let partition = match partition(topic, data.index) {
+        Ok(partition) => partition,
+        Err(code) => return Begun::Refused(code, "there is no such partition".to_owned()),
+    };
+    let Some(records) = data.records.filter(|records| !records.is_empty()) else {
+        return Begun::Refused(
+            ErrorCode::InvalidRecord,
+            "a produce needs exactly one record batch".to_owned(),
+        );
+    };
+    let produce = Produce {
+        partition,
+        batch: records.into_bytes(),
+        acks,
+        timeout,
+    };
+    match call.broker().begin_produce(call.who(), produce) {
+        Ok(pending) => Begun::Pending(pending),
+        Err(error) => Begun::Refused(error.code(), error.to_string()),
+    }
+}
+
+async fn finish(call: &Call, topic: Topic, endpoints: &mut Vec<NodeEndpoint>) -> TopicProduceResponse {
+    let mut partition_responses = Vec::with_capacity(topic.partitions.len());
+    for (index, begun) in topic.partitions {
+        let result = match begun {
+            Begun::Refused(code, text) => Err((code, text)),
+            Begun::Pending(pending) => pending
+                .await
+                .map_err(|error: ProduceError| (error.code(), error.to_string())),
+        };
+        let mut response = match result {
+            Ok(produced) => durable(call, index, &produced),
+            Err((code, text)) => PartitionProduceResponse {
+                index,
+                error_code: call.code(&code),
+                base_offset: -1,
+                log_append_time_ms: -1,
+                log_start_offset: -1,
+                error_message: Some(text),
+                ..PartitionProduceResponse::default()
+            },
+        };
+        if response.error_code == ErrorCode::NotLeaderOrFollower.number()
+            && let Some(row) = &topic.row
+        {
+            point_to_leader(call, row, &mut response, endpoints);
+        }
+        partition_responses.push(response);
+    }
+    TopicProduceResponse {
+        name: topic.name,
+        topic_id: topic.topic_id,
+        partition_responses,
+    }
+}
+
+fn durable(call: &Call, index: i32, produced: &Produced) -> PartitionProduceResponse {
+    call.throttle(produced.throttle);
+    PartitionProduceResponse {
+        index,
+        base_offset: produced.base_offset.0,
+        log_append_time_ms: produced.log_append_time.map_or(-1, |time| time.0),
+        log_start_offset: produced.log_start.0,
+        ..PartitionProduceResponse::default()
+    }
+}
+
+/// Tells who leads, so that the client need not ask (KIP-951).
+fn point_to_leader(
+    call: &Call,
+    topic: &TopicRow,
+    response: &mut PartitionProduceResponse,
+    endpoints: &mut Vec<NodeEndpoint>,
+) {
+    let index = PartitionIndex(u32::try_from(response.index).unwrap_or(u32::MAX));
+    let Some(known) = leadership(&call.image(), topic, index) else {
+        return;
+    };
+    let Some(leader) = known.leader else { return };
+    response.current_leader = LeaderIdAndEpoch {
+        leader_id: leader.id.0,
+        leader_epoch: known.epoch.0,
+    };
+    if endpoints.iter().all(|endpoint| endpoint.node_id != leader.id.0) {
+        endpoints.push(NodeEndpoint {
+            node_id: leader.id.0,
+            host: leader.kafka.host.clone(),
+            port: i32::from(leader.kafka.port),
+            rack: None,
+        });
+    }
+}

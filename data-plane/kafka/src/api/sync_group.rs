@@ -1,0 +1,50 @@
+//! SyncGroup: answers when the leader has assigned.
+
+use super::Handler;
+use crate::session::Call;
+use millstream_broker::interface::groups::{MemberRef, Sync};
+use millstream_kafka_wire::messages::{SyncGroupRequest, SyncGroupResponse};
+
+pub(super) struct SyncGroup;
+
+impl Handler for SyncGroup {
+    type Request = SyncGroupRequest;
+
+    async fn handle(call: &Call, request: SyncGroupRequest) -> SyncGroupResponse {
+        let group = match call.check_group(&request.group_id) {
+            Ok(group) => group,
+            Err(code) => {
+                return SyncGroupResponse {
+                    error_code: call.code(&code),
+                    ..SyncGroupResponse::default()
+                };
+            }
+        };
+        let assignments = request
+            .assignments
+            .into_iter()
+            .map(|one| (one.member_id, one.assignment));
+        let sync = Sync {
+            member: MemberRef {
+                member_id: request.member_id,
+                instance_id: request.group_instance_id,
+            },
+            generation: request.generation_id,
+            protocol_type: request.protocol_type,
+            protocol: request.protocol_name,
+            assignments: assignments.collect(),
+        };
+        match call.broker().groups().sync(call.who(), group, sync).await {
+            Ok(synced) => SyncGroupResponse {
+                protocol_type: synced.protocol_type,
+                protocol_name: synced.protocol,
+                assignment: synced.assignment,
+                ..SyncGroupResponse::default()
+            },
+            Err(error) => SyncGroupResponse {
+                error_code: call.code(&error),
+                ..SyncGroupResponse::default()
+            },
+        }
+    }
+}

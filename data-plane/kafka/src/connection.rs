@@ -1,0 +1,152 @@
+//! One connection: login first, then requests in, answers out.
+
+mod answer;
+mod frames;
+mod login;
+mod pipeline;
+mod plain;
+
+use crate::connections::Connections;
+use crate::session::{Session, Shared};
+use crate::settings::Settings;
+use frames::Frames;
+use millstream_kafka_wire::{ApiKey, DecodeError, EncodeError};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use answer::{Answer, Finished};
+
+/// What bounds a connection, and what it shares with the others.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits<'a> {
+    pub(crate) settings: &'a Settings,
+    /// Room for requests that are not answered yet, KiB.
+    pub(crate) requests: &'a Arc<Semaphore>,
+    pub(crate) shared: &'a Arc<Shared>,
+    pub(crate) connections: &'a Arc<Connections>,
+    /// No further requests are read.
+    pub(crate) drain: &'a CancellationToken,
+    /// The connection ends at once.
+    pub(crate) close: &'a CancellationToken,
+}
+
+impl Limits<'_> {
+    /// Room for so many bytes of requests.
+    pub(crate) fn requests(bytes: usize) -> Arc<Semaphore> {
+        Arc::new(Semaphore::new((bytes / 1024).min(Semaphore::MAX_PERMITS)))
+    }
+}
+
+/// Why a connection ended, other than by the client's wish.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum End {
+    #[error("a frame of {length} bytes, at most {max} are allowed{}", hint(*.length))]
+    FrameLength { length: i32, max: usize },
+    #[error("malformed request: {0}")]
+    Malformed(#[from] DecodeError),
+    #[error("{api} has no version {version} here")]
+    Version { api: ApiKey, version: i16 },
+    #[error("{api} is not served")]
+    NotServed { api: ApiKey },
+    #[error("{api} before authentication")]
+    Unauthenticated { api: ApiKey },
+    #[error("login refused: {0}")]
+    Refused(String),
+    #[error("no login in time")]
+    LoginTimeout,
+    #[error("a frame did not arrive in time")]
+    FrameTimeout,
+    #[error("the client does not take its answers")]
+    WriteTimeout,
+    #[error("no request for too long")]
+    Idle,
+    #[error("an acks=0 produce failed: {0}")]
+    SilentProduce(String),
+    #[error("an answer could not be encoded: {0}")]
+    Encode(#[from] EncodeError),
+    #[error("TLS: {0}")]
+    Tls(std::io::Error),
+    #[error("{0}")]
+    Io(std::io::Error),
+    #[error("the frame ends early: the client went away")]
+    Gone,
+    #[error("closed by the service")]
+    Closed,
+}
+
+impl End {
+    /// For counters.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::FrameLength { .. } => "frame_length",
+            Self::Malformed(_) => "malformed",
+            Self::Version { .. } => "version",
+            Self::NotServed { .. } => "not_served",
+            Self::Unauthenticated { .. } => "unauthenticated",
+            Self::Refused(_) => "refused",
+            Self::LoginTimeout => "login_timeout",
+            Self::FrameTimeout => "frame_timeout",
+            Self::WriteTimeout => "write_timeout",
+            Self::Idle => "idle",
+            Self::SilentProduce(_) => "silent_produce",
+            Self::Encode(_) => "encode",
+            Self::Tls(_) => "tls",
+            Self::Io(_) | Self::Gone => "io",
+            Self::Closed => "closed",
+        }
+    }
+
+    /// One line, as loud as it deserves: a bug of ours is an error, a client's mistake a fact.
+    pub(crate) fn log(&self, peer: SocketAddr) {
+        match self {
+            Self::Encode(_) => tracing::error!(%peer, reason = %self, "closed a Kafka connection"),
+            Self::Io(_) | Self::Gone | Self::Idle | Self::Closed => {
+                tracing::debug!(%peer, reason = %self, "closed a Kafka connection");
+            }
+            _ => tracing::info!(%peer, reason = %self, "closed a Kafka connection"),
+        }
+    }
+}
+
+/// What a nonsensical length most likely is.
+fn hint(length: i32) -> &'static str {
+    match length.to_be_bytes() {
+        [0x16, 0x03, ..] => " (a TLS client on a port without TLS?)",
+        [b'G', b'E', b'T', b' '] | [b'P', b'O', b'S', b'T'] | [b'P', b'R', b'I', b' '] => {
+            " (an HTTP client?)"
+        }
+        _ => "",
+    }
+}
+
+/// Serves a connection to its end.
+pub(crate) async fn run<R, W>(
+    limits: Limits<'_>,
+    reader: R,
+    mut writer: W,
+    peer: SocketAddr,
+) -> Result<(), End>
+where
+    R: AsyncRead + Unpin + Send,
+    W: AsyncWrite + Unpin + Send,
+{
+    let mut frames = Frames::new(reader, limits);
+    let login = login::run(&mut frames, &mut writer, limits, peer);
+    let timed = tokio::time::timeout(limits.settings.login_timeout, login);
+    let logged_in = tokio::select! {
+        timed = timed => timed.map_err(|_| End::LoginTimeout)??,
+        () = limits.drain.cancelled() => return Ok(()),
+    };
+    let Some((who, _entered)) = logged_in else {
+        return Ok(());
+    };
+    let session = Arc::new(Session {
+        shared: Arc::clone(limits.shared),
+        who,
+        peer,
+    });
+    pipeline::run(frames, writer, limits, session).await
+}

@@ -1,0 +1,171 @@
+//! After authentication: requests are read ahead, handled in order, answered in order.
+
+use super::answer::{Answer, Finished, write};
+use super::frames::{Frames, Received};
+use super::{End, Limits};
+use crate::api;
+use crate::session::{Call, Session};
+use futures::future::BoxFuture;
+use millstream_kafka_wire::ApiKey;
+use millstream_kafka_wire::frame::RequestFrame;
+use millstream_model::limits::{KAFKA_ANSWERS_BYTES_MAX, PIPELINE_REQUESTS_MAX};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// The longest that a connection is muted at once.
+const THROTTLE_MAX: Duration = Duration::from_secs(60);
+
+/// How long requests of a client that has gone may go on: an acks=0 producer need not stay for them.
+const GONE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A request that was begun, in its place among the answers.
+struct Slot {
+    api: ApiKey,
+    received: std::time::Instant,
+    /// The request's share of the memory for requests: given back with the answer.
+    _room: OwnedSemaphorePermit,
+    /// The answer's share of what may wait to be written.
+    _space: Option<OwnedSemaphorePermit>,
+    answer: BoxFuture<'static, Result<Finished, End>>,
+}
+
+/// Until when no request is begun: throttled clients are answered first, then muted.
+type Mute = Mutex<Option<Instant>>;
+
+/// Serves requests until the client leaves, errs, or the door closes.
+pub(super) async fn run<R, W>(
+    frames: Frames<'_, R>,
+    writer: W,
+    limits: Limits<'_>,
+    session: Arc<Session>,
+) -> Result<(), End>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let (requests, waiting) = mpsc::channel(PIPELINE_REQUESTS_MAX);
+    let (slots, answers) = mpsc::channel(PIPELINE_REQUESTS_MAX);
+    let mute = Mute::default();
+    let finished = CancellationToken::new();
+    let all = async {
+        tokio::try_join!(
+            read(frames, requests, limits, &finished),
+            async {
+                let executed = execute(waiting, slots, &session, &mute).await;
+                finished.cancel();
+                executed
+            },
+            answer(answers, writer, limits, &session, &mute),
+        )
+    };
+    all.await.map(|_| ())
+}
+
+/// Reads ahead. What a client asked before it left is begun nevertheless, but nothing waits for long.
+async fn read<R: AsyncRead + Unpin>(
+    mut frames: Frames<'_, R>,
+    requests: mpsc::Sender<Received>,
+    limits: Limits<'_>,
+    finished: &CancellationToken,
+) -> Result<(), End> {
+    loop {
+        let received = tokio::select! {
+            received = frames.next() => received?,
+            () = limits.drain.cancelled() => return Ok(()),
+        };
+        let Some(received) = received else {
+            drop(requests);
+            return match tokio::time::timeout(GONE_PATIENCE, finished.cancelled()).await {
+                Ok(()) => Ok(()),
+                Err(_) => Err(End::Gone),
+            };
+        };
+        if requests.send(received).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// Handles one request after the other.
+async fn execute(
+    mut waiting: mpsc::Receiver<Received>,
+    slots: mpsc::Sender<Slot>,
+    session: &Arc<Session>,
+    mute: &Mute,
+) -> Result<(), End> {
+    let space = Arc::new(Semaphore::new(KAFKA_ANSWERS_BYTES_MAX));
+    while let Some(received) = waiting.recv().await {
+        let until = mute.lock().take();
+        if let Some(until) = until {
+            tokio::time::sleep_until(until).await;
+        }
+        let request = RequestFrame::read(received.bytes)?;
+        let api = request.key;
+        let call = Call::new(
+            Arc::clone(session),
+            api,
+            request.version,
+            request.client_id.clone(),
+        );
+        call.throttle(session.shared.quotas.take(&call.image(), &session.who));
+        let (answer, taken): (BoxFuture<'static, _>, _) = match api::handle(call, request).await? {
+            Answer::Later(answer) => (answer, None),
+            Answer::Now { frame, throttle } => {
+                let bytes = u32::try_from(frame.len().min(KAFKA_ANSWERS_BYTES_MAX)).unwrap_or(u32::MAX);
+                let taken = Arc::clone(&space)
+                    .acquire_many_owned(bytes)
+                    .await
+                    .map_err(|_| End::Closed)?;
+                // The mute begins here; the writer begins it only for answers that are still on their way.
+                let ready = std::future::ready(Ok(Finished {
+                    frame: Some(frame),
+                    throttle: Duration::ZERO,
+                }));
+                if !throttle.is_zero() {
+                    *mute.lock() = Some(Instant::now() + throttle.min(THROTTLE_MAX));
+                }
+                (Box::pin(ready), Some(taken))
+            }
+        };
+        let slot = Slot {
+            api,
+            received: received.at,
+            _room: received.room,
+            _space: taken,
+            answer,
+        };
+        if slots.send(slot).await.is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Writes the answers in the order of the requests.
+async fn answer<W: AsyncWrite + Unpin>(
+    mut answers: mpsc::Receiver<Slot>,
+    mut writer: W,
+    limits: Limits<'_>,
+    session: &Session,
+    mute: &Mute,
+) -> Result<(), End> {
+    while let Some(slot) = answers.recv().await {
+        let Finished { frame, throttle } = slot.answer.await?;
+        if let Some(frame) = frame {
+            write(&mut writer, frame, limits).await?;
+        }
+        session.shared.metrics.answered(slot.api, slot.received.elapsed());
+        if !throttle.is_zero() {
+            let until = Instant::now() + throttle.min(THROTTLE_MAX);
+            let mut mute = mute.lock();
+            *mute = Some(mute.map_or(until, |before| before.max(until)));
+        }
+    }
+    let _ = writer.shutdown().await;
+    Ok(())
+}

@@ -1,0 +1,226 @@
+//! Listening: binds, accepts, counts, drains.
+
+use crate::connection::{self, Limits};
+use crate::connections::Connections;
+use crate::metrics::Metrics;
+use crate::quota::RequestQuotas;
+use crate::session::Shared;
+use crate::settings::Settings;
+use millstream_broker::Broker;
+use prometheus_client::registry::Registry;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Connections that the system keeps for us until we accept them.
+const BACKLOG: i32 = 1024;
+
+/// How long accepting rests after an error such as "too many open files".
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The address cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen for Kafka clients on {address}: {source}; choose another address with --kafka-listen")]
+pub struct BindError {
+    /// The address.
+    pub address: SocketAddr,
+    /// The system's words.
+    pub source: std::io::Error,
+}
+
+/// A bound door that nobody is let through yet: its port can be made known before the broker starts.
+pub struct Bound {
+    settings: Settings,
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+/// An open door.
+pub struct Handle {
+    address: SocketAddr,
+    drain: CancellationToken,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    drain_timeout: Duration,
+}
+
+/// Binds the door's address. Must be called within a tokio runtime.
+///
+/// # Errors
+/// When the address cannot be had.
+pub fn bind(settings: Settings) -> Result<Bound, BindError> {
+    let address = settings.listen;
+    let listen = || -> std::io::Result<TcpListener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        TcpListener::from_std(socket.into())
+    };
+    let listener = listen().map_err(|source| BindError { address, source })?;
+    let address = listener
+        .local_addr()
+        .map_err(|source| BindError { address, source })?;
+    Ok(Bound {
+        settings,
+        listener,
+        address,
+    })
+}
+
+impl Bound {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Lets clients in until `shutdown`, or [`Handle::shutdown`].
+    pub fn serve(self, broker: Broker, registry: &mut Registry, shutdown: CancellationToken) -> Handle {
+        let shared = Arc::new(Shared {
+            broker,
+            metrics: Metrics::register(registry),
+            quotas: RequestQuotas::new(),
+        });
+        let door = Arc::new(Door {
+            drain: shutdown.clone(),
+            stop: CancellationToken::new(),
+            connections: Arc::new(Connections::default()),
+            room: Arc::new(Semaphore::new(self.settings.connections_max)),
+            requests: Limits::requests(self.settings.requests_bytes_max),
+            tls: self.settings.tls.clone().map(TlsAcceptor::from),
+            settings: self.settings,
+            shared,
+        });
+        let tasks = TaskTracker::new();
+        let watch = Arc::clone(&door.connections).watch(Arc::clone(&door.shared));
+        let stop = door.stop.clone();
+        tasks.spawn(async move { stop.run_until_cancelled(watch).await });
+        let handle = Handle {
+            address: self.address,
+            drain: shutdown,
+            stop: door.stop.clone(),
+            tasks: tasks.clone(),
+            drain_timeout: door.settings.drain_timeout,
+        };
+        tasks.spawn(door.accept(self.listener, tasks.clone()));
+        handle
+    }
+}
+
+impl Handle {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Closes the door: nobody new, no new requests; what is under way gets a few seconds.
+    pub async fn shutdown(self) {
+        self.drain.cancel();
+        self.tasks.close();
+        let patience = tokio::time::sleep(self.drain_timeout);
+        tokio::pin!(patience);
+        // The watch on images ends with `stop`, so connections are what the wait is for.
+        while self.tasks.len() > 1 {
+            tokio::select! {
+                () = &mut patience => break,
+                () = tokio::time::sleep(Duration::from_millis(10)) => {}
+            }
+        }
+        self.stop.cancel();
+        self.tasks.wait().await;
+    }
+}
+
+struct Door {
+    settings: Settings,
+    shared: Arc<Shared>,
+    connections: Arc<Connections>,
+    room: Arc<Semaphore>,
+    requests: Arc<Semaphore>,
+    tls: Option<TlsAcceptor>,
+    drain: CancellationToken,
+    stop: CancellationToken,
+}
+
+impl Door {
+    async fn accept(self: Arc<Self>, listener: TcpListener, tasks: TaskTracker) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.drain.cancelled() => return,
+                () = self.stop.cancelled() => return,
+            };
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a Kafka connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else {
+                tracing::warn!(%peer, "refused a Kafka connection: there are as many as there may be");
+                self.shared.metrics.closed("full");
+                continue;
+            };
+            tasks.spawn(Arc::clone(&self).connection(stream, peer, place));
+        }
+    }
+
+    async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, _place: OwnedSemaphorePermit) {
+        let metrics = &self.shared.metrics;
+        metrics.connections.inc();
+        let close = self.stop.child_token();
+        let serve = self.serve(stream, peer, &close);
+        let end = close
+            .run_until_cancelled(serve)
+            .await
+            .unwrap_or(Err(connection::End::Closed));
+        metrics.connections.dec();
+        match end {
+            Ok(()) => metrics.closed("client"),
+            Err(end) => {
+                metrics.closed(end.label());
+                end.log(peer);
+            }
+        }
+    }
+
+    async fn serve(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        close: &CancellationToken,
+    ) -> Result<(), connection::End> {
+        stream.set_nodelay(true).map_err(connection::End::Io)?;
+        let limits = Limits {
+            settings: &self.settings,
+            requests: &self.requests,
+            shared: &self.shared,
+            connections: &self.connections,
+            drain: &self.drain,
+            close,
+        };
+        match &self.tls {
+            None => {
+                let (reader, writer) = stream.into_split();
+                connection::run(limits, reader, writer, peer).await
+            }
+            Some(tls) => {
+                let shaken = tokio::time::timeout(self.settings.login_timeout, tls.accept(stream)).await;
+                let stream = shaken
+                    .map_err(|_| connection::End::LoginTimeout)?
+                    .map_err(connection::End::Tls)?;
+                let (reader, writer) = tokio::io::split(stream);
+                connection::run(limits, reader, writer, peer).await
+            }
+        }
+    }
+}
