@@ -4,6 +4,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::stream::BoxStream;
 use millstream_model::{Fault, Retry};
+use millstream_parser::{SqlError, SqlErrorKind};
 use std::collections::BTreeMap;
 
 /// One call: statements, the session's properties and, for a push query that was cut, where to go on.
@@ -11,21 +12,55 @@ use std::collections::BTreeMap;
 pub struct Request {
     /// One or more statements, each ended by `;` (the last may lack it).
     pub text: String,
-    /// The session's properties, as `SET` would set them.
+    /// The session's properties, as `SET` would set them. `resume.token` continues a push query that was cut.
     pub properties: BTreeMap<String, String>,
-    /// The token of an [`Answer::Done`] or of a cut push query, to continue after it.
-    pub resume: Option<String>,
+    /// Check the whole script, run nothing.
+    pub validate_only: bool,
 }
 
-/// One piece of the answer. Statements of a script are answered in order; each ends with [`Answer::Done`].
+/// How rows are to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowsKind {
+    /// A finite table.
+    Table,
+    /// Changes, until the query ends.
+    Changes,
+}
+
+/// One piece of the answer. Statements of a script are answered in order: `Started`, then what they say,
+/// then `Finished`.
 #[derive(Clone, Debug)]
 pub enum Answer {
-    /// The columns of the rows that follow (queries, and statements that list something).
-    Schema(SchemaRef),
-    /// Some rows.
-    Rows(RecordBatch),
+    /// A statement has begun.
+    Started {
+        /// Its text.
+        text: String,
+    },
+    /// The columns of the rows that follow.
+    Schema {
+        /// Names and types.
+        schema: SchemaRef,
+        /// How to read the rows.
+        kind: RowsKind,
+        /// What they are, when a statement answers with several tables.
+        title: String,
+    },
+    /// Some rows of the last schema.
+    Rows {
+        /// The rows.
+        rows: RecordBatch,
+        /// For a pull query: the commit that it saw.
+        commit: u64,
+    },
     /// What a statement did, in a sentence.
-    Message(String),
+    Message {
+        /// The sentence.
+        text: String,
+        /// The catalog version that holds it; 0 when it changed nothing.
+        version: u64,
+        /// The query that it started, if any.
+        query: Option<String>,
+    },
     /// A property was set (`Some`) or unset (`None`); the client keeps it for later calls.
     Property {
         /// Its name.
@@ -34,10 +69,12 @@ pub enum Answer {
         value: Option<String>,
     },
     /// The statement is complete.
-    Done {
-        /// The id of the query that it started, if it did.
-        query: Option<String>,
-        /// Where a push query can go on from.
+    Finished {
+        /// Rows sent.
+        rows: u64,
+        /// Why a push query ended, when not at its LIMIT.
+        note: String,
+        /// Where a push query that was cut can go on: the session property `resume.token`.
         resume: Option<String>,
     },
 }
@@ -45,22 +82,38 @@ pub enum Answer {
 /// The kinds of failure that a client can tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatementErrorKind {
-    /// The text is not SQL of ours, or its names or types do not fit.
+    /// The text is not SQL.
+    Syntax,
+    /// The language has it, Millstream does not yet.
+    Unsupported,
+    /// Names or types do not fit, or a rule is broken.
     Invalid,
+    /// A cap was exceeded.
+    Limit,
     /// Something named does not exist.
     NotFound,
-    /// Something of that name exists already.
-    Exists,
-    /// It is in use, or in a state that forbids this.
-    Conflict,
-    /// Not allowed or over a quota.
+    /// Not allowed, or over a quota.
     Refused,
-    /// The subscriber was too slow; go on with the token.
-    Slow,
     /// The log, the catalog or the object store cannot answer now.
     Unavailable,
     /// A bug of ours.
     Internal,
+}
+
+impl StatementErrorKind {
+    /// The stable word on the wire.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Syntax => "SYNTAX",
+            Self::Unsupported => "NOT_SUPPORTED",
+            Self::Invalid => "INVALID",
+            Self::Limit => "LIMIT",
+            Self::NotFound => "NOT_FOUND",
+            Self::Refused => "REFUSED",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::Internal => "INTERNAL",
+        }
+    }
 }
 
 /// Why a statement failed, and where in the text.
@@ -73,10 +126,10 @@ pub struct StatementError {
     pub line: Option<u32>,
     /// Column from 1, in characters.
     pub column: Option<u32>,
-    /// What is wrong and what was expected.
+    /// What is wrong and what was expected, in one line.
     pub message: String,
-    /// Where a cut push query can go on from.
-    pub resume: Option<String>,
+    /// The same with the line and a caret, for a person; empty without a place.
+    pub excerpt: String,
 }
 
 impl StatementError {
@@ -87,35 +140,56 @@ impl StatementError {
             line: None,
             column: None,
             message: message.into(),
-            resume: None,
+            excerpt: String::new(),
         }
     }
 
-    /// An error at a place in the text.
-    pub fn at(kind: StatementErrorKind, line: u32, column: u32, message: impl Into<String>) -> Self {
+    /// Something outside cannot answer now.
+    pub(crate) fn unavailable(reason: impl std::fmt::Display) -> Self {
+        Self::new(StatementErrorKind::Unavailable, reason.to_string())
+    }
+
+    /// A bug of ours.
+    pub(crate) fn internal(reason: impl std::fmt::Display) -> Self {
+        Self::new(
+            StatementErrorKind::Internal,
+            format!("this is a bug of Millstream: {reason}"),
+        )
+    }
+
+    /// What parser or planner found in `text`.
+    pub(crate) fn of_sql(error: SqlError, text: &str) -> Self {
+        let kind = match error.kind {
+            SqlErrorKind::Syntax => StatementErrorKind::Syntax,
+            SqlErrorKind::Unsupported => StatementErrorKind::Unsupported,
+            SqlErrorKind::Invalid => StatementErrorKind::Invalid,
+            SqlErrorKind::Limit => StatementErrorKind::Limit,
+        };
+        let error = error.with_text(text);
         Self {
             kind,
-            line: Some(line),
-            column: Some(column),
-            message: message.into(),
-            resume: None,
+            line: Some(error.position.line),
+            column: Some(error.position.column),
+            message: error.headline(),
+            excerpt: error.to_string(),
         }
     }
 
     /// Who is at fault and whether to try again.
     pub fn fault(&self) -> (Fault, Retry) {
         match self.kind {
-            StatementErrorKind::Invalid
+            StatementErrorKind::Syntax
+            | StatementErrorKind::Unsupported
+            | StatementErrorKind::Invalid
+            | StatementErrorKind::Limit
             | StatementErrorKind::NotFound
-            | StatementErrorKind::Exists
-            | StatementErrorKind::Conflict
             | StatementErrorKind::Refused => (Fault::Caller, Retry::Never),
-            StatementErrorKind::Slow => (Fault::Caller, Retry::Later),
             StatementErrorKind::Unavailable => (Fault::Dependency, Retry::Later),
             StatementErrorKind::Internal => (Fault::Us, Retry::Never),
         }
     }
 }
 
-/// The answers to one request; ends after the last statement or the first error.
-pub type AnswerStream = BoxStream<'static, Result<Answer, StatementError>>;
+/// The answers to one request, each with the number of its statement; ends after the last statement or the first
+/// error. Dropping it ends a push query.
+pub type AnswerStream = BoxStream<'static, (u32, Result<Answer, StatementError>)>;

@@ -3,30 +3,23 @@
 use crate::catalog::SqlCatalog;
 use async_trait::async_trait;
 use millstream_model::TenantId;
-use millstream_runtime::Streams;
+use millstream_runtime::{ShardSettings, Streams};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The server's settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// State is checkpointed this long after the first change since the last one.
-    pub checkpoint_interval: Duration,
-    /// … or after this many input rows, whichever comes first.
-    pub checkpoint_rows: usize,
-    /// Bytes fetched from one partition at a time.
-    pub fetch_bytes: usize,
-    /// Results of a query are coalesced by key between commits; off means that every change is written.
-    pub coalesce: bool,
+    /// How each tenant's shard works.
+    pub shard: ShardSettings,
+    /// The block cache that all shards of the process share, bytes.
+    pub cache_bytes: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            checkpoint_interval: Duration::from_secs(1),
-            checkpoint_rows: 200_000,
-            fetch_bytes: 1024 * 1024,
-            coalesce: true,
+            shard: ShardSettings::default(),
+            cache_bytes: 32 * 1024 * 1024,
         }
     }
 }

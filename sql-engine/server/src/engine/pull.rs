@@ -1,0 +1,237 @@
+//! Pull queries: committed rows of a table, or a bounded read of a stream's topic.
+
+use super::{Inner, Out, Stop, of_shard, of_streams, topic_name};
+use crate::answer::{Answer, RowsKind, StatementError, StatementErrorKind};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use millstream_model::{Offset, PartitionIndex, limits};
+use millstream_parser::SourceKind;
+use millstream_planner::{PullAccess, PullPlan, Source, SourceField, arrow_field, arrow_type};
+use millstream_runtime::{PullRequest, SourceReader, StreamFetch, StreamPosition};
+use std::sync::Arc;
+
+/// Bytes read from a stream's partition at a time.
+const FETCH_BYTES: usize = 1024 * 1024;
+
+/// What is left to send, and how.
+struct Answering<'a> {
+    plan: &'a PullPlan,
+    schema: SchemaRef,
+    left: u64,
+    sent: u64,
+    out: &'a Out,
+}
+
+impl Inner {
+    pub(super) async fn pull(&self, plan: PullPlan, out: &Out) -> Result<(), Stop> {
+        let field = |c: &millstream_planner::NamedExpr| arrow_field(&c.name, c.expr.sql_type());
+        let schema = Arc::new(Schema::new(plan.columns.iter().map(field).collect::<Vec<_>>()));
+        let limit = plan.limit.unwrap_or(limits::PULL_ROWS_MAX as u64);
+        out.send(Answer::Schema {
+            schema: schema.clone(),
+            kind: RowsKind::Table,
+            title: String::new(),
+        })
+        .await?;
+        let mut answering = Answering {
+            plan: &plan,
+            schema,
+            left: limit,
+            sent: 0,
+            out,
+        };
+        match plan.source.kind {
+            SourceKind::Table => self.pull_table(&mut answering).await?,
+            SourceKind::Stream => self.pull_stream(&mut answering).await?,
+        }
+        let sent = answering.sent;
+        if plan.limit.is_none() && answering.left == 0 {
+            return Err(StatementError::new(
+                StatementErrorKind::Limit,
+                format!(
+                    "a pull query returns at most {} rows; add a LIMIT or a WHERE",
+                    limits::PULL_ROWS_MAX
+                ),
+            )
+            .into());
+        }
+        Ok(out.finish(sent).await?)
+    }
+
+    async fn pull_table(&self, answering: &mut Answering<'_>) -> Result<(), Stop> {
+        let source = &answering.plan.source;
+        let writer = {
+            let known = self.known().await;
+            known
+                .facts
+                .values()
+                .find(|facts| facts.writes == source.name)
+                .map(|facts| facts.id.clone())
+        };
+        let Some(query) = writer else {
+            let message = format!(
+                "the table {} is not kept by a query: CREATE TABLE … AS SELECT makes one that can be pulled from",
+                source.name
+            );
+            return Err(StatementError::new(StatementErrorKind::Invalid, message).into());
+        };
+        let keys = match &answering.plan.access {
+            PullAccess::Keys(keys) => Some(keys.clone()),
+            PullAccess::Scan => None,
+        };
+        let windows = answering.plan.windows.start;
+        let request = PullRequest { query, keys, windows };
+        let pulled = self.shard().await?.pull(request).await.map_err(of_shard)?;
+        let source = source.clone();
+        for (rows, times) in pulled.parts {
+            let batch = table_fields(&source, &answering.plan.fields, &rows, &times)
+                .map_err(StatementError::internal)?;
+            answering.rows(&batch, pulled.commit).await?;
+            if answering.left == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn pull_stream(&self, answering: &mut Answering<'_>) -> Result<(), Stop> {
+        let source = answering.plan.source.clone();
+        let topic = topic_name(&source.topic)?;
+        let partitions: Vec<PartitionIndex> = (0..source.partitions).map(PartitionIndex).collect();
+        let streams = &self.backend.streams;
+        let starts = streams
+            .offsets(&topic, &partitions, StreamPosition::Earliest)
+            .await
+            .map_err(of_streams)?;
+        let ends = streams
+            .offsets(&topic, &partitions, StreamPosition::Latest)
+            .await
+            .map_err(of_streams)?;
+        let fields = &answering.plan.fields;
+        let schema = Arc::new(Schema::new(
+            fields.iter().map(|f| field_of(&source, *f)).collect::<Vec<_>>(),
+        ));
+        let reader = SourceReader::with_schema(&source, fields, schema)
+            .map_err(|e| StatementError::new(StatementErrorKind::Invalid, e.to_string()))?;
+        for ((partition, start), end) in partitions.iter().zip(starts).zip(ends) {
+            let mut at = start;
+            while at < end && answering.left > 0 {
+                let request = StreamFetch {
+                    topic: topic.clone(),
+                    partition: *partition,
+                    offset: at,
+                    bytes_max: FETCH_BYTES,
+                };
+                let fetched = streams
+                    .fetch(std::slice::from_ref(&request))
+                    .await
+                    .map_err(of_streams)?;
+                let mut records = fetched.into_iter().next().map(|f| f.records).unwrap_or_default();
+                records.retain(|record| record.offset < end);
+                let Some(last) = records.last() else { break };
+                at = Offset(last.offset.0 + 1);
+                let index = i32::try_from(partition.0).unwrap_or(i32::MAX);
+                // Records that do not decode are skipped, as a query over the stream skips them.
+                let read = reader
+                    .read(index, &records, &mut Vec::new())
+                    .map_err(StatementError::internal)?;
+                answering.rows(&read.batch.rows, 0).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Answering<'_> {
+    /// Filters, projects and sends rows, as many as may still be sent.
+    async fn rows(&mut self, batch: &RecordBatch, commit: u64) -> Result<(), Stop> {
+        let shown = self.shown(batch).map_err(StatementError::internal)?;
+        let length = shown
+            .num_rows()
+            .min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        if length > 0 {
+            self.left -= length as u64;
+            self.sent += length as u64;
+            self.out
+                .send(Answer::Rows {
+                    rows: shown.slice(0, length),
+                    commit,
+                })
+                .await?;
+        }
+        Ok(())
+    }
+
+    fn shown(&self, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+        let kept;
+        let batch = match &self.plan.filter {
+            None => batch,
+            Some(filter) => {
+                let (mask, _) = filter.evaluate_filter(batch);
+                kept = filter_record_batch(batch, &mask)?;
+                &kept
+            }
+        };
+        let columns = self
+            .plan
+            .columns
+            .iter()
+            .map(|column| column.expr.evaluate(batch).values)
+            .collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
+    }
+}
+
+fn field_of(source: &Source, field: SourceField) -> Field {
+    let column = |index: usize| {
+        let column = &source.columns[index];
+        arrow_field(&column.name, &column.sql_type)
+    };
+    match field {
+        SourceField::Key(index) => column(index),
+        SourceField::Value(index) => column(source.key_count + index),
+        SourceField::RowTime => Field::new("ROWTIME", DataType::Int64, true),
+        SourceField::RowPartition => Field::new("ROWPARTITION", DataType::Int32, true),
+        SourceField::RowOffset => Field::new("ROWOFFSET", DataType::Int64, true),
+        SourceField::WindowStart => Field::new("WINDOWSTART", DataType::Int64, true),
+        SourceField::WindowEnd => Field::new("WINDOWEND", DataType::Int64, true),
+    }
+}
+
+/// A table's committed rows (keys, window bounds, values) as the columns that a pull query is bound to.
+fn table_fields(
+    source: &Source,
+    fields: &[SourceField],
+    rows: &RecordBatch,
+    times: &[i64],
+) -> Result<RecordBatch, ArrowError> {
+    let values_from = source.key_count + if source.is_windowed() { 2 } else { 0 };
+    let array = |field: &SourceField| -> ArrayRef {
+        match field {
+            SourceField::Key(index) => rows.column(*index).clone(),
+            SourceField::Value(index) => rows.column(values_from + index).clone(),
+            SourceField::WindowStart => rows.column(source.key_count).clone(),
+            SourceField::WindowEnd => rows.column(source.key_count + 1).clone(),
+            SourceField::RowTime => Arc::new(Int64Array::from(times.to_vec())),
+            // A table's row has no place in a topic.
+            SourceField::RowPartition => new_null_array(&DataType::Int32, times.len()),
+            SourceField::RowOffset => new_null_array(&DataType::Int64, times.len()),
+        }
+    };
+    let arrays = fields.iter().map(array).collect();
+    let schema = Arc::new(Schema::new(
+        fields.iter().map(|f| field_of(source, *f)).collect::<Vec<_>>(),
+    ));
+    debug_assert!(
+        source
+            .columns
+            .iter()
+            .all(|c| arrow_type(&c.sql_type) != DataType::Null),
+        "columns have types"
+    );
+    let options = RecordBatchOptions::new().with_row_count(Some(times.len()));
+    RecordBatch::try_new_with_options(schema, arrays, &options)
+}

@@ -1,0 +1,193 @@
+//! A script: parsed and checked whole against a scratch copy, then run statement by statement (SQL.md 3).
+
+use super::{Inner, Out, Stop, session};
+use crate::answer::{Answer, Request, StatementError};
+use millstream_parser::{Spanned, Statement, parse_script};
+use millstream_planner::{Metastore, Plan, QueryFacts, SessionProperties, plan};
+use tokio::sync::mpsc;
+
+type Answers = mpsc::Sender<(u32, Result<Answer, StatementError>)>;
+
+pub(super) async fn run(inner: &Inner, request: Request, answers: Answers) {
+    let statements = match parse_script(&request.text) {
+        Ok(statements) => statements,
+        Err(error) => {
+            let error = StatementError::of_sql(error, &request.text);
+            let _ = answers.send((0, Err(error))).await;
+            return;
+        }
+    };
+    if let Err((number, error)) = check(inner, &request, &statements).await {
+        let _ = answers.send((number, Err(error))).await;
+        return;
+    }
+    if request.validate_only {
+        return;
+    }
+    let mut session = session(&request.properties);
+    for (number, statement) in (0..).zip(&statements) {
+        let out = Out {
+            statement: number,
+            answers: answers.clone(),
+        };
+        match one(inner, &request, statement, &mut session, &out).await {
+            Ok(()) => {}
+            Err(Stop::Gone) => return,
+            Err(Stop::Failed(error)) => {
+                let _ = answers.send((number, Err(error))).await;
+                return;
+            }
+        }
+    }
+}
+
+/// Plans every statement against a copy on which the earlier ones have had their effect.
+async fn check(
+    inner: &Inner,
+    request: &Request,
+    statements: &[Spanned<Statement>],
+) -> Result<(), (u32, StatementError)> {
+    let known = inner.known().await;
+    let mut scratch = inner.metastore(&known).await.map_err(|error| (0, error))?;
+    drop(known);
+    let mut session = session(&request.properties);
+    for (number, statement) in (0..).zip(statements) {
+        let planned = plan(&statement.node, &scratch, &session)
+            .map_err(|error| (number, StatementError::of_sql(error, &request.text)))?;
+        pretend(planned, number, &mut scratch, &mut session);
+    }
+    Ok(())
+}
+
+/// What a statement would change.
+fn pretend(planned: Plan, number: u32, scratch: &mut Metastore, session: &mut SessionProperties) {
+    match planned {
+        Plan::CreateSource(create) => scratch.put_source(create.source),
+        Plan::CreateQuery(create) => {
+            scratch.put_source(create.query.sink.as_ref().clone());
+            scratch.put_query(QueryFacts {
+                id: format!("{}_script_{number}", create.query.id_prefix),
+                reads: vec![create.query.reads.name.clone()],
+                writes: create.query.sink.name.clone(),
+            });
+        }
+        Plan::Drop(drop) => {
+            scratch.remove_source(&drop.source.name);
+            for id in &drop.terminates {
+                scratch.remove_query(id);
+            }
+            if drop.delete_topic {
+                scratch.remove_topic(&drop.source.topic);
+            }
+        }
+        Plan::Terminate { query } => {
+            scratch.remove_query(&query);
+        }
+        Plan::TerminateAll => {
+            let all: Vec<String> = scratch.queries().map(|query| query.id.clone()).collect();
+            for id in all {
+                scratch.remove_query(&id);
+            }
+        }
+        Plan::Set { key, value } => session.set(&key, value),
+        Plan::Unset { key } => {
+            session.unset(&key);
+        }
+        Plan::Nothing(_)
+        | Plan::Push(_)
+        | Plan::Pull(_)
+        | Plan::Insert(_)
+        | Plan::Print(_)
+        | Plan::Show { .. }
+        | Plan::Describe { .. }
+        | Plan::DescribeFunction { .. }
+        | Plan::Explain(_) => {}
+    }
+}
+
+async fn one(
+    inner: &Inner,
+    request: &Request,
+    statement: &Spanned<Statement>,
+    session: &mut SessionProperties,
+    out: &Out,
+) -> Result<(), Stop> {
+    let text = statement
+        .span
+        .slice(&request.text)
+        .trim()
+        .trim_end_matches(';')
+        .trim_end()
+        .to_owned();
+    out.send(Answer::Started { text: text.clone() }).await?;
+    let mut known = inner.known().await;
+    let metastore = inner.metastore(&known).await?;
+    let planned = plan(&statement.node, &metastore, session)
+        .map_err(|error| StatementError::of_sql(error, &request.text))?;
+    let changes_catalog = matches!(
+        planned,
+        Plan::CreateSource(_)
+            | Plan::CreateQuery(_)
+            | Plan::Drop(_)
+            | Plan::Terminate { .. }
+            | Plan::TerminateAll
+    );
+    if !changes_catalog {
+        drop(known);
+        return read_only(inner, planned, request, session, out).await;
+    }
+    match planned {
+        Plan::CreateSource(create) => inner.create_source(&mut known, create, text, out).await,
+        Plan::CreateQuery(create) => inner.create_query(&mut known, *create, text, session, out).await,
+        Plan::Drop(drop) => inner.drop_source(&mut known, drop, out).await,
+        Plan::Terminate { query } => inner.terminate(&mut known, vec![query], out).await,
+        _ => {
+            let all = known.queries.keys().cloned().collect();
+            inner.terminate(&mut known, all, out).await
+        }
+    }
+}
+
+async fn read_only(
+    inner: &Inner,
+    planned: Plan,
+    request: &Request,
+    session: &mut SessionProperties,
+    out: &Out,
+) -> Result<(), Stop> {
+    match planned {
+        Plan::Push(push) => return inner.push(*push, request, session, out).await,
+        Plan::Pull(pull) => return inner.pull(*pull, out).await,
+        Plan::Insert(insert) => return inner.insert(insert, out).await,
+        Plan::Print(print) => return inner.print(print, out).await,
+        Plan::Show { what, extended } => return inner.show(what, extended, session, out).await,
+        Plan::Describe { source, extended } => return inner.describe(&source, extended, out).await,
+        Plan::DescribeFunction { name } => return inner.describe_function(&name, out).await,
+        Plan::Explain(explain) => return inner.explain(explain, out).await,
+        Plan::Nothing(sentence) => out.say(sentence, 0).await?,
+        Plan::Set { key, value } => {
+            session.set(&key, value.clone());
+            out.send(Answer::Property {
+                name: key,
+                value: Some(value),
+            })
+            .await?;
+        }
+        Plan::Unset { key } => {
+            session.unset(&key);
+            out.send(Answer::Property {
+                name: key,
+                value: None,
+            })
+            .await?;
+        }
+        Plan::CreateSource(_)
+        | Plan::CreateQuery(_)
+        | Plan::Drop(_)
+        | Plan::Terminate { .. }
+        | Plan::TerminateAll => {
+            return Err(StatementError::internal("a statement that changes the catalog came here").into());
+        }
+    }
+    Ok(out.finish(0).await?)
+}

@@ -1,0 +1,122 @@
+//! The bodies of catalog rows: versioned JSON.
+
+use crate::catalog::{SqlChange, SqlRow, SqlRowKind};
+use millstream_planner::Source;
+use serde::{Deserialize, Serialize};
+
+const VERSION: u32 = 1;
+
+/// A stream or a table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct SourceRow {
+    version: u32,
+    /// The statement that made it.
+    pub(crate) text: String,
+    pub(crate) source: Source,
+}
+
+/// A persistent query.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct QueryRow {
+    version: u32,
+    pub(crate) id: String,
+    /// Queries are started in this order: who reads another's result comes later.
+    pub(crate) sequence: u64,
+    /// The statement that made it: CREATE … AS SELECT.
+    pub(crate) text: String,
+    /// The source that it writes.
+    pub(crate) sink: String,
+    /// `earliest` or `latest`: where it began to read.
+    pub(crate) start: String,
+    /// What it keeps, per store: shown when a later plan differs.
+    pub(crate) stores: Vec<(String, String)>,
+}
+
+/// A row that this program cannot read.
+#[derive(Debug, thiserror::Error)]
+#[error("the catalog's {kind} row '{name}' cannot be read: {reason}")]
+pub(crate) struct RowUnreadable {
+    kind: SqlRowKind,
+    name: String,
+    reason: String,
+}
+
+impl SourceRow {
+    pub(crate) fn new(source: Source, text: String) -> Self {
+        Self {
+            version: VERSION,
+            text,
+            source,
+        }
+    }
+
+    pub(crate) fn put(&self) -> Result<SqlChange, serde_json::Error> {
+        let body = serde_json::to_string(self)?;
+        Ok(SqlChange::Put(SqlRow {
+            kind: SqlRowKind::Source,
+            name: self.source.name.clone(),
+            body,
+        }))
+    }
+}
+
+impl QueryRow {
+    pub(crate) fn new(
+        id: String,
+        sequence: u64,
+        text: String,
+        sink: String,
+        start: &str,
+        stores: Vec<(String, String)>,
+    ) -> Self {
+        Self {
+            version: VERSION,
+            id,
+            sequence,
+            text,
+            sink,
+            start: start.to_owned(),
+            stores,
+        }
+    }
+
+    pub(crate) fn put(&self) -> Result<SqlChange, serde_json::Error> {
+        let body = serde_json::to_string(self)?;
+        Ok(SqlChange::Put(SqlRow {
+            kind: SqlRowKind::Query,
+            name: self.id.clone(),
+            body,
+        }))
+    }
+}
+
+/// A row, read.
+#[derive(Clone, Debug)]
+pub(crate) enum Known {
+    Source(SourceRow),
+    Query(QueryRow),
+}
+
+pub(crate) fn read(row: &SqlRow) -> Result<Known, RowUnreadable> {
+    let unreadable = |reason: String| RowUnreadable {
+        kind: row.kind,
+        name: row.name.clone(),
+        reason,
+    };
+    let (version, known) = match row.kind {
+        SqlRowKind::Source => {
+            let read: SourceRow = serde_json::from_str(&row.body).map_err(|e| unreadable(e.to_string()))?;
+            (read.version, Known::Source(read))
+        }
+        SqlRowKind::Query => {
+            let read: QueryRow = serde_json::from_str(&row.body).map_err(|e| unreadable(e.to_string()))?;
+            (read.version, Known::Query(read))
+        }
+    };
+    if version != VERSION {
+        return Err(unreadable(format!(
+            "it has version {version}, this program reads {VERSION}"
+        )));
+    }
+    Ok(known)
+}
