@@ -106,8 +106,12 @@ const RULES: &[Rule] = &[
 
 const PLANES: [&str; 3] = ["data-plane", "control-plane", "sql-engine"];
 
-const GATEWAYS: [&str; 4] =
-    ["data-plane/kafka", "data-plane/kinesis", "data-plane/rest", "data-plane/grpc"];
+const GATEWAYS: [&str; 4] = [
+    "data-plane/kafka",
+    "data-plane/kinesis",
+    "data-plane/rest",
+    "data-plane/grpc",
+];
 
 const UNDER_THE_BROKER: [&str; 5] = [
     "data-plane/journal",
@@ -117,8 +121,11 @@ const UNDER_THE_BROKER: [&str; 5] = [
     "data-plane/coordinator",
 ];
 
-const CLIENTS_OF_THE_SERVICE: [&str; 3] =
-    ["control-plane/metering", "control-plane/schema-registry", "control-plane/console"];
+const CLIENTS_OF_THE_SERVICE: [&str; 3] = [
+    "control-plane/metering",
+    "control-plane/schema-registry",
+    "control-plane/console",
+];
 
 /// Edges that tests alone may have, from folder to folder.
 const FOR_TESTS: &[(&str, &str)] = &[];
@@ -162,7 +169,10 @@ fn judge(edge: &Edge) -> Option<String> {
         return None;
     }
     let broken = RULES.iter().find(|rule| (rule.breaks)(edge))?;
-    Some(format!("{} must not depend on {}: {}", edge.from, edge.to, broken.says))
+    Some(format!(
+        "{} must not depend on {}: {}",
+        edge.from, edge.to, broken.says
+    ))
 }
 
 fn root() -> PathBuf {
@@ -181,13 +191,23 @@ fn metadata() -> Metadata {
 /// `data-plane/journal` for that crate's folder, empty for the root package's.
 fn folder(manifest: &Path) -> String {
     let folder = manifest.parent().unwrap();
-    folder.strip_prefix(root().canonicalize().unwrap()).unwrap_or(folder).to_str().unwrap().to_owned()
+    folder
+        .strip_prefix(root().canonicalize().unwrap())
+        .unwrap_or(folder)
+        .to_str()
+        .unwrap()
+        .to_owned()
 }
 
 fn edges(metadata: &Metadata) -> BTreeSet<Edge> {
     let folder_of = |name: &str| {
-        let found = metadata.packages.iter().find(|package| package.name.as_str() == name);
-        found.map(|package| folder(package.manifest_path.as_std_path())).unwrap_or_default()
+        let found = metadata
+            .packages
+            .iter()
+            .find(|package| package.name.as_str() == name);
+        found
+            .map(|package| folder(package.manifest_path.as_std_path()))
+            .unwrap_or_default()
     };
     let mut edges = BTreeSet::new();
     for package in &metadata.packages {
@@ -207,12 +227,22 @@ fn edges(metadata: &Metadata) -> BTreeSet<Edge> {
 /// Every Rust file of the workspace's packages, as paths relative to the root.
 fn sources() -> Vec<String> {
     let mut found = Vec::new();
-    let mut folders: Vec<PathBuf> = ["src", "tests", "proto", "data-plane", "control-plane", "sql-engine", "sdk"]
-        .iter()
-        .map(|it| root().join(it))
-        .collect();
+    let mut folders: Vec<PathBuf> = [
+        "src",
+        "tests",
+        "proto",
+        "data-plane",
+        "control-plane",
+        "sql-engine",
+        "sdk",
+    ]
+    .iter()
+    .map(|it| root().join(it))
+    .collect();
     while let Some(folder) = folders.pop() {
-        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        let Ok(entries) = std::fs::read_dir(&folder) else {
+            continue;
+        };
         for entry in entries {
             let path = entry.unwrap().path();
             if path.is_dir() {
@@ -248,7 +278,13 @@ fn a_planted_edge_is_found() {
         let ours = to.contains('/') || to.is_empty();
         let to_folder = if ours { to.to_owned() } else { String::new() };
         let to = if ours { name(to) } else { to.to_owned() };
-        judge(&Edge { from: name(from), from_folder: from.to_owned(), to, to_folder, for_tests })
+        judge(&Edge {
+            from: name(from),
+            from_folder: from.to_owned(),
+            to,
+            to_folder,
+            for_tests,
+        })
     };
     for (from, to) in [
         ("data-plane/kafka", "data-plane/journal"),
@@ -269,8 +305,16 @@ fn a_planted_edge_is_found() {
         ("sdk/cli", ""),
     ] {
         let sentence = planted(from, to, false);
-        assert!(sentence.as_deref().is_some_and(|it| it.contains(" must not depend on ")), "{from} -> {to}");
-        assert!(planted(from, to, true).is_some(), "tests of {from} may not see {to} either");
+        assert!(
+            sentence
+                .as_deref()
+                .is_some_and(|it| it.contains(" must not depend on ")),
+            "{from} -> {to}"
+        );
+        assert!(
+            planted(from, to, true).is_some(),
+            "tests of {from} may not see {to} either"
+        );
     }
     for (from, to) in [
         ("data-plane/kafka", "data-plane/broker"),
@@ -282,7 +326,11 @@ fn a_planted_edge_is_found() {
     ] {
         assert_eq!(planted(from, to, false), None);
     }
-    assert_eq!(planted("", "data-plane/journal", true), None, "the root's own tests are free");
+    assert_eq!(
+        planted("", "data-plane/journal", true),
+        None,
+        "the root's own tests are free"
+    );
     assert!(planted("", "data-plane/journal", false).is_some());
 }
 
@@ -299,7 +347,8 @@ fn a_crate_is_named_after_its_folder() {
                 Some((plane, last)) if !plane.contains('/') => format!("millstream-{last}"),
                 _ => return Some(format!("{folder} is not one level under a plane")),
             };
-            (package.name.as_str() != expected).then(|| format!("{folder} is called {}, not {expected}", package.name))
+            (package.name.as_str() != expected)
+                .then(|| format!("{folder} is called {}, not {expected}", package.name))
         })
         .collect();
     none(problems);
@@ -311,13 +360,23 @@ fn every_file_says_what_it_is() {
         let text = std::fs::read_to_string(root().join(path)).unwrap();
         !text.starts_with("//! ")
     };
-    none(sources().into_iter().filter(silent).map(|path| format!("{path} does not begin with //!")).collect());
+    none(
+        sources()
+            .into_iter()
+            .filter(silent)
+            .map(|path| format!("{path} does not begin with //!"))
+            .collect(),
+    );
 }
 
 #[test]
 fn no_module_hides_in_mod_rs() {
     let hidden = sources().into_iter().filter(|path| path.ends_with("/mod.rs"));
-    none(hidden.map(|path| format!("{path}: name the file after the module, beside its folder")).collect());
+    none(
+        hidden
+            .map(|path| format!("{path}: name the file after the module, beside its folder"))
+            .collect(),
+    );
 }
 
 #[test]
@@ -326,7 +385,15 @@ fn only_the_tier_names_objects() {
         let production = path.starts_with("src/") || path.contains("/src/");
         production
             && !OBJECT_NAMES.iter().any(|it| path.starts_with(it))
-            && std::fs::read_to_string(root().join(path)).unwrap().contains("object_store::path")
+            && std::fs::read_to_string(root().join(path))
+                .unwrap()
+                .contains("object_store::path")
     };
-    none(sources().into_iter().filter(names).map(|path| format!("{path} forms object names")).collect());
+    none(
+        sources()
+            .into_iter()
+            .filter(names)
+            .map(|path| format!("{path} forms object names"))
+            .collect(),
+    );
 }

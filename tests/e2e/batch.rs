@@ -13,7 +13,10 @@ pub struct Row(BTreeMap<String, String>);
 
 impl Row {
     pub fn cell(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|it| *it != "NA" && !it.is_empty())
+        self.0
+            .get(name)
+            .map(String::as_str)
+            .filter(|it| *it != "NA" && !it.is_empty())
     }
 
     pub fn carrier(&self) -> &str {
@@ -22,7 +25,10 @@ impl Row {
 
     /// Scheduled departure, as text that sorts by time: the hour and the minute.
     fn scheduled(&self) -> (String, i64) {
-        (self.cell("time_hour").unwrap().to_owned(), self.cell("minute").unwrap().parse().unwrap())
+        (
+            self.cell("time_hour").unwrap().to_owned(),
+            self.cell("minute").unwrap().parse().unwrap(),
+        )
     }
 
     fn scheduled_ms(&self) -> i64 {
@@ -68,21 +74,32 @@ pub fn rows() -> Vec<Row> {
 pub fn answer(rows: &[Row]) -> Answer {
     let mut sums: BTreeMap<(String, String), (i64, i64)> = BTreeMap::new();
     for row in rows {
-        let Some(delay) = row.cell("dep_delay") else { continue };
-        let sum = sums.entry((row.scheduled().0, row.carrier().to_owned())).or_default();
+        let Some(delay) = row.cell("dep_delay") else {
+            continue;
+        };
+        let sum = sums
+            .entry((row.scheduled().0, row.carrier().to_owned()))
+            .or_default();
         sum.0 += 1;
         sum.1 += delay.parse::<i64>().unwrap();
     }
-    sums.into_iter().map(|(key, (count, sum))| (key, (count, sum as f64 / count as f64))).collect()
+    sums.into_iter()
+        .map(|(key, (count, sum))| (key, (count, sum as f64 / count as f64)))
+        .collect()
 }
 
 /// What the demo printed, as the same map. A row that comes twice is an error.
 pub fn printed(lines: &[Value]) -> Answer {
     let mut answer = Answer::new();
     for line in lines {
-        let hour = line["hour"].as_str().unwrap_or_else(|| panic!("no hour in {line}"));
+        let hour = line["hour"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no hour in {line}"));
         let key = (rfc3339(ms_of(hour)), line["carrier"].as_str().unwrap().to_owned());
-        let value = (line["departures"].as_i64().unwrap(), line["mean_delay"].as_f64().unwrap());
+        let value = (
+            line["departures"].as_i64().unwrap(),
+            line["mean_delay"].as_f64().unwrap(),
+        );
         assert!(answer.insert(key, value).is_none(), "{line} is there twice");
     }
     answer
@@ -105,16 +122,28 @@ pub fn assert_same(found: &Answer, expected: &Answer) {
     differences.extend(extra.map(|key| format!("{key:?} should not be there")));
     let count = differences.len();
     differences.truncate(10);
-    assert!(count == 0, "{count} of {} rows differ:\n  {}", expected.len(), differences.join("\n  "));
+    assert!(
+        count == 0,
+        "{count} of {} rows differ:\n  {}",
+        expected.len(),
+        differences.join("\n  ")
+    );
 }
 
 /// `2013-01-01T10:00:00Z`, with or without fractions, to ms since 1970.
 pub fn ms_of(text: &str) -> i64 {
     let number = |from: usize, to: usize| text[from..to].parse::<i64>().unwrap();
     let (year, month, day) = (number(0, 4), number(5, 7), number(8, 10));
-    assert!(text.ends_with('Z') || text.ends_with("+00:00"), "{text} is not UTC");
+    assert!(
+        text.ends_with('Z') || text.ends_with("+00:00"),
+        "{text} is not UTC"
+    );
     // Days from the civil calendar, years beginning in March.
-    let (y, m) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let (y, m) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
     let days = 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719_468;
     ((days * 24 + number(11, 13)) * 60 + number(14, 16)) * 60_000 + number(17, 19) * 1000
 }
@@ -122,7 +151,10 @@ pub fn ms_of(text: &str) -> i64 {
 /// The other way, for whole hours of January 2013.
 fn rfc3339(ms: i64) -> String {
     let begin = ms_of("2013-01-01T00:00:00Z");
-    let (days, hours) = ((ms - begin).div_euclid(86_400_000), (ms - begin).rem_euclid(86_400_000) / 3_600_000);
+    let (days, hours) = (
+        (ms - begin).div_euclid(86_400_000),
+        (ms - begin).rem_euclid(86_400_000) / 3_600_000,
+    );
     // The month's last flights leave on the first of February, UTC.
     let (month, day) = if days < 31 { (1, days + 1) } else { (2, days - 30) };
     format!("2013-{month:02}-{day:02}T{hours:02}:00:00Z")
@@ -132,9 +164,13 @@ fn rfc3339(ms: i64) -> String {
 pub fn selected(lines: &[Value]) -> Answer {
     let rows = lines.iter().map(|line| {
         let cell = |name: &str| {
-            let cells = line.as_object().unwrap_or_else(|| panic!("not an object: {line}"));
+            let cells = line
+                .as_object()
+                .unwrap_or_else(|| panic!("not an object: {line}"));
             let found = cells.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
-            found.map(|(_, value)| value.clone()).unwrap_or_else(|| panic!("no {name} in {line}"))
+            found
+                .map(|(_, value)| value.clone())
+                .unwrap_or_else(|| panic!("no {name} in {line}"))
         };
         let hour = match cell("windowstart") {
             Value::Number(ms) => rfc3339(ms.as_i64().unwrap()),
@@ -153,7 +189,10 @@ fn the_batch_answer_is_the_whole_month() {
     assert_eq!(rows.len(), 27_004);
     let answer = answer(&rows);
     let departed = rows.iter().filter(|row| row.cell("dep_delay").is_some()).count();
-    assert_eq!(answer.values().map(|it| it.0).sum::<i64>(), i64::try_from(departed).unwrap());
+    assert_eq!(
+        answer.values().map(|it| it.0).sum::<i64>(),
+        i64::try_from(departed).unwrap()
+    );
     assert_eq!(rfc3339(ms_of("2013-01-31T23:00:00Z")), "2013-01-31T23:00:00Z");
     assert_eq!(rfc3339(ms_of("2013-02-01T04:00:00.000Z")), "2013-02-01T04:00:00Z");
 }

@@ -10,11 +10,24 @@ use std::time::Duration;
 fn once(work: &Work, args: &[&str]) -> (String, String) {
     let mut command = Command::new(BINARY);
     clean(&mut command);
-    command.args(["demo", "--once", "--output", "json", "--data-dir", work.data().to_str().unwrap()]);
-    command.args(["--kafka-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]).args(args);
+    command.args([
+        "demo",
+        "--once",
+        "--output",
+        "json",
+        "--data-dir",
+        work.data().to_str().unwrap(),
+    ]);
+    command
+        .args(["--kafka-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"])
+        .args(args);
     let output = tools::run(&mut command);
     let (out, err) = (text_of(&output.stdout), text_of(&output.stderr));
-    assert!(output.status.success(), "the demo ended with {}:\n{out}\n{err}", output.status);
+    assert!(
+        output.status.success(),
+        "the demo ended with {}:\n{out}\n{err}",
+        output.status
+    );
     (out, err)
 }
 
@@ -31,7 +44,10 @@ fn its_table_is_the_batch_answer() {
     let (out, _) = once(&work, &["--speed", AT_ONCE]);
     is_right(&out);
     let first = out.lines().next().unwrap();
-    assert!(first.starts_with(r#"{"carrier":"#) || first.contains(r#""hour":"2013-01-01T"#), "{first}");
+    assert!(
+        first.starts_with(r#"{"carrier":"#) || first.contains(r#""hour":"2013-01-01T"#),
+        "{first}"
+    );
     // A second run on the same folder has nothing to send and the same answer.
     let (again, _) = once(&work, &["--speed", AT_ONCE]);
     assert_eq!(again, out, "a demo that was finished answers the same");
@@ -64,7 +80,9 @@ fn its_table_is_right_after_a_kill_in_the_middle() {
 #[tokio::test(flavor = "multi_thread")]
 async fn its_statements_pasted_elsewhere_give_the_same_table() {
     let (_, err) = once(&Work::new(), &["--speed", AT_ONCE, "--rows", "10"]);
-    let begin = err.find("SET 'auto.offset.reset'").expect("the demo prints its statements");
+    let begin = err
+        .find("SET 'auto.offset.reset'")
+        .expect("the demo prints its statements");
     let end = err.find("GROUP BY carrier;").expect("to their end") + "GROUP BY carrier;".len();
     let statements = &err[begin..end];
 
@@ -73,7 +91,10 @@ async fn its_statements_pasted_elsewhere_give_the_same_table() {
     let cli = server.cli();
     cli.ok(&["sql"], statements);
     let rows = batch::rows();
-    let lines: String = rows.iter().map(|row| format!("{}|{}\n", row.carrier(), row.json())).collect();
+    let lines: String = rows
+        .iter()
+        .map(|row| format!("{}|{}\n", row.carrier(), row.json()))
+        .collect();
     cli.ok(&["produce", "flights", "--key-separator", "|"], &lines);
     let expected = batch::answer(&rows);
     let select = "SELECT carrier, windowstart, departures, mean_delay FROM departures;";

@@ -5,7 +5,9 @@ use std::process::Command;
 
 #[test]
 fn the_java_client_works() {
-    let (Some(javac), Some(java)) = (tools::program("javac"), tools::program("java")) else { return };
+    let (Some(javac), Some(java)) = (tools::program("javac"), tools::program("java")) else {
+        return;
+    };
     let Some(jars) = tools::jars() else { return };
     let work = Work::new();
     let server = Server::first(&work, Start::service());
@@ -19,7 +21,12 @@ fn the_java_client_works() {
     );
     let told = tools::run_ok(
         Command::new(java)
-            .args(["-Xmx256m", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp"])
+            .args([
+                "-Xmx256m",
+                "-XX:TieredStopAtLevel=1",
+                "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
+                "-cp",
+            ])
             .arg(format!("{}:{path}", classes.display()))
             .args(["Client", &server.doors.kafka, &server.key.id, &server.key.secret]),
     );

@@ -7,33 +7,65 @@ use std::process::{Command, Output, Stdio};
 
 fn kcat(program: &Path, server: &Server, key: &Key, args: &[&str], input: &str) -> Output {
     let mut command = Command::new(program);
-    command.args(["-b", &server.doors.kafka, "-X", "security.protocol=SASL_PLAINTEXT"]);
-    command.args(["-X", "sasl.mechanisms=PLAIN", "-X", &format!("sasl.username={}", key.id)]);
-    command.args(["-X", &format!("sasl.password={}", key.secret), "-m", "10"]).args(args);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args([
+        "-b",
+        &server.doors.kafka,
+        "-X",
+        "security.protocol=SASL_PLAINTEXT",
+    ]);
+    command.args([
+        "-X",
+        "sasl.mechanisms=PLAIN",
+        "-X",
+        &format!("sasl.username={}", key.id),
+    ]);
+    command
+        .args(["-X", &format!("sasl.password={}", key.secret), "-m", "10"])
+        .args(args);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     child.wait_with_output().unwrap()
 }
 
 fn works(output: &Output) -> String {
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
     assert!(output.status.success(), "kcat: {}\n{out}\n{err}", output.status);
     out.into_owned()
 }
 
 #[test]
 fn kcat_works_with_the_first_key_at_once() {
-    let Some(program) = tools::program("kcat") else { return };
+    let Some(program) = tools::program("kcat") else {
+        return;
+    };
     let work = Work::new();
     let server = Server::first(&work, Start::service());
     let key = server.key.clone();
     // The default virtual cluster makes topics when asked for.
     let lines: String = (0..1000).map(|it| format!("key {it}:value {it}\n")).collect();
     for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
-        works(&kcat(&program, &server, &key, &["-P", "-t", "kcat", "-K", ":", "-z", codec], &lines));
+        works(&kcat(
+            &program,
+            &server,
+            &key,
+            &["-P", "-t", "kcat", "-K", ":", "-z", codec],
+            &lines,
+        ));
     }
-    let read = works(&kcat(&program, &server, &key, &["-C", "-t", "kcat", "-o", "beginning", "-e", "-q", "-K", ":"], ""));
+    let read = works(&kcat(
+        &program,
+        &server,
+        &key,
+        &["-C", "-t", "kcat", "-o", "beginning", "-e", "-q", "-K", ":"],
+        "",
+    ));
     let mut read: Vec<&str> = read.lines().collect();
     let mut expected: Vec<&str> = lines.lines().flat_map(|line| [line; 5]).collect();
     read.sort_unstable();
@@ -41,29 +73,58 @@ fn kcat_works_with_the_first_key_at_once() {
     assert_eq!(read, expected);
     let metadata = works(&kcat(&program, &server, &key, &["-L", "-J"], ""));
     let metadata: serde_json::Value = serde_json::from_str(&metadata).unwrap();
-    assert_eq!(metadata["brokers"][0]["name"], server.doors.kafka.as_str(), "{metadata}");
+    assert_eq!(
+        metadata["brokers"][0]["name"],
+        server.doors.kafka.as_str(),
+        "{metadata}"
+    );
     let topics = metadata["topics"].as_array().unwrap();
     assert!(topics.iter().any(|it| it["topic"] == "kcat"), "{metadata}");
-    assert!(topics.iter().all(|it| !it["topic"].as_str().unwrap().starts_with("__")), "internal topics show: {metadata}");
-    let last = works(&kcat(&program, &server, &key, &["-C", "-t", "kcat", "-p", "0", "-o", "-1", "-e", "-q"], ""));
+    assert!(
+        topics
+            .iter()
+            .all(|it| !it["topic"].as_str().unwrap().starts_with("__")),
+        "internal topics show: {metadata}"
+    );
+    let last = works(&kcat(
+        &program,
+        &server,
+        &key,
+        &["-C", "-t", "kcat", "-p", "0", "-o", "-1", "-e", "-q"],
+        "",
+    ));
     assert_eq!(last.lines().count(), 1, "{last}");
 }
 
 #[test]
 fn kcat_with_a_wrong_key_is_refused_clearly() {
-    let Some(program) = tools::program("kcat") else { return };
+    let Some(program) = tools::program("kcat") else {
+        return;
+    };
     let work = Work::new();
     let server = Server::first(&work, Start::service());
     let good = server.key.clone();
     for key in [
-        Key { secret: "wrong".into(), ..good.clone() },
-        Key { id: "AAAAAAAAAAAAAAAAAAAA".into(), ..good.clone() },
-        Key { id: "nonsense".into(), secret: String::from("x") },
+        Key {
+            secret: "wrong".into(),
+            ..good.clone()
+        },
+        Key {
+            id: "AAAAAAAAAAAAAAAAAAAA".into(),
+            ..good.clone()
+        },
+        Key {
+            id: "nonsense".into(),
+            secret: String::from("x"),
+        },
     ] {
         let output = kcat(&program, &server, &key, &["-L"], "");
         let err = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success(), "{key:?} was let in");
-        assert!(err.contains("uthentication"), "the refusal of {key:?} says why: {err}");
+        assert!(
+            err.contains("uthentication"),
+            "the refusal of {key:?} says why: {err}"
+        );
         assert!(!err.contains(&good.secret), "the right secret is told: {err}");
     }
     works(&kcat(&program, &server, &good, &["-L"], ""));

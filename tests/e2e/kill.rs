@@ -40,20 +40,37 @@ impl Producer {
         let (id, epoch) = self.id.expect("it has an id");
         let count = 1 + (self.acknowledged * 7 + u64::from(self.number)) % 23;
         let base_sequence = i32::try_from(self.acknowledged).unwrap();
-        let compression = if self.number.is_multiple_of(2) { Compression::Lz4 } else { Compression::None };
-        let sequenced = Sequenced { id: ProducerId(id), epoch: ProducerEpoch(epoch), base_sequence };
+        let compression = if self.number.is_multiple_of(2) {
+            Compression::Lz4
+        } else {
+            Compression::None
+        };
+        let sequenced = Sequenced {
+            id: ProducerId(id),
+            epoch: ProducerEpoch(epoch),
+            base_sequence,
+        };
         let mut batch = BatchBuilder::new().compression(compression).producer(sequenced);
         for record in self.acknowledged..self.acknowledged + count {
             let value = format!("{} {record} {}", self.number, "x".repeat(200));
             let value = Some(value.as_bytes());
-            batch.push(NewRecord { timestamp: TimestampMs(1), key: None, value, headers: &[] }).unwrap();
+            batch
+                .push(NewRecord {
+                    timestamp: TimestampMs(1),
+                    key: None,
+                    value,
+                    headers: &[],
+                })
+                .unwrap();
         }
         (batch.build().unwrap(), count)
     }
 
     /// Produces until the connection breaks.
     async fn run(mut self, doors: Doors, key: Key, total: Arc<AtomicU64>) -> Producer {
-        let Ok(mut client) = KafkaClient::connect(&doors.kafka, &key.id, &key.secret).await else { return self };
+        let Ok(mut client) = KafkaClient::connect(&doors.kafka, &key.id, &key.secret).await else {
+            return self;
+        };
         while self.id.is_none() {
             match client.init_producer().await {
                 Ok(id) => self.id = Some(id),
@@ -87,14 +104,20 @@ async fn pause() {
 async fn verify(server: &Server, producers: &[Producer], round: u64) {
     let client = server.client();
     let partitions: Vec<u32> = (0..PARTITIONS).collect();
-    let ends = client.list_offsets(TOPIC, &partitions, Position::Latest).await.unwrap();
+    let ends = client
+        .list_offsets(TOPIC, &partitions, Position::Latest)
+        .await
+        .unwrap();
     let mut consumer = client.consumer(ConsumerSettings::new(TOPIC, From::Earliest));
     let mut found: BTreeMap<u32, u64> = BTreeMap::new();
     let mut next = vec![0; ends.len()];
     while next != ends {
         for record in consumer.poll().await.unwrap() {
             let at = usize::try_from(record.partition).unwrap();
-            assert_eq!(record.offset, next[at], "round {round}: offsets of a partition follow each other");
+            assert_eq!(
+                record.offset, next[at],
+                "round {round}: offsets of a partition follow each other"
+            );
             next[at] += 1;
             let value = String::from_utf8(record.value.unwrap().to_vec()).unwrap();
             let mut words = value.split(' ');
@@ -102,7 +125,10 @@ async fn verify(server: &Server, producers: &[Producer], round: u64) {
             let number: u64 = words.next().unwrap().parse().unwrap();
             assert_eq!(producer % PARTITIONS, record.partition);
             let expected = found.entry(producer).or_default();
-            assert_eq!(number, *expected, "round {round}: producer {producer}: lost, doubled or reordered");
+            assert_eq!(
+                number, *expected,
+                "round {round}: producer {producer}: lost, doubled or reordered"
+            );
             *expected += 1;
         }
     }
@@ -127,8 +153,16 @@ async fn nothing_acknowledged_is_lost_or_doubled() {
     std::fs::create_dir(&tools_folder).unwrap();
     let powerloss = tools::powerloss(&tools_folder);
     // A small journal and eager flushes: files are recycled, objects written and snapshots taken between the kills.
-    let settings =
-        ["--journal-size", "64MiB", "--flush-bytes", "256KiB", "--flush-age-ms", "300", "--log", "warn"];
+    let settings = [
+        "--journal-size",
+        "64MiB",
+        "--flush-bytes",
+        "256KiB",
+        "--flush-age-ms",
+        "300",
+        "--log",
+        "warn",
+    ];
     let start = |round: u64| {
         let start = Start::service().args(&settings);
         match &powerloss {
@@ -143,8 +177,18 @@ async fn nothing_acknowledged_is_lost_or_doubled() {
     };
     let mut server = Server::first(&work, start(0));
     let identity = server.identity();
-    server.client().admin().create_topic(TOPIC, PARTITIONS, BTreeMap::new()).await.unwrap();
-    let new = |number| Producer { number, id: None, acknowledged: 0, pending: None };
+    server
+        .client()
+        .admin()
+        .create_topic(TOPIC, PARTITIONS, BTreeMap::new())
+        .await
+        .unwrap();
+    let new = |number| Producer {
+        number,
+        id: None,
+        acknowledged: 0,
+        pending: None,
+    };
     let mut producers: Vec<Producer> = (0..PRODUCERS).map(new).collect();
     for round in 0..rounds {
         let total = Arc::new(AtomicU64::new(0));
@@ -155,8 +199,13 @@ async fn nothing_acknowledged_is_lost_or_doubled() {
             .collect();
         let begun = Instant::now();
         let wanted = ACKNOWLEDGED_MIN * (1 + round % 4);
-        while total.load(Ordering::Relaxed) < wanted && !runs.iter().any(tokio::task::JoinHandle::is_finished) {
-            assert!(begun.elapsed() < Duration::from_secs(60), "round {round}: no load:\n{}", server.log());
+        while total.load(Ordering::Relaxed) < wanted && !runs.iter().any(tokio::task::JoinHandle::is_finished)
+        {
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "round {round}: no load:\n{}",
+                server.log()
+            );
             pause().await;
         }
         server.kill();

@@ -2,7 +2,9 @@
 
 use crate::harness::{Server, Start, Work};
 use futures::StreamExt;
-use millstream_rust::{Compression, ConsumerSettings, Error, Position, ProducerSettings, Record, SqlAnswer, Start as From};
+use millstream_rust::{
+    Compression, ConsumerSettings, Error, Position, ProducerSettings, Record, SqlAnswer, Start as From,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -14,20 +16,35 @@ async fn the_sdk_produces_fetches_and_watches() {
     let work = Work::new();
     let server = Server::first(&work, Start::service());
     let client = server.client();
-    let topic = client.admin().create_topic("sdk", 3, BTreeMap::new()).await.unwrap();
+    let topic = client
+        .admin()
+        .create_topic("sdk", 3, BTreeMap::new())
+        .await
+        .unwrap();
     assert_eq!(topic.partitions, 3);
     let places: Vec<(String, u32)> = (0..3).map(|it| ("sdk".to_owned(), it)).collect();
     let mut watch = client.watch(&places).await.unwrap();
     for _ in 0..3 {
         let mark = timeout(SOON, watch.next()).await.unwrap().unwrap().unwrap();
-        assert_eq!((mark.high_watermark, mark.log_start), (0, 0), "the present state comes first");
+        assert_eq!(
+            (mark.high_watermark, mark.log_start),
+            (0, 0),
+            "the present state comes first"
+        );
     }
 
     let mut sent = 0;
-    for compression in
-        [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd]
-    {
-        let producer = client.producer(ProducerSettings { compression, ..ProducerSettings::default() });
+    for compression in [
+        Compression::None,
+        Compression::Gzip,
+        Compression::Snappy,
+        Compression::Lz4,
+        Compression::Zstd,
+    ] {
+        let producer = client.producer(ProducerSettings {
+            compression,
+            ..ProducerSettings::default()
+        });
         let mut deliveries = Vec::new();
         for number in 0..2000 {
             let record = Record::new()
@@ -42,12 +59,19 @@ async fn the_sdk_produces_fetches_and_watches() {
             delivery.await.unwrap();
         }
     }
-    let ends = client.list_offsets("sdk", &[0, 1, 2], Position::Latest).await.unwrap();
+    let ends = client
+        .list_offsets("sdk", &[0, 1, 2], Position::Latest)
+        .await
+        .unwrap();
     assert_eq!(ends.iter().sum::<i64>(), sent);
     // The watch comes to the same ends by itself.
     let mut marks = vec![0; 3];
     while marks != ends {
-        let mark = timeout(SOON, watch.next()).await.expect("the watch tells the ends").unwrap().unwrap();
+        let mark = timeout(SOON, watch.next())
+            .await
+            .expect("the watch tells the ends")
+            .unwrap()
+            .unwrap();
         let at = usize::try_from(mark.partition).unwrap();
         assert!(mark.high_watermark >= marks[at], "a high watermark went back");
         marks[at] = mark.high_watermark;
@@ -62,7 +86,9 @@ async fn the_sdk_produces_fetches_and_watches() {
         let (codec, number) = value.split_once(' ').unwrap();
         let key = String::from_utf8(record.key.unwrap().to_vec()).unwrap();
         let number: i64 = number.parse().unwrap();
-        let before = last.insert((record.partition, format!("{codec} {key}")), number).unwrap_or(-1);
+        let before = last
+            .insert((record.partition, format!("{codec} {key}")), number)
+            .unwrap_or(-1);
         assert!(before < number, "{key} of {codec}: {number} after {before}");
     }
     assert_eq!(last.len(), 5 * 50, "a key has one partition");
@@ -78,14 +104,27 @@ async fn the_sdk_tells_what_went_wrong() {
         matches!(&unknown, Err(Error::Partition { code, retriable: _, .. }) if code == "UNKNOWN_TOPIC_OR_PARTITION"),
         "{unknown:?}"
     );
-    let wrong = server.client_as(&crate::harness::Key { secret: "wrong".into(), ..server.key.clone() });
+    let wrong = server.client_as(&crate::harness::Key {
+        secret: "wrong".into(),
+        ..server.key.clone()
+    });
     let refused = wrong.admin().list_topics().await;
     assert!(matches!(refused, Err(Error::Unauthenticated(_))), "{refused:?}");
-    client.admin().create_topic("once", 1, BTreeMap::new()).await.unwrap();
+    client
+        .admin()
+        .create_topic("once", 1, BTreeMap::new())
+        .await
+        .unwrap();
     let again = client.admin().create_topic("once", 1, BTreeMap::new()).await;
     assert!(matches!(again, Err(Error::AlreadyExists(_))), "{again:?}");
-    let many = client.admin().create_topic("many", 1_000_000, BTreeMap::new()).await;
-    assert!(matches!(many, Err(Error::Invalid(_) | Error::Exhausted(_))), "{many:?}");
+    let many = client
+        .admin()
+        .create_topic("many", 1_000_000, BTreeMap::new())
+        .await;
+    assert!(
+        matches!(many, Err(Error::Invalid(_) | Error::Exhausted(_))),
+        "{many:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,10 +136,18 @@ async fn the_sdk_follows_a_push_query() {
     let create = "CREATE STREAM clicks (who STRING KEY, page STRING) WITH (KAFKA_TOPIC='clicks', VALUE_FORMAT='JSON', \
         KEY_FORMAT='KAFKA', PARTITIONS=2);";
     client.sql_rows(create, &properties).await.unwrap();
-    let mut answers = client.sql("SELECT who, page FROM clicks EMIT CHANGES LIMIT 3;", &properties).await.unwrap();
+    let mut answers = client
+        .sql("SELECT who, page FROM clicks EMIT CHANGES LIMIT 3;", &properties)
+        .await
+        .unwrap();
     // The schema comes when the query runs: what is sent from here on is seen.
     loop {
-        match timeout(SOON, answers.next_answer()).await.unwrap().unwrap().expect("a schema comes first") {
+        match timeout(SOON, answers.next_answer())
+            .await
+            .unwrap()
+            .unwrap()
+            .expect("a schema comes first")
+        {
             SqlAnswer::Schema { schema, changes, .. } => {
                 assert!(changes);
                 assert_eq!(schema.fields().len(), 2);
@@ -112,10 +159,17 @@ async fn the_sdk_follows_a_push_query() {
     let producer = client.producer(ProducerSettings::default());
     for number in 0..3 {
         let value = format!(r#"{{"page": "page {number}"}}"#);
-        producer.send("clicks", Record::new().key("me").value(value)).await.unwrap();
+        producer
+            .send("clicks", Record::new().key("me").value(value))
+            .await
+            .unwrap();
     }
     let mut rows = 0;
-    while let Some(answer) = timeout(SOON, answers.next_answer()).await.expect("the query answers").unwrap() {
+    while let Some(answer) = timeout(SOON, answers.next_answer())
+        .await
+        .expect("the query answers")
+        .unwrap()
+    {
         if let SqlAnswer::Rows(batch) = answer {
             rows += batch.num_rows();
         }

@@ -37,9 +37,13 @@ impl Wire {
     /// A connection that has shown a key with SASL PLAIN.
     pub fn authenticated(address: &str, key: &Key) -> Wire {
         let mut wire = Wire::connect(address);
-        let handshake = SaslHandshakeRequest { mechanism: "PLAIN".into() };
+        let handshake = SaslHandshakeRequest {
+            mechanism: "PLAIN".into(),
+        };
         assert_eq!(wire.call(1, &handshake).error_code, 0);
-        let token = SaslAuthenticateRequest { auth_bytes: Bytes::from(format!("\0{}\0{}", key.id, key.secret)) };
+        let token = SaslAuthenticateRequest {
+            auth_bytes: Bytes::from(format!("\0{}\0{}", key.id, key.secret)),
+        };
         let answer = wire.call(2, &token);
         assert_eq!(answer.error_code, 0, "{:?}", answer.error_message);
         wire
@@ -82,7 +86,10 @@ impl Wire {
 }
 
 fn is_end(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
+    matches!(
+        error.kind(),
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
+    )
 }
 
 /// A request frame with any header: api key, version, correlation 7, client id `x`, then `body`.

@@ -13,7 +13,10 @@ pub struct Cli {
 
 impl Cli {
     pub fn new(address: &str, key: &Key) -> Cli {
-        Cli { address: address.to_owned(), key: key.clone() }
+        Cli {
+            address: address.to_owned(),
+            key: key.clone(),
+        }
     }
 
     /// Runs a command; it may fail.
@@ -22,8 +25,13 @@ impl Cli {
         clean(&mut command);
         command.args(args);
         command.env("MILLSTREAM_ADDRESS", &self.address);
-        command.env("MILLSTREAM_KEY", &self.key.id).env("MILLSTREAM_SECRET", &self.key.secret);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .env("MILLSTREAM_KEY", &self.key.id)
+            .env("MILLSTREAM_SECRET", &self.key.secret);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut pipe = child.stdin.take().unwrap();
         let input = input.to_owned();
@@ -38,7 +46,12 @@ impl Cli {
     pub fn ok(&self, args: &[&str], input: &str) -> String {
         let output = self.run(args, input);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "{args:?}: {}\n{text}\n{}", output.status, text_of(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{args:?}: {}\n{text}\n{}",
+            output.status,
+            text_of(&output.stderr)
+        );
         text
     }
 
@@ -52,7 +65,11 @@ impl Cli {
     /// Runs a command that has to fail; its standard error.
     pub fn refused(&self, args: &[&str]) -> String {
         let output = self.run(args, "");
-        assert!(!output.status.success(), "{args:?} worked:\n{}", text_of(&output.stdout));
+        assert!(
+            !output.status.success(),
+            "{args:?} worked:\n{}",
+            text_of(&output.stdout)
+        );
         text_of(&output.stderr)
     }
 }

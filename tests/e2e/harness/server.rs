@@ -80,7 +80,10 @@ pub struct Work {
 
 impl Work {
     pub fn new() -> Work {
-        let folder = tempfile::Builder::new().prefix("millstream-e2e-").tempdir().unwrap();
+        let folder = tempfile::Builder::new()
+            .prefix("millstream-e2e-")
+            .tempdir()
+            .unwrap();
         Work { folder }
     }
 
@@ -123,7 +126,10 @@ impl Server {
                 break text;
             }
             if let Some(status) = child.try_wait().unwrap() {
-                panic!("{start:?} ended with {status} before it was ready:\n{}", tail(&log));
+                panic!(
+                    "{start:?} ended with {status} before it was ready:\n{}",
+                    tail(&log)
+                );
             }
             if begun.elapsed() > PATIENCE {
                 let _ = child.kill();
@@ -133,9 +139,15 @@ impl Server {
         };
         let told: Value = serde_json::from_str(&text).expect("the ready file is whole and JSON");
         let word = |value: &Value| value.as_str().expect("a string in the ready file").to_owned();
-        let doors = Doors { kafka: word(&told["kafka"]), http: word(&told["http"]) };
+        let doors = Doors {
+            kafka: word(&told["kafka"]),
+            http: word(&told["http"]),
+        };
         let shown = told.get("key").filter(|it| !it.is_null());
-        let shown = shown.map(|it| Key { id: word(&it["id"]), secret: word(&it["secret"]) });
+        let shown = shown.map(|it| Key {
+            id: word(&it["id"]),
+            secret: word(&it["secret"]),
+        });
         let key = match (key, shown) {
             (None, Some(key)) => key,
             (Some(key), None) => key,
@@ -145,9 +157,19 @@ impl Server {
         let pid = if start.under.is_empty() {
             child.id()
         } else {
-            std::fs::read_to_string(work.path("pid")).unwrap().trim().parse().unwrap()
+            std::fs::read_to_string(work.path("pid"))
+                .unwrap()
+                .trim()
+                .parse()
+                .unwrap()
         };
-        Server { child, pid, doors, key, log }
+        Server {
+            child,
+            pid,
+            doors,
+            key,
+            log,
+        }
     }
 
     /// Addresses and key, for [`Server::again`].
@@ -225,7 +247,12 @@ impl Server {
     /// Its resident memory, bytes.
     pub fn resident(&self) -> u64 {
         let pages = std::fs::read_to_string(format!("/proc/{}/statm", self.pid)).unwrap();
-        pages.split(' ').nth(1).and_then(|it| it.parse::<u64>().ok()).unwrap() * 4096
+        pages
+            .split(' ')
+            .nth(1)
+            .and_then(|it| it.parse::<u64>().ok())
+            .unwrap()
+            * 4096
     }
 }
 
@@ -262,7 +289,10 @@ pub fn spawn(work: &Work, start: &Start, doors: Option<&Doors>) -> (Child, PathB
     let mut command = Command::new(&words[0]);
     clean(&mut command);
     command.args(&words[1..]).envs(start.env.iter().cloned());
-    command.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
+    command
+        .stdin(Stdio::null())
+        .stdout(out.try_clone().unwrap())
+        .stderr(out);
     (command.spawn().unwrap(), log)
 }
 
@@ -273,7 +303,9 @@ pub fn clean(command: &mut Command) {
             command.env_remove(name);
         }
     }
-    command.env("XDG_CONFIG_HOME", "/nonexistent").env("HOME", "/nonexistent");
+    command
+        .env("XDG_CONFIG_HOME", "/nonexistent")
+        .env("HOME", "/nonexistent");
 }
 
 /// Waits for an end that has to come by itself.
@@ -292,7 +324,11 @@ pub fn wait(child: &mut Child, log: &Path) -> ExitStatus {
 }
 
 fn signal(pid: u32, name: &str) {
-    let _ = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).stderr(Stdio::null()).status();
+    let _ = Command::new("kill")
+        .arg(format!("-{name}"))
+        .arg(pid.to_string())
+        .stderr(Stdio::null())
+        .status();
 }
 
 /// The last lines of a log.

@@ -13,8 +13,11 @@ fn installed() -> PathBuf {
     if let Ok(folder) = std::env::var("MILLSTREAM_TOOLS") {
         return folder.into();
     }
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|it| it.is_absolute());
-    let cache = cache.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache"));
+    let cache = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .filter(|it| it.is_absolute());
+    let cache =
+        cache.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache"));
     cache.join("millstream/tools")
 }
 
@@ -42,7 +45,10 @@ pub fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     folders.push(installed().join("bin"));
-    let found = folders.into_iter().map(|it| it.join(name)).find(|it| it.is_file());
+    let found = folders
+        .into_iter()
+        .map(|it| it.join(name))
+        .find(|it| it.is_file());
     if found.is_none() {
         missing(name);
     }
@@ -77,7 +83,10 @@ pub fn source(name: &str) -> PathBuf {
 /// A Python script of `tests/e2e/clients`, ready to be given arguments.
 pub fn script(name: &str) -> Option<Command> {
     let mut command = Command::new(python()?);
-    command.arg("-u").arg(source("clients").join(name)).env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+        .arg("-u")
+        .arg(source("clients").join(name))
+        .env("PYTHONDONTWRITEBYTECODE", "1");
     Some(command)
 }
 
@@ -92,17 +101,29 @@ pub fn powerloss(folder: &Path) -> Option<PathBuf> {
         .output();
     match built {
         Ok(output) if output.status.success() => {}
-        Ok(output) => panic!("powerloss.c does not compile:\n{}", String::from_utf8_lossy(&output.stderr)),
+        Ok(output) => panic!(
+            "powerloss.c does not compile:\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        ),
         Err(error) => {
-            leave_out(&format!("left out: power loss, for there is no C compiler ({error})"));
+            leave_out(&format!(
+                "left out: power loss, for there is no C compiler ({error})"
+            ));
             return None;
         }
     }
-    let probe = Command::new(&program).arg(folder).arg(folder.join("probe")).args(["0", "/bin/true"]).output();
+    let probe = Command::new(&program)
+        .arg(folder)
+        .arg(folder.join("probe"))
+        .args(["0", "/bin/true"])
+        .output();
     match probe {
         Ok(output) if output.status.success() => Some(program),
         Ok(output) => {
-            leave_out(&format!("left out: power loss, the kernel does not offer it ({})", output.status));
+            leave_out(&format!(
+                "left out: power loss, the kernel does not offer it ({})",
+                output.status
+            ));
             None
         }
         Err(error) => panic!("{}: {error}", program.display()),
@@ -111,7 +132,11 @@ pub fn powerloss(folder: &Path) -> Option<PathBuf> {
 
 /// Runs a client to its end, which has to come; it may fail.
 pub fn run(command: &mut Command) -> Output {
-    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
     let child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let id = child.id();
     let done = std::thread::spawn(move || child.wait_with_output());
@@ -130,12 +155,21 @@ pub fn run(command: &mut Command) -> Output {
 /// Runs a client that has to work; its standard output.
 pub fn run_ok(command: &mut Command) -> String {
     let output = run(command);
-    assert!(output.status.success(), "{command:?}: {}\n{}", output.status, both(&output));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}",
+        output.status,
+        both(&output)
+    );
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn both(output: &Output) -> String {
-    format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    format!(
+        "{}\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }
 
 /// A client that runs beside the test; killed when dropped.
@@ -145,7 +179,13 @@ pub struct Running {
 
 impl Running {
     pub fn start(command: &mut Command) -> Running {
-        Running { child: command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap() }
+        Running {
+            child: command
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap(),
+        }
     }
 
     /// Waits for its end.
@@ -155,7 +195,10 @@ impl Running {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(begun.elapsed() < PATIENCE, "a client did not end within {PATIENCE:?}");
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "a client did not end within {PATIENCE:?}"
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -1,0 +1,193 @@
+//! SQL by the command line: scripts, continuous queries that outlive a kill, errors with their place.
+
+use crate::harness::{Server, Start, Work, until, until_some};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(60);
+
+const SETUP: &str = "
+SET 'auto.offset.reset' = 'earliest';
+CREATE STREAM orders (who STRING KEY, item STRING, price DOUBLE) WITH (
+    KAFKA_TOPIC = 'orders', VALUE_FORMAT = 'JSON', KEY_FORMAT = 'KAFKA', PARTITIONS = 3);
+CREATE STREAM dear AS SELECT who, item, price FROM orders WHERE price > 10;
+CREATE TABLE spent AS SELECT who, COUNT(*) AS orders, SUM(price) AS total FROM orders GROUP BY who;
+";
+
+fn columns(row: &Value, names: &[&str]) -> Vec<Value> {
+    let cells = row.as_object().unwrap();
+    let find = |name: &&str| {
+        let found = cells.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.clone()).unwrap_or(Value::Null)
+    };
+    names.iter().map(find).collect()
+}
+
+fn spent(server: &Server) -> Vec<Vec<Value>> {
+    let rows = server
+        .cli()
+        .json(&["sql", "-e", "SELECT who, orders, total FROM spent;"]);
+    let mut rows: Vec<_> = rows
+        .iter()
+        .map(|row| columns(row, &["who", "orders", "total"]))
+        .collect();
+    rows.sort_by_key(|row| row[0].to_string());
+    rows
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn continuous_queries_answer_and_outlive_a_kill() {
+    let work = Work::new();
+    let server = Server::first(&work, Start::service());
+    let identity = server.identity();
+    let cli = server.cli();
+    let script = work.path("setup.sql");
+    std::fs::write(&script, SETUP).unwrap();
+    cli.ok(&["sql", "-f", script.to_str().unwrap()], "");
+    cli.ok(
+        &[
+            "sql",
+            "-e",
+            "INSERT INTO orders (who, item, price) VALUES ('ann', 'pen', 2.5);",
+        ],
+        "",
+    );
+    cli.ok(
+        &["produce", "orders", "--key-separator", "|"],
+        "ann|{\"item\":\"desk\",\"price\":100}\nbob|{\"item\":\"cup\",\"price\":5}\nbob|not json\n",
+    );
+    let expected = [
+        vec![json!("ann"), json!(2), json!(102.5)],
+        vec![json!("bob"), json!(1), json!(5.0)],
+    ];
+    until("both customers are counted", SOON, async || {
+        (spent(&server) == expected).then_some(())
+    })
+    .await;
+
+    server.kill();
+    let server = Server::again(&work, Start::service(), &identity);
+    let cli = server.cli();
+    cli.ok(
+        &["produce", "orders", "--key-separator", "|"],
+        "bob|{\"item\":\"tv\",\"price\":500}\n",
+    );
+    let expected = [
+        vec![json!("ann"), json!(2), json!(102.5)],
+        vec![json!("bob"), json!(2), json!(505.0)],
+    ];
+    until("the query goes on where it was", SOON, async || {
+        (spent(&server) == expected).then_some(())
+    })
+    .await;
+
+    let by_key = cli.json(&["sql", "-e", "SELECT total FROM spent WHERE who = 'bob';"]);
+    assert_eq!(columns(&by_key[0], &["total"]), [json!(505.0)]);
+    let push = "SELECT who, item FROM dear EMIT CHANGES LIMIT 2;";
+    let dear = cli.json(&["sql", "--set", "auto.offset.reset=earliest", "-e", push]);
+    let mut items: Vec<_> = dear
+        .iter()
+        .map(|row| columns(row, &["item"])[0].to_string())
+        .collect();
+    items.sort();
+    assert_eq!(items, ["\"desk\"", "\"tv\""]);
+    let lag = until_some("the queries have read everything", SOON, async || {
+        let text = cli.ok(&["sql", "-e", "DESCRIBE spent EXTENDED;"], "");
+        text.to_ascii_lowercase().contains("lag").then_some(text)
+    })
+    .await;
+    assert!(lag.contains("orders"), "{lag}");
+    for statement in [
+        "SHOW STREAMS;",
+        "SHOW TABLES;",
+        "SHOW QUERIES;",
+        "SHOW TOPICS;",
+        "DESCRIBE dear;",
+    ] {
+        assert!(
+            cli.ok(&["sql", "-e", statement], "").lines().count() > 2,
+            "{statement}"
+        );
+    }
+    let queries = cli.json(&["sql", "-e", "SHOW QUERIES;"]);
+    assert_eq!(queries.len(), 2, "{queries:?}");
+    let id = queries[0]
+        .as_object()
+        .unwrap()
+        .values()
+        .next()
+        .and_then(Value::as_str)
+        .unwrap()
+        .to_owned();
+    cli.ok(&["sql", "-e", &format!("TERMINATE {id};")], "");
+    assert_eq!(cli.json(&["sql", "-e", "SHOW QUERIES;"]).len(), 1);
+}
+
+#[test]
+fn errors_point_at_their_place() {
+    let work = Work::new();
+    let server = Server::first(&work, Start::service());
+    let cli = server.cli();
+    let told = cli.refused(&["sql", "-e", "SHOW TOPICS;\nSELECT *\nFRM x;"]);
+    assert!(told.contains("line 3"), "{told}");
+    let told = cli.refused(&["sql", "-e", "SELECT * FROM nowhere EMIT CHANGES;"]);
+    assert!(told.to_ascii_lowercase().contains("nowhere"), "{told}");
+    assert!(!told.contains("panicked") && !told.contains("Error {"), "{told}");
+}
+
+#[test]
+fn the_command_line_says_what_to_do() {
+    let work = Work::new();
+    let server = Server::first(&work, Start::service());
+    let cli = server.cli();
+    let topics = |cli: &crate::harness::cli::Cli| cli.json(&["topic", "list"]).len();
+    assert_eq!(topics(&cli), 0);
+    cli.ok(
+        &[
+            "topic",
+            "create",
+            "t",
+            "--partitions",
+            "2",
+            "--config",
+            "retention.ms=-1",
+        ],
+        "",
+    );
+    assert_eq!(topics(&cli), 1);
+    cli.ok(&["produce", "t", "--key-separator", ":"], "a:1\nb:2\n");
+    let mut read = cli.json(&["consume", "t", "--from-beginning", "--exit-at-end"]);
+    read.sort_by_key(|it| it["value"].to_string());
+    assert_eq!(
+        read.iter().map(|it| it["key"].clone()).collect::<Vec<_>>(),
+        [json!("a"), json!("b")]
+    );
+    assert_eq!(
+        cli.json(&["consume", "t", "--from-beginning", "--limit", "1"])
+            .len(),
+        1
+    );
+    for (command, word) in [
+        (vec!["topic", "create", "t"], "t"),
+        (vec!["topic", "describe", "nowhere"], "nowhere"),
+        (vec!["topic", "create", "a/b"], "a/b"),
+        (
+            vec!["topic", "alter", "t", "--set", "retention.ms=soon"],
+            "retention.ms",
+        ),
+        (vec!["group", "describe", "nobody"], "nobody"),
+        (
+            vec!["key", "revoke", "AAAAAAAAAAAAAAAAAAAA"],
+            "AAAAAAAAAAAAAAAAAAAA",
+        ),
+        (vec!["whoami", "--address", "127.0.0.1:1"], "127.0.0.1:1"),
+    ] {
+        let told = cli.refused(&command);
+        assert_eq!(told.trim().lines().count(), 1, "{command:?}: one line: {told}");
+        assert!(told.contains(word), "{command:?} names what is wrong: {told}");
+    }
+    cli.ok(&["topic", "delete", "t"], "");
+    assert_eq!(topics(&cli), 0);
+    assert_eq!(cli.json(&["key", "list"]).len(), 1);
+    assert!(!cli.ok(&["whoami"], "").contains(&server.key.secret));
+}

@@ -1,0 +1,314 @@
+//! The object store: what it keeps when the journal is lost, and what goes on while it errs or hangs.
+
+use crate::harness::tools::{self, Running};
+use crate::harness::{Server, Start, Work, until};
+use bytes::{Bytes, BytesMut};
+use millstream_rust::{Client, Compression, Position, ProducerSettings, Record};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+
+const TOPIC: &str = "kept";
+const PARTITIONS: u32 = 2;
+const SOON: Duration = Duration::from_secs(60);
+
+/// A proxy in front of the store that can be told to misbehave.
+struct Proxy {
+    address: String,
+    mode: Arc<AtomicU8>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+const PASS: u8 = 0;
+const REFUSE: u8 = 1;
+const HANG: u8 = 2;
+
+impl Proxy {
+    async fn before(port: u16) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let mode = Arc::new(AtomicU8::new(PASS));
+        let shared = Arc::clone(&mode);
+        let task = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(forward(client, port, Arc::clone(&shared)));
+            }
+        });
+        Proxy { address, mode, task }
+    }
+
+    fn set(&self, mode: u8) {
+        self.mode.store(mode, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Passes bytes on while the mode allows; a connection ends or stands still as soon as it does not.
+async fn forward(mut client: TcpStream, port: u16, mode: Arc<AtomicU8>) {
+    let changed = async {
+        while mode.load(Ordering::SeqCst) == PASS {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    if mode.load(Ordering::SeqCst) == PASS {
+        let Ok(mut store) = TcpStream::connect(("127.0.0.1", port)).await else {
+            return;
+        };
+        tokio::select! {
+            _ = copy_bidirectional(&mut client, &mut store) => return,
+            () = changed => {}
+        }
+    }
+    // Held open without an answer while the store hangs; dropped when it refuses.
+    while mode.load(Ordering::SeqCst) == HANG {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// An S3 double and a service on it.
+struct S3 {
+    _moto: Running,
+    port: u16,
+}
+
+impl S3 {
+    fn start() -> Option<S3> {
+        let mut moto = Running::start(&mut tools::script("s3.py")?);
+        let mut line = String::new();
+        BufReader::new(moto.child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        Some(S3 {
+            port: line.trim().parse().expect("the S3 double tells its port"),
+            _moto: moto,
+        })
+    }
+}
+
+fn on_s3(work: &Work, endpoint: &str) -> Start {
+    let root_key = work.path("root.key");
+    if !root_key.exists() {
+        std::fs::write(&root_key, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n").unwrap();
+    }
+    eager()
+        .args(&[
+            "--store",
+            "s3://millstream/one",
+            "--root-key-file",
+            root_key.to_str().unwrap(),
+        ])
+        .env("AWS_ENDPOINT_URL", &format!("http://{endpoint}"))
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .env("AWS_REGION", "us-east-1")
+}
+
+/// Flushes early and often.
+fn eager() -> Start {
+    Start::service().args(&[
+        "--journal-size",
+        "64MiB",
+        "--flush-bytes",
+        "64KiB",
+        "--flush-age-ms",
+        "200",
+    ])
+}
+
+async fn produce(client: &Client, count: u32, compression: Compression) {
+    let producer = client.producer(ProducerSettings {
+        compression,
+        ..ProducerSettings::default()
+    });
+    let mut deliveries = Vec::new();
+    for number in 0..count {
+        let value = format!("{number} {}", "value ".repeat(30));
+        let record = Record::new()
+            .value(value)
+            .partition(number % PARTITIONS)
+            .header("n", number.to_string());
+        deliveries.push(producer.enqueue(TOPIC, record).await.unwrap());
+    }
+    for delivery in deliveries {
+        delivery.await.unwrap();
+    }
+}
+
+/// Every batch of every partition, as the bytes that a consumer gets.
+async fn bytes_of(client: &Client) -> Vec<Bytes> {
+    let mut all = Vec::new();
+    for partition in 0..PARTITIONS {
+        let end = client
+            .list_offsets(TOPIC, &[partition], Position::Latest)
+            .await
+            .unwrap()[0];
+        let mut bytes = BytesMut::new();
+        let mut at = client
+            .list_offsets(TOPIC, &[partition], Position::Earliest)
+            .await
+            .unwrap()[0];
+        while at < end {
+            let place = [(TOPIC.to_owned(), partition, at)];
+            let fetched = client
+                .fetch(&place, 1 << 20, Duration::from_secs(5))
+                .await
+                .unwrap()
+                .remove(0);
+            assert!(fetched.error.is_none(), "{:?}", fetched.error);
+            assert!(
+                !fetched.records.is_empty(),
+                "{partition} at {at} of {end}: no records"
+            );
+            for batch in millstream_kafka_wire::batch::batches(fetched.records) {
+                let batch = batch.unwrap();
+                assert_eq!(batch.header().base_offset.0, at, "batches follow each other");
+                at = batch.header().next_offset().0;
+                bytes.extend_from_slice(batch.bytes());
+            }
+        }
+        all.push(bytes.freeze());
+    }
+    all
+}
+
+/// Waits until what was produced before is in the store and in a snapshot.
+async fn kept(server: &Server) {
+    let client = server.client();
+    let snapshots = server.metric("broker_snapshots_total");
+    let mut number = 0;
+    until("two more snapshots are taken", SOON, async || {
+        // An idle group takes none: one record more each time.
+        produce(&client, 1, Compression::None).await;
+        number += 1;
+        (server.metric("broker_snapshots_total") >= snapshots + 2.0).then_some(())
+    })
+    .await;
+}
+
+fn erase_the_disk(data: &Path) {
+    for folder in ["journal", "snapshots", "cache"] {
+        let _ = std::fs::remove_dir_all(data.join(folder));
+    }
+}
+
+async fn survives_a_lost_journal(work: &Work, start: impl Fn() -> Start) {
+    let server = Server::first(work, start());
+    let identity = server.identity();
+    server
+        .client()
+        .admin()
+        .create_topic(TOPIC, PARTITIONS, BTreeMap::new())
+        .await
+        .unwrap();
+    for compression in [
+        Compression::None,
+        Compression::Gzip,
+        Compression::Lz4,
+        Compression::Zstd,
+        Compression::Snappy,
+    ] {
+        produce(&server.client(), 1000, compression).await;
+    }
+    let before = bytes_of(&server.client()).await;
+    kept(&server).await;
+    server.kill();
+    erase_the_disk(&work.data());
+    let server = Server::again(work, start(), &identity);
+    let after = bytes_of(&server.client()).await;
+    for (before, after) in before.iter().zip(&after) {
+        assert!(
+            before.len() > 10_000 && after.starts_with(before),
+            "identical bytes come from the store"
+        );
+    }
+    assert!(server.metric("broker_fetched_from_store_bytes_total") > 0.0);
+    // And the service goes on from there.
+    produce(&server.client(), 10, Compression::None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_journal_is_read_back_from_a_folder() {
+    survives_a_lost_journal(&Work::new(), eager).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_journal_is_read_back_from_s3() {
+    let Some(s3) = S3::start() else { return };
+    let work = Work::new();
+    let endpoint = format!("127.0.0.1:{}", s3.port);
+    survives_a_lost_journal(&work, || on_s3(&work, &endpoint)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_errs_or_hangs_stops_no_produce() {
+    let Some(s3) = S3::start() else { return };
+    let proxy = Proxy::before(s3.port).await;
+    let work = Work::new();
+    let start = || on_s3(&work, &proxy.address);
+    let server = Server::first(&work, start());
+    let identity = server.identity();
+    let client = server.client();
+    client
+        .admin()
+        .create_topic(TOPIC, PARTITIONS, BTreeMap::new())
+        .await
+        .unwrap();
+    produce(&client, 1000, Compression::None).await;
+    server.wait_for_metric("broker_flushed_objects_total", |it| it >= 1.0);
+    for mode in [REFUSE, HANG] {
+        proxy.set(mode);
+        let before = client
+            .list_offsets(TOPIC, &[0, 1], Position::Latest)
+            .await
+            .unwrap();
+        let begun = std::time::Instant::now();
+        produce(&client, 2000, Compression::None).await;
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "produces took {:?}",
+            begun.elapsed()
+        );
+        // What is still in memory or in the journal reads on.
+        for partition in 0..PARTITIONS {
+            let at = before[usize::try_from(partition).unwrap()];
+            let place = [(TOPIC.to_owned(), partition, at)];
+            let fetched = client
+                .fetch(&place, 1 << 20, Duration::from_secs(5))
+                .await
+                .unwrap()
+                .remove(0);
+            assert!(
+                fetched.error.is_none() && !fetched.records.is_empty(),
+                "mode {mode}: {:?}",
+                fetched.error
+            );
+        }
+        assert_eq!(
+            crate::harness::http::get(&server.doors.http, "/livez").unwrap().0,
+            200
+        );
+        proxy.set(PASS);
+        let flushed = server.metric("broker_flushed_objects_total");
+        server.wait_for_metric("broker_flushed_objects_total", |it| it > flushed);
+    }
+    let before = bytes_of(&client).await;
+    kept(&server).await;
+    server.kill();
+    let server = Server::again(&work, start(), &identity);
+    for (before, after) in before.iter().zip(&bytes_of(&server.client()).await) {
+        assert!(
+            after.starts_with(before),
+            "nothing acknowledged meanwhile is lost"
+        );
+    }
+}
