@@ -112,6 +112,10 @@ impl Shell {
         answers
     }
 
+    #[tracing::instrument(
+        name = "fetch", level = "debug", skip_all,
+        fields(tenant = %who.tenant, topic = tracing::field::Empty, partition = asked.partition.index.0)
+    )]
     async fn read_partition(
         &self,
         who: &Principal,
@@ -124,6 +128,7 @@ impl Shell {
             Ok(served) => served,
             Err(reason) => return FetchedPartition::failed(asked.partition, reason.into()),
         };
+        tracing::Span::current().record("topic", served.topic.name.as_str());
         for _ in 0..PLANS_MAX {
             let looked = served
                 .group
@@ -161,7 +166,7 @@ fn look(
     room: usize,
     waiter: Option<&Arc<Notify>>,
 ) -> Result<Looked, FetchError> {
-    if !core.replica.leads() {
+    if !core.serves_reads() {
         return Err(not_led(&served.group));
     }
     let id = asked.partition;
@@ -187,7 +192,7 @@ fn look(
         return Err(FetchError::NotLeader);
     }
     let (log_start, high_watermark) = (state.log_start(), state.next_offset());
-    let unknown_end = !core.replica.log_end_is_known() && asked.offset > high_watermark;
+    let unknown_end = !core.log_end_is_known() && asked.offset > high_watermark;
     if asked.offset < log_start || asked.offset > high_watermark && !unknown_end {
         return Err(FetchError::OffsetOutOfRange {
             offset: asked.offset,

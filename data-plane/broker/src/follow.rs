@@ -149,6 +149,7 @@ impl Shell {
         }
         following.assigned.insert(row.id, assignment.clone());
         group.with(|core| {
+            core.alone = row.members == [self.services.journal];
             if let Some(ledger) = &mut core.ledger {
                 ledger.partitions = ledger_partitions(image, row.id);
             }

@@ -184,7 +184,7 @@ fn check(
     asked: Option<LeaderEpoch>,
 ) -> Result<LeaderEpoch, OffsetError> {
     let services = &served.group.services;
-    if !core.replica.leads() {
+    if !core.serves_reads() {
         return Err(match services.reader.damage() {
             Some(_) => OffsetError::Storage,
             None if services.is_stopping() => OffsetError::ShuttingDown,
@@ -231,7 +231,7 @@ fn look(
             }
         };
     };
-    let unknown_end = !core.replica.log_end_is_known();
+    let unknown_end = !core.log_end_is_known();
     let epoch_at = |offset: Offset| state.epochs().epoch_at(offset).unwrap_or(current);
     let scan = |place: Option<Place>, time: Option<TimestampMs>| {
         let Some(place) = place else {

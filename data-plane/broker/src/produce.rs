@@ -10,8 +10,8 @@ use crate::topic_config;
 use bytes::{Bytes, BytesMut};
 use millstream_access::{Operation, Principal};
 use millstream_journal::{Level, Space};
-use millstream_kafka_wire::batch::{BatchError, BatchView, TimestampType};
-use millstream_metadata::TopicRow;
+use millstream_kafka_wire::batch::{BatchError, BatchView};
+use millstream_metadata::topic_config::{TimestampType, TopicSettings};
 use millstream_model::{Offset, TimestampMs};
 use millstream_partition::{AppendError, Decision, SequenceError};
 use millstream_replication::AppendRefusal;
@@ -39,7 +39,10 @@ impl Shell {
         who: &Principal,
         request: Produce,
     ) -> Result<PendingProduce, ProduceError> {
-        let span = tracing::debug_span!("produce", tenant = %who.tenant, partition = %request.partition);
+        let partition = request.partition;
+        let topic = tracing::field::Empty;
+        let span =
+            tracing::debug_span!("produce", tenant = %who.tenant, topic, partition = partition.index.0);
         let _entered = span.enter();
         let begun = self.try_produce(who, request);
         if let Err(error) = &begun {
@@ -55,11 +58,13 @@ impl Shell {
         }
         let image = self.image.image();
         let served = self.find(&image, who, Operation::Produce, request.partition)?;
+        tracing::Span::current().record("topic", served.topic.name.as_str());
         let length = request.batch.len();
         let now = TimestampMs::now();
-        let batch = check(&served.topic, request.batch, now)?;
+        let settings = topic_config::settings(&served.topic);
+        let batch = check(&settings, request.batch, now)?;
         let delay = self.back_pressure(length)?;
-        let (batch, log_append_time) = own(&served.topic, batch, now);
+        let (batch, log_append_time) = own(&settings, batch, now);
         let records = batch.header().record_count;
         let (answer, acknowledged) = oneshot::channel();
         let append = Append {
@@ -69,7 +74,7 @@ impl Shell {
             batch,
             time: now,
             acks: request.acks,
-            in_sync_min: topic_config::in_sync_min(&served.topic),
+            in_sync_min: usize::try_from(settings.insync_min).unwrap_or(usize::MAX),
             ticket: Ticket::Produce(answer, log_append_time),
         };
         let (decision, log_start) = served.group.with(|core| append_to(core, &served, append))?;
@@ -105,16 +110,24 @@ impl Shell {
     }
 
     /// What a filling journal asks of producers (LOG.md 10).
+    ///
+    /// What was ordered must get into the journal, or nothing behind it can, not even what makes room: so bytes that
+    /// are still under way count as used, and the end of a file that a commit does not fit into as well.
     fn back_pressure(&self, bytes: usize) -> Result<Duration, ProduceError> {
-        if self.services.in_flight.load(Ordering::Relaxed) > self.settings.in_flight_bytes_max {
+        let in_flight = self.services.in_flight.load(Ordering::Relaxed);
+        if in_flight > self.settings.in_flight_bytes_max {
             return Err(ProduceError::Full);
         }
-        let space = self.space.after(&self.services, bytes);
-        match space.level {
+        let mut space = self.space.after(&self.services, bytes);
+        if space.level >= Level::Flush {
+            space = self.space.look(&self.services);
+        }
+        let under_way = in_flight.saturating_add(bytes);
+        let lost = under_way.min(self.settings.journal.commit_bytes_max);
+        let used = space.used.saturating_add(under_way.saturating_add(lost) as u64);
+        match Level::of(used, space.capacity).max(space.level) {
             Level::Normal | Level::Flush => Ok(Duration::ZERO),
             Level::Delay => Ok(delay(space)),
-            // Looked at again at once: there may be room by now.
-            Level::Refuse if self.space.look(&self.services).level < Level::Refuse => Ok(DELAY_MAX),
             Level::Refuse => Err(ProduceError::Full),
         }
     }
@@ -186,8 +199,8 @@ fn refusal(refused: AppendRefused) -> ProduceError {
 }
 
 /// That a producer may send this batch to this topic.
-fn check(topic: &TopicRow, bytes: Bytes, now: TimestampMs) -> Result<BatchView, ProduceError> {
-    let (length, max) = (bytes.len(), topic_config::batch_bytes_max(topic));
+fn check(settings: &TopicSettings, bytes: Bytes, now: TimestampMs) -> Result<BatchView, ProduceError> {
+    let (length, max) = (bytes.len(), settings.message_bytes_max);
     if length > max {
         return Err(ProduceError::TooLarge { length, max });
     }
@@ -197,11 +210,11 @@ fn check(topic: &TopicRow, bytes: Bytes, now: TimestampMs) -> Result<BatchView, 
     if header.attributes.is_transactional() {
         return Err(ProduceError::NoTransaction);
     }
-    if topic_config::timestamp_type(topic) == TimestampType::CreateTime && header.max_timestamp.0 >= 0 {
-        let (before, after) = topic_config::timestamp_range(topic);
+    if settings.timestamp_type == TimestampType::CreateTime && header.max_timestamp.0 >= 0 {
         let ahead = header.max_timestamp.0.saturating_sub(now.0);
         let behind = now.0.saturating_sub(header.base_timestamp.0);
-        if ahead > after || header.base_timestamp.0 >= 0 && behind > before {
+        let too_old = header.base_timestamp.0 >= 0 && behind > settings.timestamp_before_ms_max;
+        if ahead > settings.timestamp_after_ms_max || too_old {
             return Err(ProduceError::InvalidTimestamp);
         }
     }
@@ -231,7 +244,7 @@ fn batch_error(error: BatchError) -> ProduceError {
 
 /// The batch in memory of its own, so that stamping it under the lock copies nothing, and so that the tail cache does
 /// not hold a whole receive buffer for a small batch (LOG.md 9). The one copy from socket to disk.
-fn own(topic: &TopicRow, batch: BatchView, now: TimestampMs) -> (BatchView, Option<TimestampMs>) {
+fn own(settings: &TopicSettings, batch: BatchView, now: TimestampMs) -> (BatchView, Option<TimestampMs>) {
     let length = batch.bytes().len();
     let header = *batch.header();
     let bytes = match batch.into_bytes().try_into_mut() {
@@ -241,7 +254,7 @@ fn own(topic: &TopicRow, batch: BatchView, now: TimestampMs) -> (BatchView, Opti
     };
     let batch = BatchView::read(bytes.freeze()).expect("the same bytes were a batch before");
     debug_assert_eq!(*batch.header(), header);
-    match topic_config::timestamp_type(topic) {
+    match settings.timestamp_type {
         TimestampType::CreateTime => (batch, None),
         TimestampType::LogAppendTime => (batch.with_log_append_time(now), Some(now)),
     }

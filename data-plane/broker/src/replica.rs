@@ -124,6 +124,18 @@ impl<T> Replica<T> {
         self.machine.role() == Role::Leader
     }
 
+    /// Whether it has stopped for good.
+    pub fn is_halted(&self) -> bool {
+        matches!(self.machine.role(), Role::Halted(_))
+    }
+
+    /// The only replica of its group has halted: applies all that its disk holds, for with one replica that is
+    /// exactly what is committed (LOG.md 5).
+    pub fn settle_alone(&mut self, out: &mut Vec<Output<T>>) {
+        debug_assert!(self.is_halted());
+        self.apply_up_to(self.machine.durable_lsn(), out);
+    }
+
     /// Whether the end of the committed log is known: not between an election and the commit of what the new leader
     /// found in its log (LOG.md 23).
     pub fn log_end_is_known(&self) -> bool {

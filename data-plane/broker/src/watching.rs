@@ -65,7 +65,7 @@ impl Watching {
                 .shell
                 .find(&image, &self.who, Operation::Describe, *partition)?;
             let bounds = served.group.with(|core| {
-                if !core.replica.leads() {
+                if !core.serves_reads() {
                     return Err(OffsetError::NotLeader);
                 }
                 core.open(

@@ -12,5 +12,7 @@ mod node;
 mod reading;
 #[path = "shell/restart.rs"]
 mod restart;
+#[path = "shell/trouble.rs"]
+mod trouble;
 #[path = "shell/writing.rs"]
 mod writing;

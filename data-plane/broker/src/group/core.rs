@@ -41,6 +41,8 @@ pub(crate) struct Core {
     /// The replica's outputs that are still to be carried out.
     pub(crate) out: Vec<Output<Ticket>>,
     pub(super) writes: Writes,
+    /// Whether this is the group's only replica: then what is on this disk is all that is committed.
+    pub(crate) alone: bool,
     /// Partitions whose opening or deletion is in the log and undecided.
     pub(crate) proposed: BTreeSet<PartitionId>,
     /// Bytes appended since the last flush was considered.
@@ -98,6 +100,7 @@ impl Core {
             ledger,
             out,
             writes: Writes::default(),
+            alone: false,
             proposed: BTreeSet::new(),
             fresh_bytes: 0,
             unsaved: Unsaved::default(),
@@ -108,6 +111,21 @@ impl Core {
     /// The committed state.
     pub(crate) fn state(&self) -> &GroupState {
         self.replica.state()
+    }
+
+    /// Whether readers are served: by a leader, and by the only replica on a damaged disk, which has what precedes
+    /// the damage (LOG.md 5).
+    pub(crate) fn serves_reads(&self) -> bool {
+        self.replica.leads() || self.is_stranded()
+    }
+
+    /// Whether the end of the committed log is known.
+    pub(crate) fn log_end_is_known(&self) -> bool {
+        self.replica.log_end_is_known() || self.is_stranded()
+    }
+
+    fn is_stranded(&self) -> bool {
+        self.alone && self.replica.is_halted()
     }
 
     /// Tells the replica something.
@@ -243,6 +261,10 @@ impl Core {
             Output::Halt(reason) => {
                 tracing::error!(group = %group.id, %reason, "the replica stopped for good; an operator must look");
                 group.services.metrics.halted_groups.inc();
+                if self.alone {
+                    // No other copy will ever say what is committed: everything on this disk is.
+                    self.replica.settle_alone(&mut self.out);
+                }
                 self.waiters.take_all(&mut self.effects.woken);
             }
             Output::MemberDamaged(member) => {

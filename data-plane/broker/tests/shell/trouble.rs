@@ -1,0 +1,116 @@
+//! A damaged journal, a full one, a store that is gone: clear answers, and everything else goes on.
+
+use crate::catalog::partition;
+use crate::node::{World, batch, eventually, first, produce, read_all};
+use millstream_broker::interface::{Isolation, ListOffset, ProduceError};
+use millstream_model::Offset;
+use object_store::local::LocalFileSystem;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_journal_serves_what_precedes_the_damage_and_takes_nothing() {
+    let world = World::new();
+    let topic = world.catalog.create_topic(1, "t", 1, &[]);
+    let who = world.catalog.tenant(1);
+    let node = world.start(world.settings()).await;
+    for number in 0..20 {
+        produce(
+            &node.broker,
+            &who,
+            first(topic),
+            batch(&[&format!("{number}-{}", "x".repeat(9000))]),
+        )
+        .await
+        .unwrap();
+    }
+    // The last snapshot must not hide what the journal lost.
+    let snapshots = world.folder.path().join("snapshots");
+    let kept = tempfile::tempdir().unwrap();
+    node.stop().await;
+    std::fs::rename(&snapshots, kept.path().join("snapshots")).unwrap();
+    let damaged = damage(&world.folder.path().join("journal"), b"10-xxxxxxx");
+    assert!(damaged, "the record was found on the disk");
+    let node = world.start(world.settings()).await;
+    assert!(!node.broker.is_healthy());
+    let values = read_all(&node.broker, &who, first(topic), 0).await;
+    assert_eq!(values.len(), 10, "what precedes the damage");
+    let refused = produce(&node.broker, &who, first(topic), batch(&["x"])).await;
+    assert_eq!(refused, Err(ProduceError::Storage));
+    let isolation = Isolation::ReadUncommitted;
+    let latest = node
+        .broker
+        .list_offset(&who, first(topic), None, ListOffset::Latest, isolation)
+        .await
+        .unwrap();
+    assert_eq!(latest.offset, Offset(10));
+    assert_eq!(node.metric("journal_damaged"), 0.0, "not looked at yet");
+    drop(node);
+}
+
+/// Changes the byte before this text in the first file that has it.
+fn damage(folder: &std::path::Path, text: &[u8]) -> bool {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        let Some(at) = bytes.windows(text.len()).position(|window| window == text) else {
+            continue;
+        };
+        let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        file.write_all_at(b"!", at as u64).unwrap();
+        return true;
+    }
+    false
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_store_is_gone_the_journal_fills_and_then_empties() {
+    let mut world = World::new();
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("store");
+    std::fs::create_dir(&place).unwrap();
+    world.store = Arc::new(LocalFileSystem::new_with_prefix(&place).unwrap());
+    let topic = world.catalog.create_topic(1, "t", 2, &[]);
+    let who = world.catalog.tenant(1);
+    let mut settings = world.settings();
+    settings.journal.size_bytes = 16 * 1024 * 1024;
+    settings.journal.file_bytes = 512 * 1024;
+    settings.journal.commit_bytes_max = 256 * 1024;
+    settings.flush.bytes = 1024 * 1024;
+    settings.tier.attempts_max = 1;
+    let node = world.start(settings).await;
+    // A file where the folder was: nothing can be written, whoever asks.
+    std::fs::remove_dir_all(&place).unwrap();
+    std::fs::write(&place, b"").unwrap();
+    let value = "x".repeat(100_000);
+    let mut taken = 0;
+    let full = loop {
+        match produce(&node.broker, &who, partition(topic, taken % 2), batch(&[&value])).await {
+            Ok(_) => taken += 1,
+            Err(error) => break error,
+        }
+        assert!(taken < 200, "it never fills");
+    };
+    assert_eq!(full, ProduceError::Full);
+    assert!(taken > 60, "{taken}");
+    assert!(node.metric("flush_failures_total") > 0.0);
+    let read = read_all(&node.broker, &who, first(topic), 0).await.len() as u32;
+    assert_eq!(read, taken.div_ceil(2), "reading goes on");
+    std::fs::remove_file(&place).unwrap();
+    std::fs::create_dir(&place).unwrap();
+    let mut again = Err(full);
+    for _ in 0..2000 {
+        again = produce(&node.broker, &who, first(topic), batch(&[&value])).await;
+        if again.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(again.is_ok(), "{again:?}");
+    eventually("objects are written", || {
+        node.metric("flushed_objects_total") > 0.0
+    })
+    .await;
+    node.stop().await;
+}
