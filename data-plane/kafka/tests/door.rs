@@ -1,0 +1,22 @@
+//! The door over a real broker, spoken to over real sockets with raw frames.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "door/admin.rs"]
+mod admin;
+#[path = "door/catalog.rs"]
+mod catalog;
+#[path = "door/client.rs"]
+mod client;
+#[path = "door/groups.rs"]
+mod groups;
+#[path = "door/hostile.rs"]
+mod hostile;
+#[path = "door/login.rs"]
+mod login;
+#[path = "door/pipeline.rs"]
+mod pipeline;
+#[path = "door/records.rs"]
+mod records;
+#[path = "door/server.rs"]
+mod server;

@@ -1,0 +1,288 @@
+//! A control plane in memory: as much as a broker and its Kafka door ask of one.
+
+use async_trait::async_trait;
+use millstream_metadata::{
+    Actor, Change, Class, ClusterRow, Command, Commands, Committed, CreateTopic, EnvironmentId, Grant,
+    GroupPurpose, GroupRow, Image, ImagePublisher, ImageWatch, KeyRow, KeyState, NodeRow, OrganisationId,
+    PartitionRow, Quota, QuotaRow, QuotaScope, Refusal, RegisterNode, Replica, Reply, Row, TopicRow,
+    TopicState, VirtualClusterRow, topic_config,
+};
+use millstream_model::{
+    Epoch, GroupId, JournalId, KeyId, NodeId, ProducerId, Registration, TenantId, TimestampMs, TopicId,
+    TopicName,
+};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+const INTERNAL: GroupId = GroupId(1);
+const TENANTS: GroupId = GroupId(2);
+
+pub struct Catalog {
+    state: Mutex<(Image, ImagePublisher, i64)>,
+    pub watch: ImageWatch,
+}
+
+impl Catalog {
+    /// Two tenants, 1 and 2, that make topics by themselves, and 3, which does not.
+    pub fn new() -> Arc<Catalog> {
+        let (publisher, watch) = ImageWatch::channel(Image::new());
+        let catalog = Catalog {
+            state: Mutex::new((Image::new(), publisher, 0)),
+            watch,
+        };
+        for tenant in 1..=3 {
+            catalog.put([Row::VirtualCluster(Arc::new(VirtualClusterRow {
+                id: TenantId(tenant),
+                organisation: OrganisationId(TopicId::random().0),
+                environment: EnvironmentId(TopicId::random().0),
+                name: format!("tenant-{tenant}"),
+                auto_create_topics: tenant < 3,
+                partitions_default: 1,
+                leader_epoch_floor: 0,
+                sql_version: 0,
+                created: TimestampMs::now(),
+            }))]);
+        }
+        catalog.put([catalog.topic_row(TenantId::SYSTEM, "__groups", 1, BTreeMap::new())]);
+        Arc::new(catalog)
+    }
+
+    pub fn image(&self) -> Image {
+        self.state.lock().0.clone()
+    }
+
+    pub fn key(&self, tenant: u64, letter: u8, grants: &[Grant]) -> KeyRow {
+        let organisation = self
+            .image()
+            .virtual_cluster(TenantId(tenant))
+            .unwrap()
+            .organisation;
+        let row = KeyRow {
+            id: KeyId::from_random([letter; 20]),
+            tenant: TenantId(tenant),
+            organisation,
+            name: "test".to_owned(),
+            grants: grants.iter().copied().collect(),
+            salt: [letter; 16],
+            root_version: 1,
+            state: KeyState::Active,
+            created: TimestampMs::now(),
+        };
+        self.put([Row::Key(Arc::new(row.clone()))]);
+        row
+    }
+
+    pub fn revoke(&self, key: &KeyRow) {
+        let state = KeyState::Revoked {
+            at: TimestampMs::now(),
+        };
+        self.put([Row::Key(Arc::new(KeyRow { state, ..key.clone() }))]);
+    }
+
+    pub fn set_quota(&self, tenant: u64, quota: Quota) {
+        self.put([Row::Quota(Arc::new(QuotaRow {
+            scope: QuotaScope::Tenant(TenantId(tenant)),
+            quota,
+        }))]);
+    }
+
+    fn put(&self, rows: impl IntoIterator<Item = Row>) -> u64 {
+        let (image, publisher, _) = &mut *self.state.lock();
+        rows.into_iter().for_each(|row| image.apply(&Change::Put(row)));
+        let version = image.version() + 1;
+        let cluster = ClusterRow {
+            version,
+            feature_level: 1,
+            ..image.cluster().clone()
+        };
+        image.apply(&Change::Put(Row::Cluster(cluster)));
+        publisher.publish(image.clone());
+        version
+    }
+
+    fn topic_row(
+        &self,
+        tenant: TenantId,
+        name: &str,
+        partitions: i32,
+        config: BTreeMap<String, String>,
+    ) -> Row {
+        let internal = tenant == TenantId::SYSTEM;
+        let group = if internal { INTERNAL } else { TENANTS };
+        Row::Topic(Arc::new(TopicRow {
+            id: TopicId::random(),
+            tenant,
+            name: name.parse().unwrap(),
+            partitions: vec![
+                PartitionRow {
+                    group,
+                    base_epoch: 0,
+                    deleted: false
+                };
+                partitions as usize
+            ],
+            class: Class::ONE,
+            config,
+            internal,
+            state: TopicState::Active,
+            created: TimestampMs::now(),
+        }))
+    }
+
+    fn create_topic(&self, wanted: CreateTopic) -> Result<Committed, Refusal> {
+        let reason = |error: &dyn std::fmt::Display| error.to_string();
+        let name: TopicName = wanted.name.parse().map_err(|error| Refusal::InvalidName {
+            reason: reason(&error),
+        })?;
+        if self.image().topic(wanted.tenant, &name).is_some() {
+            return Err(Refusal::TopicExists { name: wanted.name });
+        }
+        let partitions = if wanted.partitions == -1 {
+            1
+        } else {
+            wanted.partitions
+        };
+        if partitions < 1 {
+            return Err(Refusal::InvalidPartitions {
+                reason: "at least one".to_owned(),
+            });
+        }
+        if ![-1, 1].contains(&wanted.replication) {
+            return Err(Refusal::InvalidReplicationFactor {
+                reason: "there is one node".to_owned(),
+            });
+        }
+        for (name, value) in &wanted.config {
+            topic_config::check(name, value).map_err(|reason| Refusal::InvalidConfig { reason })?;
+        }
+        let row = self.topic_row(wanted.tenant, &wanted.name, partitions, wanted.config);
+        let Row::Topic(topic) = &row else { unreachable!() };
+        let reply = Reply::Topic(Arc::clone(topic));
+        let version = if wanted.validate_only {
+            self.image().version()
+        } else {
+            self.put([row])
+        };
+        Ok(Committed { version, reply })
+    }
+
+    fn change_topic(
+        &self,
+        tenant: TenantId,
+        name: &str,
+        change: impl FnOnce(&mut TopicRow),
+    ) -> Result<Committed, Refusal> {
+        let parsed = name.parse().map_err(|_| Refusal::UnknownTopic {
+            name: name.to_owned(),
+        })?;
+        let found = self.image().topic(tenant, &parsed).cloned();
+        let mut row = found
+            .ok_or(Refusal::UnknownTopic {
+                name: name.to_owned(),
+            })?
+            .as_ref()
+            .clone();
+        change(&mut row);
+        let row = Arc::new(row);
+        Ok(Committed {
+            version: self.put([Row::Topic(Arc::clone(&row))]),
+            reply: Reply::Topic(row),
+        })
+    }
+
+    fn register(&self, journal: JournalId, start: &RegisterNode) -> Committed {
+        let node = Arc::new(NodeRow {
+            id: NodeId(1),
+            journal,
+            registration: Registration(1),
+            registration_confirmed: Registration(0),
+            kafka: start.kafka.clone(),
+            http: start.http.clone(),
+            feature_level_max: start.feature_level_max,
+            lost: false,
+            registered: TimestampMs::now(),
+        });
+        let mut rows = vec![Row::Node(Arc::clone(&node))];
+        for (id, purpose) in [
+            (INTERNAL, GroupPurpose::Internal),
+            (TENANTS, GroupPurpose::Tenants),
+        ] {
+            rows.push(Row::Group(Arc::new(GroupRow {
+                id,
+                purpose,
+                class: Class::ONE,
+                epoch: Epoch(1),
+                leader: Some(journal),
+                isr: vec![Replica {
+                    journal,
+                    registration: Registration(1),
+                }],
+                members: vec![journal],
+                snapshot: None,
+                snapshot_previous: None,
+            })));
+        }
+        Committed {
+            version: self.put(rows),
+            reply: Reply::Node(node),
+        }
+    }
+}
+
+#[async_trait]
+impl Commands for Catalog {
+    async fn submit(&self, actor: Actor, command: Command) -> Result<Committed, Refusal> {
+        let version = self.image().version();
+        let may_manage = match &actor {
+            Actor::Key { grants, .. } => grants.contains(&Grant::Admin),
+            _ => true,
+        };
+        match command {
+            Command::RegisterNode(start) => Ok(self.register(start.journal, &start)),
+            Command::AllocateProducerIds => {
+                let next = &mut self.state.lock().2;
+                *next += 1000;
+                Ok(Committed {
+                    version,
+                    reply: Reply::ProducerIds {
+                        first: ProducerId(*next),
+                        count: 1000,
+                    },
+                })
+            }
+            Command::CreateTopic(_) | Command::DeleteTopic { .. } if !may_manage => {
+                Err(Refusal::PermissionDenied {
+                    reason: "admin".to_owned(),
+                })
+            }
+            Command::CreateTopic(wanted) => self.create_topic(wanted),
+            Command::DeleteTopic { tenant, name } => {
+                self.change_topic(tenant, &name, |row| row.state = TopicState::Deleting)
+            }
+            Command::CreatePartitions {
+                tenant, name, total, ..
+            } => self.change_topic(tenant, &name, |row| {
+                let first = row.partitions[0];
+                row.partitions.resize(total as usize, first);
+            }),
+            Command::AlterTopicConfig {
+                tenant,
+                name,
+                changes,
+                ..
+            } => self.change_topic(tenant, &name, |row| {
+                for (name, value) in changes {
+                    match value {
+                        Some(value) => row.config.insert(name, value),
+                        None => row.config.remove(&name),
+                    };
+                }
+            }),
+            _ => Ok(Committed {
+                version,
+                reply: Reply::Done,
+            }),
+        }
+    }
+}

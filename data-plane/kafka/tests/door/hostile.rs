@@ -1,0 +1,133 @@
+//! Frames that nobody should send: the sender is closed, everybody else goes on.
+
+use crate::client::raw;
+use crate::server::Server;
+use millstream_kafka_wire::messages::{ListGroupsRequest, MetadataRequest};
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+
+#[tokio::test]
+async fn hostile_frames_close_their_own_connection_only() {
+    let server = Server::start().await;
+    let mut bystander = server.client().await;
+    let huge_array = [&[0u8][..], &0x7fff_ffff_i32.to_be_bytes()[..]].concat();
+    let frames: Vec<(&str, Vec<u8>)> = vec![
+        ("length too large", 0x7fff_ffff_i32.to_be_bytes().to_vec()),
+        ("length negative", (-1i32).to_be_bytes().to_vec()),
+        ("length zero", 0i32.to_be_bytes().to_vec()),
+        ("a TLS hello", vec![0x16, 0x03, 0x01, 0x02, 0x00, 0x01]),
+        ("HTTP", b"GET / HTTP/1.1\r\n\r\n".to_vec()),
+        ("api key unknown", raw(999, 0, b"")),
+        ("api key negative", raw(-1, 0, b"")),
+        ("a known key that is not served", raw(50, 0, b"")),
+        ("version unknown", raw(3, 99, b"")),
+        ("version negative", raw(3, -1, b"")),
+        (
+            "array longer than the frame",
+            raw(3, 1, &0x7fff_ffff_i32.to_be_bytes()),
+        ),
+        ("array of negative length", raw(3, 0, &(-5i32).to_be_bytes())),
+        ("compact array longer than the frame", raw(3, 12, &huge_array)),
+        ("bytes left over", raw(16, 0, b"more")),
+        ("header cut off", [&3i32.to_be_bytes()[..], &[0, 3, 0]].concat()),
+        (
+            "records cut off",
+            raw(
+                0,
+                3,
+                &[0xff, 0xff, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 1, b'a', 0, 0, 0, 1],
+            ),
+        ),
+    ];
+    for (what, frame) in frames {
+        for logged_in in [false, true] {
+            let mut client = if logged_in {
+                server.client().await
+            } else {
+                server.connect().await
+            };
+            client.send_raw(&frame).await;
+            assert!(client.is_closed().await, "{what}, logged in: {logged_in}");
+        }
+        assert_eq!(
+            bystander.newest(&ListGroupsRequest::default()).await.error_code,
+            0,
+            "{what}"
+        );
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn large_frames_wait_for_the_login() {
+    let server = Server::start().await;
+    let mut stranger = server.connect().await;
+    stranger.send_raw(&(65 * 1024i32).to_be_bytes()).await;
+    assert!(stranger.is_closed().await);
+    let mut client = server.client().await;
+    let topic = |index: usize| millstream_kafka_wire::messages::metadata_request::MetadataRequestTopic {
+        name: Some(format!("a-topic-that-is-not-there-{index}")),
+        ..Default::default()
+    };
+    let topics = Some((0..4000).map(topic).collect());
+    let request = MetadataRequest {
+        topics,
+        allow_auto_topic_creation: false,
+        ..Default::default()
+    };
+    assert_eq!(client.newest(&request).await.topics.len(), 4000);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn slow_senders_do_not_hold_a_place_for_ever() {
+    let server = Server::start_with(|settings| settings.frame_timeout = Duration::from_millis(100)).await;
+    let mut client = server.client().await;
+    client.stream.write_all(&[0, 0, 1]).await.unwrap();
+    assert!(client.is_closed().await);
+    let mut client = server.client().await;
+    client.stream.write_all(&[0, 0, 1, 0, 0, 3]).await.unwrap();
+    assert!(client.is_closed().await);
+    assert_eq!(
+        server.metric("kafka_connections_closed_total{reason=\"frame_timeout\"}"),
+        2.0
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn idle_connections_are_closed() {
+    let server = Server::start_with(|settings| settings.idle_timeout = Duration::from_millis(100)).await;
+    let mut client = server.client().await;
+    assert!(client.is_closed().await);
+    assert_eq!(
+        server.metric("kafka_connections_closed_total{reason=\"idle\"}"),
+        1.0
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn random_bytes_never_hurt() {
+    let server = Server::start().await;
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed
+    };
+    for round in 0..150 {
+        let mut client = server.client().await;
+        let key = (next() % 62) as i16;
+        let version = (next() % 14) as i16;
+        let body: Vec<u8> = (0..next() % 200).map(|_| next() as u8).collect();
+        client.send_raw(&raw(key, version, &body)).await;
+        client.stream.shutdown().await.unwrap();
+        while client.frame().await.is_some() {}
+        let _ = round;
+    }
+    let mut client = server.client().await;
+    assert_eq!(client.newest(&ListGroupsRequest::default()).await.error_code, 0);
+    server.stop().await;
+}

@@ -1,0 +1,112 @@
+//! A broker over a temporary folder, a store in memory, and the door in front.
+
+use crate::catalog::Catalog;
+use crate::client::Client;
+use millstream_access::{RootKeys, derive_secret};
+use millstream_broker::{Broker, Components};
+use millstream_kafka::{Settings, bind};
+use millstream_metadata::{Grant, HostPort, KeyRow};
+use object_store::memory::InMemory;
+use prometheus_client::registry::Registry;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+pub struct Server {
+    pub catalog: Arc<Catalog>,
+    pub address: SocketAddr,
+    /// An administrator of tenant 1.
+    pub admin: KeyRow,
+    roots: Arc<RootKeys>,
+    registry: Registry,
+    door: millstream_kafka::Handle,
+    broker: millstream_broker::Handle,
+    _folder: TempDir,
+}
+
+impl Server {
+    pub async fn start() -> Server {
+        Server::start_with(|_| {}).await
+    }
+
+    pub async fn start_with(change: impl FnOnce(&mut Settings)) -> Server {
+        let mut settings = Settings::new("127.0.0.1:0".parse().unwrap());
+        settings.refusal_delay = Duration::from_millis(1);
+        change(&mut settings);
+        let bound = bind(settings).unwrap();
+        let address = bound.address();
+        let folder = tempfile::tempdir().unwrap();
+        let kafka = HostPort {
+            host: address.ip().to_string(),
+            port: address.port(),
+        };
+        let mut settings = millstream_broker::Settings::new(folder.path().to_owned(), kafka.clone(), kafka);
+        settings.journal.size_bytes = 32 * 1024 * 1024;
+        settings.journal.file_bytes = 4 * 1024 * 1024;
+        settings.groups.initial_rebalance_delay_ms = 50;
+        let (catalog, roots) = (Catalog::new(), Arc::new(RootKeys::from_random([7; 32])));
+        let components = Components {
+            image: catalog.watch.clone(),
+            commands: Arc::clone(&catalog) as _,
+            store: Arc::new(InMemory::new()),
+            prefix: object_store::path::Path::default(),
+            roots: Arc::clone(&roots),
+        };
+        let mut registry = Registry::default();
+        let (broker, handle) = Broker::start(settings, components, &mut registry).await.unwrap();
+        let door = bound.serve(broker, &mut registry, CancellationToken::new());
+        let admin = catalog.key(1, 1, &[Grant::Admin]);
+        Server {
+            catalog,
+            address,
+            admin,
+            roots,
+            registry,
+            door,
+            broker: handle,
+            _folder: folder,
+        }
+    }
+
+    pub async fn stop(self) {
+        self.door.shutdown().await;
+        self.broker.shutdown().await.unwrap();
+    }
+
+    pub fn secret(&self, key: &KeyRow) -> String {
+        derive_secret(&self.roots, key.root_version, &key.id, &key.salt)
+            .unwrap()
+            .expose()
+            .to_owned()
+    }
+
+    /// A connection that nobody has logged in on.
+    pub async fn connect(&self) -> Client {
+        Client::connect(self.address).await
+    }
+
+    /// A connection of the administrator of tenant 1.
+    pub async fn client(&self) -> Client {
+        self.client_of(&self.admin).await
+    }
+
+    pub async fn client_of(&self, key: &KeyRow) -> Client {
+        let mut client = self.connect().await;
+        let response = client.login(key.id.as_str(), &self.secret(key)).await;
+        assert_eq!(response.error_code, 0, "{:?}", response.error_message);
+        client
+    }
+
+    /// What a counter says, or zero.
+    pub fn metric(&self, line: &str) -> f64 {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        let found = text.lines().find(|one| one.starts_with(line));
+        found
+            .and_then(|one| one.rsplit(' ').next())
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(0.0)
+    }
+}
