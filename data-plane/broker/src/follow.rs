@@ -94,7 +94,7 @@ impl Shell {
         for topic in image.topics().filter(|topic| topic.state == TopicState::Deleting) {
             self.delete_topic(image, topic, following);
         }
-        self.count_unknown(image);
+        self.count_troubled(image);
     }
 
     /// A group that this node has not served yet since it started.
@@ -122,7 +122,7 @@ impl Shell {
         };
         let mut out = Vec::new();
         let replica = Replica::new(settings, recovery, &mut out);
-        let core = Core::new(replica, out, ledger, self.settings.tail_bytes);
+        let core = Core::new(replica, out, ledger, &self.settings);
         let group = Group::new(row.id, Arc::clone(services), core);
         self.groups.write().insert(row.id, Arc::clone(&group));
         let reported = row.snapshot.map(|snapshot| snapshot.lsn).unwrap_or_default();
@@ -264,16 +264,23 @@ impl Shell {
         reported.is_ok()
     }
 
-    /// Counts partitions that groups have and the catalog does not: they are kept, and a person is told (LOG.md 34).
-    fn count_unknown(&self, image: &Image) {
-        let known = |id: &PartitionId| image.topic_by_id(id.topic).is_some();
-        let unknown = |core: &Core| core.state().partitions().filter(|(id, _)| !known(id)).count();
-        let count: usize = self.all_groups().iter().map(|group| group.read(unknown)).sum();
-        let gauge = &self.services.metrics.unknown_partitions;
-        let before = gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
-        if count > 0 && before == 0 {
+    /// Counts partitions that a person should look at: those in quarantine, and those that groups have and the
+    /// catalog does not, which are kept and not served (LOG.md 34).
+    fn count_troubled(&self, image: &Image) {
+        let (mut unknown, mut quarantined) = (0, 0);
+        for group in self.all_groups() {
+            group.read(|core| {
+                for (id, state) in core.state().partitions() {
+                    unknown += i64::from(image.topic_by_id(id.topic).is_none());
+                    quarantined += i64::from(state.quarantine().is_some());
+                }
+            });
+        }
+        let metrics = &self.services.metrics;
+        metrics.quarantined_partitions.set(quarantined);
+        if metrics.unknown_partitions.set(unknown) == 0 && unknown > 0 {
             tracing::warn!(
-                count,
+                unknown,
                 "partitions that the catalog does not know are kept and not served"
             );
         }

@@ -5,6 +5,7 @@ use super::writes::Writes;
 use super::{Group, Services};
 use crate::interface::{ProduceError, Produced};
 use crate::replica::{Appended, Lost, Output, Propose, Replica};
+use crate::settings::Settings;
 use crate::tail::{Batch, Tail};
 use crate::waiters::Waiters;
 use bytes::Bytes;
@@ -47,6 +48,8 @@ pub(crate) struct Core {
     pub(crate) proposed: BTreeSet<PartitionId>,
     /// Bytes appended since the last flush was considered.
     pub(crate) fresh_bytes: u64,
+    /// After so many of them a flush is asked for.
+    flush_bytes: u64,
     /// Bytes and entries applied since the last snapshot.
     pub(crate) unsaved: Unsaved,
     effects: Effects,
@@ -91,11 +94,11 @@ impl Core {
         replica: Replica<Ticket>,
         out: Vec<Output<Ticket>>,
         ledger: Option<LedgerCore>,
-        tail_bytes: usize,
+        settings: &Settings,
     ) -> Core {
         Core {
             replica,
-            tail: Tail::new(tail_bytes),
+            tail: Tail::new(settings.tail_bytes),
             waiters: Waiters::default(),
             ledger,
             out,
@@ -103,6 +106,7 @@ impl Core {
             alone: false,
             proposed: BTreeSet::new(),
             fresh_bytes: 0,
+            flush_bytes: settings.flush.bytes,
             unsaved: Unsaved::default(),
             effects: Effects::default(),
         }
@@ -297,6 +301,9 @@ impl Core {
             } => {
                 if let Some(bytes) = payload {
                     self.fresh_bytes += bytes.len() as u64;
+                    if self.fresh_bytes >= self.flush_bytes {
+                        group.flush_wanted.notify_one();
+                    }
                     self.unsaved.bytes += bytes.len() as u64;
                     if let Some(ledger) = &mut self.ledger {
                         ledger.apply(&bytes);
