@@ -6,7 +6,7 @@ use crate::node::{GROUP, Ledger, Node};
 use crate::world::{Check, Event, PARTITIONS, TENANT, World, partition};
 use bytes::Bytes;
 use millstream_broker::replica::Propose;
-use millstream_journal::{CommitError, Framed, Record};
+use millstream_journal::{CommitError, Framed, Level, Record};
 use millstream_kafka_wire::batch::BatchView;
 use millstream_model::entry::{Entry, EntryKind};
 use millstream_model::segment::{ObjectOwner, ObjectRef, SegmentRef};
@@ -105,7 +105,8 @@ impl World {
         if running.flushing {
             return Ok(());
         }
-        let Some(plan) = plan_flush(running.replica.state(), wall, FLUSH, false) else { return Ok(()) };
+        let force = running.journal.space().level >= Level::Flush;
+        let Some(plan) = plan_flush(running.replica.state(), wall, FLUSH, force) else { return Ok(()) };
         running.objects += 1;
         let object = ObjectRef {
             owner: ObjectOwner::Shared(GROUP),
@@ -116,7 +117,7 @@ impl World {
         let built = build(running, object, &plan);
         let flush = match built {
             Ok(flush) => flush,
-            Err(_) if self.hurt == Some(node) => return Ok(()),
+            Err(_) if self.may_fail(node) => return Ok(()),
             Err(error) => return Err(format!("{node} cannot flush: {error}")),
         };
         let put = self.store.wait(self.store.tier.put(&flush));
@@ -173,14 +174,14 @@ impl World {
         }
     }
 
-    /// Recycles what lies below the snapshots, local and reported, and is tiered (LOG.md 30).
+    /// Recycles what lies below the reported snapshot and what the local one knows to be tiered (LOG.md 30): a restart
+    /// begins with that one, and must find what it believes to be hot.
     fn release(&mut self, node: usize) -> Check {
         let reported = self.controller.snapshot.map_or(Lsn::ZERO, |(lsn, _)| lsn);
         let local = self.nodes[node].snapshot.as_deref().and_then(|it| GroupState::decode_snapshot(it).ok());
-        let local = local.map_or(Lsn::ZERO, |state| state.applied());
+        let tiered = local.map_or(Lsn::ZERO, |state| state.tiered_lsn());
         let Some(running) = &mut self.nodes[node].running else { return Ok(()) };
-        let tiered = running.replica.state().tiered_lsn();
-        let up_to = reported.min(local).min(tiered);
+        let up_to = reported.min(tiered);
         match running.journal.release(GROUP, up_to) {
             Ok(()) | Err(CommitError::Full) => self.step(node, Input::Released { up_to }),
             Err(error) => self.journal_failed(node, &error.to_string()),
@@ -276,7 +277,7 @@ fn build(
             }
             let batch = BatchView::read(entry.payload).map_err(|error| error.to_string())?;
             let header = *batch.header();
-            if header.base_offset < run.from || header.base_offset >= run.end {
+            if header.next_offset() <= run.from || header.base_offset >= run.end {
                 continue;
             }
             builder.push(Batch {

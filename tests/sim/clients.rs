@@ -5,6 +5,7 @@ use crate::world::{Check, Event, NODES, TENANT, World, partition};
 use bytes::Bytes;
 use millstream_broker::interface::Acks;
 use millstream_broker::replica::{Append, Lost};
+use millstream_journal::Level;
 use millstream_kafka_wire::batch::{BatchBuilder, BatchView, NewRecord, Producer, batches};
 use millstream_model::entry::EntryKind;
 use millstream_model::{KeyId, Offset, ProducerEpoch, ProducerId, TimestampMs};
@@ -62,10 +63,11 @@ impl Client {
         value >> 32 == self.index as u64
     }
 
-    /// A broker remembers an idempotent producer's last five batches: no more may be undecided, answered or not.
+    /// A broker remembers an idempotent producer's last five batches: no more may be undecided, answered or not. Of a
+    /// producer that it does not know it takes any sequence, as Kafka does: the first batch goes alone.
     fn may_begin(&self) -> bool {
         let window = if self.is_idempotent() { 4 } else { 1 };
-        self.window.front().is_none_or(|oldest| self.requests < oldest.number + window)
+        self.window.front().is_none_or(|oldest| oldest.number > 1 && self.requests < oldest.number + window)
     }
 
     /// The next batch.
@@ -131,6 +133,10 @@ impl World {
     pub fn produce(&mut self, node: usize, ticket: Ticket, batch: Bytes, index: u32) -> Check {
         let (now_ms, time) = (self.nodes[node].now_ms(self.now_ms), self.wall(node));
         let Some(running) = &mut self.nodes[node].running else { return Ok(()) };
+        if running.journal.space().level >= Level::Delay {
+            self.reply(node, ticket, Err(None));
+            return Ok(());
+        }
         let batch = BatchView::read(batch).map_err(|error| error.to_string())?;
         batch.check_produced().map_err(|error| error.to_string())?;
         let append = Append {
@@ -220,7 +226,7 @@ impl World {
                 for lsn in run.first.0..=run.last.0 {
                     let entry = match reader.entry(GROUP, millstream_model::Lsn(lsn)) {
                         Ok(entry) => entry,
-                        Err(_) if self.hurt == Some(node) => return Ok(Err("hurt".to_owned())),
+                        Err(_) if self.may_fail(node) => return Ok(Err("hurt".to_owned())),
                         Err(error) => return Err(format!("{node} cannot read {lsn} of its journal: {error}")),
                     };
                     if entry.header.partition == id && entry.header.kind == EntryKind::Append {

@@ -12,7 +12,7 @@ impl World {
         }
         self.after(350, Event::Fault);
         let node = self.random.random_range(0..NODES);
-        let choice = self.random.random_range(0..28);
+        let choice = self.random.random_range(0..34);
         match choice {
             0 => {
                 self.store.fail(60);
@@ -45,6 +45,7 @@ impl World {
             18 => {
                 let used: u64 = self.nodes[node].disk.files().iter().map(|(_, length)| length).sum();
                 self.nodes[node].disk.resize(used + 10_000);
+                self.nodes[node].full = true;
                 self.after(1_500, Event::Mend(Mend::Disk(node)));
             }
             19..=24 => self.disk_error(node, choice),
@@ -52,6 +53,11 @@ impl World {
         }
         self.note(|| format!("fault {choice} at {node}"));
         Ok(())
+    }
+
+    /// Whether this disk was given a reason to fail.
+    pub fn may_fail(&self, node: usize) -> bool {
+        self.hurt == Some(node) || self.nodes[node].expects_errors
     }
 
     fn restart(&mut self, node: usize) {
@@ -107,10 +113,12 @@ impl World {
         let Some(running) = &self.nodes[node].running else { return };
         let reader = running.journal.reader();
         let (Some((_, start)), Some((_, end))) = (reader.start(GROUP), reader.end(GROUP)) else { return };
-        if end.0 < start.0 + 40 {
+        if end.0 < start.0 + 20 {
             return;
         }
-        let lsn = Lsn(self.random.random_range(start.0 + 1..end.0 - 30));
+        // Mostly in the file that is being written: a commit takes at most 12 entries, so this is not the last one.
+        let first = if self.random.random_bool(0.8) { end.0.saturating_sub(40).max(start.0) } else { start.0 };
+        let lsn = Lsn(self.random.random_range(first + 1..end.0 - 12));
         let (Ok(entry), Some(position)) = (reader.entry(GROUP, lsn), reader.position(GROUP, lsn)) else { return };
         let (from, length) = (position.offset as usize, position.length as usize);
         let header = entry.header.encode();
@@ -135,9 +143,10 @@ impl World {
             Mend::Link => self.cut.clear(),
             Mend::Disk(node) => {
                 self.nodes[node].slow_ms = 0;
+                self.nodes[node].full = false;
                 self.nodes[node].disk.resize(DISK_BYTES);
             }
-            Mend::Store => self.store.fail(5),
+            Mend::Store => self.store.fail(if self.faulty { 5 } else { 0 }),
         }
     }
 

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub const GROUP: GroupId = GroupId(1);
-pub const DISK_BYTES: u64 = 4 * 1024 * 1024;
+pub const DISK_BYTES: u64 = 2 * 1024 * 1024;
 
 pub struct Node {
     pub disk: SimDisk,
@@ -28,6 +28,8 @@ pub struct Node {
     pub clock: (u64, u64),
     /// Its disk takes this much longer, ms.
     pub slow_ms: u64,
+    /// Its disk has no room.
+    pub full: bool,
     /// A fault was put into its disk on purpose, so that an error is no surprise.
     pub expects_errors: bool,
     /// Down for good until it is given an empty disk.
@@ -102,6 +104,7 @@ impl Node {
             ledger: Ledger::default(),
             clock,
             slow_ms: 0,
+            full: false,
             expects_errors: false,
             damaged: false,
         }

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 impl World {
     fn journal_settings(&mut self) -> millstream_journal::Settings {
         millstream_journal::Settings {
-            size_bytes: 12 * 64 * 1024,
+            size_bytes: 24 * 64 * 1024,
             file_bytes: 64 * 1024,
             commit_bytes_max: 16 * 1024,
             prepared_files: 1,
@@ -45,9 +45,9 @@ impl World {
         let settings = self.journal_settings();
         let opened = match self.nodes[node].open(settings) {
             Ok(opened) => opened,
-            Err(error) if self.nodes[node].expects_errors => {
+            Err(error) if self.nodes[node].expects_errors || self.nodes[node].full => {
                 self.note(|| format!("{node} cannot open: {error}"));
-                self.nodes[node].disk = self.nodes[node].disk.kill();
+                self.power_failure(node);
                 self.after(100, Event::Start { node });
                 return Ok(());
             }
@@ -70,10 +70,11 @@ impl World {
         let registration = self.controller.register(self.now_ms, self.nodes[node].id, end);
         if let Err(error) = journal.register(registration) {
             self.note(|| format!("{node} cannot register: {error}"));
-            self.nodes[node].disk = self.nodes[node].disk.kill();
+            self.power_failure(node);
             self.after(100, Event::Start { node });
             return self.publish();
         }
+        let start = journal.reader().start(GROUP).unwrap_or_default().1;
         self.note(|| format!("{node} starts as {registration} with {end:?}"));
         self.nodes[node].ledger.start(end);
         let mut replication = millstream_replication::Settings {
@@ -108,6 +109,7 @@ impl World {
             self.hurt = None;
         }
         self.carry_out(node, out)?;
+        self.step(node, Input::Released { up_to: start })?;
         // The local copy of the catalog: the newest row comes later.
         if let Some(row) = self.nodes[node].row.clone() {
             self.assign(node, row)?;
@@ -345,7 +347,7 @@ impl World {
         let entries = running.journal.reader().entries(GROUP, read.from, read.bytes_max);
         let entries = match entries {
             Ok(entries) => entries,
-            Err(_) if self.hurt == Some(node) => Vec::new(),
+            Err(_) if self.may_fail(node) => Vec::new(),
             Err(error) => return Err(format!("{node} cannot read {}: {error}", read.from)),
         };
         let (follower, from) = (read.follower, read.from);

@@ -174,9 +174,14 @@ impl Recovered {
         Ok(())
     }
 
-    /// A truncation record.
+    /// A truncation record. It may cut below the first entry here, when what it cut was recycled with what is
+    /// released: the next entry says what it follows.
     pub fn truncate(&mut self, to: Lsn) {
-        self.log.truncate(to.max(self.log.base().lsn));
+        if to < self.log.base().lsn {
+            self.log = EpochHistory::new(EntryId::ZERO);
+        } else {
+            self.log.truncate(to);
+        }
     }
 
     /// A reset record.

@@ -69,7 +69,8 @@ impl Machine {
         }
     }
 
-    /// Whether it lives, is sound and has everything committed and this epoch's first entry on disk.
+    /// Whether it keeps up, so that it would not be put out again at once, and has everything committed and this
+    /// epoch's first entry on disk.
     fn may_join(&self, now_ms: u64, journal: JournalId) -> bool {
         let State::Leader(leader) = &self.state else {
             return false;
