@@ -1,1 +1,66 @@
-fn main() {}
+//! The `millstream` binary: arguments in, a running service or one client command out.
+//!
+//! Nothing is decided here: `settings` puts defaults, file, environment and flags together, `service` wires the
+//! planes, and everything else lives in their crates.
+
+mod arguments;
+mod backends;
+mod data_folder;
+mod demo;
+mod door;
+mod guard;
+mod http;
+mod logging;
+mod ready_file;
+mod service;
+mod settings;
+mod sql_test;
+
+use arguments::{Arguments, TopCommand};
+use clap::Parser;
+use millstream_cli::Failure;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // Before anything speaks TLS.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&Failure::new(format!("threads cannot be started: {error}"))),
+    };
+    let ended = runtime.block_on(run(arguments));
+    // A line being typed into the shell has a thread that cannot be woken.
+    runtime.shutdown_background();
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => fail(&failure),
+    }
+}
+
+fn fail(failure: &Failure) -> ExitCode {
+    eprintln!("millstream: {failure}");
+    ExitCode::FAILURE
+}
+
+async fn run(arguments: Arguments) -> Result<(), Failure> {
+    match arguments.command {
+        TopCommand::Start(args) => {
+            let settings = args.settings()?;
+            logging::init(&settings)?;
+            service::serve(settings).await
+        }
+        TopCommand::Demo(args) => demo::run(args, arguments.connection.output).await,
+        TopCommand::AdminKey(args) => {
+            let settings = args.settings()?;
+            service::replace_admin_key(&settings).await
+        }
+        TopCommand::Client(command) => match command.sql_cases() {
+            Some(files) => sql_test::run(files),
+            None => millstream_cli::run(command, arguments.connection).await,
+        },
+    }
+}

@@ -1,0 +1,79 @@
+//! `millstream demo`: a service of its own on embedded defaults, and the demo against it.
+
+use crate::arguments::DemoArgs;
+use crate::logging;
+use crate::ready_file;
+use crate::service;
+use millstream_cli::{Failure, OutputFormat, demo};
+use std::path::PathBuf;
+
+/// Runs the demo; serves on until a signal unless told otherwise.
+///
+/// # Errors
+/// One line that says what to do.
+pub async fn run(args: DemoArgs, output: OutputFormat) -> Result<(), Failure> {
+    let DemoArgs {
+        demo: demo_args,
+        mut start,
+    } = args;
+    let fresh = start.data_dir.is_none().then(temporary_folder).transpose()?;
+    if let Some(folder) = &fresh {
+        start.data_dir = Some(folder.0.clone());
+    }
+    // Free ports unless told otherwise: a demo stands in nobody's way.
+    start.kafka_listen.get_or_insert_with(|| "127.0.0.1:0".into());
+    start.http_listen.get_or_insert_with(|| "127.0.0.1:0".into());
+    start.log.get_or_insert_with(|| "warn".into());
+    let settings = start.settings()?;
+    logging::init(&settings)?;
+    let ready_file = settings.ready_file.clone();
+    let running = service::start(settings).await?;
+    if let Some(path) = &ready_file {
+        ready_file::write(path, &running.kafka, &running.http, running.key.as_ref())?;
+    }
+    let key = running.operator_key().await?;
+    let target = demo::Service {
+        kafka: running.kafka.clone(),
+        http: running.http.clone(),
+        key: key.id,
+        secret: key.secret,
+    };
+    let once = demo_args.once;
+    let ended = tokio::select! {
+        ended = demo::run(&target, &demo_args, output) => ended.map(|()| true),
+        interrupted = service::until_signal() => interrupted.map(|()| false),
+    };
+    if let Ok(true) = ended
+        && !once
+    {
+        service::until_signal().await?;
+    }
+    let stopped = running.stop().await;
+    ended.and(stopped)
+}
+
+/// A folder that goes when the demo ends.
+struct Temporary(PathBuf);
+
+fn temporary_folder() -> Result<Temporary, Failure> {
+    let base = std::env::temp_dir();
+    let path = base.join(format!(
+        "millstream-demo-{}-{}",
+        std::process::id(),
+        uuid::Uuid::new_v4().simple()
+    ));
+    std::fs::create_dir_all(&path).map_err(|error| {
+        Failure::new(format!(
+            "cannot make {}: {error}; pass --data-dir",
+            path.display()
+        ))
+    })?;
+    Ok(Temporary(path))
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // What cannot be removed is the system's to clean: it lies among its temporary files.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

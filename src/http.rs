@@ -1,0 +1,84 @@
+//! What the HTTP port serves beside gRPC: metrics and the two health questions.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use millstream_broker::{Broker, Handle};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What the answers are made from.
+#[derive(Clone)]
+pub struct Health {
+    registry: Arc<Registry>,
+    broker: Broker,
+    /// False before every door answers and while draining.
+    ready: Arc<AtomicBool>,
+    sound: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl Health {
+    /// Over the broker; not ready yet.
+    pub fn new(registry: Registry, broker: Broker, handle: &Arc<Handle>) -> Health {
+        let handle = Arc::downgrade(handle);
+        Health {
+            registry: Arc::new(registry),
+            broker,
+            ready: Arc::new(AtomicBool::new(false)),
+            sound: Arc::new(move || handle.upgrade().is_some_and(|it| it.is_healthy())),
+        }
+    }
+
+    /// Says whether the process takes work.
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.store(ready, Ordering::Release);
+    }
+}
+
+/// `/metrics`, `/livez`, `/readyz`.
+pub fn routes(health: Health) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .with_state(health)
+}
+
+async fn metrics(State(health): State<Health>) -> impl IntoResponse {
+    let mut text = String::new();
+    match encode(&mut text, &health.registry) {
+        Ok(()) => {
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(header::CONTENT_TYPE, kind)], text).into_response()
+        }
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+/// Alive: this answers at all, and the journal takes writes. A damaged journal wants an operator, not a restart.
+async fn livez() -> &'static str {
+    "alive\n"
+}
+
+async fn readyz(State(health): State<Health>) -> impl IntoResponse {
+    if !health.ready.load(Ordering::Acquire) {
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "starting or draining\n".to_owned(),
+        );
+    }
+    if !(health.sound)() {
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the journal is damaged\n".to_owned(),
+        );
+    }
+    (
+        StatusCode::OK,
+        format!("ready, catalog version {}\n", health.broker.image().version()),
+    )
+}

@@ -1,0 +1,22 @@
+//! Log lines on standard error: text for people, JSON for machines.
+
+use crate::settings::{LogFormat, Settings};
+use millstream_cli::Failure;
+use tracing_subscriber::EnvFilter;
+
+/// Starts logging.
+///
+/// # Errors
+/// When the filter does not read.
+pub fn init(settings: &Settings) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(&settings.log)
+        .map_err(|error| Failure::new(format!("--log '{}' is not a filter: {error}", settings.log)))?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let started = match settings.log_format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+    started.map_err(|error| Failure::new(format!("logging cannot be started: {error}")))
+}

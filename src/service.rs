@@ -1,0 +1,405 @@
+//! The whole service in one process: planes started in the order in which they need one another, stopped in reverse.
+//!
+//! ```text
+//!   folder, root key ─► ports bound ─► store, cluster.json ─► controller ─► broker ─► doors ─► SQL ─► ready
+//! ```
+
+use crate::backends::TenantBackends;
+use crate::data_folder::DataFolder;
+use crate::door;
+use crate::guard::{Guarded, tenant_of};
+use crate::http::{self, Health};
+use crate::ready_file::{self, ShownKey};
+use crate::settings::Settings;
+use millstream_access::{RootKeys, derive_secret};
+use millstream_broker::{Broker, Components, JournalSettings, OpenStore, open_store};
+use millstream_catalog::{Identity, Joining, StoreSettings, establish};
+use millstream_cli::Failure;
+use millstream_controller as controller;
+use millstream_grpc::DataDoor;
+use millstream_kafka::Bound;
+use millstream_listener::{bind, load_tls};
+use millstream_metadata::{Actor, Command, Commands, HostPort, KeyRow, Reply};
+use millstream_service::{ClusterName, Service, introspection};
+use object_store::ObjectStore;
+use object_store::prefix::PrefixStore;
+use prometheus_client::registry::Registry;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use uuid::Uuid;
+
+/// The name of a cluster whose operator gave none.
+const CLUSTER_NAME: &str = "millstream";
+
+/// How long a stop may take before the process ends anyway.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A service that answers at every door.
+pub struct Running {
+    /// The Kafka door, as clients reach it.
+    pub kafka: String,
+    /// The HTTP door.
+    pub http: String,
+    /// The first key, on the first start.
+    pub key: Option<ShownKey>,
+    roots: Arc<RootKeys>,
+    controller: controller::Handle,
+    stop: CancellationToken,
+    draining: CancellationToken,
+    health: Health,
+    grpc_health: millstream_service::Health,
+    kafka_door: millstream_kafka::Handle,
+    http_door: millstream_listener::Handle,
+    sql: Option<millstream_server::Server>,
+    broker: Arc<millstream_broker::Handle>,
+    _folder: DataFolder,
+}
+
+/// `millstream start`: serves until SIGINT or SIGTERM.
+///
+/// # Errors
+/// One line that says what to do.
+pub async fn serve(settings: Settings) -> Result<(), Failure> {
+    let ready_file = settings.ready_file.clone();
+    let running = start(settings).await?;
+    println!("Kafka     {}", running.kafka);
+    println!("gRPC/HTTP {}", running.http);
+    if let Some(key) = &running.key {
+        println!("\nThe first administrator's key, shown once (millstream admin-key makes another):");
+        println!("  key    {}\n  secret {}", key.id, key.secret);
+    }
+    if let Some(path) = &ready_file {
+        ready_file::write(path, &running.kafka, &running.http, running.key.as_ref())?;
+    }
+    until_signal().await?;
+    running.stop().await
+}
+
+/// Waits for SIGINT or SIGTERM.
+///
+/// # Errors
+/// When signals cannot be received.
+pub async fn until_signal() -> Result<(), Failure> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+/// Starts everything.
+///
+/// # Errors
+/// One line that says what to do.
+pub async fn start(settings: Settings) -> Result<Running, Failure> {
+    let mut folder = DataFolder::open(&settings.data_dir)?;
+    let roots = Arc::new(folder.root_keys(&settings)?);
+    let kafka = door::bind_kafka(&settings).await?;
+    let http = bind(&settings.http_listen, "--http-listen").await.map_err(told)?;
+    let (store, identity) = cluster(&settings, &mut folder, &roots).await?;
+
+    let stop = CancellationToken::new();
+    let http_address = http.local_addr()?;
+    let controller = controller::run(
+        Arc::clone(&store.store),
+        controller::Settings::new(
+            identity.id,
+            folder.node(),
+            http_address.to_string(),
+            catalog_settings(&settings, &store),
+        ),
+        stop.clone(),
+    );
+    controller.active().await.map_err(told)?;
+    let bootstrap = controller.bootstrap(roots.current()).await.map_err(told)?;
+    let key = bootstrap.map(|row| shown(&roots, &row)).transpose()?;
+
+    let parts = Parts {
+        settings,
+        roots,
+        store,
+        identity,
+        controller,
+        stop,
+        key,
+    };
+    parts.doors(folder, kafka, http).await
+}
+
+/// Makes a new administrator's key in a folder that no process uses.
+///
+/// # Errors
+/// When the service runs, or its catalog cannot be opened.
+pub async fn replace_admin_key(settings: &Settings) -> Result<(), Failure> {
+    let mut folder = DataFolder::open(&settings.data_dir)?;
+    if folder.cluster().is_none() {
+        return Err(Failure::new(format!(
+            "{} holds no service yet; millstream start makes one and its first key",
+            settings.data_dir.display()
+        )));
+    }
+    let roots = folder.root_keys(settings)?;
+    let (store, _) = cluster(settings, &mut folder, &roots).await?;
+    let catalog = catalog_settings(settings, &store);
+    let row = controller::replace_bootstrap_key(store.store, &catalog, roots.current())
+        .await
+        .map_err(told)?;
+    let key = shown(&roots, &row)?;
+    println!("key    {}\nsecret {}", key.id, key.secret);
+    Ok(())
+}
+
+/// The store, and the cluster that lives there.
+async fn cluster(
+    settings: &Settings,
+    folder: &mut DataFolder,
+    roots: &RootKeys,
+) -> Result<(OpenStore, Identity), Failure> {
+    let store = open_store(&settings.store).map_err(told)?;
+    let first = folder.cluster().is_none();
+    let joining = Joining {
+        known: folder.cluster(),
+        // The default folder store belongs to this node alone: its cluster may be joined without naming it.
+        name: settings
+            .cluster
+            .clone()
+            .or_else(|| first.then(|| CLUSTER_NAME.to_owned())),
+        root_key_checks: roots.check_values(),
+        fresh: Uuid::new_v4(),
+    };
+    let identity = establish(store.store.as_ref(), &store.prefix, &joining)
+        .await
+        .map_err(told)?;
+    folder.join(identity.id)?;
+    Ok((store, identity))
+}
+
+fn catalog_settings(settings: &Settings, store: &OpenStore) -> StoreSettings {
+    StoreSettings::new(store.prefix.clone(), settings.store.starts_with("file:"))
+}
+
+fn shown(roots: &RootKeys, row: &KeyRow) -> Result<ShownKey, Failure> {
+    let secret = derive_secret(roots, row.root_version, &row.id, &row.salt)
+        .ok_or_else(|| Failure::new("the root key lacks the version that the new key's secret needs"))?;
+    Ok(ShownKey {
+        id: row.id.to_string(),
+        secret: secret.expose().to_owned(),
+    })
+}
+
+/// An error as one line, its causes behind it.
+fn told(error: impl std::error::Error) -> Failure {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    Failure::new(text.replace('\n', " "))
+}
+
+/// What stands when the controller is active.
+struct Parts {
+    settings: Settings,
+    roots: Arc<RootKeys>,
+    store: OpenStore,
+    identity: Identity,
+    controller: controller::Handle,
+    stop: CancellationToken,
+    key: Option<ShownKey>,
+}
+
+impl Parts {
+    /// Starts the broker and opens every door.
+    async fn doors(self, folder: DataFolder, kafka: Bound, http: TcpListener) -> Result<Running, Failure> {
+        let mut registry = Registry::with_prefix("millstream");
+        let kafka_address = door::advertised(self.settings.kafka_advertise.as_deref(), kafka.address())?;
+        let http_address = http.local_addr()?;
+        let (broker, broker_handle) = self.broker(&kafka_address, http_address, &mut registry).await?;
+        let broker_handle = Arc::new(broker_handle);
+
+        let draining = CancellationToken::new();
+        let kafka_door = kafka.serve(broker.clone(), &mut registry, draining.clone());
+
+        let data = DataDoor::new(broker.clone(), millstream_grpc::Metrics::register(&mut registry));
+        let name = ClusterName {
+            id: self.identity.id.to_string(),
+            name: self.identity.name.clone(),
+        };
+        let service = Service::new(
+            self.controller.clone(),
+            Arc::clone(&self.roots),
+            name,
+            draining.clone(),
+        );
+        // What SQL uses in process: the same services, authentication and quotas as over the wire.
+        let inner = service.add_to(Routes::new(data.into_service()));
+        let sql = self.settings.sql.then(|| self.sql(inner.clone()));
+        let outer = match &sql {
+            Some(sql) => inner.add_service(Guarded::new(
+                millstream_server::SqlDoor::service(sql.clone(), Arc::new(tenant_of)),
+                broker.clone(),
+            )),
+            None => inner,
+        };
+        let (outer, grpc_health) = introspection(outer).map_err(told)?;
+        let health = Health::new(registry, broker, &broker_handle);
+        let router = outer.into_axum_router().merge(http::routes(health.clone()));
+        let tls = self
+            .settings
+            .tls
+            .as_ref()
+            .map(|tls| load_tls(tls, &[b"h2", b"http/1.1"]))
+            .transpose()
+            .map_err(told)?;
+        let http_settings = millstream_listener::Settings {
+            tls,
+            ..Default::default()
+        };
+        let http_door = millstream_listener::serve(http, router, http_settings)?;
+
+        grpc_health.set_serving(true).await;
+        health.set_ready(true);
+        Ok(Running {
+            kafka: kafka_address.to_string(),
+            http: http_address.to_string(),
+            key: self.key,
+            roots: self.roots,
+            controller: self.controller,
+            stop: self.stop,
+            draining,
+            health,
+            grpc_health,
+            kafka_door,
+            http_door,
+            sql,
+            broker: broker_handle,
+            _folder: folder,
+        })
+    }
+
+    async fn broker(
+        &self,
+        kafka: &HostPort,
+        http: SocketAddr,
+        registry: &mut Registry,
+    ) -> Result<(Broker, millstream_broker::Handle), Failure> {
+        let http = HostPort {
+            host: http.ip().to_string(),
+            port: http.port(),
+        };
+        let mut settings =
+            millstream_broker::Settings::new(self.settings.data_dir.clone(), kafka.clone(), http);
+        settings.journal = JournalSettings {
+            size_bytes: self.settings.journal_bytes,
+            ..settings.journal
+        };
+        // At least four files fit.
+        let file_bytes = u32::try_from(self.settings.journal_bytes / 8).unwrap_or(u32::MAX);
+        settings.journal.file_bytes = settings.journal.file_bytes.min(file_bytes);
+        settings.journal.commit_bytes_max = settings
+            .journal
+            .commit_bytes_max
+            .min(usize::try_from(file_bytes / 2).unwrap_or(usize::MAX));
+        settings.sync_delay = self.settings.sync_delay;
+        if let Some(bytes) = self.settings.flush_bytes {
+            settings.flush.bytes = bytes;
+            settings.snapshot_bytes = bytes;
+        }
+        if let Some(ms) = self.settings.flush_age_ms {
+            settings.flush.age_ms = ms.try_into().unwrap_or(settings.flush.age_ms);
+            settings.snapshot_interval = Duration::from_millis(ms);
+        }
+        let components = Components {
+            image: self.controller.image_watch(),
+            commands: Arc::new(self.controller.clone()),
+            store: Arc::clone(&self.store.store),
+            prefix: self.store.prefix.clone(),
+            roots: Arc::clone(&self.roots),
+        };
+        Broker::start(settings, components, registry).await.map_err(told)
+    }
+
+    /// The SQL server over this process's own services; its queries resume by themselves.
+    fn sql(&self, routes: Routes) -> millstream_server::Server {
+        let backends = TenantBackends::new(routes, self.controller.image_watch(), Arc::clone(&self.roots));
+        let store: Arc<dyn ObjectStore> = Arc::new(PrefixStore::new(
+            Arc::clone(&self.store.store),
+            self.store.prefix.clone(),
+        ));
+        let server =
+            millstream_server::Server::new(millstream_server::Settings::default(), store, Arc::new(backends));
+        let resuming = server.clone();
+        tokio::spawn(async move {
+            if let Err(error) = resuming.resume().await {
+                tracing::error!(%error, "the continuous queries could not be resumed");
+            }
+        });
+        server
+    }
+}
+
+impl Running {
+    /// Drains and stops, doors first.
+    ///
+    /// # Errors
+    /// When the last commits failed.
+    pub async fn stop(self) -> Result<(), Failure> {
+        tokio::time::timeout(STOP_TIMEOUT, self.stop_in_order())
+            .await
+            .unwrap_or_else(|_| {
+                Err(Failure::new(
+                    "stopping took too long; everything acknowledged is on disk",
+                ))
+            })
+    }
+
+    async fn stop_in_order(self) -> Result<(), Failure> {
+        tracing::info!("draining");
+        self.health.set_ready(false);
+        self.grpc_health.set_serving(false).await;
+        self.draining.cancel();
+        if let Some(sql) = self.sql {
+            sql.shutdown().await;
+        }
+        tokio::join!(self.kafka_door.shutdown(), self.http_door.stop());
+        let broker = Arc::into_inner(self.broker)
+            .ok_or_else(|| Failure::new("the broker is still in use while stopping"))?;
+        broker.shutdown().await.map_err(told)?;
+        self.stop.cancel();
+        self.controller.stopped().await;
+        Ok(())
+    }
+
+    /// An administrator's key for the demo: the first one, or one made for it.
+    ///
+    /// # Errors
+    /// When the controller refuses.
+    pub async fn operator_key(&self) -> Result<ShownKey, Failure> {
+        match &self.key {
+            Some(key) => Ok(key.clone()),
+            None => {
+                let command = Command::ReplaceBootstrapKey {
+                    root_version: self.roots.current(),
+                };
+                let committed = self
+                    .controller
+                    .submit(Actor::System, command)
+                    .await
+                    .map_err(told)?;
+                match committed.reply {
+                    Reply::Key(row) => shown(&self.roots, &row),
+                    _ => Err(Failure::new("the controller answered without a key")),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! The service's settings: defaults, then a TOML file, then the environment, then flags.
+
+use clap::{Args, ValueEnum};
+use millstream_cli::Failure;
+use serde::Deserialize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The flags (and, by clap, the environment) of `millstream start`; what is not given comes from the file.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct StartArgs {
+    /// A TOML file with these settings, named as the flags without the dashes in front
+    #[arg(long, env = "MILLSTREAM_CONFIG_FILE", value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+    /// Where this node keeps its journal, its identity and, by default, the store [default: millstream-data]
+    #[arg(long, env = "MILLSTREAM_DATA_DIR", value_name = "FOLDER")]
+    pub data_dir: Option<PathBuf>,
+    /// The object store: file:///FOLDER or s3://BUCKET/PREFIX (credentials, region and endpoint as AWS_* variables)
+    /// [default: the folder 'store' in the data folder]
+    #[arg(long, env = "MILLSTREAM_STORE", value_name = "URL")]
+    pub store: Option<String>,
+    /// The Kafka door [default: 127.0.0.1:9092; port 0 takes a free one]
+    #[arg(long, env = "MILLSTREAM_KAFKA_LISTEN", value_name = "HOST:PORT")]
+    pub kafka_listen: Option<String>,
+    /// gRPC and HTTP on one port [default: 127.0.0.1:8080; port 0 takes a free one]
+    #[arg(long, env = "MILLSTREAM_HTTP_LISTEN", value_name = "HOST:PORT")]
+    pub http_listen: Option<String>,
+    /// The address that Kafka clients are told to connect to [default: the bound one]
+    #[arg(long, env = "MILLSTREAM_KAFKA_ADVERTISE", value_name = "HOST:PORT")]
+    pub kafka_advertise: Option<String>,
+    /// What this process does [default: control,broker,sql]
+    #[arg(
+        long,
+        env = "MILLSTREAM_ROLES",
+        value_enum,
+        value_delimiter = ',',
+        value_name = "ROLES"
+    )]
+    pub roles: Option<Vec<Role>>,
+    /// The cluster's name: given on its first start, wanted when a node joins it [default: millstream]
+    #[arg(long, env = "MILLSTREAM_CLUSTER", value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// A file with the root key of all secrets; needed with a store that is not a folder [default: root.key in the
+    /// data folder, made on first start]
+    #[arg(long, env = "MILLSTREAM_ROOT_KEY_FILE", value_name = "FILE")]
+    pub root_key_file: Option<PathBuf>,
+    /// What the journal may take of the disk, such as 2GiB [default: 2GiB]
+    #[arg(long, env = "MILLSTREAM_JOURNAL_SIZE", value_name = "BYTES")]
+    pub journal_size: Option<String>,
+    /// The certificate chain (PEM) for TLS on both doors; needs --tls-key [default: no TLS]
+    #[arg(
+        long,
+        env = "MILLSTREAM_TLS_CERTIFICATE",
+        value_name = "FILE",
+        requires = "tls_key"
+    )]
+    pub tls_certificate: Option<PathBuf>,
+    /// The certificate's private key (PEM)
+    #[arg(
+        long,
+        env = "MILLSTREAM_TLS_KEY",
+        value_name = "FILE",
+        requires = "tls_certificate"
+    )]
+    pub tls_key: Option<PathBuf>,
+    /// How log lines are written to standard error [default: text]
+    #[arg(long, env = "MILLSTREAM_LOG_FORMAT", value_enum, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// Which log lines are written, such as info or millstream_broker=debug,warn [default: info]
+    #[arg(long, env = "MILLSTREAM_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+    /// Written as JSON when every door answers: {"kafka": …, "http": …, "key": {"id": …, "secret": …}}, the key on
+    /// first start only
+    #[arg(long, env = "MILLSTREAM_READY_FILE", value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+    /// Adds so many ms to every fdatasync, to measure as on a slower disk
+    #[arg(long, hide = true, value_name = "MS")]
+    #[serde(skip)]
+    pub sync_delay_ms: Option<u64>,
+    /// Flushes hot data to the store after so many bytes, such as 64KiB
+    #[arg(long, env = "MILLSTREAM_FLUSH_BYTES", value_name = "BYTES")]
+    pub flush_bytes: Option<String>,
+    /// Flushes hot data to the store when it is so old, and takes a snapshot as often [default: 60000]
+    #[arg(long, env = "MILLSTREAM_FLUSH_AGE_MS", value_name = "MS")]
+    pub flush_age_ms: Option<u64>,
+}
+
+/// What a process can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Decides: tenants, keys, topics, placement
+    Control,
+    /// Keeps and serves partitions
+    Broker,
+    /// Runs continuous queries
+    Sql,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// Everything decided.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub data_dir: PathBuf,
+    pub store: String,
+    pub kafka_listen: String,
+    pub http_listen: String,
+    pub kafka_advertise: Option<String>,
+    pub sql: bool,
+    /// As the operator gave it; none on a first start takes the default name.
+    pub cluster: Option<String>,
+    pub root_key_file: Option<PathBuf>,
+    pub journal_bytes: u64,
+    pub tls: Option<millstream_listener::TlsSettings>,
+    pub log_format: LogFormat,
+    pub log: String,
+    pub ready_file: Option<PathBuf>,
+    pub sync_delay: Duration,
+    pub flush_bytes: Option<u64>,
+    pub flush_age_ms: Option<u64>,
+}
+
+/// The least that a journal works in.
+const JOURNAL_BYTES_MIN: u64 = 64 << 20;
+
+impl StartArgs {
+    /// Puts the file under what was given and fills in the defaults.
+    ///
+    /// # Errors
+    /// When the file does not read, has an unknown key, or a value makes no sense.
+    pub fn settings(self) -> Result<Settings, Failure> {
+        let file = match &self.config {
+            Some(path) => read_file(path)?,
+            None => StartArgs::default(),
+        };
+        let data_dir = self
+            .data_dir
+            .or(file.data_dir)
+            .unwrap_or_else(|| "millstream-data".into());
+        let data_dir = std::path::absolute(&data_dir)
+            .map_err(|error| Failure::new(format!("--data-dir {}: {error}", data_dir.display())))?;
+        let store = self
+            .store
+            .or(file.store)
+            .unwrap_or_else(|| format!("file://{}", data_dir.join("store").display()));
+        let bytes =
+            |flag: &str, given: Option<String>| given.map(|text| parse_bytes(flag, &text)).transpose();
+        let journal_bytes =
+            bytes("--journal-size", self.journal_size.or(file.journal_size))?.unwrap_or(2 << 30);
+        if journal_bytes < JOURNAL_BYTES_MIN {
+            return Err(Failure::new("--journal-size must be at least 64MiB"));
+        }
+        let certificate = self.tls_certificate.or(file.tls_certificate);
+        let tls = match (certificate, self.tls_key.or(file.tls_key)) {
+            (Some(certificate), Some(key)) => Some(millstream_listener::TlsSettings { certificate, key }),
+            (None, None) => None,
+            _ => return Err(Failure::new("TLS needs both --tls-certificate and --tls-key")),
+        };
+        let roles = self
+            .roles
+            .or(file.roles)
+            .unwrap_or_else(|| vec![Role::Control, Role::Broker, Role::Sql]);
+        if !roles.contains(&Role::Control) || !roles.contains(&Role::Broker) {
+            return Err(Failure::new(
+                "--roles needs control and broker in this release: roles in processes of their own come with replication",
+            ));
+        }
+        Ok(Settings {
+            store,
+            kafka_listen: self
+                .kafka_listen
+                .or(file.kafka_listen)
+                .unwrap_or_else(|| "127.0.0.1:9092".into()),
+            http_listen: self
+                .http_listen
+                .or(file.http_listen)
+                .unwrap_or_else(|| "127.0.0.1:8080".into()),
+            kafka_advertise: self.kafka_advertise.or(file.kafka_advertise),
+            sql: roles.contains(&Role::Sql),
+            cluster: self.cluster.or(file.cluster),
+            root_key_file: self.root_key_file.or(file.root_key_file),
+            journal_bytes,
+            tls,
+            log_format: self.log_format.or(file.log_format).unwrap_or(LogFormat::Text),
+            log: self.log.or(file.log).unwrap_or_else(|| "info".into()),
+            ready_file: self.ready_file.or(file.ready_file),
+            sync_delay: Duration::from_millis(self.sync_delay_ms.unwrap_or(0)),
+            flush_bytes: bytes("--flush-bytes", self.flush_bytes.or(file.flush_bytes))?,
+            flush_age_ms: self.flush_age_ms.or(file.flush_age_ms),
+            data_dir,
+        })
+    }
+}
+
+fn read_file(path: &PathBuf) -> Result<StartArgs, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::new(format!(
+            "cannot read the settings file {}: {error}",
+            path.display()
+        ))
+    })?;
+    toml::from_str(&text).map_err(|error| {
+        let line = error
+            .span()
+            .map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+        Failure::new(format!(
+            "{} line {line}: {}",
+            path.display(),
+            error.message().replace('\n', " ")
+        ))
+    })
+}
+
+/// `512`, `64KiB`, `2GiB`, `1.5TB`: bytes.
+fn parse_bytes(flag: &str, text: &str) -> Result<u64, Failure> {
+    let wrong = || Failure::new(format!("{flag} wants bytes such as 64MiB or 2GiB, not '{text}'"));
+    let trimmed = text.trim();
+    let digits = trimmed
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(trimmed.len());
+    let number: u64 = trimmed[..digits].parse().map_err(|_| wrong())?;
+    let shift = match trimmed[digits..].trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(1 << shift).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{StartArgs, parse_bytes};
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_defaults() -> Result<(), super::Failure> {
+        let file = tempfile::NamedTempFile::new()?;
+        std::fs::write(
+            file.path(),
+            "kafka-listen = \"127.0.0.1:1\"\nhttp-listen = \"127.0.0.1:2\"\n",
+        )?;
+        let args = StartArgs {
+            config: Some(file.path().to_owned()),
+            http_listen: Some("127.0.0.1:3".into()),
+            ..StartArgs::default()
+        };
+        let settings = args.settings()?;
+        assert_eq!(settings.kafka_listen, "127.0.0.1:1");
+        assert_eq!(settings.http_listen, "127.0.0.1:3");
+        assert!(settings.store.starts_with("file:///") && settings.store.ends_with("/store"));
+        Ok(())
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line() -> Result<(), super::Failure> {
+        let file = tempfile::NamedTempFile::new()?;
+        std::fs::write(file.path(), "log = \"info\"\nkafka-lisen = \"127.0.0.1:1\"\n")?;
+        let args = StartArgs {
+            config: Some(file.path().to_owned()),
+            ..StartArgs::default()
+        };
+        let Err(failure) = args.settings() else {
+            return Err(super::Failure::new("was taken"));
+        };
+        assert!(
+            failure.0.contains("line 2") && failure.0.contains("kafka-lisen"),
+            "{failure}"
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn sizes_read_as_people_write_them() {
+        let table = [
+            ("512", Some(512)),
+            ("64KiB", Some(65_536)),
+            ("2 gb", Some(2 << 30)),
+            ("", None),
+            ("2X", None),
+        ];
+        for (text, bytes) in table {
+            assert_eq!(parse_bytes("--journal-size", text).ok(), bytes, "{text}");
+        }
+    }
+}
