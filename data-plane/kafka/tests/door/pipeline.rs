@@ -170,13 +170,11 @@ async fn every_version_of_metadata_and_list_groups_is_answered() {
     let mut client: Client = server.client().await;
     client.create_topic("seen", 2).await;
     for version in versions(ApiKey::Metadata) {
-        let request = if version == 0 {
-            MetadataRequest {
-                topics: Some(Vec::new()),
-                ..Default::default()
-            }
-        } else {
-            Default::default()
+        // Null means all; version 0 has no null, and means all by none.
+        let topics = (version == 0).then(Vec::new);
+        let request = MetadataRequest {
+            topics,
+            ..Default::default()
         };
         let response = client.ask(version, &request).await;
         assert_eq!(response.brokers[0].port, i32::from(server.address.port()));

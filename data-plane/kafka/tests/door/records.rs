@@ -372,6 +372,7 @@ async fn producer_ids_are_given_to_idempotent_producers_only() {
     let mut seen = std::collections::BTreeSet::new();
     for version in versions(ApiKey::InitProducerId) {
         let request = InitProducerIdRequest {
+            transactional_id: None,
             producer_id: -1,
             producer_epoch: -1,
             ..Default::default()

@@ -45,6 +45,7 @@ impl Server {
         let mut settings = millstream_broker::Settings::new(folder.path().to_owned(), kafka.clone(), kafka);
         settings.journal.size_bytes = 32 * 1024 * 1024;
         settings.journal.file_bytes = 4 * 1024 * 1024;
+        settings.journal.commit_bytes_max = 1024 * 1024;
         settings.groups.initial_rebalance_delay_ms = 50;
         let (catalog, roots) = (Catalog::new(), Arc::new(RootKeys::from_random([7; 32])));
         let components = Components {
