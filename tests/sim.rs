@@ -89,7 +89,9 @@ fn one_seed_twice_is_the_same_run() {
 /// Ordinary seeds and the ordinary checks must find the bug.
 fn finds(plant: Plant, within: u64) {
     let found = (0..within).find_map(|seed| run(seed, plant, false).0.err().map(|why| (seed, why)));
-    let Some((seed, why)) = found else { panic!("{plant:?} was not found by {within} seeds") };
+    let Some((seed, why)) = found else {
+        panic!("{plant:?} was not found by {within} seeds")
+    };
     println!("{plant:?} is found by seed {seed}: {why}");
 }
 

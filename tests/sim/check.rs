@@ -28,15 +28,27 @@ fn sum(bytes: &[u8]) -> u64 {
 
 impl Checker {
     /// A replica has applied an entry: the same one as every other.
-    pub fn applied(&mut self, node: usize, done: &Applied, header: &EntryHeader, payload: Option<&Bytes>) -> Check {
+    pub fn applied(
+        &mut self,
+        node: usize,
+        done: &Applied,
+        header: &EntryHeader,
+        payload: Option<&Bytes>,
+    ) -> Check {
         if let Effect::Quarantined { reason } = &done.effect {
-            return Err(format!("{node} puts {} in quarantine at {}: {reason}", done.partition, done.lsn));
+            return Err(format!(
+                "{node} puts {} in quarantine at {}: {reason}",
+                done.partition, done.lsn
+            ));
         }
         let payload = payload.map(|payload| sum(payload));
         let known = self.applied.entry(done.lsn).or_insert((*header, payload));
         known.1 = known.1.or(payload);
         if known.0 != *header || payload.is_some() && known.1 != payload {
-            return Err(format!("{node} applies {header:?}, but {:?} was committed there", known.0));
+            return Err(format!(
+                "{node} applies {header:?}, but {:?} was committed there",
+                known.0
+            ));
         }
         Ok(())
     }
@@ -46,21 +58,28 @@ impl Checker {
         let digest = sum(&state.encode_snapshot());
         let known = *self.states.entry(state.applied()).or_insert(digest);
         if known != digest {
-            return Err(format!("{node}'s state after {} differs from another's", state.applied()));
+            return Err(format!(
+                "{node}'s state after {} differs from another's",
+                state.applied()
+            ));
         }
         Ok(())
     }
 
     /// The last entry that was committed anywhere.
     pub fn last(&self) -> EntryId {
-        self.applied.last_key_value().map_or(EntryId::ZERO, |(_, (header, _))| EntryId::of(header))
+        self.applied
+            .last_key_value()
+            .map_or(EntryId::ZERO, |(_, (header, _))| EntryId::of(header))
     }
 
     /// A consumer has read a record: whoever reads the offset again must find the same.
     pub fn read(&mut self, partition: u32, offset: i64, value: u64) -> Check {
         let known = *self.seen.entry((partition, offset)).or_insert(value);
         if known != value {
-            return Err(format!("partition {partition} offset {offset} reads {value:x}, it was {known:x}"));
+            return Err(format!(
+                "partition {partition} offset {offset} reads {value:x}, it was {known:x}"
+            ));
         }
         Ok(())
     }
@@ -78,11 +97,16 @@ impl Checker {
 impl World {
     /// Whoever is elected has everything that was committed.
     pub fn check_leader(&self, node: usize) -> Check {
-        let Some(running) = &self.nodes[node].running else { return Ok(()) };
+        let Some(running) = &self.nodes[node].running else {
+            return Ok(());
+        };
         let last = self.check.last();
         let log = running.replica.machine().log();
         if last.lsn > log.base().lsn && !log.has(last) {
-            return Err(format!("{node} leads with a log that ends at {:?} and lacks {last:?}", log.last()));
+            return Err(format!(
+                "{node} leads with a log that ends at {:?} and lacks {last:?}",
+                log.last()
+            ));
         }
         Ok(())
     }
@@ -105,7 +129,10 @@ impl World {
             return Err(format!("a client still waits: {client:?}"));
         }
         if self.check.acknowledged() < 50 {
-            return Err(format!("only {} records were acknowledged", self.check.acknowledged()));
+            return Err(format!(
+                "only {} records were acknowledged",
+                self.check.acknowledged()
+            ));
         }
         for node in 0..NODES {
             for index in 0..PARTITIONS {
@@ -118,16 +145,23 @@ impl World {
     /// Reads a whole partition from one replica: dense, as seen before, nothing acknowledged missing, nothing of an
     /// idempotent producer doubled or out of order.
     fn check_partition(&mut self, node: usize, index: u32) -> Check {
-        let state = self.nodes[node].state().and_then(|state| state.partition(&partition(index)));
-        let Some(state) = state else { return Err(format!("{node} has no partition {index}")) };
+        let state = self.nodes[node]
+            .state()
+            .and_then(|state| state.partition(&partition(index)));
+        let Some(state) = state else {
+            return Err(format!("{node} has no partition {index}"));
+        };
         let (start, end) = (state.log_start().0, state.next_offset().0);
         let mut values = BTreeMap::new();
         let mut position = start;
         while position < end {
             let records = self.read(node, index, position)?;
-            let records = records.map_err(|error| format!("{node} cannot read {index} at {position}: {error}"))?;
+            let records =
+                records.map_err(|error| format!("{node} cannot read {index} at {position}: {error}"))?;
             if records.is_empty() {
-                return Err(format!("{node} has nothing at {index}/{position}, the end is {end}"));
+                return Err(format!(
+                    "{node} has nothing at {index}/{position}, the end is {end}"
+                ));
             }
             for (offset, value) in records {
                 if offset != position {
@@ -143,16 +177,35 @@ impl World {
         });
         if let Some((_, offset, value)) = missing {
             let found = values.get(offset);
-            return Err(format!("{value:x} was acknowledged at {index}/{offset}, {node} has {found:x?}"));
+            return Err(format!(
+                "{value:x} was acknowledged at {index}/{offset}, {node} has {found:x?}"
+            ));
         }
-        let vanished = self.check.seen.range((index, start)..(index + 1, 0)).find(|((_, offset), _)| *offset >= end);
+        let vanished = self
+            .check
+            .seen
+            .range((index, start)..(index + 1, 0))
+            .find(|((_, offset), _)| *offset >= end);
         if let Some(((_, offset), value)) = vanished {
-            return Err(format!("{value:x} was read at {index}/{offset}, {node}'s log ends at {end}"));
+            return Err(format!(
+                "{value:x} was read at {index}/{offset}, {node}'s log ends at {end}"
+            ));
         }
-        for client in self.clients.iter().filter(|client| client.is_idempotent() && client.partition == index) {
-            let own: Vec<u64> = values.values().copied().filter(|value| client.wrote(*value)).collect();
+        for client in self
+            .clients
+            .iter()
+            .filter(|client| client.is_idempotent() && client.partition == index)
+        {
+            let own: Vec<u64> = values
+                .values()
+                .copied()
+                .filter(|value| client.wrote(*value))
+                .collect();
             if let Some(pair) = own.windows(2).find(|pair| pair[1] != pair[0] + 1) {
-                return Err(format!("{:x} follows {:x} in {index} on {node}", pair[1], pair[0]));
+                return Err(format!(
+                    "{:x} follows {:x} in {index} on {node}",
+                    pair[1], pair[0]
+                ));
             }
         }
         Ok(())

@@ -16,7 +16,11 @@ use millstream_replication::Input;
 use millstream_tier::{Batch, FlushBuilder};
 use rand::Rng;
 
-const FLUSH: FlushSettings = FlushSettings { bytes: 4_000, age_ms: 800, object_bytes_max: 20_000 };
+const FLUSH: FlushSettings = FlushSettings {
+    bytes: 4_000,
+    age_ms: 800,
+    object_bytes_max: 20_000,
+};
 
 impl World {
     /// Near the end nothing new is begun.
@@ -50,7 +54,9 @@ impl World {
     /// Prepares files, writes marks and the empty commit of an idle journal.
     fn journal_chores(&mut self, node: usize) -> Check {
         let choice = self.random.random_range(0..10);
-        let Some(running) = &mut self.nodes[node].running else { return Ok(()) };
+        let Some(running) = &mut self.nodes[node].running else {
+            return Ok(());
+        };
         // A file that cannot be prepared is made when it is needed.
         let _ = running.preparer.step();
         let done = match choice {
@@ -58,7 +64,11 @@ impl World {
             3..=4 => {
                 let machine = running.replica.machine();
                 let (epoch, high_watermark) = (machine.epoch(), machine.high_watermark());
-                let mark = Framed::new(Record::Mark { group: GROUP, epoch, high_watermark });
+                let mark = Framed::new(Record::Mark {
+                    group: GROUP,
+                    epoch,
+                    high_watermark,
+                });
                 running.journal.commit(&[mark]).map(drop)
             }
             _ => Ok(()),
@@ -71,8 +81,17 @@ impl World {
 
     fn propose(&mut self, node: usize, partition: PartitionId, change: Change) -> Check {
         let (now_ms, time) = (self.nodes[node].now_ms(self.now_ms), self.wall(node));
-        let Some(running) = &mut self.nodes[node].running else { return Ok(()) };
-        let propose = Propose { partition, tenant: TENANT, key: KeyId::NONE, change, time, ticket: Ticket::NONE };
+        let Some(running) = &mut self.nodes[node].running else {
+            return Ok(());
+        };
+        let propose = Propose {
+            partition,
+            tenant: TENANT,
+            key: KeyId::NONE,
+            change,
+            time,
+            ticket: Ticket::NONE,
+        };
         let mut out = Vec::new();
         if let Err(refused) = running.replica.propose(now_ms, propose, &mut out) {
             self.note(|| format!("{node} does not take a change: {refused}"));
@@ -83,8 +102,18 @@ impl World {
     fn open_partitions(&mut self, node: usize) -> Check {
         for index in 0..PARTITIONS {
             let id = partition(index);
-            if self.nodes[node].state().is_some_and(|state| state.partition(&id).is_none()) {
-                self.propose(node, id, Change::Opened(Opened { base_epoch: 0, log_start: Offset(0) }))?;
+            if self.nodes[node]
+                .state()
+                .is_some_and(|state| state.partition(&id).is_none())
+            {
+                self.propose(
+                    node,
+                    id,
+                    Change::Opened(Opened {
+                        base_epoch: 0,
+                        log_start: Offset(0),
+                    }),
+                )?;
             }
         }
         Ok(())
@@ -92,7 +121,9 @@ impl World {
 
     fn trim(&mut self, node: usize) -> Check {
         let id = partition(self.random.random_range(0..PARTITIONS));
-        let Some(state) = self.nodes[node].state().and_then(|state| state.partition(&id)) else { return Ok(()) };
+        let Some(state) = self.nodes[node].state().and_then(|state| state.partition(&id)) else {
+            return Ok(());
+        };
         let (start, end) = (state.log_start().0, state.next_offset().0);
         let log_start = Offset(self.random.random_range(start..=start + (end - start) / 4));
         self.propose(node, id, Change::Trim { log_start })
@@ -101,12 +132,16 @@ impl World {
     /// Uploads what is hot; its segments go into the log a little later.
     fn flush(&mut self, node: usize) -> Check {
         let wall = self.wall(node);
-        let Some(running) = &mut self.nodes[node].running else { return Ok(()) };
+        let Some(running) = &mut self.nodes[node].running else {
+            return Ok(());
+        };
         if running.flushing {
             return Ok(());
         }
         let force = running.journal.space().level >= Level::Flush;
-        let Some(plan) = plan_flush(running.replica.state(), wall, FLUSH, force) else { return Ok(()) };
+        let Some(plan) = plan_flush(running.replica.state(), wall, FLUSH, force) else {
+            return Ok(());
+        };
         running.objects += 1;
         let object = ObjectRef {
             owner: ObjectOwner::Shared(GROUP),
@@ -127,17 +162,29 @@ impl World {
             if let Some(running) = &mut self.nodes[node].running {
                 running.flushing = true;
             }
-            self.after(120, Event::Uploaded { node, process, segments: flush.segments });
+            self.after(
+                120,
+                Event::Uploaded {
+                    node,
+                    process,
+                    segments: flush.segments,
+                },
+            );
         }
         Ok(())
     }
 
     fn process(&self, node: usize) -> u64 {
-        self.nodes[node].running.as_ref().map_or(0, |running| running.registration.0)
+        self.nodes[node]
+            .running
+            .as_ref()
+            .map_or(0, |running| running.registration.0)
     }
 
     pub fn uploaded(&mut self, node: usize, process: u64, segments: Vec<(PartitionId, SegmentRef)>) -> Check {
-        let Some(running) = &mut self.nodes[node].running else { return Ok(()) };
+        let Some(running) = &mut self.nodes[node].running else {
+            return Ok(());
+        };
         if running.registration.0 != process {
             return Ok(());
         }
@@ -153,11 +200,17 @@ impl World {
 
     /// A local copy of the state; the leader's also goes to the store and is reported.
     fn take_snapshot(&mut self, node: usize) {
-        let Some(running) = &mut self.nodes[node].running else { return };
+        let Some(running) = &mut self.nodes[node].running else {
+            return;
+        };
         let state = running.replica.state();
         let (lsn, bytes) = (state.applied(), Bytes::from(state.encode_snapshot()));
         self.nodes[node].snapshot = Some(bytes.clone());
-        let Some(running) = self.nodes[node].running.as_mut().filter(|running| running.replica.leads()) else {
+        let Some(running) = self.nodes[node]
+            .running
+            .as_mut()
+            .filter(|running| running.replica.leads())
+        else {
             return;
         };
         running.objects += 1;
@@ -178,9 +231,14 @@ impl World {
     /// begins with that one, and must find what it believes to be hot.
     fn release(&mut self, node: usize) -> Check {
         let reported = self.controller.snapshot.map_or(Lsn::ZERO, |(lsn, _)| lsn);
-        let local = self.nodes[node].snapshot.as_deref().and_then(|it| GroupState::decode_snapshot(it).ok());
+        let local = self.nodes[node]
+            .snapshot
+            .as_deref()
+            .and_then(|it| GroupState::decode_snapshot(it).ok());
         let tiered = local.map_or(Lsn::ZERO, |state| state.tiered_lsn());
-        let Some(running) = &mut self.nodes[node].running else { return Ok(()) };
+        let Some(running) = &mut self.nodes[node].running else {
+            return Ok(());
+        };
         let up_to = reported.min(tiered);
         match running.journal.release(GROUP, up_to) {
             Ok(()) | Err(CommitError::Full) => self.step(node, Input::Released { up_to }),
@@ -192,13 +250,21 @@ impl World {
     /// journal, and starts again.
     pub fn rebuild(&mut self, node: usize) -> Check {
         let leader = (0..self.nodes.len()).find(|other| *other != node && self.nodes[*other].leads());
-        let (Some(leader), Some((lsn, object))) = (leader, self.controller.snapshot) else { return Ok(()) };
-        let Ok(snapshot) = self.store.wait(self.store.tier.get_snapshot(&object)) else { return Ok(()) };
-        let Some(source) = &self.nodes[leader].running else { return Ok(()) };
+        let (Some(leader), Some((lsn, object))) = (leader, self.controller.snapshot) else {
+            return Ok(());
+        };
+        let Ok(snapshot) = self.store.wait(self.store.tier.get_snapshot(&object)) else {
+            return Ok(());
+        };
+        let Some(source) = &self.nodes[leader].running else {
+            return Ok(());
+        };
         let reader = source.journal.reader();
         let (epoch, start) = reader.start(GROUP).unwrap_or_default();
         if start > lsn {
-            return Err(format!("{leader} has released up to {start}, the snapshot ends at {lsn}"));
+            return Err(format!(
+                "{leader} has released up to {start}, the snapshot ends at {lsn}"
+            ));
         }
         let mut entries: Vec<Entry> = Vec::new();
         while let next = Lsn(start.0 + 1 + entries.len() as u64)
@@ -211,14 +277,26 @@ impl World {
         }
         entries.retain(|entry| entry.header.lsn <= lsn);
         self.note(|| format!("{node} is rebuilt from {leader}: snapshot {lsn}, entries after {start}"));
-        let Some(running) = &mut self.nodes[node].running else { return Ok(()) };
+        let Some(running) = &mut self.nodes[node].running else {
+            return Ok(());
+        };
         let mut records = Vec::new();
         if let Some((epoch, lsn)) = running.journal.reader().start(GROUP) {
-            records.push(Framed::new(Record::Truncate { group: GROUP, epoch, lsn }));
+            records.push(Framed::new(Record::Truncate {
+                group: GROUP,
+                epoch,
+                lsn,
+            }));
         }
-        records.push(Framed::new(Record::Released { group: GROUP, epoch, lsn: start }));
+        records.push(Framed::new(Record::Released {
+            group: GROUP,
+            epoch,
+            lsn: start,
+        }));
         records.extend(entries.into_iter().map(|entry| Framed::new(Record::Entry(entry))));
-        let written = records.chunks(8).try_for_each(|chunk| running.journal.commit(chunk).map(drop));
+        let written = records
+            .chunks(8)
+            .try_for_each(|chunk| running.journal.commit(chunk).map(drop));
         self.nodes[node].running = None;
         self.nodes[node].disk = self.nodes[node].disk.kill();
         if let Err(error) = written {
@@ -271,7 +349,9 @@ fn build(
     for run in &plan.runs {
         builder.begin(run.partition);
         for lsn in run.entries.iter().flat_map(|(first, last)| first.0..=last.0) {
-            let entry = reader.entry(GROUP, Lsn(lsn)).map_err(|error| format!("{lsn}: {error}"))?;
+            let entry = reader
+                .entry(GROUP, Lsn(lsn))
+                .map_err(|error| format!("{lsn}: {error}"))?;
             if entry.header.partition != run.partition || entry.header.kind != EntryKind::Append {
                 continue;
             }

@@ -22,7 +22,10 @@ pub struct Ticket {
 
 impl Ticket {
     /// Nobody waits.
-    pub const NONE: Ticket = Ticket { client: usize::MAX, number: 0 };
+    pub const NONE: Ticket = Ticket {
+        client: usize::MAX,
+        number: 0,
+    };
 }
 
 const TIMEOUT_MS: u64 = 400;
@@ -47,7 +50,13 @@ struct Request {
 
 impl Client {
     pub fn new(index: usize) -> Client {
-        Client { index, partition: (index % 2) as u32, records: 0, requests: 0, window: VecDeque::new() }
+        Client {
+            index,
+            partition: (index % 2) as u32,
+            records: 0,
+            requests: 0,
+            window: VecDeque::new(),
+        }
     }
 
     /// Every other pair of clients is idempotent.
@@ -67,13 +76,17 @@ impl Client {
     /// producer that it does not know it takes any sequence, as Kafka does: the first batch goes alone.
     fn may_begin(&self) -> bool {
         let window = if self.is_idempotent() { 4 } else { 1 };
-        self.window.front().is_none_or(|oldest| oldest.number > 1 && self.requests < oldest.number + window)
+        self.window
+            .front()
+            .is_none_or(|oldest| oldest.number > 1 && self.requests < oldest.number + window)
     }
 
     /// The next batch.
     fn request(&mut self, count: u64, size: usize, now_ms: u64) {
         let first = self.records;
-        let values: Vec<u64> = (first..first + count).map(|it| (self.index as u64) << 32 | it).collect();
+        let values: Vec<u64> = (first..first + count)
+            .map(|it| (self.index as u64) << 32 | it)
+            .collect();
         let mut builder = BatchBuilder::new();
         if self.is_idempotent() {
             let base_sequence = i32::try_from(first).unwrap();
@@ -87,7 +100,13 @@ impl Client {
             let mut bytes = value.to_le_bytes().to_vec();
             bytes.resize(8 + size, 0x5a);
             let timestamp = TimestampMs(1_700_000_000_000 + i64::try_from(now_ms).unwrap());
-            builder.push(NewRecord { timestamp, value: Some(&bytes), ..NewRecord::default() }).unwrap();
+            builder
+                .push(NewRecord {
+                    timestamp,
+                    value: Some(&bytes),
+                    ..NewRecord::default()
+                })
+                .unwrap();
         }
         self.records += count;
         self.requests += 1;
@@ -115,14 +134,29 @@ impl World {
         let client = &mut self.clients[index];
         let partition = client.partition;
         let mut due = Vec::new();
-        for request in client.window.iter_mut().filter(|it| it.sent_at_ms + TIMEOUT_MS < now_ms) {
+        for request in client
+            .window
+            .iter_mut()
+            .filter(|it| it.sent_at_ms + TIMEOUT_MS < now_ms)
+        {
             request.sent_at_ms = now_ms;
             due.push((request.number, Bytes::copy_from_slice(&request.batch)));
         }
         for (number, batch) in due {
             if !(self.faulty && self.chance(2)) {
-                let ticket = Ticket { client: index, number };
-                self.after(6, Event::Produce { node, ticket, batch, partition });
+                let ticket = Ticket {
+                    client: index,
+                    number,
+                };
+                self.after(
+                    6,
+                    Event::Produce {
+                        node,
+                        ticket,
+                        batch,
+                        partition,
+                    },
+                );
             }
         }
         self.after(30, Event::Client { client: index });
@@ -132,7 +166,9 @@ impl World {
     /// A batch arrives at a broker.
     pub fn produce(&mut self, node: usize, ticket: Ticket, batch: Bytes, index: u32) -> Check {
         let (now_ms, time) = (self.nodes[node].now_ms(self.now_ms), self.wall(node));
-        let Some(running) = &mut self.nodes[node].running else { return Ok(()) };
+        let Some(running) = &mut self.nodes[node].running else {
+            return Ok(());
+        };
         if running.journal.space().level >= Level::Delay {
             self.reply(node, ticket, Err(None));
             return Ok(());
@@ -168,12 +204,16 @@ impl World {
     /// A client is told.
     pub fn answer(&mut self, ticket: Ticket, answer: Result<Offset, Option<Lost>>) -> Check {
         let client = &mut self.clients[ticket.client];
-        let Some(at) = client.window.iter().position(|it| it.number == ticket.number) else { return Ok(()) };
+        let Some(at) = client.window.iter().position(|it| it.number == ticket.number) else {
+            return Ok(());
+        };
         let Ok(base) = answer else {
             client.window[at].sent_at_ms = 0;
             return Ok(());
         };
-        let Some(request) = client.window.remove(at) else { return Ok(()) };
+        let Some(request) = client.window.remove(at) else {
+            return Ok(());
+        };
         let partition = client.partition;
         for (value, offset) in request.values.iter().zip(base.0..) {
             self.check.acknowledge(partition, offset, *value);
@@ -190,7 +230,9 @@ impl World {
         let leads = (0..NODES).find(|node| self.nodes[*node].leads());
         let node = leads.filter(|_| !self.chance(30)).unwrap_or(guess);
         let position = self.positions[index as usize];
-        let Ok(records) = self.read(node, index, position)? else { return Ok(()) };
+        let Ok(records) = self.read(node, index, position)? else {
+            return Ok(());
+        };
         for (offset, value) in records {
             self.check.read(index, offset, value)?;
             self.positions[index as usize] = offset + 1;
@@ -207,17 +249,26 @@ impl World {
         position: i64,
     ) -> Result<Result<Vec<(i64, u64)>, String>, String> {
         let id = partition(index);
-        let Some(running) = &self.nodes[node].running else { return Ok(Err("down".to_owned())) };
-        let Some(state) = running.replica.state().partition(&id) else { return Ok(Ok(Vec::new())) };
+        let Some(running) = &self.nodes[node].running else {
+            return Ok(Err("down".to_owned()));
+        };
+        let Some(state) = running.replica.state().partition(&id) else {
+            return Ok(Ok(Vec::new()));
+        };
         let (start, end) = (state.log_start().0, state.next_offset().0);
         let position = position.max(start);
         let mut found = Vec::new();
         match state.place(Offset(position)) {
             None => {}
             Some(Place::Cold(segment)) => {
-                let run = self.store.wait(self.store.tier.read(&segment, Offset(position), 2048));
+                let run = self
+                    .store
+                    .wait(self.store.tier.read(&segment, Offset(position), 2048));
                 match run {
-                    Ok(run) => run.blocks.into_iter().try_for_each(|block| records(block, &mut found))?,
+                    Ok(run) => run
+                        .blocks
+                        .into_iter()
+                        .try_for_each(|block| records(block, &mut found))?,
                     Err(error) => return Ok(Err(error.to_string())),
                 }
             }
@@ -227,7 +278,9 @@ impl World {
                     let entry = match reader.entry(GROUP, millstream_model::Lsn(lsn)) {
                         Ok(entry) => entry,
                         Err(_) if self.may_fail(node) => return Ok(Err("hurt".to_owned())),
-                        Err(error) => return Err(format!("{node} cannot read {lsn} of its journal: {error}")),
+                        Err(error) => {
+                            return Err(format!("{node} cannot read {lsn} of its journal: {error}"));
+                        }
                     };
                     if entry.header.partition == id && entry.header.kind == EntryKind::Append {
                         records(entry.payload, &mut found)?;
@@ -243,10 +296,16 @@ impl World {
 /// The records of whole batches.
 fn records(bytes: Bytes, found: &mut Vec<(i64, u64)>) -> Check {
     for batch in batches(bytes) {
-        let set = batch.and_then(|batch| batch.records()).map_err(|error| error.to_string())?;
+        let set = batch
+            .and_then(|batch| batch.records())
+            .map_err(|error| error.to_string())?;
         for record in set.iter() {
             let record = record.map_err(|error| error.to_string())?;
-            let value = record.value.and_then(|value| value.first_chunk()).copied().unwrap_or_default();
+            let value = record
+                .value
+                .and_then(|value| value.first_chunk())
+                .copied()
+                .unwrap_or_default();
             found.push((record.offset.0, u64::from_le_bytes(value)));
         }
     }

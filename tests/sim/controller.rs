@@ -21,10 +21,17 @@ struct Report {
 /// What nodes say to the controller.
 #[derive(Clone, Debug)]
 pub enum Command {
-    Heartbeat { registration: Registration, last: EntryId, row: u64 },
+    Heartbeat {
+        registration: Registration,
+        last: EntryId,
+        row: u64,
+    },
     ProposeIsr(ProposeIsr),
     Resign(Epoch),
-    Snapshot { lsn: Lsn, object: ObjectRef },
+    Snapshot {
+        lsn: Lsn,
+        object: ObjectRef,
+    },
 }
 
 pub struct Controller {
@@ -39,7 +46,10 @@ pub struct Controller {
 
 impl Controller {
     pub fn new(journals: &[JournalId]) -> Controller {
-        let members = journals.iter().map(|journal| Member { journal: *journal, registration: Registration(0) });
+        let members = journals.iter().map(|journal| Member {
+            journal: *journal,
+            registration: Registration(0),
+        });
         Controller {
             row: Assignment {
                 epoch: Epoch(0),
@@ -60,7 +70,12 @@ impl Controller {
     pub fn register(&mut self, now_ms: u64, journal: JournalId, last: EntryId) -> Registration {
         self.registrations += 1;
         let registration = Registration(self.registrations);
-        let report = Report { heard_at_ms: now_ms, last, damaged: false, restarted: true };
+        let report = Report {
+            heard_at_ms: now_ms,
+            last,
+            damaged: false,
+            restarted: true,
+        };
         self.reports.insert(journal, report);
         for member in self.row.members.iter_mut().filter(|it| it.journal == journal) {
             member.registration = registration;
@@ -72,7 +87,12 @@ impl Controller {
 
     /// A journal says that it is damaged, or its leader says so.
     pub fn damaged(&mut self, now_ms: u64, journal: JournalId) {
-        let report = Report { heard_at_ms: now_ms, last: EntryId::ZERO, damaged: true, restarted: true };
+        let report = Report {
+            heard_at_ms: now_ms,
+            last: EntryId::ZERO,
+            damaged: true,
+            restarted: true,
+        };
         self.reports.insert(journal, report);
         self.end_leadership(journal);
         self.row.version += 1;
@@ -89,7 +109,10 @@ impl Controller {
     pub fn replace(&mut self, gone: JournalId, new: JournalId) {
         assert!(!self.row.isr.contains(&gone), "only who left the ISR is replaced");
         for member in self.row.members.iter_mut().filter(|it| it.journal == gone) {
-            *member = Member { journal: new, registration: Registration(0) };
+            *member = Member {
+                journal: new,
+                registration: Registration(0),
+            };
         }
         self.row.version += 1;
     }
@@ -107,7 +130,10 @@ impl Controller {
     }
 
     pub fn heartbeat(&mut self, now_ms: u64, from: JournalId, registration: Registration, last: EntryId) {
-        let current = Member { journal: from, registration };
+        let current = Member {
+            journal: from,
+            registration,
+        };
         if self.row.members.contains(&current)
             && let Some(report) = self.reports.get_mut(&from)
         {
@@ -119,7 +145,8 @@ impl Controller {
     /// Takes a proposal, or says which version stands.
     pub fn propose(&mut self, from: JournalId, proposal: &ProposeIsr) -> Result<(), u64> {
         let sound = |member: &Member| {
-            self.row.members.contains(member) && self.reports.get(&member.journal).is_some_and(|it| !it.damaged)
+            self.row.members.contains(member)
+                && self.reports.get(&member.journal).is_some_and(|it| !it.damaged)
         };
         let leads = self.row.leader.is_some_and(|leader| leader.journal == from);
         let current = proposal.epoch == self.row.epoch && proposal.base_version == self.row.version && leads;
@@ -147,8 +174,12 @@ impl Controller {
 
     /// Judges the sessions; whether the row has changed.
     pub fn judge(&mut self, now_ms: u64) -> bool {
-        let live = |report: &Report| now_ms.saturating_sub(report.heard_at_ms) <= SESSION_MS && !report.damaged;
-        let leads = self.row.leader.is_some_and(|leader| self.reports.get(&leader.journal).is_some_and(live));
+        let live =
+            |report: &Report| now_ms.saturating_sub(report.heard_at_ms) <= SESSION_MS && !report.damaged;
+        let leads = self
+            .row
+            .leader
+            .is_some_and(|leader| self.reports.get(&leader.journal).is_some_and(live));
         if leads {
             return false;
         }
@@ -156,8 +187,15 @@ impl Controller {
             let report = self.reports.get(journal).filter(|report| live(report))?;
             Some(((!report.restarted, report.last), *journal))
         });
-        let Some((_, chosen)) = candidates.max() else { return false };
-        self.row.leader = self.row.members.iter().copied().find(|member| member.journal == chosen);
+        let Some((_, chosen)) = candidates.max() else {
+            return false;
+        };
+        self.row.leader = self
+            .row
+            .members
+            .iter()
+            .copied()
+            .find(|member| member.journal == chosen);
         self.row.epoch.0 += 1;
         self.row.version += 1;
         for report in self.reports.values_mut() {

@@ -26,10 +26,11 @@ impl World {
             // While one disk may have lost something, everybody else keeps what it has.
             _ if self.hurt.is_some() => return Ok(()),
             3..=6 => self.kill(node),
-            7..=10 => {
+            7 => {
                 self.power_failure(node);
                 self.restart(node);
             }
+            8..=10 => self.disk_error(node, 24),
             11 => {
                 for node in 0..NODES {
                     self.power_failure(node);
@@ -43,7 +44,12 @@ impl World {
                 self.after(1_000, Event::Mend(Mend::Disk(node)));
             }
             18 => {
-                let used: u64 = self.nodes[node].disk.files().iter().map(|(_, length)| length).sum();
+                let used: u64 = self.nodes[node]
+                    .disk
+                    .files()
+                    .iter()
+                    .map(|(_, length)| length)
+                    .sum();
                 self.nodes[node].disk.resize(used + 10_000);
                 self.nodes[node].full = true;
                 self.after(1_500, Event::Mend(Mend::Disk(node)));
@@ -110,16 +116,26 @@ impl World {
         if !self.cut.is_empty() || !self.nodes.iter().all(sound) {
             return;
         }
-        let Some(running) = &self.nodes[node].running else { return };
+        let Some(running) = &self.nodes[node].running else {
+            return;
+        };
         let reader = running.journal.reader();
-        let (Some((_, start)), Some((_, end))) = (reader.start(GROUP), reader.end(GROUP)) else { return };
+        let (Some((_, start)), Some((_, end))) = (reader.start(GROUP), reader.end(GROUP)) else {
+            return;
+        };
         if end.0 < start.0 + 20 {
             return;
         }
         // Mostly in the file that is being written: a commit takes at most 12 entries, so this is not the last one.
-        let first = if self.random.random_bool(0.8) { end.0.saturating_sub(40).max(start.0) } else { start.0 };
+        let first = if self.random.random_bool(0.8) {
+            end.0.saturating_sub(40).max(start.0)
+        } else {
+            start.0
+        };
         let lsn = Lsn(self.random.random_range(first + 1..end.0 - 12));
-        let (Ok(entry), Some(position)) = (reader.entry(GROUP, lsn), reader.position(GROUP, lsn)) else { return };
+        let (Ok(entry), Some(position)) = (reader.entry(GROUP, lsn), reader.position(GROUP, lsn)) else {
+            return;
+        };
         let (from, length) = (position.offset as usize, position.length as usize);
         let header = entry.header.encode();
         let disk = &self.nodes[node].disk;
@@ -128,7 +144,9 @@ impl World {
             let place = bytes.get(from..from + length);
             place.is_some_and(|place| place.windows(header.len()).any(|window| window == header))
         };
-        let Some(name) = disk.files().into_iter().map(|(name, _)| name).find(holds) else { return };
+        let Some(name) = disk.files().into_iter().map(|(name, _)| name).find(holds) else {
+            return;
+        };
         let at = from + self.random.random_range(0..length);
         let bit = self.random.random_range(0..8);
         disk.flip(&name, at as u64, bit);
@@ -160,6 +178,6 @@ impl World {
             self.after(10, Event::Start { node });
         }
         self.store.fail(0);
-        self.quiet_from_ms = Some(self.now_ms + 3_000);
+        self.quiet_from_ms = Some(self.now_ms + 1_200);
     }
 }

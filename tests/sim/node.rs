@@ -63,7 +63,10 @@ pub struct Ledger {
 impl Ledger {
     /// A process starts and finds this end.
     pub fn start(&mut self, found: EntryId) {
-        *self = Ledger { ends: vec![found], durable: 0 };
+        *self = Ledger {
+            ends: vec![found],
+            durable: 0,
+        };
     }
 
     pub fn written(&mut self, end: EntryId) {
@@ -120,12 +123,18 @@ impl Node {
     }
 
     pub fn leads(&self) -> bool {
-        self.running.as_ref().is_some_and(|running| running.replica.leads())
+        self.running
+            .as_ref()
+            .is_some_and(|running| running.replica.leads())
     }
 
     /// Opens the journal and reads it through.
     pub fn open(&self, settings: Settings) -> Result<Opened, String> {
-        let snapshot = self.snapshot.as_deref().map(GroupState::decode_snapshot).transpose();
+        let snapshot = self
+            .snapshot
+            .as_deref()
+            .map(GroupState::decode_snapshot)
+            .transpose();
         let snapshot = snapshot.map_err(|error| error.to_string())?;
         let mut recovery = Recovery::new(snapshot.unwrap_or_else(|| GroupState::new(GROUP)), true);
         let mut failure = None;
@@ -144,7 +153,12 @@ impl Node {
             Some(failure) => Err(failure),
             None => recovery.finish().map_err(|error| error.to_string()),
         };
-        Ok(Opened { journal, found, end: EntryId { epoch, lsn }, recovery })
+        Ok(Opened {
+            journal,
+            found,
+            end: EntryId { epoch, lsn },
+            recovery,
+        })
     }
 
     pub fn is_damaged(found: &Recovered) -> bool {

@@ -54,6 +54,8 @@ impl Plant {
     }
 
     pub fn replica(self) -> millstream_broker::replica::Planted {
-        millstream_broker::replica::Planted { apply_before_commit: self == Plant::ApplyBeforeCommit }
+        millstream_broker::replica::Planted {
+            apply_before_commit: self == Plant::ApplyBeforeCommit,
+        }
     }
 }

@@ -56,16 +56,23 @@ impl World {
         if Node::is_damaged(&opened.found) {
             self.note(|| format!("{node} is damaged: {:?}", opened.found.ending));
             if self.hurt != Some(node) {
-                return Err(format!("{node} is damaged, though nothing was done to it: {:?}", opened.found.ending));
+                return Err(format!(
+                    "{node} is damaged, though nothing was done to it: {:?}",
+                    opened.found.ending
+                ));
             }
             return self.give_up(node);
         }
         let end = opened.end;
         if !self.nodes[node].ledger.allows(end) {
             let durable = self.nodes[node].ledger.durable_end();
-            return Err(format!("{node} comes back with {end:?} after it said that {durable:?} is durable"));
+            return Err(format!(
+                "{node} comes back with {end:?} after it said that {durable:?} is durable"
+            ));
         }
-        let recovery = opened.recovery.map_err(|error| format!("{node}'s journal is sound, but {error}"))?;
+        let recovery = opened
+            .recovery
+            .map_err(|error| format!("{node}'s journal is sound, but {error}"))?;
         let mut journal = opened.journal;
         let registration = self.controller.register(self.now_ms, self.nodes[node].id, end);
         if let Err(error) = journal.register(registration) {
@@ -90,7 +97,10 @@ impl World {
         };
         replication.session_ms += node as u64;
         let mut out = Vec::new();
-        let settings = Settings { replication, planted: self.plant.replica() };
+        let settings = Settings {
+            replication,
+            planted: self.plant.replica(),
+        };
         let replica = Replica::new(settings, recovery, &mut out);
         let running = Running {
             preparer: journal.preparer(),
@@ -104,7 +114,12 @@ impl World {
             flushing: false,
         };
         self.nodes[node].running = Some(running);
-        self.nodes[node].expects_errors = false;
+        // A second power failure soon after the first is where a journal that goes on carelessly shows.
+        let again = self.faulty && self.hurt.is_none() && self.chance(30);
+        if again {
+            self.nodes[node].disk.cut_power(self.random.random_range(1..12));
+        }
+        self.nodes[node].expects_errors = again;
         if self.hurt == Some(node) && self.controller.row.isr.contains(&self.nodes[node].id) {
             self.hurt = None;
         }
@@ -137,7 +152,9 @@ impl World {
 
     pub fn step(&mut self, node: usize, input: Input) -> Check {
         let now_ms = self.nodes[node].now_ms(self.now_ms);
-        let Some(running) = &mut self.nodes[node].running else { return Ok(()) };
+        let Some(running) = &mut self.nodes[node].running else {
+            return Ok(());
+        };
         let mut out = Vec::new();
         running.replica.step(now_ms, input, &mut out);
         self.carry_out(node, out)
@@ -157,12 +174,29 @@ impl World {
                 Output::Truncate { write, epoch, to } => {
                     let running = self.nodes[node].running.as_ref();
                     let kept = running.and_then(|running| running.replica.machine().log().epoch_at(to));
-                    self.nodes[node].ledger.written(EntryId { epoch: kept.unwrap_or_default(), lsn: to });
-                    self.write(node, (write, Framed::new(Record::Truncate { group: GROUP, epoch, lsn: to })));
+                    self.nodes[node].ledger.written(EntryId {
+                        epoch: kept.unwrap_or_default(),
+                        lsn: to,
+                    });
+                    self.write(
+                        node,
+                        (
+                            write,
+                            Framed::new(Record::Truncate {
+                                group: GROUP,
+                                epoch,
+                                lsn: to,
+                            }),
+                        ),
+                    );
                 }
                 Output::Reset { .. } => return Err(format!("{node} resets its log unasked")),
                 Output::Send { to, message } => self.send_peer(node, to, message),
-                Output::Applied { applied: done, header, payload } => {
+                Output::Applied {
+                    applied: done,
+                    header,
+                    payload,
+                } => {
                     applied = true;
                     self.check.applied(node, &done, &header, payload.as_ref())?;
                 }
@@ -177,7 +211,9 @@ impl World {
                 Output::ReadEntries(read) => self.read_entries(node, read)?,
                 Output::InstallSnapshot { .. } => return self.rebuild(node),
                 Output::MemberDamaged(member) => {
-                    return Err(format!("{node} finds that {member:?} lost what it had acknowledged"));
+                    return Err(format!(
+                        "{node} finds that {member:?} lost what it had acknowledged"
+                    ));
                 }
                 Output::Halt(reason) if self.nodes[node].expects_errors => {
                     self.note(|| format!("{node} halts as it should: {reason}"));
@@ -200,7 +236,9 @@ impl World {
 
     fn wake_disk(&mut self, node: usize) {
         let slow_ms = self.nodes[node].slow_ms;
-        let Some(running) = &mut self.nodes[node].running else { return };
+        let Some(running) = &mut self.nodes[node].running else {
+            return;
+        };
         if running.disk_is_busy || running.waiting.is_empty() {
             return;
         }
@@ -213,12 +251,21 @@ impl World {
     /// One commit of what waits.
     pub fn disk(&mut self, node: usize, process: u64) -> Check {
         let most = self.random.random_range(1..=12);
-        let Some(running) = self.nodes[node].running.as_mut().filter(|it| it.registration.0 == process) else {
+        let Some(running) = self.nodes[node]
+            .running
+            .as_mut()
+            .filter(|it| it.registration.0 == process)
+        else {
             return Ok(());
         };
         running.disk_is_busy = false;
         let count = running.waiting.len().min(most);
-        let records: Vec<Framed> = running.waiting.iter().take(count).map(|(_, framed)| framed.clone()).collect();
+        let records: Vec<Framed> = running
+            .waiting
+            .iter()
+            .take(count)
+            .map(|(_, framed)| framed.clone())
+            .collect();
         match running.journal.commit(&records) {
             Ok(committed) => {
                 running.last_commit = committed.positions.first().copied();
@@ -250,14 +297,20 @@ impl World {
         self.note(|| format!("{node}'s journal fails: {why}"));
         self.step(node, Input::Damaged)?;
         self.power_failure(node);
-        self.after(200, Event::Start { node });
+        self.after(100, Event::Start { node });
         Ok(())
     }
 
     fn send_peer(&mut self, from: usize, to: JournalId, message: Message) {
-        let Some(to) = self.nodes.iter().position(|node| node.id == to) else { return };
+        let Some(to) = self.nodes.iter().position(|node| node.id == to) else {
+            return;
+        };
         let twice = self.faulty && self.chance(2);
-        let again = twice.then(|| Event::Peer { from, to, message: message.clone() });
+        let again = twice.then(|| Event::Peer {
+            from,
+            to,
+            message: message.clone(),
+        });
         self.send(from, to, Event::Peer { from, to, message }, again);
     }
 
@@ -280,7 +333,11 @@ impl World {
         }
         let (now_ms, id) = (self.now_ms, self.nodes[from].id);
         match command {
-            Command::Heartbeat { registration, last, row } => {
+            Command::Heartbeat {
+                registration,
+                last,
+                row,
+            } => {
                 self.controller.heartbeat(now_ms, id, registration, last);
                 if row < self.controller.row.version {
                     let row = self.controller.row.clone();
@@ -294,7 +351,16 @@ impl World {
                 }
                 Err(version) => {
                     let base_version = proposal.base_version;
-                    self.send(NODES, from, Event::Refused { to: from, base_version, version }, None);
+                    self.send(
+                        NODES,
+                        from,
+                        Event::Refused {
+                            to: from,
+                            base_version,
+                            version,
+                        },
+                        None,
+                    );
                 }
             },
             Command::Resign(epoch) => {
@@ -310,14 +376,24 @@ impl World {
         if self.is_cut(NODES, to) || self.nodes[to].running.is_none() {
             return Ok(());
         }
-        if self.nodes[to].row.as_ref().is_none_or(|known| known.version < row.version) {
+        if self.nodes[to]
+            .row
+            .as_ref()
+            .is_none_or(|known| known.version < row.version)
+        {
             self.nodes[to].row = Some(row.clone());
         }
         self.assign(to, row)
     }
 
     pub fn refused(&mut self, to: usize, base_version: u64, version: u64) -> Check {
-        self.step(to, Input::ProposalRefused { base_version, version })
+        self.step(
+            to,
+            Input::ProposalRefused {
+                base_version,
+                version,
+            },
+        )
     }
 
     pub fn judge(&mut self) -> Check {
@@ -335,7 +411,14 @@ impl World {
         let row = self.nodes[node].row.as_ref().map_or(0, |row| row.version);
         if let Some(running) = &self.nodes[node].running {
             let (registration, last) = (running.registration, running.replica.machine().last());
-            self.tell(node, Command::Heartbeat { registration, last, row });
+            self.tell(
+                node,
+                Command::Heartbeat {
+                    registration,
+                    last,
+                    row,
+                },
+            );
         }
         let at_ms = self.now_ms + 25;
         self.at(at_ms, Event::Tick { node });
@@ -343,7 +426,9 @@ impl World {
     }
 
     fn read_entries(&mut self, node: usize, read: ReadEntries) -> Check {
-        let Some(running) = &self.nodes[node].running else { return Ok(()) };
+        let Some(running) = &self.nodes[node].running else {
+            return Ok(());
+        };
         let entries = running.journal.reader().entries(GROUP, read.from, read.bytes_max);
         let entries = match entries {
             Ok(entries) => entries,
@@ -351,7 +436,14 @@ impl World {
             Err(error) => return Err(format!("{node} cannot read {}: {error}", read.from)),
         };
         let (follower, from) = (read.follower, read.from);
-        self.step(node, Input::Entries { follower, from, entries })
+        self.step(
+            node,
+            Input::Entries {
+                follower,
+                from,
+                entries,
+            },
+        )
     }
 }
 
@@ -360,7 +452,10 @@ fn brief(node: usize, output: &Output<Ticket>) -> String {
     match output {
         Output::Persist { write, entry } => {
             let header = &entry.header;
-            format!("{node} writes {} as {}/{} {:?}", write.0, header.epoch, header.lsn, header.kind)
+            format!(
+                "{node} writes {} as {}/{} {:?}",
+                write.0, header.epoch, header.lsn, header.kind
+            )
         }
         Output::Applied { applied, .. } => format!("{node} applies {} {:?}", applied.lsn, applied.effect),
         other => format!("{node} {other:?}"),

@@ -7,8 +7,8 @@ use millstream_tier::{Settings, Tier};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
-    PutOptions, PutPayload, PutResult, Result,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -43,7 +43,10 @@ impl Store {
         Store {
             tier: Tier::new(faulty.clone(), Path::from("sim"), settings),
             faulty,
-            runtime: tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap(),
+            runtime: tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build()
+                .unwrap(),
         }
     }
 
@@ -83,7 +86,10 @@ impl FaultyStore {
 }
 
 fn failure() -> Error {
-    Error::Generic { store: "simulated", source: "it errs".into() }
+    Error::Generic {
+        store: "simulated",
+        source: "it errs".into(),
+    }
 }
 
 impl fmt::Display for FaultyStore {

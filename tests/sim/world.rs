@@ -19,11 +19,14 @@ pub const NODES: usize = 3;
 pub const PARTITIONS: u32 = 2;
 pub const TENANT: TenantId = TenantId(7);
 /// How long faults go on, and how long everything is given to recover, ms of simulated time.
-const FAULTY_MS: u64 = 6_000;
-const HEALING_MS: u64 = 6_000;
+const FAULTY_MS: u64 = 5_000;
+const HEALING_MS: u64 = 2_500;
 
 pub fn partition(index: u32) -> PartitionId {
-    PartitionId { topic: TopicId::from_bytes([9; 16]), index: PartitionIndex(index) }
+    PartitionId {
+        topic: TopicId::from_bytes([9; 16]),
+        index: PartitionIndex(index),
+    }
 }
 
 /// Where a run fails, and why.
@@ -31,27 +34,66 @@ pub type Check = Result<(), String>;
 
 pub enum Event {
     /// Time passes for a process.
-    Tick { node: usize },
+    Tick {
+        node: usize,
+    },
     /// The disk takes what waits.
-    Disk { node: usize, process: u64 },
+    Disk {
+        node: usize,
+        process: u64,
+    },
     /// A background duty of the shell: flush, snapshot, trim, release.
-    Chore { node: usize },
+    Chore {
+        node: usize,
+    },
     /// Between replicas.
-    Peer { from: usize, to: usize, message: Message },
-    ToController { from: usize, command: Command },
-    Row { to: usize, row: Assignment },
-    Refused { to: usize, base_version: u64, version: u64 },
+    Peer {
+        from: usize,
+        to: usize,
+        message: Message,
+    },
+    ToController {
+        from: usize,
+        command: Command,
+    },
+    Row {
+        to: usize,
+        row: Assignment,
+    },
+    Refused {
+        to: usize,
+        base_version: u64,
+        version: u64,
+    },
     /// The controller looks at its sessions.
     Judge,
     /// A client decides what to do next.
-    Client { client: usize },
-    Produce { node: usize, ticket: Ticket, batch: Bytes, partition: u32 },
-    Answer { ticket: Ticket, answer: Result<Offset, Option<Lost>> },
-    Consume { partition: u32 },
+    Client {
+        client: usize,
+    },
+    Produce {
+        node: usize,
+        ticket: Ticket,
+        batch: Bytes,
+        partition: u32,
+    },
+    Answer {
+        ticket: Ticket,
+        answer: Result<Offset, Option<Lost>>,
+    },
+    Consume {
+        partition: u32,
+    },
     /// An upload is done: its segments go into the log.
-    Uploaded { node: usize, process: u64, segments: Vec<(PartitionId, SegmentRef)> },
+    Uploaded {
+        node: usize,
+        process: u64,
+        segments: Vec<(PartitionId, SegmentRef)>,
+    },
     Fault,
-    Start { node: usize },
+    Start {
+        node: usize,
+    },
     /// Ends a fault.
     Mend(Mend),
 }
@@ -164,13 +206,26 @@ impl World {
             Event::Peer { from, to, message } => self.peer(from, to, message),
             Event::ToController { from, command } => self.command(from, command),
             Event::Row { to, row } => self.row(to, row),
-            Event::Refused { to, base_version, version } => self.refused(to, base_version, version),
+            Event::Refused {
+                to,
+                base_version,
+                version,
+            } => self.refused(to, base_version, version),
             Event::Judge => self.judge(),
             Event::Client { client } => self.client(client),
-            Event::Produce { node, ticket, batch, partition } => self.produce(node, ticket, batch, partition),
+            Event::Produce {
+                node,
+                ticket,
+                batch,
+                partition,
+            } => self.produce(node, ticket, batch, partition),
             Event::Answer { ticket, answer } => self.answer(ticket, answer),
             Event::Consume { partition } => self.consume(partition),
-            Event::Uploaded { node, process, segments } => self.uploaded(node, process, segments),
+            Event::Uploaded {
+                node,
+                process,
+                segments,
+            } => self.uploaded(node, process, segments),
             Event::Fault => self.fault(),
             Event::Start { node } => self.start(node),
             Event::Mend(mend) => {
