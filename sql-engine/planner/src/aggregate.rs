@@ -1,7 +1,7 @@
 //! Aggregate functions: which there are, what they take and give, and the calls that one query makes.
 
 use crate::bind::{Binder, Scope};
-use crate::canonical::canonical;
+use crate::canonical::{canonical, walk};
 use crate::{AggregateCall, AggregateFunction};
 use millstream_parser::{Expr, ExprKind, Ident, Literal, Span, SqlError, SqlType};
 
@@ -48,6 +48,20 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 pub fn is_aggregate(name: &str) -> bool {
     names().any(|known| known == name) || UNSUPPORTED.contains(&name)
+}
+
+/// The first aggregate function that an expression calls.
+pub fn first_aggregate(expr: &Expr) -> Option<&Ident> {
+    let mut found = None;
+    walk(expr, &mut |inside| {
+        if let ExprKind::Function { name, .. } = &inside.kind
+            && is_aggregate(&name.name)
+        {
+            found.get_or_insert(name);
+        }
+        found.is_none()
+    });
+    found
 }
 
 /// The aggregate calls of a query, each once, in the order found.

@@ -9,6 +9,7 @@ pub use persistent::{CreateAs, create_as};
 pub use pull::pull;
 pub use push::push;
 
+use crate::aggregate::first_aggregate;
 use crate::bind::{Scope, ScopeColumn};
 use crate::canonical::{canonical, columns, quoted};
 use crate::{Column, Metastore, RowKind, RowSchema, Source, SourceField};
@@ -174,6 +175,21 @@ fn available(source: &Source) -> Vec<(SourceField, Column)> {
 }
 
 impl Analysis<'_> {
+    /// Refuses aggregate functions among the items; `why` goes on after the function's name.
+    pub fn refuse_aggregates(&self, why: &str) -> Result<(), SqlError> {
+        let found = self.items.iter().find_map(|item| match &item.expr {
+            ItemExpr::Written(expr) => first_aggregate(expr),
+            ItemExpr::Star(_) => None,
+        });
+        match found {
+            None => Ok(()),
+            Some(name) => {
+                let message = format!("the aggregate function {} {why}", name.name);
+                Err(SqlError::invalid(name.span, message))
+            }
+        }
+    }
+
     /// The layout of the source's rows.
     pub fn schema(&self) -> RowSchema {
         let columns = self

@@ -6,7 +6,7 @@ use crate::properties::{Properties, check_key_format};
 use crate::query::{self, CreateAs, RESERVED_COLUMNS, find_source};
 use crate::{
     Column, CreateSourcePlan, DropPlan, ExplainPlan, InsertPlan, InsertRow, KeyFormat, Metastore, NewTopic,
-    Plan, PrintPlan, SessionProperties, Source, arrow_type,
+    Plan, PrintPlan, PullAccess, SessionProperties, Source, arrow_type,
 };
 use datafusion_common::ScalarValue;
 use millstream_functions as functions;
@@ -67,7 +67,16 @@ pub fn plan(
         Statement::Select(select) if select.emit.is_some() => {
             Ok(Plan::Push(Box::new(query::push(select, metastore)?)))
         }
-        Statement::Select(select) => Ok(Plan::Pull(Box::new(query::pull(select, metastore)?))),
+        Statement::Select(select) => {
+            let pull = query::pull(select, metastore)?;
+            let scans = pull.access == PullAccess::Scan && pull.source.kind == SourceKind::Table;
+            if scans && session.get("ksql.query.pull.table.scan.enabled") == Some("false") {
+                let message = "the query reads the whole table, which \
+                    'ksql.query.pull.table.scan.enabled' = 'false' forbids; say which keys with WHERE";
+                return Err(SqlError::invalid(select.from.name.span, message));
+            }
+            Ok(Plan::Pull(Box::new(pull)))
+        }
         Statement::InsertValues {
             target,
             columns,

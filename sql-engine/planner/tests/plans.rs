@@ -110,7 +110,7 @@ fn stores_are_named_by_place_and_hashed_by_what_they_hold() {
         (first.id.as_str(), first.facts.as_str()),
         ("aggregate-1", "aggregate v1 by (STRING); Sum(INTEGER) INTEGER")
     );
-    assert_eq!(first.hash, 0x9d0c_47f4_a85a_f1f9);
+    assert_eq!(first.hash, 0x41cd_4066_daed_2a8f);
     let same = store("CREATE TABLE d AS SELECT carrier c, SUM(dep_delay) FROM FLIGHTS GROUP BY carrier;");
     assert_eq!(first, same);
     let other = store("CREATE TABLE d AS SELECT carrier, AVG(dep_delay) s FROM FLIGHTS GROUP BY carrier;");
@@ -194,6 +194,19 @@ fn pull_queries_find_keys_and_windows() {
         PullAccess::Keys(Vec::new())
     );
     assert_eq!(pull("SELECT rowtime, * FROM flights;").access, PullAccess::Scan);
+}
+
+#[test]
+fn scans_can_be_forbidden() {
+    let mut session = SessionProperties::new();
+    session.set("ksql.query.pull.table.scan.enabled", "false");
+    let planned = |text: &str| {
+        let statement = millstream_parser::parse_statement(text).unwrap();
+        plan(&statement.node, &metastore(), &session)
+    };
+    assert!(planned("SELECT * FROM delays WHERE carrier = 'UA';").is_ok());
+    let error = planned("SELECT * FROM delays;").unwrap_err();
+    assert_eq!(error.position.column, 15);
 }
 
 #[test]

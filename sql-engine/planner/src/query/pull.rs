@@ -25,6 +25,7 @@ pub fn pull(query: &Query, metastore: &Metastore) -> Result<PullPlan, SqlError> 
         return Err(SqlError::invalid(having.span, format!("HAVING {continuous}")));
     }
     let analysis = analyse(query, metastore, true)?;
+    analysis.refuse_aggregates("needs a GROUP BY and EMIT CHANGES")?;
     let source = &analysis.source;
     let written = metastore.queries().any(|facts| facts.writes == source.name);
     if source.kind == SourceKind::Table && !written {

@@ -159,26 +159,7 @@ fn refuse_without_group(query: &Query, analysis: &Analysis) -> Result<(), SqlErr
             "PARTITION BY works on streams only, a table's key is fixed",
         ));
     }
-    let written = analysis.items.iter().filter_map(|item| match &item.expr {
-        ItemExpr::Written(expr) => Some(*expr),
-        ItemExpr::Star(_) => None,
-    });
-    for expr in written {
-        let mut found = None;
-        crate::canonical::walk(expr, &mut |e| {
-            if let millstream_parser::ExprKind::Function { name, .. } = &e.kind
-                && crate::aggregate::is_aggregate(&name.name)
-            {
-                found.get_or_insert(name);
-            }
-            found.is_none()
-        });
-        if let Some(name) = found {
-            let message = format!("the aggregate function {} needs a GROUP BY", name.name);
-            return Err(SqlError::invalid(name.span, message));
-        }
-    }
-    Ok(())
+    analysis.refuse_aggregates("needs a GROUP BY")
 }
 
 /// A source's own key column as a key of the result, under the name it is selected by.
