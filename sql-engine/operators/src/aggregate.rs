@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 /// What is kept of one key (and window).
 #[derive(Clone, Debug)]
-pub struct Group {
+pub(crate) struct Group {
     /// The latest time of its rows, ms: the time of its result.
     time: i64,
     accumulators: Vec<Accumulator>,
@@ -34,7 +34,7 @@ impl Stored for Group {
 
 /// The operator of one task.
 #[derive(Debug)]
-pub struct Aggregate {
+pub(crate) struct Aggregate {
     node: AggregateNode,
     codec: KeyCodec,
     key_count: usize,
@@ -77,10 +77,6 @@ impl Aggregate {
 
     pub(crate) fn store(&self) -> &Store<Group> {
         &self.store
-    }
-
-    pub(crate) fn store_mut(&mut self) -> &mut Store<Group> {
-        &mut self.store
     }
 
     pub(crate) fn store_id(&self) -> &str {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// The latest row of one key.
 #[derive(Clone, Debug, PartialEq)]
-pub struct LatestRow {
+pub(crate) struct LatestRow {
     time: i64,
     /// Every column behind the key.
     values: Vec<ScalarValue>,
@@ -31,7 +31,7 @@ impl Stored for LatestRow {
 
 /// The operator of one task.
 #[derive(Debug)]
-pub struct LatestRows {
+pub(crate) struct LatestRows {
     spec: StoreSpec,
     codec: KeyCodec,
     key_count: usize,

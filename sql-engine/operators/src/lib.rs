@@ -21,9 +21,7 @@ mod latest;
 mod pipeline;
 mod stateless;
 
-pub use aggregate::{Aggregate, Group};
 pub use batch::{Batch, Change, RowFault};
 pub use key::KeyCodec;
-pub use latest::{LatestRow, LatestRows};
 pub use millstream_state::{Corrupt, StateKey, Stored};
 pub use pipeline::{Pipeline, PullRows, StoreChange};

@@ -457,23 +457,27 @@ impl Runner {
     }
 
     async fn remove(&mut self, id: &str) -> Result<(), ShardError> {
-        // What the query has done so far is kept in its topic.
-        self.commit().await.map_err(of_commit)?;
+        let unknown = || ShardError::UnknownQuery { id: id.to_owned() };
         let at = self.queries.iter().position(|query| query.id == id);
-        let query = at.map(|at| self.queries.remove(at));
-        self.watch();
-        if let Some(RunningQuery {
-            end: End::Push { sink, .. },
-            ..
-        }) = &query
-        {
-            let _ = sink.sender.try_send(PushItem::End(PushEnd::Stopped));
+        if let Some(at) = at.filter(|at| !self.queries[*at].is_persistent()) {
+            let query = self.queries.remove(at);
+            if let End::Push { sink, .. } = &query.end {
+                let _ = sink.sender.try_send(PushItem::End(PushEnd::Stopped));
+            }
+            self.watch();
+            return Ok(());
         }
+        // What the query has done so far is kept in its topic, if that can be written now.
+        if at.is_some()
+            && let Err(error) = self.commit().await
+        {
+            tracing::warn!(query = %id, "its last results are not written: {error}");
+        }
+        self.queries.retain(|query| query.id != id);
+        self.watch();
         self.unwritten.records.retain(|(query, ..)| query != id);
         self.forget(id).await?;
-        query
-            .map(|_| ())
-            .ok_or_else(|| ShardError::UnknownQuery { id: id.to_owned() })
+        at.map(|_| ()).ok_or_else(unknown)
     }
 
     async fn forget(&mut self, id: &str) -> Result<(), ShardError> {

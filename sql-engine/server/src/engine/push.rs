@@ -41,6 +41,9 @@ impl Inner {
             title: String::new(),
         })
         .await?;
+        if plan.limit == Some(0) {
+            return Ok(out.finish(0).await?);
+        }
         let (sender, mut items) = mpsc::channel(self.push_buffer());
         let id = self.push_id();
         let spec = QuerySpec {

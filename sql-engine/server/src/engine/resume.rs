@@ -2,7 +2,7 @@
 
 use super::{Inner, of_catalog, of_shard};
 use crate::answer::StatementError;
-use crate::rows::{self, Known};
+use crate::rows;
 use millstream_model::Retry;
 use millstream_parser::parse_statement;
 use millstream_planner::{Metastore, Plan, QueryFacts, QueryPlan, SessionProperties, plan};

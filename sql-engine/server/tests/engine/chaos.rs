@@ -1,0 +1,130 @@
+//! A log that cuts what it answers at random, and a fuse that stops everything at a chosen moment.
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use millstream_model::{Offset, PartitionIndex, TopicName};
+use millstream_runtime::{
+    MemoryStreams, NewStreamTopic, StreamEnd, StreamFetch, StreamFetched, StreamPosition, StreamRecord, StreamTopic,
+    Streams, StreamsError,
+};
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// Topics in memory behind chance.
+pub struct ChaosStreams {
+    pub inner: Arc<MemoryStreams>,
+    random: Mutex<StdRng>,
+    /// At most so many records of a partition per fetch.
+    cut: Option<usize>,
+    /// Calls until the fuse blows; none when it is out.
+    fuse: Mutex<Option<u32>>,
+    /// Told when the fuse has blown.
+    pub blown: Arc<Notify>,
+}
+
+impl ChaosStreams {
+    pub fn new(inner: Arc<MemoryStreams>, seed: u64, cut: Option<usize>) -> Self {
+        Self {
+            inner,
+            random: Mutex::new(StdRng::seed_from_u64(seed)),
+            cut,
+            fuse: Mutex::new(None),
+            blown: Arc::new(Notify::new()),
+        }
+    }
+
+    /// The fuse blows in so many calls.
+    pub fn arm(&self, calls: u32) {
+        *self.fuse.lock() = Some(calls);
+    }
+
+    pub fn disarm(&self) {
+        *self.fuse.lock() = None;
+    }
+
+    /// Counts a call; says whether the fuse blows with it.
+    fn burns(&self) -> bool {
+        let mut fuse = self.fuse.lock();
+        match fuse.as_mut() {
+            None => false,
+            Some(0) => {
+                *fuse = None;
+                true
+            }
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+        }
+    }
+
+    /// The process is killed while it waits here.
+    async fn die<T>(&self) -> T {
+        self.blown.notify_one();
+        std::future::pending().await
+    }
+}
+
+#[async_trait]
+impl Streams for ChaosStreams {
+    async fn topic(&self, name: &TopicName) -> Result<Option<StreamTopic>, StreamsError> {
+        self.inner.topic(name).await
+    }
+
+    async fn topics(&self) -> Result<Vec<StreamTopic>, StreamsError> {
+        self.inner.topics().await
+    }
+
+    async fn create_topic(&self, topic: NewStreamTopic) -> Result<StreamTopic, StreamsError> {
+        self.inner.create_topic(topic).await
+    }
+
+    async fn delete_topic(&self, name: &TopicName) -> Result<(), StreamsError> {
+        self.inner.delete_topic(name).await
+    }
+
+    async fn offsets(
+        &self,
+        topic: &TopicName,
+        partitions: &[PartitionIndex],
+        position: StreamPosition,
+    ) -> Result<Vec<Offset>, StreamsError> {
+        self.inner.offsets(topic, partitions, position).await
+    }
+
+    async fn fetch(&self, requests: &[StreamFetch]) -> Result<Vec<StreamFetched>, StreamsError> {
+        if self.burns() {
+            return self.die().await;
+        }
+        let mut answers = self.inner.fetch(requests).await?;
+        if let Some(cut) = self.cut {
+            let mut random = self.random.lock();
+            for answer in &mut answers {
+                answer.records.truncate(random.random_range(1..=cut));
+            }
+        }
+        Ok(answers)
+    }
+
+    async fn produce(
+        &self,
+        topic: &TopicName,
+        records: Vec<(PartitionIndex, Vec<StreamRecord>)>,
+    ) -> Result<(), StreamsError> {
+        if self.burns() {
+            // Killed before the records were written, or after, before anybody knew.
+            if self.random.lock().random() {
+                self.inner.produce(topic, records).await?;
+            }
+            return self.die().await;
+        }
+        self.inner.produce(topic, records).await
+    }
+
+    fn watch(&self, partitions: Vec<(TopicName, PartitionIndex)>) -> BoxStream<'static, StreamEnd> {
+        self.inner.watch(partitions)
+    }
+}

@@ -1,0 +1,7 @@
+//! The engine in process: statements, queries, kills and restores, over topics in memory.
+#![allow(clippy::unwrap_used)]
+
+mod chaos;
+mod oracle;
+mod statements;
+mod world;

@@ -1,0 +1,195 @@
+//! One tenant: topics, catalog and object store outlive the engine, which is killed and opened again.
+
+use crate::chaos::ChaosStreams;
+use arrow::datatypes::FieldRef;
+use bytes::Bytes;
+use futures::StreamExt;
+use millstream_columns::JsonEncoder;
+use millstream_model::{Offset, PartitionIndex, TenantId, TimestampMs, TopicName};
+use millstream_runtime::{MemoryStreams, ShardSettings, StreamRecord, Streams, partition_for};
+use millstream_server::{Answer, Backend, ColdCache, Engine, MemoryCatalog, Request, Settings, StatementError};
+use object_store::memory::InMemory;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How the engine runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Large turns, every change of a table written.
+    Plain,
+    /// Random small fetches and turns, a table's changes coalesced.
+    Split,
+    /// The same, and killed at random moments.
+    Killed,
+}
+
+impl Way {
+    pub const ALL: [Way; 3] = [Way::Plain, Way::Split, Way::Killed];
+}
+
+/// One record: key, JSON value, time, partition (by key unless said).
+pub type Given = (Option<String>, Option<String>, i64, Option<u32>);
+
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
+pub struct World {
+    way: Way,
+    random: StdRng,
+    pub streams: Arc<ChaosStreams>,
+    catalog: Arc<MemoryCatalog>,
+    store: Arc<InMemory>,
+    cache: ColdCache,
+    settings: Settings,
+    pub properties: BTreeMap<String, String>,
+    pub engine: Engine,
+    pub kills: u32,
+}
+
+impl World {
+    pub async fn new(way: Way, seed: u64) -> Self {
+        let mut random = StdRng::seed_from_u64(seed);
+        let small = way != Way::Plain;
+        let cut = small.then(|| random.random_range(1..=7));
+        let streams = Arc::new(ChaosStreams::new(Arc::new(MemoryStreams::default()), seed, cut));
+        let settings = Settings {
+            shard: ShardSettings {
+                commit_interval: Duration::from_millis(if small { 2 } else { 20 }),
+                commit_rows: if small { random.random_range(1..=40) } else { 100_000 },
+                turn_rows: if small { random.random_range(1..=9) } else { 4096 },
+                coalesce: small,
+                ..ShardSettings::default()
+            },
+            ..Settings::default()
+        };
+        let (catalog, store) = (Arc::new(MemoryCatalog::default()), Arc::new(InMemory::new()));
+        let cache = ColdCache::new(1 << 20);
+        let engine = open(&streams, &catalog, &store, &cache, &settings).await;
+        let properties = BTreeMap::from([("auto.offset.reset".to_owned(), "earliest".to_owned())]);
+        Self { way, random, streams, catalog, store, cache, settings, properties, engine, kills: 0 }
+    }
+
+    /// Kills the engine where it stands and opens another.
+    pub async fn kill(&mut self) {
+        self.kills += 1;
+        self.engine.kill().await;
+        self.reopen().await;
+    }
+
+    /// Stops the engine in order and opens another.
+    pub async fn restart(&mut self) {
+        self.engine.stop().await.unwrap();
+        self.reopen().await;
+    }
+
+    async fn reopen(&mut self) {
+        self.engine = open(&self.streams, &self.catalog, &self.store, &self.cache, &self.settings).await;
+    }
+
+    /// Runs a script that must succeed; the rows that it answers with.
+    pub async fn sql(&mut self, text: &str) -> Vec<Value> {
+        self.ask(text).await.unwrap_or_else(|error| panic!("{text}\n{:?} {:?} {}", error.line, error.column, error.message))
+    }
+
+    /// Runs a script.
+    pub async fn ask(&mut self, text: &str) -> Result<Vec<Value>, StatementError> {
+        let request = Request { text: text.to_owned(), properties: self.properties.clone(), validate_only: false };
+        let mut answers = self.engine.execute(request);
+        let mut rows = Vec::new();
+        let mut fields: Vec<FieldRef> = Vec::new();
+        while let Some((_, answer)) = tokio::time::timeout(WAIT_MAX, answers.next()).await.expect("an answer in time") {
+            match answer? {
+                Answer::Schema { schema, .. } => fields = schema.fields().iter().cloned().collect(),
+                Answer::Rows { rows: batch, .. } => {
+                    let encoder = JsonEncoder::new(&fields).unwrap();
+                    for row in 0..batch.num_rows() {
+                        let mut json = Vec::new();
+                        encoder.encode(batch.columns(), row, &mut json);
+                        rows.push(serde_json::from_slice(&json).unwrap());
+                    }
+                }
+                Answer::Property { name, value: Some(value) } => {
+                    self.properties.insert(name, value);
+                }
+                Answer::Property { name, value: None } => {
+                    self.properties.remove(&name);
+                }
+                Answer::Started { .. } | Answer::Message { .. } | Answer::Finished { .. } => {}
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Produces in one call, then waits until all queries have committed it; kills come on the way.
+    pub async fn produce(&mut self, topic: &str, records: &[Given]) {
+        let name: TopicName = topic.parse().unwrap();
+        let partitions = self.streams.inner.topic(&name).await.unwrap().expect("the topic").partitions;
+        let mut placed: Vec<(PartitionIndex, Vec<StreamRecord>)> = Vec::new();
+        for (key, value, time, partition) in records {
+            let by_key = key.as_ref().map_or(PartitionIndex(0), |key| partition_for(key.as_bytes(), partitions));
+            let partition = partition.map_or(by_key, PartitionIndex);
+            let record = StreamRecord {
+                offset: Offset(-1),
+                timestamp: TimestampMs(*time),
+                key: key.clone().map(Bytes::from),
+                value: value.clone().map(Bytes::from),
+            };
+            match placed.iter_mut().find(|(index, _)| *index == partition) {
+                Some((_, records)) => records.push(record),
+                None => placed.push((partition, vec![record])),
+            }
+        }
+        if self.way == Way::Killed {
+            self.streams.arm(self.random.random_range(0..40));
+        }
+        self.streams.inner.produce(&name, placed).await.unwrap();
+        self.settle().await;
+    }
+
+    /// Waits until all queries have committed what there is.
+    pub async fn settle(&mut self) {
+        for left in (0..4_u32).rev() {
+            let (blown, engine) = (self.streams.blown.clone(), self.engine.clone());
+            let settled = async {
+                tokio::select! {
+                    settled = engine.settle() => { settled.unwrap(); true }
+                    () = blown.notified() => false,
+                }
+            };
+            let settled = tokio::time::timeout(WAIT_MAX, settled).await;
+            if settled.is_err() {
+                panic!("the queries do not catch up: {:#?}", self.engine.reports().await);
+            }
+            if settled.unwrap() {
+                break;
+            }
+            self.streams.disarm();
+            self.kill().await;
+            if left > 1 {
+                self.streams.arm(self.random.random_range(0..40));
+            }
+        }
+        self.streams.disarm();
+    }
+
+    /// What a topic holds, by partition: key, value, time.
+    pub fn held(&self, topic: &str, partition: u32) -> Vec<(Option<Vec<u8>>, Option<Value>, i64)> {
+        let records = self.streams.inner.records(&topic.parse().unwrap(), PartitionIndex(partition));
+        let json = |value: Bytes| serde_json::from_slice(&value).unwrap();
+        records.into_iter().map(|r| (r.key.map(|k| k.to_vec()), r.value.map(json), r.timestamp.0)).collect()
+    }
+}
+
+async fn open(
+    streams: &Arc<ChaosStreams>,
+    catalog: &Arc<MemoryCatalog>,
+    store: &Arc<InMemory>,
+    cache: &ColdCache,
+    settings: &Settings,
+) -> Engine {
+    let backend = Backend { streams: streams.clone(), catalog: catalog.clone() };
+    Engine::open(TenantId(1), settings.clone(), backend, store.clone(), cache.clone()).await.unwrap()
+}
