@@ -7,6 +7,7 @@
 
 mod batch;
 mod demo;
+mod disk;
 mod doors;
 mod harness;
 mod hostile;

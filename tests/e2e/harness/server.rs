@@ -219,7 +219,12 @@ impl Server {
         let text = super::http::get(&self.doors.http, "/metrics").unwrap().1;
         let values: Vec<f64> = text
             .lines()
-            .filter(|line| line.split(['{', ' ']).next() == Some(name))
+            .filter(|line| {
+                line.split(['{', ' '])
+                    .next()
+                    .and_then(|it| it.strip_prefix("millstream_"))
+                    == Some(name)
+            })
             .filter_map(|line| line.rsplit(' ').next()?.parse().ok())
             .collect();
         assert!(!values.is_empty(), "/metrics has no {name}:\n{text}");
@@ -242,6 +247,11 @@ impl Server {
     /// What it wrote to standard output and standard error.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Its process id.
+    pub fn process(&self) -> u32 {
+        self.pid
     }
 
     /// Its resident memory, bytes.
