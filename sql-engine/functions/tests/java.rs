@@ -30,7 +30,7 @@ fn doubles_print_as_java_prints_them() {
         (f64::NAN, "NaN"),
         (f64::INFINITY, "Infinity"),
         (f64::NEG_INFINITY, "-Infinity"),
-        (3.14, "3.14"),
+        (3.25, "3.25"),
         (1_234_567.125, "1234567.125"),
         (2e-3, "0.002"),
         (1.1e-5, "1.1E-5"),

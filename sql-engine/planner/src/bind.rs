@@ -2,6 +2,7 @@
 
 mod compare;
 mod literal;
+mod nested;
 mod scope;
 
 pub use literal::constant;
@@ -16,7 +17,7 @@ use datafusion_physical_expr::expressions::{BinaryExpr, Column, IsNotNullExpr, I
 use datafusion_physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use millstream_functions::{self as functions, Arithmetic, Resolved, arrow_field};
 use millstream_model::limits::SQL_EVALUATION_NODES_MAX;
-use millstream_parser::{BinaryOp, Expr, ExprKind, Ident, Span, SqlError, SqlType, StructField, UnaryOp};
+use millstream_parser::{BinaryOp, Expr, ExprKind, Ident, Span, SqlError, SqlType, UnaryOp};
 use std::sync::Arc;
 
 /// An expression whose type is known; without one it is a NULL that was written.
@@ -460,66 +461,6 @@ impl<'s> Binder<'s> {
             converted.push(self.coerce(typed, to, argument.span)?);
         }
         Ok(self.call(resolved, converted))
-    }
-
-    fn field(&mut self, base: &Expr, field: &Ident) -> Result<Typed, SqlError> {
-        let typed = self.typed(base)?;
-        let base_type = typed.sql_type.clone().unwrap_or(SqlType::String);
-        let SqlType::Struct(fields) = &base_type else {
-            let message = format!("-> needs a STRUCT, {} is of type {base_type}", canonical(base));
-            return Err(SqlError::invalid(base.span, message));
-        };
-        if let Some(resolved) = functions::field(&base_type, &field.name) {
-            return Ok(self.call(resolved, vec![typed]));
-        }
-        let mut message = format!("the STRUCT {} has no field {field}", canonical(base));
-        if let Some(closest) = millstream_parser::closest(&field.name, fields.iter().map(|f| f.name.as_str()))
-        {
-            message.push_str(&format!(" (did you mean {closest}?)"));
-        }
-        Err(SqlError::invalid(field.span, message))
-    }
-
-    fn index(&mut self, base: &Expr, index: &Expr) -> Result<Typed, SqlError> {
-        let typed = self.typed(base)?;
-        let base_type = typed.sql_type.clone().unwrap_or(SqlType::String);
-        let Some(resolved) = functions::element(&base_type) else {
-            let message = format!(
-                "[] needs an ARRAY or a MAP, {} is of type {base_type}",
-                canonical(base)
-            );
-            return Err(SqlError::invalid(base.span, message));
-        };
-        let at = self.typed(index)?;
-        let at = self.coerce(at, &resolved.argument_types[1], index.span)?;
-        Ok(self.call(resolved, vec![typed, at]))
-    }
-
-    fn map(&mut self, entries: &[(Expr, Expr)], span: Span) -> Result<Typed, SqlError> {
-        let (keys, key) = self.unified(entries.iter().map(|(k, _)| k).collect(), span, "MAP's keys")?;
-        let (values, value) = self.unified(entries.iter().map(|(_, v)| v).collect(), span, "MAP's values")?;
-        let resolved = functions::make_map(&key, &value, entries.len());
-        let arguments = keys.into_iter().zip(values).flat_map(|(k, v)| [k, v]).collect();
-        Ok(self.call(resolved, arguments))
-    }
-
-    fn structure(&mut self, fields: &[(Ident, Expr)]) -> Result<Typed, SqlError> {
-        let (mut types, mut values) = (Vec::new(), Vec::new());
-        for (name, value) in fields {
-            let typed = self.typed(value)?;
-            let Some(sql_type) = typed.sql_type.clone() else {
-                return Err(SqlError::invalid(
-                    value.span,
-                    "NULL alone has no type; write CAST(NULL AS type)",
-                ));
-            };
-            types.push(StructField {
-                name: name.name.clone(),
-                sql_type,
-            });
-            values.push(typed);
-        }
-        Ok(self.call(functions::make_struct(&types), values))
     }
 
     /// Calls a function whose arguments already have its types.
