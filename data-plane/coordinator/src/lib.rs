@@ -36,5 +36,6 @@ pub use error::GroupError;
 pub use ledger::{Applied, CommittedOffset, GroupMetadata, Ledger, StoredGroup, StoredMember};
 pub use record::{Record, RecordError};
 pub use reply::{
-    DescribedGroup, DescribedMember, GroupState, Joined, JoinedMember, Left, ListedGroup, Reply, Synced,
+    DescribedGroup, DescribedMember, GroupState, Joined, JoinedMember, Left, ListedGroup, PerPartition,
+    Reply, Synced,
 };

@@ -57,6 +57,9 @@ pub struct Left {
     pub result: Result<(), GroupError>,
 }
 
+/// Each partition's own result, in the order asked.
+pub type PerPartition = Vec<(PartitionId, Result<(), GroupError>)>;
+
 /// An answer to a [`crate::Command`], each variant to the command of the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
@@ -69,11 +72,11 @@ pub enum Reply {
     /// To a leave: a refusal of all, or each member's own result in the order asked.
     Left(Result<Vec<Left>, GroupError>),
     /// To a commit: a refusal of all, or each partition's own result in the order asked.
-    OffsetsCommitted(Result<Vec<(PartitionId, Result<(), GroupError>)>, GroupError>),
+    OffsetsCommitted(Result<PerPartition, GroupError>),
     /// To the deletion of a group.
     GroupDeleted(Result<(), GroupError>),
     /// To the deletion of offsets: a refusal of all, or each partition's own result in the order asked.
-    OffsetsDeleted(Result<Vec<(PartitionId, Result<(), GroupError>)>, GroupError>),
+    OffsetsDeleted(Result<PerPartition, GroupError>),
 }
 
 /// Where a group stands, with Kafka's words.

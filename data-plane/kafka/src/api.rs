@@ -235,11 +235,17 @@ pub(crate) fn find(request: &RequestFrame) -> Result<&'static Api, End> {
 /// Decodes, handles, encodes.
 fn run<H: Handler>(call: Call, request: RequestFrame) -> BoxFuture<'static, Result<Answer, End>> {
     Box::pin(async move {
-        let message: H::Request = request.clone().message()?;
+        let message: H::Request = message(&request)?;
         let response = H::handle(&call, message).await;
         Ok(Answer::Now {
             frame: request.answer(&response)?,
             throttle: call.throttled(),
         })
     })
+}
+
+/// Reads a request's message. Bytes behind it are passed over, as Kafka does: librdkafka sends some behind a Metadata
+/// request for all topics.
+pub(crate) fn message<R: Request>(request: &RequestFrame) -> Result<R, End> {
+    Ok(R::decode(&mut request.body.clone(), request.version)?)
 }

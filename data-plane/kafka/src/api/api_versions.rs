@@ -34,7 +34,7 @@ pub(crate) fn answer(request: RequestFrame) -> Result<Frame, End> {
             &response,
         )?);
     }
-    let message: ApiVersionsRequest = request.clone().message()?;
+    let message: ApiVersionsRequest = super::message(&request)?;
     if request.version >= 3
         && !(legal(&message.client_software_name) && legal(&message.client_software_version))
     {

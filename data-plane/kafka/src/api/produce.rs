@@ -39,7 +39,7 @@ struct Topic {
 
 pub(super) fn run(call: Call, request: RequestFrame) -> BoxFuture<'static, Result<Answer, End>> {
     Box::pin(async move {
-        let message: ProduceRequest = request.clone().message()?;
+        let message: ProduceRequest = super::message(&request)?;
         let silent = message.acks == 0;
         // No await up to here and in here: batches get their places in the order of the requests.
         let topics = begin(&call, message);

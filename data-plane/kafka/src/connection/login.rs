@@ -3,7 +3,7 @@
 use super::answer::write;
 use super::frames::Frames;
 use super::{End, Limits, plain};
-use crate::api::{api_versions, sasl};
+use crate::api::{api_versions, message, sasl};
 use crate::connections::Entered;
 use bytes::Bytes;
 use millstream_access::{AuthError, Principal};
@@ -60,7 +60,7 @@ where
             ApiKey::SaslHandshake => {
                 sasl::check_version(&request)?;
                 let version = request.version;
-                let handshake: SaslHandshakeRequest = request.clone().message()?;
+                let handshake: SaslHandshakeRequest = message(&request)?;
                 let legal = state == State::Start;
                 let (response, accepted) = sasl::handshake(&handshake.mechanism, legal);
                 write(writer, request.answer(&response)?, limits).await?;
@@ -74,9 +74,9 @@ where
             }
             ApiKey::SaslAuthenticate => {
                 sasl::check_version(&request)?;
-                let message: SaslAuthenticateRequest = request.clone().message()?;
+                let asked: SaslAuthenticateRequest = message(&request)?;
                 let checked = match state {
-                    State::Wrapped => check(&message.auth_bytes, limits, peer).await,
+                    State::Wrapped => check(&asked.auth_bytes, limits, peer).await,
                     _ => Err(Refusal {
                         code: ErrorCode::IllegalSaslState,
                         text: "SaslHandshake comes first".to_owned(),
