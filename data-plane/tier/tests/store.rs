@@ -1,0 +1,16 @@
+//! One suite over every kind of store, and one over a store that errs, hangs and lies.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "store/faults.rs"]
+mod faults;
+#[path = "store/faulty.rs"]
+mod faulty;
+#[path = "store/names.rs"]
+mod names;
+#[path = "store/opening.rs"]
+mod opening;
+#[path = "store/suite.rs"]
+mod suite;
+#[path = "store/world.rs"]
+mod world;
