@@ -10,22 +10,20 @@ use object_store::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Every store that the suite runs on; folders live as long as what is returned beside the store. An S3 bucket joins
-/// them when `MILLSTREAM_TEST_S3` names one (`s3://bucket/prefix`, the rest from `AWS_*`).
-pub fn stores() -> Vec<(
+/// A store's kind, the store, where in it, and the folder that it lives in.
+pub type Place = (
     &'static str,
     Arc<dyn ObjectStore>,
     Path,
     Option<tempfile::TempDir>,
-)> {
+);
+
+/// Every store that the suite runs on; folders live as long as what is returned beside the store. An S3 bucket joins
+/// them when `MILLSTREAM_TEST_S3` names one (`s3://bucket/prefix`, the rest from `AWS_*`).
+pub fn stores() -> Vec<Place> {
     let folder = tempfile::tempdir().unwrap();
     let local = open_store(&format!("file://{}", folder.path().display())).unwrap();
-    let mut stores: Vec<(
-        &'static str,
-        Arc<dyn ObjectStore>,
-        Path,
-        Option<tempfile::TempDir>,
-    )> = vec![
+    let mut stores: Vec<Place> = vec![
         (
             "memory",
             Arc::new(InMemory::new()),
