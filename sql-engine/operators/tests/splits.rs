@@ -19,28 +19,48 @@ const QUERIES: [&str; 3] = [
 
 fn sub_topology(text: &str) -> SubTopology {
     let mut metastore = Metastore::new();
-    let source = "CREATE STREAM s (k STRING KEY, v BIGINT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);";
+    let source =
+        "CREATE STREAM s (k STRING KEY, v BIGINT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);";
     let planned = |text: &str, metastore: &Metastore| {
-        plan(&parse_statement(text).unwrap().node, metastore, &SessionProperties::new()).unwrap()
+        plan(
+            &parse_statement(text).unwrap().node,
+            metastore,
+            &SessionProperties::new(),
+        )
+        .unwrap()
     };
-    let Plan::CreateSource(create) = planned(source, &metastore) else { panic!("a source") };
+    let Plan::CreateSource(create) = planned(source, &metastore) else {
+        panic!("a source")
+    };
     metastore.put_source(create.source);
-    let Plan::CreateQuery(create) = planned(text, &metastore) else { panic!("a query") };
-    assert_eq!(create.query.topology.sub_topologies.len(), 1, "keyed rows need no repartition");
+    let Plan::CreateQuery(create) = planned(text, &metastore) else {
+        panic!("a query")
+    };
+    assert_eq!(
+        create.query.topology.sub_topologies.len(),
+        1,
+        "keyed rows need no repartition"
+    );
     create.query.topology.sub_topologies[0].clone()
 }
 
 type Row = (u8, Option<i64>, i64);
 
 fn batch(sub: &SubTopology, rows: &[Row]) -> Batch {
-    let source = sub.nodes.iter().find(|node| matches!(node.kind, NodeKind::Source(_))).unwrap();
+    let source = sub
+        .nodes
+        .iter()
+        .find(|node| matches!(node.kind, NodeKind::Source(_)))
+        .unwrap();
     let schema = source.schema.arrow_schema();
     let columns: Vec<ArrayRef> = schema
         .fields()
         .iter()
         .map(|field| -> ArrayRef {
             match field.name().as_str() {
-                "K" => Arc::new(StringArray::from_iter_values(rows.iter().map(|row| format!("k{}", row.0)))),
+                "K" => Arc::new(StringArray::from_iter_values(
+                    rows.iter().map(|row| format!("k{}", row.0)),
+                )),
                 "V" => Arc::new(Int64Array::from_iter(rows.iter().map(|row| row.1))),
                 _ => Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.2))),
             }
@@ -65,7 +85,11 @@ fn same(left: &Output, right: &Output) {
 }
 
 /// State as a checkpoint would carry it into a new pipeline.
-fn restored(old: &mut Pipeline, sub: &SubTopology, held: &mut std::collections::BTreeMap<String, (millstream_operators::StoreChange, Vec<u8>)>) -> Pipeline {
+fn restored(
+    old: &mut Pipeline,
+    sub: &SubTopology,
+    held: &mut std::collections::BTreeMap<String, (millstream_operators::StoreChange, Vec<u8>)>,
+) -> Pipeline {
     for change in old.changes() {
         let name = format!("{}/{:?}", change.store, change.key);
         match change.value.clone() {
@@ -100,7 +124,7 @@ proptest! {
             let mut cut_pipeline = Pipeline::new(&sub);
             let mut held = std::collections::BTreeMap::new();
             let mut rest = rows.as_slice();
-            for cut in cuts {
+            for cut in cuts.iter().copied() {
                 if rest.is_empty() { break }
                 let (part, tail) = rest.split_at(cut.min(rest.len()));
                 rest = tail;

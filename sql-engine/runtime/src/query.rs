@@ -12,7 +12,7 @@ use arrow::array::RecordBatch;
 use millstream_columns::FormatError;
 use millstream_model::{Offset, PartitionIndex, TopicName};
 use millstream_operators::{KeyCodec, Pipeline, RowFault};
-use millstream_planner::{RowSchema, Source, Topology};
+use millstream_planner::{Source, Topology};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
@@ -128,8 +128,8 @@ pub(crate) struct Task {
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) tasks: Vec<Task>,
-    /// The layout of what its tasks put out.
-    pub(crate) output: RowSchema,
+    /// Which of the columns that its tasks put out are null in the row of a key that is gone.
+    pub(crate) blanked: Vec<bool>,
     /// The key by which rows go to the next stage; `None` for the last.
     pub(crate) repartition: Option<KeyCodec>,
 }

@@ -19,7 +19,7 @@ use crate::rows::{Known, QueryRow, SourceRow};
 use futures::StreamExt;
 use millstream_model::{TenantId, TopicName};
 use millstream_planner::{Metastore, QueryFacts, SessionProperties, Source};
-use millstream_runtime::{QueryReport, QueryState, Shard, ShardError, StreamsError};
+use millstream_runtime::{QueryReport, QueryState, Shard, ShardError, StreamPosition, StreamsError};
 use millstream_state::ColdCache;
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -247,33 +247,42 @@ impl Inner {
         Ok(reports)
     }
 
-    /// The ends of all topics that running queries read, when every query has committed up to them.
-    async fn ends_if_settled(&self) -> Result<Option<Vec<(String, i64)>>, StatementError> {
-        let reports = self.reports().await?;
-        let mut ends = Vec::new();
+    /// As [`Inner::reports`], with the ends of partitions as the log has them at this moment.
+    pub(crate) async fn fresh_reports(&self) -> Result<Vec<QueryReport>, StatementError> {
+        let mut reports = self.reports().await?;
         for report in reports
-            .iter()
+            .iter_mut()
             .filter(|report| report.state == QueryState::Running)
         {
             let partitions: Vec<_> = report.partitions.iter().map(|p| p.partition).collect();
             let latest = self
                 .backend
                 .streams
-                .offsets(
-                    &report.topic,
-                    &partitions,
-                    millstream_runtime::StreamPosition::Latest,
-                )
+                .offsets(&report.topic, &partitions, StreamPosition::Latest)
                 .await
                 .map_err(of_streams)?;
-            for (partition, end) in report.partitions.iter().zip(latest) {
-                if partition.committed < end {
+            for (partition, end) in report.partitions.iter_mut().zip(latest) {
+                partition.end = end.max(partition.end);
+            }
+        }
+        Ok(reports)
+    }
+
+    /// The ends of all topics that running queries read, when every query has committed up to them.
+    async fn ends_if_settled(&self) -> Result<Option<Vec<(String, i64)>>, StatementError> {
+        let mut ends = Vec::new();
+        for report in self
+            .fresh_reports()
+            .await?
+            .iter()
+            .filter(|report| report.state == QueryState::Running)
+        {
+            for partition in &report.partitions {
+                if partition.committed < partition.end {
                     return Ok(None);
                 }
-                ends.push((
-                    format!("{}/{}/{}", report.id, report.topic, partition.partition),
-                    end.0,
-                ));
+                let name = format!("{}/{}/{}", report.id, report.topic, partition.partition);
+                ends.push((name, partition.end.0));
             }
         }
         Ok(Some(ends))

@@ -119,7 +119,20 @@ fn stage(sub: &SubTopology, writers: Option<usize>) -> Result<Stage, BuildError>
     };
     Ok(Stage {
         tasks: (0..sub.partitions).map(task).collect(),
-        output: last.schema.clone(),
+        blanked: blanked(sub, &last.schema),
         repartition,
     })
+}
+
+/// All columns but the keys, the windows' bounds, and what a projection puts out once more of them.
+fn blanked(sub: &SubTopology, schema: &RowSchema) -> Vec<bool> {
+    let projected = sub.nodes.iter().rev().find_map(|node| match &node.kind {
+        NodeKind::Project { columns } if columns.len() == schema.columns.len() => Some(columns),
+        _ => None,
+    });
+    let (keys, all) = (schema.values_from(), schema.columns.len());
+    let repeats = |index: usize| {
+        projected.is_some_and(|columns| columns[..keys].iter().any(|key| key.expr == columns[index].expr))
+    };
+    (0..all).map(|index| index >= keys && !repeats(index)).collect()
 }

@@ -8,7 +8,6 @@ use arrow::compute::nullif;
 use arrow::error::ArrowError;
 use millstream_model::Offset;
 use millstream_operators::{Batch, Change, RowFault};
-use millstream_planner::RowSchema;
 use std::time::{Duration, Instant};
 
 /// Rows that may wait in one lane behind a repartition before its writer pauses.
@@ -191,7 +190,7 @@ impl RunningQuery {
             End::Push { sink, sent, .. } => {
                 let shown = visible(
                     &batch,
-                    &self.stages[stage].output,
+                    &self.stages[stage].blanked,
                     sink.limit.map(|limit| limit - *sent),
                 )?;
                 *sent += shown.num_rows() as u64;
@@ -261,7 +260,7 @@ fn repartition(stage: &mut Stage, writer: usize, batch: &Batch, next: &mut Stage
 }
 
 /// What a push query's client sees: rows as they become; of deleted ones only the keys.
-fn visible(batch: &Batch, schema: &RowSchema, limit: Option<u64>) -> Result<RecordBatch, ArrowError> {
+fn visible(batch: &Batch, blanked: &[bool], limit: Option<u64>) -> Result<RecordBatch, ArrowError> {
     let keep: Vec<bool> = (0..batch.len())
         .map(|row| batch.change(row) != Change::UpdateBefore)
         .collect();
@@ -276,7 +275,7 @@ fn visible(batch: &Batch, schema: &RowSchema, limit: Option<u64>) -> Result<Reco
     let rows = if gone.iter().any(|gone| *gone) {
         let mask = BooleanArray::from(gone);
         let blank = |(index, column): (usize, &ArrayRef)| {
-            if index < schema.values_from() {
+            if !blanked[index] {
                 Ok(column.clone())
             } else {
                 nullif(column, &mask)

@@ -141,6 +141,9 @@ impl Inner {
                     .filter(|(key, _)| INHERITED.contains(&key.as_str())),
             );
         }
+        if let Some(ms) = topic.retention_ms {
+            config.insert("retention.ms".into(), ms.to_string());
+        }
         let new = NewStreamTopic {
             name: name.clone(),
             partitions: topic.partitions,

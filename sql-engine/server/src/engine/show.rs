@@ -88,7 +88,11 @@ impl Inner {
     }
 
     async fn show_queries(&self, extended: bool, out: &Out) -> Result<u64, Stop> {
-        let reports = self.reports().await?;
+        let reports = if extended {
+            self.fresh_reports().await?
+        } else {
+            self.reports().await?
+        };
         let known = self.known().await;
         let row = |id: &str| known.queries.get(id).cloned();
         let rows: Vec<_> = reports.iter().map(|report| (report, row(&report.id))).collect();
@@ -202,7 +206,7 @@ impl Inner {
         ];
         let mut rows = send(out, "facts", columns).await?;
         let reports: Vec<QueryReport> = self
-            .reports()
+            .fresh_reports()
             .await?
             .into_iter()
             .filter(|report| writers.contains(&report.id) || readers.contains(&report.id))

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use millstream_model::{Offset, PartitionIndex, TopicName};
 use millstream_runtime::{
-    MemoryStreams, NewStreamTopic, StreamEnd, StreamFetch, StreamFetched, StreamPosition, StreamRecord, StreamTopic,
-    Streams, StreamsError,
+    MemoryStreams, NewStreamTopic, StreamEnd, StreamFetch, StreamFetched, StreamPosition, StreamRecord,
+    StreamTopic, Streams, StreamsError,
 };
 use parking_lot::Mutex;
 use rand::rngs::StdRng;

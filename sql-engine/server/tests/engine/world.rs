@@ -7,7 +7,9 @@ use futures::StreamExt;
 use millstream_columns::JsonEncoder;
 use millstream_model::{Offset, PartitionIndex, TenantId, TimestampMs, TopicName};
 use millstream_runtime::{MemoryStreams, ShardSettings, StreamRecord, Streams, partition_for};
-use millstream_server::{Answer, Backend, ColdCache, Engine, MemoryCatalog, Request, Settings, StatementError};
+use millstream_server::{
+    Answer, Backend, ColdCache, Engine, MemoryCatalog, Request, Settings, StatementError,
+};
 use object_store::memory::InMemory;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -58,7 +60,11 @@ impl World {
         let settings = Settings {
             shard: ShardSettings {
                 commit_interval: Duration::from_millis(if small { 2 } else { 20 }),
-                commit_rows: if small { random.random_range(1..=40) } else { 100_000 },
+                commit_rows: if small {
+                    random.random_range(1..=40)
+                } else {
+                    100_000
+                },
                 turn_rows: if small { random.random_range(1..=9) } else { 4096 },
                 coalesce: small,
                 ..ShardSettings::default()
@@ -69,7 +75,18 @@ impl World {
         let cache = ColdCache::new(1 << 20);
         let engine = open(&streams, &catalog, &store, &cache, &settings).await;
         let properties = BTreeMap::from([("auto.offset.reset".to_owned(), "earliest".to_owned())]);
-        Self { way, random, streams, catalog, store, cache, settings, properties, engine, kills: 0 }
+        Self {
+            way,
+            random,
+            streams,
+            catalog,
+            store,
+            cache,
+            settings,
+            properties,
+            engine,
+            kills: 0,
+        }
     }
 
     /// Kills the engine where it stands and opens another.
@@ -86,21 +103,37 @@ impl World {
     }
 
     async fn reopen(&mut self) {
-        self.engine = open(&self.streams, &self.catalog, &self.store, &self.cache, &self.settings).await;
+        self.engine = open(
+            &self.streams,
+            &self.catalog,
+            &self.store,
+            &self.cache,
+            &self.settings,
+        )
+        .await;
     }
 
     /// Runs a script that must succeed; the rows that it answers with.
     pub async fn sql(&mut self, text: &str) -> Vec<Value> {
-        self.ask(text).await.unwrap_or_else(|error| panic!("{text}\n{:?} {:?} {}", error.line, error.column, error.message))
+        self.ask(text)
+            .await
+            .unwrap_or_else(|error| panic!("{text}\n{:?} {:?} {}", error.line, error.column, error.message))
     }
 
     /// Runs a script.
     pub async fn ask(&mut self, text: &str) -> Result<Vec<Value>, StatementError> {
-        let request = Request { text: text.to_owned(), properties: self.properties.clone(), validate_only: false };
+        let request = Request {
+            text: text.to_owned(),
+            properties: self.properties.clone(),
+            validate_only: false,
+        };
         let mut answers = self.engine.execute(request);
         let mut rows = Vec::new();
         let mut fields: Vec<FieldRef> = Vec::new();
-        while let Some((_, answer)) = tokio::time::timeout(WAIT_MAX, answers.next()).await.expect("an answer in time") {
+        while let Some((_, answer)) = tokio::time::timeout(WAIT_MAX, answers.next())
+            .await
+            .expect("an answer in time")
+        {
             match answer? {
                 Answer::Schema { schema, .. } => fields = schema.fields().iter().cloned().collect(),
                 Answer::Rows { rows: batch, .. } => {
@@ -111,7 +144,10 @@ impl World {
                         rows.push(serde_json::from_slice(&json).unwrap());
                     }
                 }
-                Answer::Property { name, value: Some(value) } => {
+                Answer::Property {
+                    name,
+                    value: Some(value),
+                } => {
                     self.properties.insert(name, value);
                 }
                 Answer::Property { name, value: None } => {
@@ -126,10 +162,19 @@ impl World {
     /// Produces in one call, then waits until all queries have committed it; kills come on the way.
     pub async fn produce(&mut self, topic: &str, records: &[Given]) {
         let name: TopicName = topic.parse().unwrap();
-        let partitions = self.streams.inner.topic(&name).await.unwrap().expect("the topic").partitions;
+        let partitions = self
+            .streams
+            .inner
+            .topic(&name)
+            .await
+            .unwrap()
+            .expect("the topic")
+            .partitions;
         let mut placed: Vec<(PartitionIndex, Vec<StreamRecord>)> = Vec::new();
         for (key, value, time, partition) in records {
-            let by_key = key.as_ref().map_or(PartitionIndex(0), |key| partition_for(key.as_bytes(), partitions));
+            let by_key = key
+                .as_ref()
+                .map_or(PartitionIndex(0), |key| partition_for(key.as_bytes(), partitions));
             let partition = partition.map_or(by_key, PartitionIndex);
             let record = StreamRecord {
                 offset: Offset(-1),
@@ -143,7 +188,7 @@ impl World {
             }
         }
         if self.way == Way::Killed {
-            self.streams.arm(self.random.random_range(0..40));
+            self.streams.arm(self.random.random_range(0..15));
         }
         self.streams.inner.produce(&name, placed).await.unwrap();
         self.settle().await;
@@ -169,7 +214,7 @@ impl World {
             self.streams.disarm();
             self.kill().await;
             if left > 1 {
-                self.streams.arm(self.random.random_range(0..40));
+                self.streams.arm(self.random.random_range(0..15));
             }
         }
         self.streams.disarm();
@@ -177,9 +222,15 @@ impl World {
 
     /// What a topic holds, by partition: key, value, time.
     pub fn held(&self, topic: &str, partition: u32) -> Vec<(Option<Vec<u8>>, Option<Value>, i64)> {
-        let records = self.streams.inner.records(&topic.parse().unwrap(), PartitionIndex(partition));
+        let records = self
+            .streams
+            .inner
+            .records(&topic.parse().unwrap(), PartitionIndex(partition));
         let json = |value: Bytes| serde_json::from_slice(&value).unwrap();
-        records.into_iter().map(|r| (r.key.map(|k| k.to_vec()), r.value.map(json), r.timestamp.0)).collect()
+        records
+            .into_iter()
+            .map(|r| (r.key.map(|k| k.to_vec()), r.value.map(json), r.timestamp.0))
+            .collect()
     }
 }
 
@@ -190,6 +241,17 @@ async fn open(
     cache: &ColdCache,
     settings: &Settings,
 ) -> Engine {
-    let backend = Backend { streams: streams.clone(), catalog: catalog.clone() };
-    Engine::open(TenantId(1), settings.clone(), backend, store.clone(), cache.clone()).await.unwrap()
+    let backend = Backend {
+        streams: streams.clone(),
+        catalog: catalog.clone(),
+    };
+    Engine::open(
+        TenantId(1),
+        settings.clone(),
+        backend,
+        store.clone(),
+        cache.clone(),
+    )
+    .await
+    .unwrap()
 }
