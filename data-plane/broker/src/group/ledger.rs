@@ -126,6 +126,8 @@ impl Core {
         ledger
             .coordinator
             .handle(group.services.now(), token, key, command, &mut ledger.out);
+        // A command that only parks its answer may bring the next deadline nearer.
+        group.ledger_changed.notify_one();
         self.append_for_ledger(group);
         Some(receiver)
     }

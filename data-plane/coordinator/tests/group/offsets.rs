@@ -2,12 +2,12 @@
 
 use crate::world::{World, commit, join_new, key, partition, sync};
 use bytes::{BufMut, Bytes, BytesMut};
-use millstream_coordinator::{Command, GroupError, Output, Reply};
+use millstream_coordinator::{Command, GroupError, Output, PerPartition, Reply};
 use millstream_model::limits::{GROUP_APPEND_BYTES_MAX, OFFSET_METADATA_BYTES_MAX, TENANT_GROUPS_MAX};
 use millstream_model::{PartitionId, TopicId};
 use std::collections::BTreeSet;
 
-fn results(world: &World, token: u64) -> Result<Vec<(PartitionId, Result<(), GroupError>)>, GroupError> {
+fn results(world: &World, token: u64) -> Result<PerPartition, GroupError> {
     match &world.answers[&token] {
         Reply::OffsetsCommitted(answer) | Reply::OffsetsDeleted(answer) => answer.clone(),
         other => panic!("{other:?}"),
