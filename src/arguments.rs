@@ -19,7 +19,7 @@ pub enum TopCommand {
     /// Starts the service
     Start(StartArgs),
     /// Starts the service and shows it at work on a month of real flights
-    Demo(DemoArgs),
+    Demo(DemoCommand),
     /// Makes a new administrator's key for a service that is not running, when the first one was lost
     AdminKey(StartArgs),
     #[command(flatten)]
@@ -28,9 +28,20 @@ pub enum TopCommand {
 
 /// `millstream demo`: the demo's own flags and the service's.
 #[derive(Args, Debug)]
-pub struct DemoArgs {
+pub struct DemoCommand {
     #[command(flatten)]
     pub demo: demo::DemoArgs,
     #[command(flatten, next_help_heading = "Service options")]
     pub start: StartArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Arguments;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
 }

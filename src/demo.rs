@@ -1,6 +1,6 @@
 //! `millstream demo`: a service of its own on embedded defaults, and the demo against it.
 
-use crate::arguments::DemoArgs;
+use crate::arguments::DemoCommand;
 use crate::logging;
 use crate::ready_file;
 use crate::service;
@@ -11,8 +11,8 @@ use std::path::PathBuf;
 ///
 /// # Errors
 /// One line that says what to do.
-pub async fn run(args: DemoArgs, output: OutputFormat) -> Result<(), Failure> {
-    let DemoArgs {
+pub async fn run(args: DemoCommand, output: OutputFormat) -> Result<(), Failure> {
+    let DemoCommand {
         demo: demo_args,
         mut start,
     } = args;

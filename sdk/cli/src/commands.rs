@@ -40,6 +40,16 @@ pub enum Command {
     Whoami,
 }
 
+impl Command {
+    /// The case files of `millstream sql test`: they need no service, and an engine that only the binary has.
+    pub fn sql_cases(&self) -> Option<&[std::path::PathBuf]> {
+        match self {
+            Command::Sql(args) => args.cases(),
+            _ => None,
+        }
+    }
+}
+
 /// Runs a client command.
 ///
 /// # Errors

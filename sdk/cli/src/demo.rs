@@ -11,7 +11,7 @@ mod setup;
 mod statements;
 mod view;
 
-pub use flow::run;
+pub use flow::{run, total_lag};
 pub use statements::Statements;
 
 use clap::Args;

@@ -4,4 +4,4 @@
 
 mod connection;
 
-pub use connection::{KafkaClient, KafkaError};
+pub use connection::{KafkaClient, KafkaError, produce_request};

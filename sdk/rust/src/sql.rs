@@ -5,7 +5,7 @@ use crate::error::Error;
 use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
 use arrow::datatypes::SchemaRef;
-use arrow::ipc::reader::StreamDecoder;
+use arrow::ipc::reader::{StreamDecoder, StreamReader};
 use bytes::Bytes;
 use futures::Stream;
 use futures::StreamExt;
@@ -146,12 +146,12 @@ impl SqlStream {
                 });
             }
             Some(Event::Schema(it)) => {
+                let schema = StreamReader::try_new(it.ipc.as_ref(), None)
+                    .map_err(|error| Error::Protocol(error.to_string()))?
+                    .schema();
                 self.decoder = StreamDecoder::new();
+                // The decoder takes a message in when the next one begins, so it does not tell the schema yet.
                 self.decode(it.ipc)?;
-                let schema = self
-                    .decoder
-                    .schema()
-                    .ok_or_else(|| Error::Protocol("a schema message without schema".into()))?;
                 let changes = it.kind == i32::from(RowKind::Changes);
                 self.ready.push_back(SqlAnswer::Schema {
                     schema,

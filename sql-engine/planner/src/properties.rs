@@ -13,6 +13,7 @@ const KNOWN: &[&str] = &[
     "FORMAT",
     "PARTITIONS",
     "REPLICAS",
+    "RETENTION_MS",
     "TIMESTAMP",
     "TIMESTAMP_FORMAT",
     "WINDOW_TYPE",
@@ -26,7 +27,6 @@ const UNSUPPORTED: &[&str] = &[
     "KEY_SCHEMA_ID",
     "VALUE_SCHEMA_ID",
     "VALUE_AVRO_SCHEMA_FULL_NAME",
-    "RETENTION_MS",
     "KEY_SCHEMA_FULL_NAME",
     "VALUE_SCHEMA_FULL_NAME",
     "VALUE_PROTOBUF_NULLABLE_REPRESENTATION",
@@ -129,6 +129,26 @@ impl<'s> Properties<'s> {
     pub fn replicas(&self) -> Result<Option<u32>, SqlError> {
         const REPLICAS_MAX: u32 = 32_767;
         self.count("REPLICAS", REPLICAS_MAX)
+    }
+
+    /// How long a new topic keeps records, ms; -1 is for ever.
+    pub fn retention_ms(&self) -> Result<Option<i64>, SqlError> {
+        let Some(value) = self.get("RETENTION_MS") else {
+            return Ok(None);
+        };
+        let ms = match &value.node {
+            Literal::Int(ms) => Some(i64::from(*ms)),
+            Literal::BigInt(ms) => Some(*ms),
+            Literal::String(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        match ms.filter(|ms| *ms >= -1) {
+            Some(ms) => Ok(Some(ms)),
+            None => Err(SqlError::invalid(
+                value.span,
+                "RETENTION_MS must be a whole number of milliseconds, or -1 for no limit",
+            )),
+        }
     }
 
     pub fn topic(&self) -> Result<Option<String>, SqlError> {

@@ -278,6 +278,7 @@ fn source_topic(
                 name: topic.to_owned(),
                 partitions,
                 replicas,
+                retention_ms: properties.retention_ms()?,
                 like: None,
             };
             Ok((partitions, Some(new)))

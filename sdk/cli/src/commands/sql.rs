@@ -3,13 +3,14 @@
 use crate::failure::Failure;
 use crate::output::OutputFormat;
 use crate::shell::{self, Session};
-use clap::Args;
+use clap::{Args, Subcommand};
 use millstream_rust::Client;
 use std::io::{IsTerminal, Read, stdin};
 use std::path::PathBuf;
 
 /// `millstream sql`.
 #[derive(Args, Clone, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct SqlArgs {
     /// Runs these statements and ends; may be repeated
     #[arg(short = 'e', long = "execute", value_name = "SQL")]
@@ -20,6 +21,27 @@ pub struct SqlArgs {
     /// A session property, such as auto.offset.reset=earliest; may be repeated
     #[arg(long, value_parser = super::name_value, value_name = "NAME=VALUE")]
     set: Vec<(String, String)>,
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+enum Action {
+    /// Runs SQL cases from text files in this process, without a service
+    Test {
+        /// The case files
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+}
+
+impl SqlArgs {
+    /// The case files of `millstream sql test`, which the binary runs itself.
+    pub(super) fn cases(&self) -> Option<&[PathBuf]> {
+        self.action
+            .as_ref()
+            .map(|Action::Test { files }| files.as_slice())
+    }
 }
 
 pub(super) async fn run(client: &Client, args: SqlArgs, output: OutputFormat) -> Result<(), Failure> {

@@ -95,8 +95,9 @@ async fn all_answered(client: &Client) -> Result<(), Failure> {
     }
 }
 
-/// The sum of the `LAG` column of the table that has one.
-fn total_lag(batches: &[RecordBatch]) -> Option<i64> {
+/// The sum of the `LAG` column in the tables of `DESCRIBE … EXTENDED`: 0 when the query has answered all of its
+/// input; none when no table has such a column.
+pub fn total_lag(batches: &[RecordBatch]) -> Option<i64> {
     let mut total = None;
     for batch in batches {
         let schema = batch.schema();

@@ -53,7 +53,7 @@ CREATE STREAM IF NOT EXISTS late_flights AS
 CREATE TABLE IF NOT EXISTS departures AS
     SELECT carrier, COUNT(*) AS departures, AVG(dep_delay) AS mean_delay
     FROM flights
-    WINDOW TUMBLING (SIZE 1 HOUR{grace})
+    WINDOW TUMBLING (SIZE 1 HOUR, RETENTION 60 DAYS, GRACE PERIOD {grace})
     WHERE dep_delay IS NOT NULL
     GROUP BY carrier;
 "

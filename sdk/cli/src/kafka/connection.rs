@@ -72,6 +72,27 @@ impl KafkaClient {
         Ok(client)
     }
 
+    /// Connects to a broker that asks for no authentication.
+    ///
+    /// # Errors
+    /// When the port cannot be reached.
+    pub async fn connect_plain(address: &str) -> Result<KafkaClient, KafkaError> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(KafkaClient {
+            stream,
+            correlation: 0,
+        })
+    }
+
+    /// Sends a request that was encoded before, its length in front.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub async fn send_frame(&mut self, frame: &[u8]) -> Result<(), KafkaError> {
+        Ok(self.stream.write_all(frame).await?)
+    }
+
     /// Sends a request and waits for its answer.
     ///
     /// # Errors

@@ -53,6 +53,8 @@ pub struct NewTopic {
     pub name: String,
     pub partitions: u32,
     pub replicas: Option<u32>,
+    /// How long it keeps records, ms, -1 for ever; when it is not said, as the topic that it is `like`.
+    pub retention_ms: Option<i64>,
     /// Topic whose retention it inherits.
     pub like: Option<String>,
 }

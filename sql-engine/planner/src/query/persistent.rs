@@ -195,6 +195,7 @@ fn sink_topic(
         name: topic.clone(),
         partitions,
         replicas: properties.replicas()?,
+        retention_ms: properties.retention_ms()?,
         like: Some(source.topic.clone()),
     };
     Ok((topic, partitions, Some(new)))
