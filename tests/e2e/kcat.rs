@@ -118,7 +118,7 @@ fn kcat_with_a_wrong_key_is_refused_clearly() {
             secret: String::from("x"),
         },
     ] {
-        let output = kcat(&program, &server, &key, &["-L"], "");
+        let output = kcat(&program, &server, &key, &["-L", "-m", "2"], "");
         let err = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success(), "{key:?} was let in");
         assert!(

@@ -19,7 +19,7 @@ const PARTITIONS: u32 = 3;
 const PRODUCERS: u32 = 6;
 
 /// Acknowledged records of a round, at least, before the kill.
-const ACKNOWLEDGED_MIN: u64 = 300;
+const ACKNOWLEDGED_MIN: u64 = 3000;
 
 /// One idempotent producer; it outlives the servers.
 struct Producer {

@@ -170,7 +170,7 @@ fn the_command_line_says_what_to_do() {
     for (command, word) in [
         (vec!["topic", "create", "t"], "t"),
         (vec!["topic", "describe", "nowhere"], "nowhere"),
-        (vec!["topic", "create", "a/b"], "a/b"),
+        (vec!["topic", "create", "a/b"], "topic name"),
         (
             vec!["topic", "alter", "t", "--set", "retention.ms=soon"],
             "retention.ms",

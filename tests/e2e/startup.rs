@@ -7,6 +7,7 @@ use std::process::Command;
 
 /// Starts it and expects it to give up: the one line that it says.
 fn fails(work: &Work, start: Start) -> String {
+    let _ = std::fs::remove_file(work.path("server.log"));
     let (mut child, log) = spawn(work, &start, None);
     let status = wait(&mut child, &log);
     let told = tail(&log);
