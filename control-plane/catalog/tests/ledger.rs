@@ -134,6 +134,7 @@ fn register(number: u128, last: Option<u64>) -> Command {
         kafka: address(9092),
         http: address(8080),
         feature_level_max: 1,
+        damaged: false,
     })
 }
 
@@ -430,6 +431,16 @@ fn a_process_start_ends_leaderships_and_a_rolled_back_journal_is_refused() {
             "{last:?}: {refused:?}"
         );
     }
+    // Damage may take the number along; such a journal takes nothing, and serves what precedes the damage.
+    let Command::RegisterNode(mut damaged) = register(1, None) else {
+        panic!()
+    };
+    damaged.damaged = true;
+    let mut other = World {
+        image: world.image.clone(),
+        step: world.step,
+    };
+    other.run(&Actor::System, Command::RegisterNode(damaged)).unwrap();
     let elsewhere = world.run(&Actor::System, register(2, Some(7)));
     assert!(matches!(elsewhere, Err(Refusal::Fenced { .. })), "{elsewhere:?}");
     for group in world.image.groups() {

@@ -234,6 +234,7 @@ async fn a_node_registers_beats_and_reports() {
             kafka: address(9092),
             http: address(8080),
             feature_level_max: 1,
+            damaged: false,
         })
     };
     process.handle.submit(Actor::System, register(7)).await.unwrap();

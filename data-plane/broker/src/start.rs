@@ -111,7 +111,9 @@ impl Broker {
             ..WriterSettings::default()
         };
         let (writer, running) = Writer::start(on_disk.journal, writer_settings)?;
-        keep_registration(&writer, node.row.registration).await?;
+        if keep_registration(&writer, node.row.registration).await? == Kept::OnDisk {
+            confirm(commands.as_ref(), &node.row).await?;
+        }
         let _ = image.wait_for_version(node.version).await;
         let services = Arc::new(Services {
             writer,
@@ -351,6 +353,7 @@ async fn register(
             kafka: settings.kafka.clone(),
             http: settings.http.clone(),
             feature_level_max: FEATURE_LEVEL_MAX,
+            damaged: on_disk.journal.damage().is_some(),
         });
         match commands.submit(Actor::System, command).await {
             Ok(committed) => match committed.reply {
@@ -375,14 +378,45 @@ async fn register(
     }
 }
 
+/// Where the number of this start is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    OnDisk,
+    /// The journal is damaged.
+    Nowhere,
+}
+
 /// The number must be on disk before anything is served (LOG.md 13). A damaged journal keeps nothing; it serves what
 /// precedes the damage.
-async fn keep_registration(writer: &Writer, registration: Registration) -> Result<(), StartError> {
+async fn keep_registration(writer: &Writer, registration: Registration) -> Result<Kept, StartError> {
     match writer.register(registration).await {
         Err(SubmitError::Commit(CommitError::Damaged(damage))) => {
-            tracing::error!(%damage, "the journal is damaged: it serves what precedes the damage and takes nothing");
-            Ok(())
+            tracing::error!(
+                %damage,
+                "the journal is damaged: it serves what precedes the damage and takes nothing; to go on from the last \
+                 snapshots instead, move the folder 'journal' away and start with --recover-groups"
+            );
+            Ok(Kept::Nowhere)
         }
-        other => Ok(other?),
+        other => Ok(other.map(|()| Kept::OnDisk)?),
+    }
+}
+
+/// Tells the controller that the number is on disk: from here on an older one proves a rollback. Nothing may be served
+/// before the controller knows, or a journal that is rolled back to before this start would pass.
+async fn confirm(commands: &dyn Commands, node: &NodeRow) -> Result<(), StartError> {
+    loop {
+        let command = Command::ConfirmRegistration {
+            journal: node.journal,
+            registration: node.registration,
+        };
+        match commands.submit(Actor::Node(node.id), command).await {
+            Ok(_) => return Ok(()),
+            Err(refusal) if refusal.retry() == Retry::Never => return Err(refusal.into()),
+            Err(refusal) => {
+                tracing::warn!(%refusal, "cannot confirm the registration yet");
+                tokio::time::sleep(REGISTER_AGAIN_AFTER).await;
+            }
+        }
     }
 }

@@ -79,6 +79,8 @@ pub struct RegisterNode {
     pub http: HostPort,
     /// The newest feature level that its release knows.
     pub feature_level_max: u32,
+    /// The journal is damaged: it may have lost the number that it confirmed, and takes nothing (LOG.md 5).
+    pub damaged: bool,
 }
 
 /// A SQL row to write.

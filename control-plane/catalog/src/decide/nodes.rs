@@ -91,6 +91,10 @@ fn check_rollback(known: Option<&NodeRow>, start: &RegisterNode) -> Result<(), R
     {
         return Ok(());
     }
+    // Damage took the number with it; what precedes it is served, and nothing is taken (LOG.md 5).
+    if start.damaged && last.unwrap_or_default() < node.registration_confirmed {
+        return Ok(());
+    }
     let reason = format!(
         "journal {} knows registration {}, but {} was confirmed: it was rolled back or copied, and may lack \
          acknowledged records",

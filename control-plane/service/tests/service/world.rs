@@ -60,6 +60,7 @@ impl World {
             kafka: address.clone(),
             http: address,
             feature_level_max: 1,
+            damaged: false,
         });
         controller.submit(Actor::System, register).await.unwrap();
         let first = controller.bootstrap(1).await.unwrap().unwrap();

@@ -112,11 +112,12 @@ impl Catalog {
     fn register(&self, journal: JournalId, start: &millstream_metadata::RegisterNode) -> Committed {
         let image = self.image();
         let registration = image.nodes().map(|node| node.registration.0).max().unwrap_or(0) + 1;
+        let known = image.node_of(journal).map(|node| node.registration_confirmed);
         let node = Arc::new(NodeRow {
             id: NodeId(1),
             journal,
             registration: Registration(registration),
-            registration_confirmed: Registration(0),
+            registration_confirmed: known.unwrap_or_default(),
             kafka: start.kafka.clone(),
             http: start.http.clone(),
             feature_level_max: start.feature_level_max,
@@ -163,7 +164,17 @@ impl Commands for Catalog {
         }
         let version = self.image().version();
         Ok(match command {
-            Command::RegisterNode(start) => self.register(start.journal, &start),
+            Command::RegisterNode(start) => {
+                let confirmed = self
+                    .image()
+                    .node_of(start.journal)
+                    .map(|node| node.registration_confirmed);
+                if !start.damaged && start.registration_last < confirmed {
+                    let reason = "it was rolled back".to_owned();
+                    return Err(Refusal::Fenced { reason });
+                }
+                self.register(start.journal, &start)
+            }
             Command::ReportSnapshot {
                 group,
                 epoch,
@@ -196,6 +207,18 @@ impl Commands for Catalog {
                     count: 10,
                 },
             },
+            Command::ConfirmRegistration {
+                journal,
+                registration,
+            } => {
+                let mut row = self.image().node_of(journal).unwrap().as_ref().clone();
+                assert_eq!(row.registration, registration);
+                row.registration_confirmed = registration;
+                Committed {
+                    version: self.put([Row::Node(Arc::new(row))]),
+                    reply: Reply::Done,
+                }
+            }
             Command::Heartbeat { .. } => Committed {
                 version,
                 reply: Reply::Done,

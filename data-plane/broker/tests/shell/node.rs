@@ -6,7 +6,7 @@ use millstream_access::{Principal, RootKeys};
 use millstream_broker::interface::{
     Acks, Fetch, FetchPartition, Fetched, Isolation, Produce, ProduceError, Produced,
 };
-use millstream_broker::{Broker, Components, Handle, Settings};
+use millstream_broker::{Broker, Components, Handle, Settings, StartError};
 use millstream_kafka_wire::batch::{BatchBuilder, NewRecord, Producer, batches};
 use millstream_metadata::HostPort;
 use millstream_model::{Offset, PartitionId, TimestampMs, TopicId};
@@ -63,6 +63,10 @@ impl World {
     }
 
     pub async fn start(&self, settings: Settings) -> Node {
+        self.try_start(settings).await.unwrap()
+    }
+
+    pub async fn try_start(&self, settings: Settings) -> Result<Node, StartError> {
         let components = Components {
             image: self.catalog.watch.clone(),
             commands: Arc::clone(&self.catalog) as _,
@@ -71,12 +75,12 @@ impl World {
             roots: Arc::clone(&self.roots),
         };
         let mut registry = Registry::default();
-        let (broker, handle) = Broker::start(settings, components, &mut registry).await.unwrap();
-        Node {
+        let (broker, handle) = Broker::start(settings, components, &mut registry).await?;
+        Ok(Node {
             broker,
             handle,
             registry,
-        }
+        })
     }
 
     /// Takes every file that the disk holds.

@@ -2,8 +2,10 @@
 
 use crate::catalog::{TENANTS, partition};
 use crate::node::{Node, World, batch, bytes_of, eventually, first, produce, read_all};
+use millstream_broker::StartError;
 use millstream_broker::interface::ProduceError;
-use millstream_model::Offset;
+use millstream_metadata::Refusal;
+use millstream_model::{Offset, Registration};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -218,5 +220,40 @@ async fn a_deleted_topic_is_let_go() {
             .all(|row| row.deleted)
     })
     .await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_was_rolled_back_is_refused() {
+    let world = World::new();
+    let topic = world.catalog.create_topic(1, "t", 2, &[]);
+    let node = world.start(world.settings()).await;
+    let confirmed = || {
+        let image = world.catalog.image();
+        image
+            .nodes()
+            .map(|node| (node.registration, node.registration_confirmed))
+            .next()
+    };
+    assert_eq!(confirmed(), Some((Registration(1), Registration(1))));
+    node.stop().await;
+    let old = tempfile::tempdir().unwrap();
+    copy_folder(world.folder.path(), old.path());
+    let node = world.start(world.settings()).await;
+    fill(&world, &node, topic, 0, 3).await;
+    node.stop().await;
+    assert_eq!(confirmed(), Some((Registration(2), Registration(2))));
+    // Yesterday's backup.
+    let mut rolled_back = world.settings();
+    rolled_back.data_dir = old.path().to_owned();
+    let refused = world.try_start(rolled_back).await;
+    assert!(
+        matches!(refused, Err(StartError::Refused(Refusal::Fenced { .. }))),
+        "{:?}",
+        refused.err()
+    );
+    let node = world.start(world.settings()).await;
+    let who = world.catalog.tenant(1);
+    assert_eq!(read_all(&node.broker, &who, first(topic), 0).await.len(), 3);
     node.stop().await;
 }
