@@ -2,6 +2,7 @@
 
 mod nodes;
 mod quotas;
+mod recover;
 mod sql;
 mod tenancy;
 mod topics;
@@ -130,6 +131,7 @@ fn dispatch(
             topic,
             partitions,
         } => nodes::report_deleted(draft, actor, *group, *topic, partitions),
+        Command::RecoverGroups { journal } => recover::recover_groups(draft, actor, *journal),
         Command::AllocateProducerIds => nodes::allocate_producer_ids(draft, actor),
         Command::RaiseFeatureLevel { level } => nodes::raise_feature_level(draft, actor, *level),
     }
@@ -171,7 +173,9 @@ fn subject(command: &Command, reply: &Reply) -> Option<(Option<TenantId>, String
             (Some(*tenant), first.unwrap_or_default())
         }
         Command::RegisterNode(node) => (None, node.journal.to_string()),
-        Command::EndSession { journal, .. } => (None, journal.to_string()),
+        Command::EndSession { journal, .. } | Command::RecoverGroups { journal } => {
+            (None, journal.to_string())
+        }
         Command::RaiseFeatureLevel { level } => (None, level.to_string()),
         Command::ConfirmRegistration { .. }
         | Command::Heartbeat { .. }

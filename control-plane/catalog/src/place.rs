@@ -1,7 +1,8 @@
 //! Which replica group a partition goes to: pure, and the same for the same inputs.
 
-use millstream_metadata::{Class, GroupPurpose, Image};
+use millstream_metadata::{Class, GroupPurpose, GroupRow, Image};
 use millstream_model::{GroupId, TenantId, TopicId};
+use std::sync::Arc;
 
 /// A tenant's partitions use at most so many groups, so that one tenant's trouble meets few others (LOG.md 28).
 pub const TENANT_GROUPS_USED_MAX: usize = 4;
@@ -37,9 +38,13 @@ pub fn shard(image: &Image, tenant: TenantId, class: Class) -> Vec<GroupId> {
     } else {
         GroupPurpose::Tenants
     };
+    let fits = |group: &&Arc<GroupRow>| group.purpose == purpose && group.class == class;
+    // Not where nobody serves, unless nobody serves anywhere.
+    let any_lives = image.groups().filter(fits).any(|group| !image.is_gone(group));
     let mut groups: Vec<(u64, GroupId)> = image
         .groups()
-        .filter(|group| group.purpose == purpose && group.class == class)
+        .filter(fits)
+        .filter(|group| !any_lives || !image.is_gone(group))
         .map(|group| (mixed(tenant.0, u64::from(group.id.0)), group.id))
         .collect();
     groups.sort_unstable();

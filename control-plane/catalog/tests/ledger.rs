@@ -709,3 +709,84 @@ fn check_rules(before: &Image, after: &Image) {
         }
     }
 }
+
+#[test]
+fn groups_of_lost_journals_go_on_where_the_operator_says() {
+    let (mut world, key) = World::started();
+    let owner = actor(&key);
+    let topic = world.topic(&owner, key.tenant, "t").unwrap();
+    let kept = world.image.group(topic.partitions[0].group).unwrap().clone();
+    let snapshot = SnapshotRef {
+        lsn: Lsn(9),
+        epoch: Epoch(1),
+        object: ObjectRef {
+            owner: ObjectOwner::Shared(kept.id),
+            group: kept.id,
+            epoch: Epoch(1),
+            number: 1,
+        },
+        length: 1,
+        checksum: 2,
+    };
+    let report = Command::ReportSnapshot {
+        group: kept.id,
+        epoch: Epoch(1),
+        snapshot,
+    };
+    world.run(&Actor::Node(NodeId(1)), report).unwrap();
+    let recover = || Command::RecoverGroups { journal: journal(2) };
+    let unknown = world.run(&Actor::System, recover());
+    assert!(matches!(unknown, Err(Refusal::Fenced { .. })), "{unknown:?}");
+    // An empty disk in the place of the lost one.
+    world.run(&Actor::System, register(2, None)).unwrap();
+    let Ok(Reply::Recovered(nothing)) = world.run(&Actor::System, recover()) else {
+        panic!()
+    };
+    assert!(nothing.groups.is_empty(), "the other's session has not ended");
+    assert_eq!(nothing.alive, [journal(1)]);
+    let registration = world.image.node_of(journal(1)).unwrap().registration;
+    let ended = Command::EndSession {
+        journal: journal(1),
+        registration,
+    };
+    world.run(&Actor::System, ended).unwrap();
+    let second = world.topic(&owner, key.tenant, "second").unwrap();
+    for partition in &second.partitions {
+        let row = world.image.group(partition.group).unwrap();
+        assert_eq!(
+            row.leader,
+            Some(journal(2)),
+            "nothing new goes where nobody serves"
+        );
+    }
+    let denied = world.run(&owner, recover());
+    assert!(
+        matches!(denied, Err(Refusal::PermissionDenied { .. })),
+        "{denied:?}"
+    );
+    let Ok(Reply::Recovered(recovered)) = world.run(&Actor::System, recover()) else {
+        panic!()
+    };
+    assert_eq!((recovered.groups.len(), recovered.alive.len()), (9, 0));
+    for told in &recovered.groups {
+        let row = world.image.group(told.group).unwrap();
+        assert_eq!((row.epoch, row.leader), (Epoch(2), Some(journal(2))));
+        assert_eq!(
+            (row.members.as_slice(), row.isr[0].journal),
+            (&[journal(2)][..], journal(2))
+        );
+        assert_eq!((told.lost.as_slice(), told.epoch), (&[journal(1)][..], Epoch(2)));
+        assert_eq!(told.snapshot, row.snapshot);
+        assert_eq!(told.snapshot, (told.group == kept.id).then_some(snapshot));
+        let text = told.to_string();
+        assert_eq!(
+            text.contains("ALL RECORDS"),
+            told.snapshot.is_none() && told.partitions > 0,
+            "{text}"
+        );
+    }
+    let Ok(Reply::Recovered(again)) = world.run(&Actor::System, recover()) else {
+        panic!()
+    };
+    assert_eq!(again.groups, []);
+}

@@ -2,14 +2,15 @@
 
 use crate::refusal::Refusal;
 use crate::rows::{
-    EnvironmentId, EnvironmentRow, Grants, HostPort, KeyRow, NodeRow, OrganisationId, OrganisationRow, Quota,
-    QuotaRow, QuotaScope, Replica, SnapshotRef, TopicRow, VirtualClusterRow,
+    EnvironmentId, EnvironmentRow, Grants, GroupPurpose, HostPort, KeyRow, NodeRow, OrganisationId,
+    OrganisationRow, Quota, QuotaRow, QuotaScope, Replica, SnapshotRef, TopicRow, VirtualClusterRow,
 };
 use async_trait::async_trait;
 use millstream_model::{
     Epoch, GroupId, JournalId, KeyId, NodeId, PartitionIndex, ProducerId, Registration, TenantId, TopicId,
 };
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 /// Where commands go: the controller in this process, or a client of the one that is elsewhere.
@@ -239,6 +240,12 @@ pub enum Command {
         /// The partitions.
         partitions: Vec<PartitionIndex>,
     },
+    /// The operator's decision that journals which no living node has are lost: every group all of whose members
+    /// are gone is led from its last snapshot by this journal alone (LOG.md 17). Replies [`Reply::Recovered`].
+    RecoverGroups {
+        /// Who takes them over.
+        journal: JournalId,
+    },
     /// Reserve a block of producer ids. Replies [`Reply::ProducerIds`].
     AllocateProducerIds,
     /// Raise the feature level (LOG.md 41). Replies [`Reply::Done`].
@@ -280,6 +287,8 @@ pub enum Reply {
     Quota(Arc<QuotaRow>),
     /// The node, with its registration.
     Node(Arc<NodeRow>),
+    /// The groups that were taken over.
+    Recovered(GroupsRecovered),
     /// A block of producer ids: from `first`, `count` of them.
     ProducerIds {
         /// The first.
@@ -287,6 +296,52 @@ pub enum Reply {
         /// How many.
         count: u32,
     },
+}
+
+/// What [`Command::RecoverGroups`] has done, and what it left alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupsRecovered {
+    /// What was taken over.
+    pub groups: Vec<RecoveredGroup>,
+    /// Journals whose groups were left alone, for their nodes' sessions have not ended.
+    pub alive: Vec<JournalId>,
+}
+
+/// A group whose journals are lost and which goes on from its last snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecoveredGroup {
+    /// The group.
+    pub group: GroupId,
+    /// Whose partitions it holds.
+    pub purpose: GroupPurpose,
+    /// The epoch in which it goes on.
+    pub epoch: Epoch,
+    /// The journals that held it.
+    pub lost: Vec<JournalId>,
+    /// Where it goes on: what was written later is lost. None: all that it held is lost.
+    pub snapshot: Option<SnapshotRef>,
+    /// Partitions of topics in it.
+    pub partitions: usize,
+}
+
+impl fmt::Display for RecoveredGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (group, partitions) = (self.group, self.partitions);
+        match (&self.snapshot, partitions) {
+            (Some(snapshot), _) => write!(
+                f,
+                "group {group} ({partitions} partitions) goes on from its snapshot at LSN {}: what was written \
+                 after it is lost",
+                snapshot.lsn
+            ),
+            (None, 0) => write!(f, "group {group} held no partitions: nothing is lost"),
+            (None, _) => write!(
+                f,
+                "group {group} ({partitions} partitions) has no snapshot in the store: ALL RECORDS of these \
+                 partitions are lost, they begin again empty"
+            ),
+        }
+    }
 }
 
 impl Command {
@@ -311,6 +366,7 @@ impl Command {
             Command::ProposeIsr { .. } => "ProposeIsr",
             Command::ReportSnapshot { .. } => "ReportSnapshot",
             Command::ReportDeleted { .. } => "ReportDeleted",
+            Command::RecoverGroups { .. } => "RecoverGroups",
             Command::AllocateProducerIds => "AllocateProducerIds",
             Command::RaiseFeatureLevel { .. } => "RaiseFeatureLevel",
             Command::EnsureInternalTopics => "EnsureInternalTopics",

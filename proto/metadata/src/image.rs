@@ -186,6 +186,18 @@ impl Image {
         self.nodes.values().find(|node| node.journal == journal)
     }
 
+    /// Whether no living node holds a replica of the group: the sessions of all its members have ended.
+    pub fn is_gone(&self, group: &GroupRow) -> bool {
+        let lost = |journal: &JournalId| self.node_of(*journal).is_none_or(|node| node.lost);
+        group.members.iter().all(lost)
+    }
+
+    /// How many partitions of topics the group holds.
+    pub fn partitions_in(&self, group: GroupId) -> usize {
+        let here = |topic: &Arc<TopicRow>| topic.partitions.iter().filter(|row| row.group == group).count();
+        self.topics().map(here).sum()
+    }
+
     /// Every node, lost ones too.
     pub fn nodes(&self) -> impl Iterator<Item = &Arc<NodeRow>> {
         self.nodes.values()

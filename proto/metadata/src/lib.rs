@@ -18,7 +18,10 @@ pub mod stored;
 pub mod topic_config;
 pub mod watch;
 
-pub use command::{Actor, Command, Commands, Committed, CreateTopic, PutSql, RegisterNode, Reply};
+pub use command::{
+    Actor, Command, Commands, Committed, CreateTopic, GroupsRecovered, PutSql, RecoveredGroup, RegisterNode,
+    Reply,
+};
 pub use image::Image;
 pub use refusal::Refusal;
 pub use row::{Change, Row, RowKey};
