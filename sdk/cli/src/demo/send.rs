@@ -19,6 +19,10 @@ use std::time::{Duration, Instant};
 /// Rows in one batch at most.
 const BATCH_ROWS_MAX: usize = 2_000;
 
+/// Event time that one request spans at most: the next is sent when it is acknowledged, so at any speed no partition
+/// runs ahead of another by more than a query's grace period.
+const REQUEST_SPAN_MS: i64 = 3_600_000;
+
 /// Rows that are due are sent this often.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -72,11 +76,16 @@ pub(super) async fn send(
         let speed = i64::try_from(args.speed).unwrap_or(i64::MAX);
         let now_ms = from_ms.saturating_add(elapsed_ms.saturating_mul(speed));
         let due = rest.partition_point(|(_, flight)| flight.scheduled_ms <= now_ms);
-        for rows in rest[..due].chunks(BATCH_ROWS_MAX) {
+        let (mut now, later) = rest.split_at(due);
+        while let Some((_, first)) = now.first() {
+            let end = first.scheduled_ms + REQUEST_SPAN_MS;
+            let rows = now.partition_point(|(_, flight)| flight.scheduled_ms < end);
+            let (rows, after) = now.split_at(rows.min(BATCH_ROWS_MAX));
             sender.send_rows(rows, args.unkeyed).await?;
             progress.inc(u64::try_from(rows.len()).unwrap_or(0));
+            now = after;
         }
-        rest = &rest[due..];
+        rest = later;
         if !rest.is_empty() {
             tokio::time::sleep(TICK).await;
         }

@@ -19,9 +19,7 @@ impl Statements {
     /// For rows keyed by carrier or not, with a grace period or ksqlDB's default of a day.
     pub fn new(unkeyed: bool, grace_period: Option<&str>) -> Statements {
         let key = if unkeyed { "" } else { " KEY" };
-        let grace = grace_period
-            .map(|it| format!(", GRACE PERIOD {it}"))
-            .unwrap_or_default();
+        let grace = grace_period.unwrap_or("24 HOURS");
         let setup = format!(
             "SET 'auto.offset.reset' = 'earliest';
 
