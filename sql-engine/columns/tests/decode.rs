@@ -177,9 +177,11 @@ fn a_failed_record_leaves_its_neighbours() {
     assert!(decoded.columns[1].is_null(3));
 }
 
+type KeyCase = (KeyFormat, KeyWindow, ArrayRef, Option<(i64, i64)>, Vec<u8>);
+
 #[test]
 fn keys_lie_as_kafka_writes_them() {
-    let table: Vec<(KeyFormat, KeyWindow, ArrayRef, Option<(i64, i64)>, Vec<u8>)> = vec![
+    let table: Vec<KeyCase> = vec![
         (
             KeyFormat::Kafka,
             KeyWindow::None,

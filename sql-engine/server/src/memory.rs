@@ -5,10 +5,14 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 
+/// Bodies by kind and name.
+type Bodies = BTreeMap<(SqlRowKind, String), String>;
+
 /// Rows in memory; outlives the engine that uses it when shared by `Arc`.
 #[derive(Debug, Default)]
 pub struct MemoryCatalog {
-    rows: Mutex<(u64, BTreeMap<(SqlRowKind, String), String>)>,
+    /// The version and the rows.
+    rows: Mutex<(u64, Bodies)>,
 }
 
 #[async_trait]

@@ -3,7 +3,6 @@
 use super::{ColumnBuilder, Scanner, Value};
 use crate::row::{Decoded, FormatError, RowError, RowState};
 use arrow::datatypes::FieldRef;
-use std::borrow::Cow;
 
 /// Decodes JSON objects into the columns of a projection.
 #[derive(Clone, Debug)]
@@ -94,7 +93,7 @@ impl JsonDecoder {
 pub(super) fn fill<'a>(
     fields: &[FieldRef],
     slots: &mut [Option<(bool, Value<'a>)>],
-    name: &Cow<'a, str>,
+    name: &str,
     value: Value<'a>,
 ) {
     for (index, field) in fields.iter().enumerate() {

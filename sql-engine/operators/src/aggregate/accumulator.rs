@@ -165,10 +165,10 @@ impl Accumulator {
                 *count += 1;
             }
             (Self::Extreme { kept, wanted }, argument) => {
-                if let Some(value) = argument.scalar(row) {
-                    if kept.is_null() || compare(&value, kept) == Some(*wanted) {
-                        *kept = value;
-                    }
+                if let Some(value) = argument.scalar(row)
+                    && (kept.is_null() || compare(&value, kept) == Some(*wanted))
+                {
+                    *kept = value;
                 }
             }
             (Self::Latest { kept, .. }, argument) => {

@@ -1,6 +1,6 @@
 //! One turn of a query: rows from its inputs through its tasks to its end.
 
-use super::{End, PushEnd, PushItem, RunningQuery, Stage, TaskInput};
+use super::{End, PushEnd, PushItem, RunningQuery, Stage, TaskInput, TopicInput};
 use crate::merge::WriterState;
 use crate::streams::{StreamRecord, partition_for};
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
@@ -217,17 +217,14 @@ impl RunningQuery {
 
     /// Takes in what was fetched for a partition.
     pub(crate) fn accept(&mut self, partition: u32, from: Offset, records: Vec<StreamRecord>, end: Offset) {
-        for input in self.inputs_mut().filter(|input| input.partition.0 == partition) {
-            // The query was parked, or started again, meanwhile.
-            if input.fetched != from {
-                return;
-            }
+        // Where it does not go on from there, the query was parked or moved meanwhile.
+        let here = |input: &&mut TopicInput| input.partition.0 == partition && input.fetched == from;
+        if let Some(input) = self.inputs_mut().find(here) {
             match records.last() {
                 Some(last) => input.fetched = last.offset.plus(1),
                 None => input.fetched = input.fetched.max(end.min(input.end.unwrap_or(end))),
             }
             input.queue.extend(records);
-            return;
         }
     }
 }

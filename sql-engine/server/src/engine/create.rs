@@ -142,7 +142,7 @@ impl Inner {
             );
         }
         if let Some(ms) = topic.retention_ms {
-            config.insert("retention.ms".into(), ms.to_string());
+            config.insert("retention.ms".to_owned(), ms.to_string());
         }
         let new = NewStreamTopic {
             name: name.clone(),
