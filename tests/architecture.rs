@@ -31,20 +31,20 @@ struct Rule {
 const RULES: &[Rule] = &[
     Rule {
         says: "proto/ sees nothing but proto/",
-        breaks: |edge| edge.from_plane() == "proto" && edge.is_ours() && edge.to_plane() != "proto",
+        breaks: |edge| edge.plane_of_source() == "proto" && edge.is_ours() && edge.to_plane() != "proto",
     },
     Rule {
         says: "planes meet only in proto/, sdk/ and the root src/",
         breaks: |edge| {
-            PLANES.contains(&edge.from_plane())
+            PLANES.contains(&edge.plane_of_source())
                 && PLANES.contains(&edge.to_plane())
-                && edge.from_plane() != edge.to_plane()
+                && edge.plane_of_source() != edge.to_plane()
         },
     },
     Rule {
         says: "sdk/ is a client: it sees proto/ and sdk/ only",
         breaks: |edge| {
-            edge.from_plane() == "sdk" && edge.is_ours() && !["proto", "sdk"].contains(&edge.to_plane())
+            edge.plane_of_source() == "sdk" && edge.is_ours() && !["proto", "sdk"].contains(&edge.to_plane())
         },
     },
     Rule {
@@ -69,13 +69,13 @@ const RULES: &[Rule] = &[
     Rule {
         says: "the data plane is no client of itself: only other planes use sdk/rust and sdk/cli",
         breaks: |edge| {
-            edge.from_plane() == "data-plane" && edge.to_plane() == "sdk" && edge.to_folder != "sdk/formats"
+            edge.plane_of_source() == "data-plane" && edge.to_plane() == "sdk" && edge.to_folder != "sdk/formats"
         },
     },
     Rule {
         says: "sql-engine reads and writes streams through sdk/rust alone",
         breaks: |edge| {
-            edge.from_plane() == "sql-engine"
+            edge.plane_of_source() == "sql-engine"
                 && edge.to_plane() == "sdk"
                 && !["sdk/rust", "sdk/formats"].contains(&edge.to_folder.as_str())
         },
@@ -87,7 +87,7 @@ const RULES: &[Rule] = &[
     Rule {
         says: "DataFusion, Arrow's kernels and sqlparser stay in the SQL engine (clients read Arrow's IPC)",
         breaks: |edge| {
-            (edge.to.starts_with("datafusion") || edge.to == "sqlparser") && edge.from_plane() != "sql-engine"
+            (edge.to.starts_with("datafusion") || edge.to == "sqlparser") && edge.plane_of_source() != "sql-engine"
         },
     },
     Rule {
@@ -146,7 +146,7 @@ const OBJECT_NAMES: &[&str] = &[
 ];
 
 impl Edge {
-    fn from_plane(&self) -> &str {
+    fn plane_of_source(&self) -> &str {
         plane(&self.from_folder)
     }
 
