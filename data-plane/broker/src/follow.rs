@@ -2,6 +2,7 @@
 
 use crate::group::{Core, Group, LedgerCore};
 use crate::groups::GROUPS_TOPIC;
+use crate::recover::suffices;
 use crate::replica::{Recovery, Replica, Settings as ReplicaSettings};
 use crate::shell::Shell;
 use crate::snapshot::Snapshot;
@@ -13,6 +14,7 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc;
 
 /// How long a deletion that failed waits before it is tried again.
 const DELETE_AGAIN_AFTER: Duration = Duration::from_secs(5);
@@ -25,6 +27,15 @@ pub(crate) struct Following {
     assigned: BTreeMap<GroupId, Assignment>,
     /// Topics whose partitions are being deleted.
     deleting: Arc<Mutex<BTreeSet<TopicId>>>,
+    /// Groups that this disk has, but not whole: they are not served, and never begun anew.
+    pub(crate) broken: BTreeSet<GroupId>,
+    /// Groups on their way from the store.
+    pub(crate) installing: BTreeSet<GroupId>,
+    /// Where they arrive.
+    pub(crate) arrivals: mpsc::UnboundedSender<(GroupId, Found)>,
+    arrived: mpsc::UnboundedReceiver<(GroupId, Found)>,
+    /// Groups of which was said that nobody serves them.
+    pub(crate) told_lost: BTreeSet<GroupId>,
 }
 
 /// What a restart found of a group.
@@ -35,11 +46,17 @@ pub(crate) struct Found {
 }
 
 impl Following {
-    pub(crate) fn new(found: BTreeMap<GroupId, Found>) -> Following {
+    pub(crate) fn new(found: BTreeMap<GroupId, Found>, broken: BTreeSet<GroupId>) -> Following {
+        let (arrivals, arrived) = mpsc::unbounded_channel();
         Following {
             found,
             assigned: BTreeMap::new(),
             deleting: Arc::default(),
+            broken,
+            installing: BTreeSet::new(),
+            arrivals,
+            arrived,
+            told_lost: BTreeSet::new(),
         }
     }
 }
@@ -54,6 +71,11 @@ impl Shell {
                     Ok(image) => self.reconcile(&image, &mut following),
                     Err(_) => return,
                 },
+                Some((group, found)) = following.arrived.recv() => {
+                    following.installing.remove(&group);
+                    following.found.insert(group, found);
+                    self.reconcile(&watch.image(), &mut following);
+                }
                 () = self.stopping.cancelled() => return,
             }
         }
@@ -84,21 +106,33 @@ impl Shell {
             .groups()
             .filter(|row| row.members.contains(&self.services.journal))
         {
-            let group = match self.group(row.id) {
-                Some(group) => group,
-                None => self.take_up(image, row, following),
-            };
+            let taken_up = self.group(row.id).or_else(|| self.take_up(image, row, following));
+            let Some(group) = taken_up else { continue };
             self.assign(image, row, &group, following);
         }
         self.open_partitions(image);
         for topic in image.topics().filter(|topic| topic.state == TopicState::Deleting) {
             self.delete_topic(image, topic, following);
         }
+        self.tell_lost(image, following);
         self.count_troubled(image);
     }
 
-    /// A group that this node has not served yet since it started.
-    fn take_up(self: &Arc<Shell>, image: &Image, row: &GroupRow, following: &mut Following) -> Arc<Group> {
+    /// A group that this node has not served yet since it started; none while it cannot be served. It begins anew
+    /// only when it never had anything.
+    fn take_up(
+        self: &Arc<Shell>,
+        image: &Image,
+        row: &GroupRow,
+        following: &mut Following,
+    ) -> Option<Arc<Group>> {
+        if following.broken.contains(&row.id) {
+            return None;
+        }
+        if !suffices(following.found.get(&row.id), row) {
+            self.install(row, following);
+            return None;
+        }
         let internal = row.purpose == GroupPurpose::Internal;
         let found = following.found.remove(&row.id);
         let fresh = || Found {
@@ -126,13 +160,12 @@ impl Shell {
         let group = Group::new(row.id, Arc::clone(services), core);
         self.groups.write().insert(row.id, Arc::clone(&group));
         let reported = row.snapshot.map(|snapshot| snapshot.lsn).unwrap_or_default();
-        self.tasks
-            .spawn(Arc::clone(self).keep(Arc::clone(&group), reported));
+        self.spawn_with_store(Arc::clone(self).keep(Arc::clone(&group), reported));
         if internal {
             self.tasks
                 .spawn(Arc::clone(self).drive_ledger(Arc::clone(&group)));
         }
-        group
+        Some(group)
     }
 
     /// Tells a group who leads it, when that has changed.

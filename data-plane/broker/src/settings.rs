@@ -43,6 +43,11 @@ pub struct Settings {
     pub tail_bytes: usize,
     /// Produced bytes on their way to the disk in all; more is refused for the moment.
     pub in_flight_bytes_max: usize,
+    /// The operator's decision that the journals which no living node has are lost, and what a damage took from this
+    /// one: their groups are taken over from their last snapshots (LOG.md 5, 17).
+    pub recover_groups: bool,
+    /// How long nodes that may be dead are waited for then: more than a session.
+    pub recover_wait: Duration,
     /// Consumer groups.
     pub groups: millstream_coordinator::Settings,
 }
@@ -75,6 +80,8 @@ impl Settings {
             heartbeat_interval: Duration::from_secs(2),
             tail_bytes: TAIL_CACHE_BYTES,
             in_flight_bytes_max: 128 * 1024 * 1024,
+            recover_groups: false,
+            recover_wait: Duration::from_secs(20),
             groups: millstream_coordinator::Settings::default(),
         }
     }

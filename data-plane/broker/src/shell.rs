@@ -26,6 +26,8 @@ pub(crate) struct Shell {
     pub(crate) producer_ids: ProducerIds,
     pub(crate) space: SpaceWatch,
     pub(crate) stopping: CancellationToken,
+    /// What is still under way is given up: the stop has waited for long enough.
+    pub(crate) giving_up: CancellationToken,
     pub(crate) tasks: TaskTracker,
 }
 
@@ -69,6 +71,18 @@ impl Shell {
             topic: Arc::clone(topic),
             row: *row,
         })
+    }
+
+    /// Background work that talks to the store, which may hang: a stop waits for it for a while only. What it does
+    /// counts once it is committed, so that it may end anywhere.
+    pub(crate) fn spawn_with_store(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let giving_up = self.giving_up.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = work => {}
+                () = giving_up.cancelled() => {}
+            }
+        });
     }
 
     /// A group of this node.

@@ -10,6 +10,7 @@ use crate::follow::{Following, Found};
 use crate::group::{Disk, Services};
 use crate::groups::GroupsHandle;
 use crate::metrics::Metrics;
+use crate::recover;
 use crate::replica::{Recovery, RecoveryError};
 use crate::settings::{Components, Settings};
 use crate::shell::{Shell, SpaceWatch};
@@ -19,13 +20,13 @@ use millstream_journal::{
     Writer, WriterSettings,
 };
 use millstream_metadata::{
-    Actor, Command, Commands, GroupPurpose, Image, NodeRow, Refusal, RegisterNode, Reply,
+    Actor, Command, Commands, GroupPurpose, Image, NodeRow, RecoveredGroup, Refusal, RegisterNode, Reply,
 };
 use millstream_model::{GroupId, JournalId, Registration, Retry};
 use millstream_partition::GroupState;
 use millstream_tier::Tier;
 use prometheus_client::registry::Registry;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -39,7 +40,10 @@ const FEATURE_LEVEL_MAX: u32 = 1;
 const REGISTER_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// How long a stop waits for background work that is under way.
-const STOP_WAIT: Duration = Duration::from_secs(10);
+const STOP_WAIT: Duration = Duration::from_secs(5);
+
+/// How long work that was given up may take to end.
+const GIVE_UP_WAIT: Duration = Duration::from_secs(1);
 
 /// Bytes that may wait for the journal in all: the groups' own bounds end earlier.
 const JOURNAL_WAITING_BYTES: usize = 1024 * 1024 * 1024;
@@ -59,6 +63,9 @@ pub enum StartError {
     /// The controller refuses this node for good.
     #[error("the controller refuses this node: {0}")]
     Refused(#[from] Refusal),
+    /// The damaged journal cannot go on.
+    #[error("the journal cannot go on behind its damage: {0}")]
+    Damaged(#[from] CommitError),
     /// The number of this start cannot be kept.
     #[error("the journal cannot keep this start's registration: {0}")]
     Register(#[from] SubmitError),
@@ -71,6 +78,7 @@ pub enum StartError {
 pub struct Handle {
     shell: Arc<Shell>,
     running: Running,
+    recovered: Vec<RecoveredGroup>,
 }
 
 /// What the disk holds.
@@ -78,6 +86,8 @@ struct OnDisk {
     journal: Journal<Disk>,
     recovered: Recovered,
     found: BTreeMap<GroupId, Found>,
+    /// Groups whose log on this disk has a gap.
+    broken: BTreeSet<GroupId>,
 }
 
 impl Broker {
@@ -102,7 +112,7 @@ impl Broker {
             roots,
         } = components;
         let tier = Tier::new(store, prefix, settings.tier.clone());
-        let on_disk = recover(&settings, &image.image(), &tier, &metrics).await?;
+        let on_disk = read_disk(&settings, &image.image(), &tier, &metrics).await?;
         let node = register(&settings, commands.as_ref(), &on_disk).await?;
         let reader = on_disk.journal.reader();
         let journal = on_disk.journal.id();
@@ -114,7 +124,16 @@ impl Broker {
         if keep_registration(&writer, node.row.registration).await? == Kept::OnDisk {
             confirm(commands.as_ref(), &node.row).await?;
         }
+        for (group, found) in &on_disk.found {
+            recover::skip_to(&reader, &writer, *group, found.recovery.base()).await?;
+        }
         let _ = image.wait_for_version(node.version).await;
+        let mut recovered = Vec::new();
+        if settings.recover_groups {
+            let (groups, version) = recover::take_over(&settings, commands.as_ref(), journal).await?;
+            let _ = image.wait_for_version(version).await;
+            recovered = groups;
+        }
         let services = Arc::new(Services {
             writer,
             reader,
@@ -139,9 +158,10 @@ impl Broker {
             quotas: Default::default(),
             producer_ids: Default::default(),
             stopping: CancellationToken::new(),
+            giving_up: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
-        let mut following = Following::new(on_disk.found);
+        let mut following = Following::new(on_disk.found, on_disk.broken);
         shell.reconcile(&shell.image.image(), &mut following);
         shell.tasks.spawn(Arc::clone(&shell).follow(following));
         shell.tasks.spawn(Arc::clone(&shell).heartbeat());
@@ -158,7 +178,14 @@ impl Broker {
             shell: Arc::clone(&shell),
         };
         tracing::info!(node = %node.row.id, %journal, took = ?started.elapsed(), "the broker serves");
-        Ok((broker, Handle { shell, running }))
+        Ok((
+            broker,
+            Handle {
+                shell,
+                running,
+                recovered,
+            },
+        ))
     }
 }
 
@@ -168,14 +195,18 @@ impl Handle {
     /// # Errors
     /// When the last commits failed.
     pub async fn shutdown(self) -> Result<(), CommitError> {
-        let Handle { shell, running } = self;
+        let Handle { shell, running, .. } = self;
         shell.services.stopping.store(true, Ordering::Release);
         shell.stopping.cancel();
         let groups = shell.all_groups();
         groups.iter().for_each(|group| group.with(|core| core.wake_all()));
         shell.tasks.close();
         if tokio::time::timeout(STOP_WAIT, shell.tasks.wait()).await.is_err() {
-            tracing::warn!("background work did not end in time");
+            tracing::warn!(
+                "background work did not end in time and is given up; nothing acknowledged depends on it"
+            );
+            shell.giving_up.cancel();
+            let _ = tokio::time::timeout(GIVE_UP_WAIT, shell.tasks.wait()).await;
         }
         for group in &groups {
             if group.read(|core| core.unsaved.entries) > 0
@@ -193,6 +224,12 @@ impl Handle {
         closed
     }
 
+    /// The groups of lost journals that this start took over, and what was lost of each
+    /// ([`Settings::recover_groups`]).
+    pub fn recovered(&self) -> &[RecoveredGroup] {
+        &self.recovered
+    }
+
     /// Whether the broker can serve: its journal is sound.
     pub fn is_healthy(&self) -> bool {
         self.shell.services.reader.damage().is_none()
@@ -200,7 +237,7 @@ impl Handle {
 }
 
 /// Reads the disk: local snapshots, those of the store where the disk has none, the journal.
-async fn recover(
+async fn read_disk(
     settings: &Settings,
     image: &Arc<Image>,
     tier: &Tier,
@@ -276,7 +313,7 @@ fn open(
         RealDisk::open(&settings.data_dir.join("journal"))?,
         settings.sync_delay,
     );
-    let (journal, recovered) = Journal::open(Arc::new(disk), settings.journal.clone(), |_, record| {
+    let (mut journal, recovered) = Journal::open(Arc::new(disk), settings.journal.clone(), |_, record| {
         let Some(group) = record.group() else { return };
         let fresh = || Recovery::new(GroupState::new(group), is_internal(group));
         let replay = replays.entry(group).or_insert_with(|| Replay {
@@ -286,14 +323,22 @@ fn open(
         });
         replay.record(record);
     })?;
-    let found = replays
-        .into_iter()
-        .filter_map(|(group, replay)| Some((group, replay.finish(group)?)))
-        .collect();
+    if let Some(damage) = journal.damage().filter(|_| settings.recover_groups) {
+        tracing::warn!(%damage, lost = ?damage.lost, "the journal goes on with what precedes its damage");
+        journal.accept_loss()?;
+    }
+    let (mut found, mut broken) = (BTreeMap::new(), BTreeSet::new());
+    for (group, replay) in replays {
+        match replay.finish(group) {
+            Some(whole) => drop(found.insert(group, whole)),
+            None => drop(broken.insert(group)),
+        }
+    }
     Ok(OnDisk {
         journal,
         recovered,
         found,
+        broken,
     })
 }
 
@@ -326,7 +371,7 @@ impl Replay {
                 snapshot: self.snapshot,
             }),
             Err(error) => {
-                tracing::error!(%group, %error, "a group cannot be restored from this disk; an operator must look");
+                tracing::error!(%group, %error, "a group cannot be restored from this disk and is not served; an operator must look");
                 None
             }
         }

@@ -6,6 +6,8 @@
 mod catalog;
 #[path = "shell/consumer_groups.rs"]
 mod consumer_groups;
+#[path = "shell/faults.rs"]
+mod faults;
 #[path = "shell/node.rs"]
 mod node;
 #[path = "shell/reading.rs"]

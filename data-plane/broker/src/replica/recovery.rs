@@ -115,6 +115,16 @@ impl Recovery {
         Ok(self)
     }
 
+    /// The last entry of the log.
+    pub fn end(&self) -> EntryId {
+        self.recovered.log.last()
+    }
+
+    /// The entry that the log begins behind.
+    pub fn base(&self) -> EntryId {
+        self.recovered.log.base()
+    }
+
     /// Entries after the snapshot.
     pub fn tail_entries(&self) -> usize {
         self.undecided.len()

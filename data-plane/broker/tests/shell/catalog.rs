@@ -4,8 +4,9 @@ use async_trait::async_trait;
 use millstream_access::Principal;
 use millstream_metadata::{
     Actor, Change, Class, ClusterRow, Command, Commands, Committed, EnvironmentId, GroupPurpose, GroupRow,
-    Image, ImagePublisher, ImageWatch, NodeRow, OrganisationId, PartitionRow, Quota, QuotaRow, QuotaScope,
-    Refusal, Replica, Reply, Row, TopicRow, TopicState, VirtualClusterRow,
+    GroupsRecovered, Image, ImagePublisher, ImageWatch, NodeRow, OrganisationId, PartitionRow, Quota,
+    QuotaRow, QuotaScope, RecoveredGroup, Refusal, Replica, Reply, Row, TopicRow, TopicState,
+    VirtualClusterRow,
 };
 use millstream_model::{
     Epoch, GroupId, JournalId, NodeId, PartitionId, PartitionIndex, ProducerId, Registration, TenantId,
@@ -108,7 +109,7 @@ impl Catalog {
         }))]);
     }
 
-    /// A journal registers: the groups of the only node are its own, also when its disk is a new one.
+    /// A journal registers: the first one gets the groups, and keeps them.
     fn register(&self, journal: JournalId, start: &millstream_metadata::RegisterNode) -> Committed {
         let image = self.image();
         let registration = image.nodes().map(|node| node.registration.0).max().unwrap_or(0) + 1;
@@ -130,6 +131,9 @@ impl Catalog {
             (TENANTS, GroupPurpose::Tenants),
         ] {
             let before = image.group(id).cloned();
+            if before.as_ref().is_some_and(|row| row.members != [journal]) {
+                continue;
+            }
             rows.push(Row::Group(Arc::new(GroupRow {
                 id,
                 purpose,
@@ -148,6 +152,38 @@ impl Catalog {
         Committed {
             version: self.put(rows),
             reply: Reply::Node(node),
+        }
+    }
+}
+
+impl Catalog {
+    /// As the control plane does it: groups without a living journal go to this one.
+    fn recover(&self, journal: JournalId) -> Committed {
+        let image = self.image();
+        let registration = image.node_of(journal).unwrap().registration;
+        let (mut rows, mut recovered) = (Vec::new(), GroupsRecovered::default());
+        for group in image.groups().filter(|group| image.is_gone(group)) {
+            let mut row = group.as_ref().clone();
+            row.epoch = Epoch(row.epoch.0 + 1);
+            row.leader = Some(journal);
+            row.isr = vec![Replica {
+                journal,
+                registration,
+            }];
+            row.members = vec![journal];
+            recovered.groups.push(RecoveredGroup {
+                group: row.id,
+                purpose: row.purpose,
+                epoch: row.epoch,
+                lost: group.members.clone(),
+                snapshot: row.snapshot,
+                partitions: image.partitions_in(row.id),
+            });
+            rows.push(Row::Group(Arc::new(row)));
+        }
+        Committed {
+            version: self.put(rows),
+            reply: Reply::Recovered(recovered),
         }
     }
 }
@@ -175,6 +211,7 @@ impl Commands for Catalog {
                 }
                 self.register(start.journal, &start)
             }
+            Command::RecoverGroups { journal } => self.recover(journal),
             Command::ReportSnapshot {
                 group,
                 epoch,

@@ -1,11 +1,13 @@
 //! Restarts: from the disk, from the store alone, after a kill; and what they cost.
 
-use crate::catalog::{TENANTS, partition};
+use crate::catalog::{INTERNAL, TENANTS, partition};
+use crate::faults::{Fault, Faults};
 use crate::node::{Node, World, batch, bytes_of, eventually, first, produce, read_all};
 use millstream_broker::StartError;
 use millstream_broker::interface::ProduceError;
 use millstream_metadata::Refusal;
 use millstream_model::{Offset, Registration};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -104,7 +106,19 @@ async fn a_lost_disk_is_replaced_by_the_store() {
     assert!(covered.lsn.0 > 100);
     node.stop().await;
     world.erase_disk();
+    // Without the operator's word the empty disk is a new replica, and nobody pretends to have the partitions.
     let node = world.start(world.settings()).await;
+    let refused = produce(&node.broker, &who, first(topic), batch(&["x"])).await;
+    assert_eq!(refused, Err(ProduceError::NotLeader));
+    assert!(node.handle.recovered().is_empty());
+    node.stop().await;
+    let mut settings = world.settings();
+    settings.recover_groups = true;
+    let node = world.start(settings).await;
+    let told: Vec<_> = node.handle.recovered().iter().map(|group| group.group).collect();
+    assert_eq!(told, [INTERNAL, TENANTS]);
+    let lsn = node.handle.recovered()[1].snapshot.map(|snapshot| snapshot.lsn);
+    assert!(lsn >= Some(covered.lsn));
     let after = [
         bytes_of(&node.broker, &who, first(topic)).await,
         bytes_of(&node.broker, &who, partition(topic, 1)).await,
@@ -118,6 +132,59 @@ async fn a_lost_disk_is_replaced_by_the_store() {
         .await
         .unwrap();
     assert_eq!(at.base_offset, Offset(end));
+    node.stop().await;
+    // From here on it is a journal like any other.
+    let node = world.start(world.settings()).await;
+    let values = read_all(&node.broker, &who, first(topic), 0).await;
+    assert_eq!(values.last(), Some(&(end, "next".to_owned())));
+    assert!(
+        bytes_of(&node.broker, &who, first(topic))
+            .await
+            .starts_with(&before[0])
+    );
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_is_never_begun_anew_while_its_snapshot_cannot_be_had() {
+    let mut world = World::new();
+    let faults = Arc::new(Faults::over(Arc::clone(&world.store)));
+    world.store = Arc::clone(&faults) as _;
+    let topic = world.catalog.create_topic(1, "t", 1, &[]);
+    let who = world.catalog.tenant(1);
+    let mut settings = world.settings();
+    settings.flush.age_ms = 0;
+    settings.snapshot_interval = Duration::from_millis(50);
+    let node = world.start(settings).await;
+    produce(&node.broker, &who, first(topic), batch(&["kept"]))
+        .await
+        .unwrap();
+    eventually("the catalog knows a snapshot with the record", || {
+        let row = world.catalog.image().group(TENANTS).unwrap().snapshot;
+        row.is_some_and(|snapshot| snapshot.lsn.0 >= 3)
+    })
+    .await;
+    node.stop().await;
+    world.erase_disk();
+    faults.set(Fault::Errs);
+    let mut settings = world.settings();
+    settings.recover_groups = true;
+    settings.tier.attempts_max = 1;
+    let node = world.start(settings).await;
+    let refused = produce(&node.broker, &who, first(topic), batch(&["x"])).await;
+    assert_eq!(refused, Err(ProduceError::NotLeader));
+    faults.set(Fault::None);
+    let mut again = refused;
+    for _ in 0..1000 {
+        again = produce(&node.broker, &who, first(topic), batch(&["next"])).await;
+        if again.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(again.unwrap().base_offset, Offset(1));
+    let values = read_all(&node.broker, &who, first(topic), 0).await;
+    assert_eq!(values, [(0, "kept".to_owned()), (1, "next".to_owned())]);
     node.stop().await;
 }
 

@@ -1,6 +1,7 @@
 //! A damaged journal, a full one, a store that is gone: clear answers, and everything else goes on.
 
 use crate::catalog::partition;
+use crate::faults::{Fault, Faults};
 use crate::node::{World, batch, eventually, first, produce, read_all};
 use millstream_broker::interface::{Isolation, ListOffset, ProduceError};
 use millstream_model::Offset;
@@ -46,7 +47,51 @@ async fn a_damaged_journal_serves_what_precedes_the_damage_and_takes_nothing() {
         .unwrap();
     assert_eq!(latest.offset, Offset(10));
     assert_eq!(node.metric("journal_damaged"), 0.0, "not looked at yet");
-    drop(node);
+    drop(node.broker);
+    assert!(node.handle.shutdown().await.is_err(), "nothing more was written");
+    // The operator's word: on with what is left.
+    let mut settings = world.settings();
+    settings.recover_groups = true;
+    let node = world.start(settings).await;
+    let at = produce(&node.broker, &who, first(topic), batch(&["on"]))
+        .await
+        .unwrap();
+    assert_eq!(at.base_offset, Offset(10));
+    node.stop().await;
+    let node = world.start(world.settings()).await;
+    assert_eq!(read_all(&node.broker, &who, first(topic), 0).await.len(), 11);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_hangs_holds_nobody_up() {
+    let mut world = World::new();
+    let faults = Arc::new(Faults::over(Arc::clone(&world.store)));
+    world.store = Arc::clone(&faults) as _;
+    let topic = world.catalog.create_topic(1, "t", 2, &[]);
+    let who = world.catalog.tenant(1);
+    let mut settings = world.settings();
+    settings.flush.age_ms = 0;
+    settings.snapshot_interval = Duration::from_millis(50);
+    let node = world.start(settings).await;
+    faults.set(Fault::Hangs);
+    let value = "x".repeat(1000);
+    let begun = std::time::Instant::now();
+    for number in 0..200 {
+        produce(&node.broker, &who, partition(topic, number % 2), batch(&[&value]))
+            .await
+            .unwrap();
+    }
+    assert_eq!(read_all(&node.broker, &who, first(topic), 0).await.len(), 100);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    eventually("a call hangs", || faults.hanging() > 0).await;
+    let begun = std::time::Instant::now();
+    node.stop().await;
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    faults.set(Fault::None);
+    let node = world.start(world.settings()).await;
+    assert_eq!(read_all(&node.broker, &who, first(topic), 0).await.len(), 100);
+    node.stop().await;
 }
 
 /// Changes the byte before this text in the first file that has it.
