@@ -7,6 +7,18 @@ use object_store::{ClientOptions, ObjectStore, RetryConfig};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The longest that connecting to the store may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The longest that one request may take: 8 MiB parts at 2 MB/s.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Repetitions by the client itself, of refused connections and 5xx; callers repeat on top.
+const RETRIES_MAX: usize = 2;
+
+/// After so long the client repeats no more.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(8);
+
 /// A store and where in it a cluster's objects lie.
 #[derive(Clone, Debug)]
 pub struct OpenStore {
@@ -99,14 +111,15 @@ fn open_bucket(url: &str, rest: &str) -> Result<OpenStore, OpenError> {
     let endpoint = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"]
         .into_iter()
         .find_map(|name| std::env::var(name).ok());
-    // The tier bounds and repeats its calls itself; here only what stops a single request from hanging for ever.
+    // The tier bounds and repeats its calls itself, and so do the catalog and the lease: here only what keeps a single
+    // request from hanging for ever (LOG.md 42). A part of an upload must get through within it on a slow line.
     let options = ClientOptions::new()
         .with_allow_http(endpoint.is_some_and(|endpoint| endpoint.starts_with("http://")))
-        .with_connect_timeout(Duration::from_secs(5))
-        .with_timeout(Duration::from_secs(30));
+        .with_connect_timeout(CONNECT_TIMEOUT)
+        .with_timeout(REQUEST_TIMEOUT);
     let retry = RetryConfig {
-        max_retries: 2,
-        retry_timeout: Duration::from_secs(20),
+        max_retries: RETRIES_MAX,
+        retry_timeout: RETRY_TIMEOUT,
         ..RetryConfig::default()
     };
     let store = AmazonS3Builder::from_env()

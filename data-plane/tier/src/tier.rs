@@ -45,7 +45,7 @@ impl Default for Settings {
             cache_bytes: 128 * 1024 * 1024,
             footer_cache_bytes: 16 * 1024 * 1024,
             block_bytes: 256 * 1024,
-            single_put_bytes_max: 16 * 1024 * 1024,
+            single_put_bytes_max: 8 * 1024 * 1024,
             part_bytes: 8 * 1024 * 1024,
             footer_guess_bytes: 64 * 1024,
         }
