@@ -21,7 +21,8 @@ pub struct ConnectionArgs {
         global = true,
         env = "MILLSTREAM_SECRET",
         value_name = "SECRET",
-        hide_env_values = true
+        hide_env_values = true,
+        allow_hyphen_values = true
     )]
     pub secret: Option<String>,
     /// The profile to use [default: the current one]
