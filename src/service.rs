@@ -224,6 +224,9 @@ impl Parts {
         let kafka_address = door::advertised(self.settings.kafka_advertise.as_deref(), kafka.address())?;
         let http_address = http.local_addr()?;
         let (broker, broker_handle) = self.broker(&kafka_address, http_address, &mut registry).await?;
+        for group in broker_handle.recovered() {
+            println!("{group}");
+        }
         let broker_handle = Arc::new(broker_handle);
 
         let draining = CancellationToken::new();
@@ -310,6 +313,7 @@ impl Parts {
             .commit_bytes_max
             .min(usize::try_from(file_bytes / 2).unwrap_or(usize::MAX));
         settings.sync_delay = self.settings.sync_delay;
+        settings.recover_groups = self.settings.recover_groups;
         if let Some(bytes) = self.settings.flush_bytes {
             settings.flush.bytes = bytes;
             settings.snapshot_bytes = bytes;

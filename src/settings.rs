@@ -71,6 +71,12 @@ pub struct StartArgs {
     /// Which log lines are written, such as info or millstream_broker=debug,warn [default: info]
     #[arg(long, env = "MILLSTREAM_LOG", value_name = "FILTER")]
     pub log: Option<String>,
+    /// This node's journal was lost for good: takes over the groups of all journals that no living node has, from
+    /// their last snapshots in the store, and prints what was lost. A damaged journal goes on with what precedes the
+    /// damage. For one start, not for a settings file
+    #[arg(long)]
+    #[serde(skip)]
+    pub recover_groups: bool,
     /// Written as JSON when every door answers: {"kafka": …, "http": …, "key": {"id": …, "secret": …}}, the key on
     /// first start only
     #[arg(long, env = "MILLSTREAM_READY_FILE", value_name = "FILE")]
@@ -126,6 +132,7 @@ pub struct Settings {
     pub log_format: LogFormat,
     pub log: String,
     pub ready_file: Option<PathBuf>,
+    pub recover_groups: bool,
     pub sync_delay: Duration,
     pub flush_bytes: Option<u64>,
     pub flush_age_ms: Option<u64>,
@@ -195,6 +202,7 @@ impl StartArgs {
             log_format: self.log_format.or(file.log_format).unwrap_or(LogFormat::Text),
             log: self.log.or(file.log).unwrap_or_else(|| "info".into()),
             ready_file: self.ready_file.or(file.ready_file),
+            recover_groups: self.recover_groups,
             sync_delay: Duration::from_millis(self.sync_delay_ms.unwrap_or(0)),
             flush_bytes: bytes("--flush-bytes", self.flush_bytes.or(file.flush_bytes))?,
             flush_age_ms: self.flush_age_ms.or(file.flush_age_ms),

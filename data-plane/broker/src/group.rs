@@ -40,6 +40,8 @@ pub(crate) struct Services {
     /// Produced bytes that the journal has not made durable yet.
     pub(crate) in_flight: AtomicUsize,
     pub(crate) stopping: AtomicBool,
+    /// The number of the journal's last commit that was counted.
+    pub(crate) counted_commit: AtomicU64,
 }
 
 impl Services {
@@ -53,6 +55,15 @@ impl Services {
         millstream_coordinator::Now {
             ms: self.now_ms(),
             time: TimestampMs::now(),
+        }
+    }
+
+    /// Counts the journal's commits up to this one: their numbers have no gaps.
+    pub(crate) fn count_commits(&self, up_to: u64) {
+        let before = self.counted_commit.fetch_max(up_to, Ordering::Relaxed);
+        if up_to > before {
+            let fresh = if before == 0 { 1 } else { up_to - before };
+            self.metrics.journal_commits.inc_by(fresh);
         }
     }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU64;
 /// A broker's counters.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
+    pub(crate) journal_commits: Counter,
     pub(crate) produced_bytes: Counter,
     pub(crate) produced_batches: Counter,
     pub(crate) produced_records: Counter,
@@ -45,6 +46,11 @@ impl Metrics {
         let it = Metrics::default();
         let registry = registry.sub_registry_with_prefix("broker");
         let counters = [
+            (
+                "journal_commits",
+                "Commits of the journal, an fdatasync each",
+                &it.journal_commits,
+            ),
             ("produced_batches", "Batches appended", &it.produced_batches),
             ("produced_records", "Records appended", &it.produced_records),
             ("produce_refused", "Batches refused", &it.produce_refused),

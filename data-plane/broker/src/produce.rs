@@ -22,6 +22,9 @@ use tokio::sync::oneshot;
 /// The longest that back-pressure asks a producer to wait.
 const DELAY_MAX: Duration = Duration::from_secs(1);
 
+/// What the journal adds to a batch, and more.
+const ENTRY_OVERHEAD_BYTES: usize = 4096;
+
 impl From<NotServed> for ProduceError {
     fn from(reason: NotServed) -> ProduceError {
         match reason {
@@ -61,7 +64,14 @@ impl Shell {
         tracing::Span::current().record("topic", served.topic.name.as_str());
         let length = request.batch.len();
         let now = TimestampMs::now();
-        let settings = topic_config::settings(&served.topic);
+        let mut settings = topic_config::settings(&served.topic);
+        // What no commit takes must not get into the log: nothing behind it could be written.
+        let fits = self
+            .settings
+            .journal
+            .commit_bytes_max
+            .saturating_sub(ENTRY_OVERHEAD_BYTES);
+        settings.message_bytes_max = settings.message_bytes_max.min(fits);
         let batch = check(&settings, request.batch, now)?;
         let delay = self.back_pressure(length)?;
         let (batch, log_append_time) = own(&settings, batch, now);

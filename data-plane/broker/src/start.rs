@@ -28,7 +28,7 @@ use millstream_tier::Tier;
 use prometheus_client::registry::Registry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -147,6 +147,7 @@ impl Broker {
             started,
             in_flight: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
+            counted_commit: AtomicU64::new(0),
         });
         let shell = Arc::new(Shell {
             space: SpaceWatch::new(services.reader.space()),

@@ -18,8 +18,8 @@ pub(crate) struct Session {
     properties: BTreeMap<String, String>,
 }
 
-/// Rows of a push query that are gathered before the widths of its columns are fixed.
-const CHANGES_TABLE_ROWS: usize = 64;
+/// Rows of a finite answer that are gathered into one table; more go into the next.
+const TABLE_ROWS_MAX: usize = 65_536;
 
 impl Session {
     pub(crate) fn new(client: Client, output: OutputFormat, properties: BTreeMap<String, String>) -> Session {
@@ -51,6 +51,7 @@ impl Session {
             output: self.output,
             schema: None,
             changes: false,
+            headed: false,
             rows: Vec::new(),
         };
         loop {
@@ -81,6 +82,8 @@ struct Printer {
     output: OutputFormat,
     schema: Option<SchemaRef>,
     changes: bool,
+    /// Whether the names of the present changes' columns were printed.
+    headed: bool,
     rows: Vec<RecordBatch>,
 }
 
@@ -105,13 +108,13 @@ impl Printer {
                 if !title.is_empty() && self.output == OutputFormat::Table {
                     println!("{title}");
                 }
-                (self.schema, self.changes) = (Some(schema), changes);
+                (self.schema, self.changes, self.headed) = (Some(schema), changes, false);
                 Ok(())
             }
             SqlAnswer::Rows(batch) => {
                 self.rows.push(batch);
                 let waiting: usize = self.rows.iter().map(RecordBatch::num_rows).sum();
-                if self.changes || self.output == OutputFormat::Json || waiting >= CHANGES_TABLE_ROWS * 1024 {
+                if self.changes || self.output == OutputFormat::Json || waiting >= TABLE_ROWS_MAX {
                     self.print_rows()?;
                 }
                 Ok(())
@@ -155,6 +158,19 @@ impl Printer {
                     }
                 }
             }
+            OutputFormat::Table if self.changes => {
+                let names: Vec<&str> = schema
+                    .fields()
+                    .iter()
+                    .map(|field| field.name().as_str())
+                    .collect();
+                if !std::mem::replace(&mut self.headed, true) {
+                    writeln!(out, "{}", change_line(&names, &names))?;
+                }
+                for line in rows.iter().flat_map(batch_texts) {
+                    writeln!(out, "{}", change_line(&names, &line))?;
+                }
+            }
             OutputFormat::Table => {
                 let mut table = new_table();
                 table.set_header(schema.fields().iter().map(|field| field.name()));
@@ -166,6 +182,15 @@ impl Printer {
         }
         out.flush()
     }
+}
+
+/// A row of an endless answer: columns have room for what usually stands in them, for nobody knows what will come.
+fn change_line(names: &[&str], cells: &[impl AsRef<str>]) -> String {
+    let padded = names
+        .iter()
+        .zip(cells)
+        .map(|(name, cell)| format!("{:width$}", cell.as_ref(), width = name.len().max(16)));
+    padded.collect::<Vec<_>>().join(" | ").trim_end().to_owned()
 }
 
 /// Reads statements from the terminal until `exit` or Ctrl-D.

@@ -44,7 +44,7 @@ pub enum Error {
         retriable: bool,
     },
     /// A statement failed.
-    #[error("{message}{place}", place = place(*line, *column, excerpt))]
+    #[error("{}", sql_text(message, *line, *column, excerpt))]
     Sql {
         /// Stable, machine-readable.
         code: String,
@@ -67,11 +67,13 @@ pub enum Error {
     Closed(String),
 }
 
-fn place(line: u32, column: u32, excerpt: &str) -> String {
-    match (line, excerpt.is_empty()) {
-        (0, _) => String::new(),
-        (_, true) => format!(" (line {line}, column {column})"),
-        (_, false) => format!(" (line {line}, column {column})\n{excerpt}"),
+/// The message with its place; an excerpt that repeats the message stands alone.
+fn sql_text(message: &str, line: u32, column: u32, excerpt: &str) -> String {
+    match (line, excerpt) {
+        (_, excerpt) if excerpt.contains(message) => excerpt.to_owned(),
+        (0, _) => message.to_owned(),
+        (_, "") => format!("{message} (line {line}, column {column})"),
+        (_, excerpt) => format!("{message} (line {line}, column {column})\n{excerpt}"),
     }
 }
 

@@ -6,7 +6,7 @@ use crate::batch::{Batch, Change, RowFault};
 use crate::datum;
 use crate::key::KeyCodec;
 use accumulator::{Accumulator, Argument, Cells};
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
@@ -151,6 +151,10 @@ impl Aggregate {
         let mut out = Output::new(&self.node, batch.len());
         for (row, key) in needs.keys.into_iter().enumerate() {
             let time = batch.times[row];
+            // A row whose group has a null belongs to no group.
+            if batch.rows.columns()[..self.key_count].iter().any(|key| key.is_null(row)) {
+                continue;
+            }
             self.stream_time = self.stream_time.max(time);
             if self.is_late(key.window) {
                 self.late_rows += 1;

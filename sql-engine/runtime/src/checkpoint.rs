@@ -180,6 +180,8 @@ pub(crate) fn restore(
     for (input, position) in query.inputs_mut().zip(&tag.positions) {
         let position = Offset(*position);
         (input.position, input.fetched, input.committed) = (position, position, position);
+        // What waits behind a repartition has not had its effect: at least one record is told as lag.
+        input.settled = Offset((position.0 - 1).max(0));
     }
     for (stage, tags) in query.stages.iter_mut().zip(&tag.tasks) {
         for (task, tag) in stage.tasks.iter_mut().zip(tags) {
@@ -212,6 +214,7 @@ pub(crate) fn restore(
         inbox.push(writer, batch, clocks);
         inbox.mark_stored();
     }
+    query.settle();
     Ok(())
 }
 

@@ -104,6 +104,7 @@ pub(crate) async fn checkpoint(cold: &Cold, queries: &mut [RunningQuery]) -> Res
         for input in query.inputs_mut() {
             input.committed = input.position;
         }
+        query.settle();
         query.dirty = false;
         query.uncommitted_rows = 0;
         let rows = query.rows_in;

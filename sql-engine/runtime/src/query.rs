@@ -106,7 +106,10 @@ pub(crate) struct TopicInput {
     pub(crate) fetched: Offset,
     /// The next offset to process.
     pub(crate) position: Offset,
+    /// From where a restart goes on.
     pub(crate) committed: Offset,
+    /// Everything before it has had its effect, durably: nothing of it waits behind a repartition any more.
+    pub(crate) settled: Offset,
     pub(crate) end: Option<Offset>,
     pub(crate) queue: VecDeque<StreamRecord>,
 }
@@ -227,6 +230,27 @@ impl RunningQuery {
             })
     }
 
+    /// A commit or a restore is complete: what has had its effect is known anew.
+    pub(crate) fn settle(&mut self) {
+        let waits = |stage: &Stage, writer: Option<usize>| {
+            stage.tasks.iter().any(|task| match (&task.input, writer) {
+                (TaskInput::Inbox(inbox), Some(writer)) => inbox.waiting(writer) > 0,
+                (TaskInput::Inbox(inbox), None) => !inbox.is_empty(),
+                (TaskInput::Topic(_), _) => false,
+            })
+        };
+        let deeper = self.stages.iter().skip(2).any(|stage| waits(stage, None));
+        let behind: Vec<bool> = match self.stages.get(1) {
+            Some(next) => (0..self.stages[0].tasks.len()).map(|writer| deeper || waits(next, Some(writer))).collect(),
+            None => Vec::new(),
+        };
+        for (writer, input) in self.inputs_mut().enumerate() {
+            if !behind.get(writer).is_some_and(|behind| *behind) {
+                input.settled = input.committed;
+            }
+        }
+    }
+
     /// The next offset of each partition.
     pub(crate) fn positions(&self) -> BTreeMap<u32, Offset> {
         self.inputs()
@@ -275,7 +299,7 @@ impl RunningQuery {
     pub(crate) fn report(&self) -> QueryReport {
         let partition = |input: &TopicInput| PartitionReport {
             partition: input.partition,
-            committed: input.committed,
+            committed: input.settled,
             position: input.position,
             end: input.end.unwrap_or(input.position),
         };

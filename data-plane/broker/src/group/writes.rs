@@ -138,6 +138,9 @@ impl Writes {
 impl Group {
     /// The journal's answer for one record; they come in the order of submission.
     fn written(self: &Arc<Group>, number: WriteNumber, result: Result<Committed, SubmitError>) {
+        if let Ok(committed) = &result {
+            self.services.count_commits(committed.commit);
+        }
         self.with(|core| match result {
             Ok(_) => core.durable(self, number),
             Err(error) => core.writes.refused(self, &error),

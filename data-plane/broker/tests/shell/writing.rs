@@ -265,3 +265,48 @@ async fn a_quota_asks_for_patience() {
     );
     node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_are_as_large_as_kafkas_default_unless_the_topic_says_otherwise() {
+    let world = World::new();
+    let usual = world.catalog.create_topic(1, "usual", 1, &[]);
+    let large = world
+        .catalog
+        .create_topic(1, "large", 1, &[("max.message.bytes", "1900000")]);
+    let mut settings = world.settings();
+    settings.journal.file_bytes = 4 * 1024 * 1024;
+    settings.journal.commit_bytes_max = 3 * 512 * 1024;
+    let node = world.start(settings).await;
+    let who = world.catalog.tenant(1);
+    let just = batch(&[&"x".repeat(1_048_588 - 200)]);
+    assert!(just.len() > 1_048_400);
+    let above = batch(&[&"x".repeat(1_048_588)]);
+    produce(&node.broker, &who, first(usual), just).await.unwrap();
+    let refused = produce(&node.broker, &who, first(usual), above.clone()).await;
+    assert!(
+        matches!(refused, Err(ProduceError::TooLarge { max: 1_048_588, .. })),
+        "{refused:?}"
+    );
+    let journal_takes = produce(&node.broker, &who, first(large), above).await;
+    assert!(journal_takes.is_ok(), "{journal_takes:?}");
+    // More than a commit takes is refused before it is in the log, where nothing could follow it.
+    let most = batch(&[&"x".repeat(3 * 512 * 1024)]);
+    let refused = produce(&node.broker, &who, first(large), most).await;
+    assert!(
+        matches!(refused, Err(ProduceError::TooLarge { .. })),
+        "{refused:?}"
+    );
+    let commits = node.metric("journal_commits_total");
+    assert!((1.0..100.0).contains(&commits), "{commits}");
+    for number in 0..10 {
+        produce(&node.broker, &who, first(usual), batch(&[&number.to_string()]))
+            .await
+            .unwrap();
+    }
+    let waited = node.metric("journal_commits_total") - commits;
+    assert!(
+        (10.0..30.0).contains(&waited),
+        "each waited for its own: {waited}"
+    );
+    node.stop().await;
+}

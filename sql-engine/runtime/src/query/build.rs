@@ -110,6 +110,7 @@ fn stage(sub: &SubTopology, writers: Option<usize>) -> Result<Stage, BuildError>
                 fetched: Offset(0),
                 position: Offset(0),
                 committed: Offset(0),
+                settled: Offset(0),
                 end: None,
                 queue: VecDeque::new(),
             }),

@@ -73,6 +73,7 @@ impl Runner {
             let starts = self.first_offsets(&topic, &partitions, &ends, &start).await?;
             for (input, offset) in query.inputs_mut().zip(starts) {
                 (input.fetched, input.position, input.committed) = (offset, offset, offset);
+                input.settled = offset;
             }
             query.dirty = query.is_persistent();
         }
