@@ -330,7 +330,7 @@ impl fmt::Display for RecoveredGroup {
         match (&self.snapshot, partitions) {
             (Some(snapshot), _) => write!(
                 f,
-                "group {group} ({partitions} partitions) goes on from its snapshot at LSN {}: what was written \
+                "group {group} ({partitions} partitions) goes on from its snapshot at LSN {}: whatever was written \
                  after it is lost",
                 snapshot.lsn
             ),
