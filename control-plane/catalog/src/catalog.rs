@@ -60,6 +60,9 @@ pub struct Catalog {
     commits: u64,
 }
 
+/// The longest that closing in good order may take: with a store that hangs a process must end all the same.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Every so many commits the log is moved into tables: each commit is an object in the log, and a start reads them.
 const COMMITS_PER_TABLE: u64 = 512;
 
@@ -153,7 +156,7 @@ impl Catalog {
 
     /// Gives the writer back in good order, so that the next start is quick. What was committed is durable anyway.
     pub async fn close(self) {
-        match timeout(self.timeout, self.reader.db.close()).await {
+        match timeout(self.timeout.min(CLOSE_TIMEOUT), self.reader.db.close()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::info!(%error, "the catalog did not close cleanly; nothing is lost"),
             Err(_) => tracing::info!("the catalog did not close in time; nothing is lost"),

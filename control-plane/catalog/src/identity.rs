@@ -42,7 +42,7 @@ pub struct Joining {
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// The store failed.
-    #[error("cannot read or write {path} in the store")]
+    #[error("cannot read or write {path} in the object store: is it up, and is --store right?")]
     Store {
         /// The object.
         path: String,

@@ -40,10 +40,10 @@ pub struct Lease {
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
     /// The store failed.
-    #[error("the lease cannot be read or written")]
+    #[error("the store does not give or take lease.json: {0}")]
     Store(#[from] object_store::Error),
     /// The store did not answer.
-    #[error("the store did not answer in time")]
+    #[error("the store did not answer within {} s", REQUEST_MAX.as_secs())]
     Timeout,
     /// It does not read, or is another cluster's.
     #[error("the lease does not read: {0}")]

@@ -73,7 +73,7 @@ impl Shell {
                     Some(Lost::Store { .. }) => mine = Some(self.settings.journal),
                 },
                 Err(error) => {
-                    tracing::error!(%error, "cannot take over as controller");
+                    tracing::error!(%error, "cannot take over as controller yet; tries again");
                     self.pause().await;
                 }
             }
@@ -101,7 +101,7 @@ impl Shell {
                         return true;
                     }
                 }
-                Err(error) => tracing::warn!(%error, "the lease could not be read"),
+                Err(error) => tracing::warn!(%error, "waits for the object store, to see who is the controller"),
             }
             self.pause().await;
         }
@@ -187,8 +187,8 @@ impl Shell {
                 tracing::warn!(%lost, term, "this node is no longer the controller");
             }
             None => {
-                active.catalog.close().await;
-                if renewing.await.is_err() {
+                let ((), released) = tokio::join!(active.catalog.close(), renewing);
+                if released.is_err() {
                     tracing::debug!("the lease was not released");
                 }
             }
