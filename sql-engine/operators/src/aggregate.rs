@@ -152,7 +152,10 @@ impl Aggregate {
         for (row, key) in needs.keys.into_iter().enumerate() {
             let time = batch.times[row];
             // A row whose group has a null belongs to no group.
-            if batch.rows.columns()[..self.key_count].iter().any(|key| key.is_null(row)) {
+            if batch.rows.columns()[..self.key_count]
+                .iter()
+                .any(|key| key.is_null(row))
+            {
                 continue;
             }
             self.stream_time = self.stream_time.max(time);

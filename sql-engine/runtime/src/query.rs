@@ -241,7 +241,9 @@ impl RunningQuery {
         };
         let deeper = self.stages.iter().skip(2).any(|stage| waits(stage, None));
         let behind: Vec<bool> = match self.stages.get(1) {
-            Some(next) => (0..self.stages[0].tasks.len()).map(|writer| deeper || waits(next, Some(writer))).collect(),
+            Some(next) => (0..self.stages[0].tasks.len())
+                .map(|writer| deeper || waits(next, Some(writer)))
+                .collect(),
             None => Vec::new(),
         };
         for (writer, input) in self.inputs_mut().enumerate() {

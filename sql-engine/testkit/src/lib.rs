@@ -81,7 +81,11 @@ pub fn run_files(paths: &[PathBuf]) -> Result<Report, RunFilesError> {
 pub fn run_files_with_seed(paths: &[PathBuf], seed: u64) -> Result<Report, RunFilesError> {
     let read = |path: &PathBuf| {
         let text = std::fs::read_to_string(path);
-        text.map(|text| (path.clone(), text)).map_err(|source| RunFilesError::Read { path: path.clone(), source })
+        text.map(|text| (path.clone(), text))
+            .map_err(|source| RunFilesError::Read {
+                path: path.clone(),
+                source,
+            })
     };
     run_texts(&paths.iter().map(read).collect::<Result<Vec<_>, _>>()?, seed)
 }
@@ -121,7 +125,9 @@ pub fn count_cases(text: &str) -> Result<(usize, usize), RunFilesError> {
         problem: wrong.problem,
     })?;
     let fails = |case: &&case::Case| {
-        case.steps.iter().any(|(_, step)| matches!(step, case::Step::Ask(asked) if asked.fails.is_some()))
+        case.steps
+            .iter()
+            .any(|(_, step)| matches!(step, case::Step::Ask(asked) if asked.fails.is_some()))
     };
     Ok((cases.len(), cases.iter().filter(fails).count()))
 }
