@@ -237,9 +237,16 @@ impl Shell {
     /// Takes a snapshot: on disk, in the store, in the catalog.
     async fn snapshot(&self, round: &mut Round) -> Result<(), BackgroundError> {
         let group = &round.group;
-        let taken = self.save_locally(group).await?;
+        let taken = self.take_snapshot(group);
         round.saved_at = Instant::now();
         round.unreported = taken.leads;
+        if let Err(error) = self.keep_locally(group, &taken).await {
+            if !taken.leads {
+                return Err(error);
+            }
+            // The disk may be full because nothing is released, which waits for the store's copy: that one counts.
+            tracing::warn!(group = %group.id, %error, "no local copy of a snapshot");
+        }
         if !taken.leads {
             return Ok(());
         }
@@ -270,7 +277,12 @@ impl Shell {
     }
 
     /// Takes a snapshot and keeps it on disk.
-    pub(crate) async fn save_locally(&self, group: &Arc<Group>) -> Result<Taken, BackgroundError> {
+    pub(crate) async fn save_locally(&self, group: &Arc<Group>) -> Result<(), BackgroundError> {
+        let taken = self.take_snapshot(group);
+        self.keep_locally(group, &taken).await
+    }
+
+    fn take_snapshot(&self, group: &Arc<Group>) -> Taken {
         let taken = group.with(|core| {
             core.unsaved = Unsaved::default();
             let ledger = core.ledger.as_ref().map(|ledger| ledger.coordinator.ledger());
@@ -283,15 +295,18 @@ impl Shell {
                 leads: core.replica.leads(),
             }
         });
-        let (folder, id, bytes) = (self.settings.snapshots(), group.id, taken.bytes.clone());
-        let saved = tokio::task::spawn_blocking(move || snapshot::save(&folder, id, &bytes)).await;
-        saved.unwrap_or_else(|_| Err(std::io::Error::other("the saving task ended early")))?;
         self.services.metrics.snapshots.inc();
         self.services
             .metrics
             .snapshot_bytes
             .inc_by(taken.bytes.len() as u64);
-        Ok(taken)
+        taken
+    }
+
+    async fn keep_locally(&self, group: &Arc<Group>, taken: &Taken) -> Result<(), BackgroundError> {
+        let (folder, id, bytes) = (self.settings.snapshots(), group.id, taken.bytes.clone());
+        let saved = tokio::task::spawn_blocking(move || snapshot::save(&folder, id, &bytes)).await;
+        Ok(saved.unwrap_or_else(|_| Err(std::io::Error::other("the saving task ended early")))?)
     }
 
     /// Gives back the journal's space below what the catalog's snapshot and the store hold.

@@ -100,23 +100,27 @@ impl Shell {
 pub(crate) struct SpaceWatch {
     seen: parking_lot::Mutex<Space>,
     bytes_since: AtomicU64,
+    /// Bytes after which it is looked at again.
+    look_after_bytes: u64,
 }
 
-/// Bytes after which the journal's space is looked at again.
-const LOOK_AFTER_BYTES: u64 = 2 * 1024 * 1024;
+/// The most bytes after which the journal's space is looked at again.
+const LOOK_AFTER_BYTES_MAX: u64 = 2 * 1024 * 1024;
 
 impl SpaceWatch {
-    pub(crate) fn new(space: Space) -> SpaceWatch {
+    pub(crate) fn new(space: Space, journal: &millstream_journal::Settings) -> SpaceWatch {
         SpaceWatch {
             seen: parking_lot::Mutex::new(space),
             bytes_since: AtomicU64::new(0),
+            // A disk that is full says so when the next file is prepared: it must be heard well within that file.
+            look_after_bytes: (u64::from(journal.file_bytes) / 8).min(LOOK_AFTER_BYTES_MAX),
         }
     }
 
     /// How full the journal was of late, after `bytes` more.
     pub(crate) fn after(&self, services: &Services, bytes: usize) -> Space {
         let since = self.bytes_since.fetch_add(bytes as u64, Ordering::Relaxed);
-        if since > LOOK_AFTER_BYTES {
+        if since > self.look_after_bytes {
             self.look(services)
         } else {
             *self.seen.lock()

@@ -133,8 +133,12 @@ pub(crate) fn save(folder: &Path, group: GroupId, bytes: &Bytes) -> io::Result<(
         .create(true)
         .truncate(true)
         .open(&fresh)?;
-    file.write_all(bytes)?;
-    file.sync_data()?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_data());
+    if let Err(error) = written {
+        // Half a copy would only take room on a disk that may be full.
+        let _ = std::fs::remove_file(&fresh);
+        return Err(error);
+    }
     std::fs::rename(&fresh, &path)?;
     File::open(folder)?.sync_all()
 }

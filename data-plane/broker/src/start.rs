@@ -150,7 +150,7 @@ impl Broker {
             counted_commit: AtomicU64::new(0),
         });
         let shell = Arc::new(Shell {
-            space: SpaceWatch::new(services.reader.space()),
+            space: SpaceWatch::new(services.reader.space(), &settings.journal),
             services,
             settings,
             image,

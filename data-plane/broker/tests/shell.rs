@@ -8,6 +8,8 @@ mod catalog;
 mod consumer_groups;
 #[path = "shell/faults.rs"]
 mod faults;
+#[path = "shell/full_disk.rs"]
+mod full_disk;
 #[path = "shell/node.rs"]
 mod node;
 #[path = "shell/reading.rs"]

@@ -123,7 +123,12 @@ impl<D: Disk> Shared<D> {
         let index = self.index.read();
         let files = self.files.lock();
         let file_bytes = u64::from(self.settings.file_bytes);
-        let capacity = self.files_max() as u64 * file_bytes;
+        // A full disk gives no more files than there are, whatever the settings allow.
+        let files_max = match files.disk_full {
+            true => self.files_max().min(files.live.len() + files.free.len()),
+            false => self.files_max(),
+        };
+        let capacity = files_max as u64 * file_bytes;
         let used = files.live.len().saturating_sub(1) as u64 * file_bytes + files.written;
         let oldest = files.live.front().filter(|_| files.live.len() > 1);
         Space {
