@@ -310,7 +310,7 @@ fn parse_key(text: &str) -> Result<Option<Bytes>, String> {
 }
 
 fn hex(digits: &str) -> Option<Vec<u8>> {
-    if !digits.is_ascii() || digits.len() % 2 != 0 {
+    if !digits.is_ascii() || !digits.len().is_multiple_of(2) {
         return None;
     }
     let pair = |at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
