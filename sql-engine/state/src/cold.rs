@@ -4,8 +4,8 @@ use bytes::Bytes;
 use object_store::ObjectStore;
 use object_store::path::Path;
 use slatedb::config::{
-    FlushOptions, FlushType, GarbageCollectorDirectoryOptions, GarbageCollectorOptions, Settings,
-    WriteOptions,
+    CompactorOptions, FlushOptions, FlushType, GarbageCollectorDirectoryOptions, GarbageCollectorOptions,
+    Settings, WriteOptions,
 };
 use slatedb::db_cache::moka::{MokaCache, MokaCacheOptions};
 use slatedb::{CloseReason, Db, ErrorKind, WriteBatch};
@@ -50,6 +50,10 @@ impl From<slatedb::Error> for ColdError {
 
 /// Checkpoints that may wait for compaction, one sorted table each.
 const L0_SSTS_MAX: usize = 128;
+
+/// How often the compactor looks for work: a database at rest must cost next to nothing (SlateDB's default is 5 s), one
+/// that takes a checkpoint each second must not reach [`L0_SSTS_MAX`].
+const COMPACTION_POLL: Duration = Duration::from_secs(30);
 
 /// Replaced tables and manifests go after ten minutes, looked for every five; there is no WAL to collect.
 fn garbage_collection() -> GarbageCollectorOptions {
@@ -109,6 +113,10 @@ impl Cold {
             l0_max_ssts: L0_SSTS_MAX,
             l0_max_ssts_per_key: L0_SSTS_MAX,
             garbage_collector_options: Some(garbage_collection()),
+            compactor_options: Some(CompactorOptions {
+                poll_interval: COMPACTION_POLL,
+                ..CompactorOptions::default()
+            }),
             ..Settings::default()
         };
         let id = cache.next_id.fetch_add(1, Ordering::Relaxed);
