@@ -230,4 +230,16 @@ async fn nothing_acknowledged_is_lost_or_doubled() {
     }
     let server = Server::again(&work, Start::service().args(&settings), &identity);
     verify(&server, &producers, rounds).await;
+    let told: Vec<String> = server
+        .log()
+        .lines()
+        .filter(|it| it.starts_with("powerloss: "))
+        .map(str::to_owned)
+        .collect();
+    let failures = rounds / 2;
+    assert!(
+        powerloss.is_none() || told.len() == usize::try_from(failures).unwrap(),
+        "{told:?}"
+    );
+    println!("{rounds} kills, of these with a power loss: {told:#?}");
 }
