@@ -31,6 +31,8 @@
 #include <unistd.h>
 
 #define PAGE 4096
+/* A sync takes this long, so that power often fails between a write and its sync. */
+#define SYNC_US 2000
 #define UNSUPPORTED 70
 #define FAILED 71
 
@@ -147,7 +149,7 @@ static size_t vector_length(pid_t pid, uint64_t address, uint64_t count) {
 }
 
 /* Notes what is about to happen. Answers 1 when it was done here, with its result in *error. */
-static int take_in(const struct seccomp_notif *request, int *error) {
+static int take_in(int listener, const struct seccomp_notif *request, int *error) {
     const struct seccomp_data *call = &request->data;
     pid_t pid = request->pid;
     int fd = (int)call->args[0], file = file_of(pid, fd);
@@ -160,6 +162,9 @@ static int take_in(const struct seccomp_notif *request, int *error) {
     case SYS_writev: remember(file, position_of(pid, fd, file), vector_length(pid, call->args[1], call->args[2])); return 0;
     case SYS_fsync:
     case SYS_fdatasync:
+        usleep(SYNC_US);
+        /* Power has failed meanwhile: the sync never was. */
+        if (ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &request->id) != 0) return 1;
         /* Done here, so that it is known to have happened when the command hears of it. */
         *error = fdatasync(files[file].fd) == 0 ? 0 : -errno;
         if (*error == 0) forget(file);
@@ -223,7 +228,7 @@ static void serve(int listener) {
             memset(answer, 0, sizes.seccomp_notif_resp);
             answer->id = request->id;
             int error = 0;
-            if (take_in(request, &error)) answer->error = error;
+            if (take_in(listener, request, &error)) answer->error = error;
             else answer->flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
             ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, answer);
         } else if (event.revents & (POLLHUP | POLLERR)) {
