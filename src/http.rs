@@ -1,9 +1,10 @@
 //! What the HTTP port serves beside gRPC: metrics and the two health questions.
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use millstream_broker::{Broker, Handle};
 use prometheus_client::encoding::text::encode;
@@ -46,6 +47,22 @@ pub fn routes(health: Health) -> Router {
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .with_state(health)
+}
+
+/// What no service answers: a gRPC status for gRPC calls, 404 for the rest.
+pub async fn unknown(headers: HeaderMap) -> Response {
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|it| it.to_str().ok())
+        .unwrap_or_default();
+    if kind.starts_with("application/grpc") {
+        return tonic::Status::unimplemented("there is no such service or method").into_http::<Body>();
+    }
+    (
+        StatusCode::NOT_FOUND,
+        "nothing is here; try /metrics, /livez or /readyz\n",
+    )
+        .into_response()
 }
 
 async fn metrics(State(health): State<Health>) -> impl IntoResponse {

@@ -98,10 +98,11 @@ pub async fn until_signal() -> Result<(), Failure> {
 /// One line that says what to do.
 pub async fn start(settings: Settings) -> Result<Running, Failure> {
     let mut folder = DataFolder::open(&settings.data_dir)?;
+    let store = open_store(&settings.store).map_err(told)?;
     let roots = Arc::new(folder.root_keys(&settings)?);
     let kafka = door::bind_kafka(&settings).await?;
     let http = bind(&settings.http_listen, "--http-listen").await.map_err(told)?;
-    let (store, identity) = cluster(&settings, &mut folder, &roots).await?;
+    let identity = cluster(&settings, &store, &mut folder, &roots).await?;
 
     let stop = CancellationToken::new();
     let http_address = http.local_addr()?;
@@ -144,7 +145,8 @@ pub async fn replace_admin_key(settings: &Settings) -> Result<(), Failure> {
         )));
     }
     let roots = folder.root_keys(settings)?;
-    let (store, _) = cluster(settings, &mut folder, &roots).await?;
+    let store = open_store(&settings.store).map_err(told)?;
+    cluster(settings, &store, &mut folder, &roots).await?;
     let catalog = catalog_settings(settings, &store);
     let row = controller::replace_bootstrap_key(store.store, &catalog, roots.current())
         .await
@@ -154,13 +156,13 @@ pub async fn replace_admin_key(settings: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The store, and the cluster that lives there.
+/// The cluster that lives in the store; this node belongs to it from now on.
 async fn cluster(
     settings: &Settings,
+    store: &OpenStore,
     folder: &mut DataFolder,
     roots: &RootKeys,
-) -> Result<(OpenStore, Identity), Failure> {
-    let store = open_store(&settings.store).map_err(told)?;
+) -> Result<Identity, Failure> {
     let first = folder.cluster().is_none();
     let joining = Joining {
         known: folder.cluster(),
@@ -176,7 +178,7 @@ async fn cluster(
         .await
         .map_err(told)?;
     folder.join(identity.id)?;
-    Ok((store, identity))
+    Ok(identity)
 }
 
 fn catalog_settings(settings: &Settings, store: &OpenStore) -> StoreSettings {
@@ -255,7 +257,10 @@ impl Parts {
         };
         let (outer, grpc_health) = introspection(outer).map_err(told)?;
         let health = Health::new(registry, broker, &broker_handle);
-        let router = outer.into_axum_router().merge(http::routes(health.clone()));
+        let router = outer
+            .into_axum_router()
+            .merge(http::routes(health.clone()))
+            .fallback(http::unknown);
         let tls = self
             .settings
             .tls

@@ -174,7 +174,7 @@ pub(crate) fn describe(
         .groups()
         .describe(who, &group)
         .map_err(|cause| group_status(&cause))?;
-    let found = found.ok_or_else(|| group_status(&GroupError::GroupNotFound))?;
+    let found = found.ok_or_else(|| Status::not_found(format!("there is no consumer group '{group}'")))?;
     let members = found
         .members
         .into_iter()

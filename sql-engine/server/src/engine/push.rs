@@ -35,13 +35,13 @@ impl Inner {
             .map(|(_, c)| arrow_field(&c.name, &c.sql_type))
             .collect();
         let schema = Arc::new(Schema::new(fields));
-        out.send(Answer::Schema {
+        let head = Answer::Schema {
             schema: schema.clone(),
             kind: RowsKind::Changes,
             title: String::new(),
-        })
-        .await?;
+        };
         if plan.limit == Some(0) {
+            out.send(head).await?;
             return Ok(out.finish(0).await?);
         }
         let (sender, mut items) = mpsc::channel(self.push_buffer());
@@ -58,6 +58,11 @@ impl Inner {
         };
         let shard = self.shard().await?;
         shard.start(spec).await.map_err(of_shard)?;
+        // Only now: who has seen the schema may rely on every later record being seen.
+        if let Err(gone) = out.send(head).await {
+            let _ = shard.remove(&id).await;
+            return Err(gone.into());
+        }
         let columns: Vec<usize> = plan.output.iter().map(|(index, _)| *index).collect();
         let (mut sent, mut positions) = (0, None);
         let end = loop {
