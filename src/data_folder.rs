@@ -128,7 +128,7 @@ impl DataFolder {
             Err(error) if error.kind() == ErrorKind::NotFound && settings.root_key_file.is_none() => {
                 if !settings.store.starts_with("file:") {
                     return Err(Failure::new(format!(
-                        "a store that other nodes can share needs one root key for all: pass --root-key-file (for a first one: head -c 32 /dev/urandom | base64 > FILE), or put it at {}",
+                        "a store that other nodes can share needs one root key for all: pass --root-key-file (for a first one: (printf 1:; head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \\n') > FILE), or put it at {}",
                         own.display()
                     )));
                 }

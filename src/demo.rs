@@ -27,6 +27,7 @@ pub async fn run(args: DemoCommand, output: OutputFormat) -> Result<(), Failure>
     let settings = start.settings()?;
     logging::init(&settings)?;
     let ready_file = settings.ready_file.clone();
+    let mut signals = service::Signals::listen()?;
     let running = service::start(settings).await?;
     if let Some(path) = &ready_file {
         ready_file::write(path, &running.kafka, &running.http, running.key.as_ref())?;
@@ -41,12 +42,12 @@ pub async fn run(args: DemoCommand, output: OutputFormat) -> Result<(), Failure>
     let once = demo_args.once;
     let ended = tokio::select! {
         ended = demo::run(&target, &demo_args, output) => ended.map(|()| true),
-        interrupted = service::until_signal() => interrupted.map(|()| false),
+        () = signals.received() => Ok(false),
     };
     if let Ok(true) = ended
         && !once
     {
-        service::until_signal().await?;
+        signals.received().await;
     }
     let stopped = running.stop().await;
     ended.and(stopped)

@@ -2,6 +2,7 @@
 
 use crate::settings::{LogFormat, Settings};
 use millstream_cli::Failure;
+use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
 /// Starts logging.
@@ -13,6 +14,7 @@ pub fn init(settings: &Settings) -> Result<(), Failure> {
         .map_err(|error| Failure::new(format!("--log '{}' is not a filter: {error}", settings.log)))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let started = match settings.log_format {
         LogFormat::Text => builder.try_init(),

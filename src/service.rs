@@ -28,6 +28,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use uuid::Uuid;
@@ -64,6 +65,7 @@ pub struct Running {
 /// # Errors
 /// One line that says what to do.
 pub async fn serve(settings: Settings) -> Result<(), Failure> {
+    let mut signals = Signals::listen()?;
     let ready_file = settings.ready_file.clone();
     let running = start(settings).await?;
     println!("Kafka     {}", running.kafka);
@@ -75,21 +77,35 @@ pub async fn serve(settings: Settings) -> Result<(), Failure> {
     if let Some(path) = &ready_file {
         ready_file::write(path, &running.kafka, &running.http, running.key.as_ref())?;
     }
-    until_signal().await?;
+    signals.received().await;
     running.stop().await
 }
 
-/// Waits for SIGINT or SIGTERM.
-///
-/// # Errors
-/// When signals cannot be received.
-pub async fn until_signal() -> Result<(), Failure> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
-        _ = terminate.recv() => {}
+/// SIGINT and SIGTERM, listened for from the moment that it is made: a stop right after "ready" is a clean one.
+pub struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// When signals cannot be received.
+    pub fn listen() -> Result<Signals, Failure> {
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
-    Ok(())
+
+    /// Waits for either.
+    pub async fn received(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 /// Starts everything.

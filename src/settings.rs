@@ -68,7 +68,7 @@ pub struct StartArgs {
     /// How log lines are written to standard error [default: text]
     #[arg(long, env = "MILLSTREAM_LOG_FORMAT", value_enum, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
-    /// Which log lines are written, such as info or millstream_broker=debug,warn [default: info]
+    /// Which log lines are written, such as info or millstream_broker=debug,warn [default: info,slatedb=warn]
     #[arg(long, env = "MILLSTREAM_LOG", value_name = "FILTER")]
     pub log: Option<String>,
     /// This node's journal was lost for good: takes over the groups of all journals that no living node has, from
@@ -200,7 +200,10 @@ impl StartArgs {
             journal_bytes,
             tls,
             log_format: self.log_format.or(file.log_format).unwrap_or(LogFormat::Text),
-            log: self.log.or(file.log).unwrap_or_else(|| "info".into()),
+            log: self
+                .log
+                .or(file.log)
+                .unwrap_or_else(|| "info,slatedb=warn".into()),
             ready_file: self.ready_file.or(file.ready_file),
             recover_groups: self.recover_groups,
             sync_delay: Duration::from_millis(self.sync_delay_ms.unwrap_or(0)),
@@ -284,7 +287,7 @@ mod tests {
             return Err(super::Failure::new("was taken"));
         };
         assert!(
-            failure.0.contains("line 2") && failure.0.contains("kafka-lisen"),
+            failure.text().contains("line 2") && failure.text().contains("kafka-lisen"),
             "{failure}"
         );
         Ok(())

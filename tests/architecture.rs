@@ -69,7 +69,9 @@ const RULES: &[Rule] = &[
     Rule {
         says: "the data plane is no client of itself: only other planes use sdk/rust and sdk/cli",
         breaks: |edge| {
-            edge.plane_of_source() == "data-plane" && edge.to_plane() == "sdk" && edge.to_folder != "sdk/formats"
+            edge.plane_of_source() == "data-plane"
+                && edge.to_plane() == "sdk"
+                && edge.to_folder != "sdk/formats"
         },
     },
     Rule {
@@ -87,7 +89,8 @@ const RULES: &[Rule] = &[
     Rule {
         says: "DataFusion, Arrow's kernels and sqlparser stay in the SQL engine (clients read Arrow's IPC)",
         breaks: |edge| {
-            (edge.to.starts_with("datafusion") || edge.to == "sqlparser") && edge.plane_of_source() != "sql-engine"
+            (edge.to.starts_with("datafusion") || edge.to == "sqlparser")
+                && edge.plane_of_source() != "sql-engine"
         },
     },
     Rule {

@@ -216,6 +216,8 @@ fn check(settings: &TopicSettings, bytes: Bytes, now: TimestampMs) -> Result<Bat
     }
     let batch = BatchView::read(bytes).map_err(batch_error)?;
     batch.check_produced().map_err(batch_error)?;
+    // As Kafka does: what no reader could read must not get into the log.
+    batch.check_records().map_err(batch_error)?;
     let header = batch.header();
     if header.attributes.is_transactional() {
         return Err(ProduceError::NoTransaction);

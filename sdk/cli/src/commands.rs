@@ -61,7 +61,7 @@ pub async fn run(command: Command, connection: ConnectionArgs) -> Result<(), Fai
     }
     let resolved = connection.resolve()?;
     let client = resolved.client()?;
-    match command {
+    let ended = match command {
         Command::Org(args) => org::run(&client, args, output).await,
         Command::Key(args) => key::run(&client, args, output).await,
         Command::Topic(args) => topic::run(&client, args, output).await,
@@ -73,7 +73,8 @@ pub async fn run(command: Command, connection: ConnectionArgs) -> Result<(), Fai
         Command::Whoami => whoami::run(&client, output).await,
         // Answered above: it needs no key.
         Command::Profile(_) => Ok(()),
-    }
+    };
+    ended.map_err(|failure| failure.at(&resolved.address))
 }
 
 /// Parses `name=value`.

@@ -7,7 +7,7 @@ use arrow::datatypes::Schema;
 use clap::ValueEnum;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::io::{IsTerminal, Write, stdout};
 
 pub(crate) use cell::{json_of, rfc3339, text_of};
@@ -49,13 +49,11 @@ impl Listing {
         match format {
             OutputFormat::Json => {
                 for row in &self.rows {
-                    let object: Map<String, Value> = self
-                        .columns
-                        .iter()
-                        .map(|it| (*it).to_owned())
-                        .zip(row.iter().cloned())
-                        .collect();
-                    writeln!(out, "{}", Value::Object(object))?;
+                    writeln!(
+                        out,
+                        "{}",
+                        object(self.columns.iter().copied().zip(row.iter().cloned()))
+                    )?;
                 }
             }
             OutputFormat::Table => {
@@ -97,13 +95,17 @@ pub(crate) fn batch_texts(batch: &RecordBatch) -> Vec<Vec<String>> {
 }
 
 /// An Arrow row as a JSON object, columns in order.
-pub(crate) fn row_json(schema: &Schema, batch: &RecordBatch, row: usize) -> Value {
+pub(crate) fn row_json(schema: &Schema, batch: &RecordBatch, row: usize) -> String {
     let fields = schema.fields().iter().zip(batch.columns());
-    Value::Object(
-        fields
-            .map(|(field, column)| (field.name().clone(), json_of(column.as_ref(), row)))
-            .collect(),
-    )
+    object(fields.map(|(field, column)| (field.name().as_str(), json_of(column.as_ref(), row))))
+}
+
+/// A JSON object that keeps its fields' order, which `serde_json`'s own map does not.
+fn object<'a>(fields: impl Iterator<Item = (&'a str, Value)>) -> String {
+    let fields: Vec<String> = fields
+        .map(|(name, value)| format!("{}:{value}", Value::from(name)))
+        .collect();
+    format!("{{{}}}", fields.join(","))
 }
 
 fn plain(value: &Value) -> String {
