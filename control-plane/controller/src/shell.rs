@@ -101,7 +101,9 @@ impl Shell {
                         return true;
                     }
                 }
-                Err(error) => tracing::warn!(%error, "waits for the object store, to see who is the controller"),
+                Err(error) => {
+                    tracing::warn!(%error, "waits for the object store, to see who is the controller")
+                }
             }
             self.pause().await;
         }
