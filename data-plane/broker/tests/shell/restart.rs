@@ -95,12 +95,15 @@ async fn a_lost_disk_is_replaced_by_the_store() {
     while tiered().await != Offset(49) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let snapshots = node.metric("snapshots_total");
-    // The next snapshot but one was certainly begun after everything was in the store.
-    let mut next = 50;
-    while node.metric("snapshots_total") < snapshots + 2.0 {
+    // The group's next snapshot but one was certainly begun after everything was in the store.
+    let reported = || world.catalog.image().group(TENANTS).unwrap().snapshot.map(|it| it.lsn);
+    let (mut next, mut newer, mut last) = (50, 0, reported());
+    while newer < 2 {
         fill(&world, &node, topic, next, next + 1).await;
         next += 1;
+        if reported() != last {
+            (newer, last) = (newer + 1, reported());
+        }
     }
     let covered = world.catalog.image().group(TENANTS).unwrap().snapshot.unwrap();
     assert!(covered.lsn.0 > 100);
