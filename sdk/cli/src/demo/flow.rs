@@ -61,7 +61,7 @@ fn progress_bar(rows: usize) -> ProgressBar {
         Some(u64::try_from(rows).unwrap_or(u64::MAX)),
         ProgressDrawTarget::stderr_with_hz(10),
     );
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} flights {per_sec} {msg}");
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} flights, {elapsed} {msg}");
     if let Ok(style) = style {
         progress.set_style(style);
     }

@@ -8,13 +8,13 @@ use indicatif::ProgressBar;
 use millstream_rust::SqlAnswer;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, stderr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Hours shown at once.
-const HOURS_SHOWN: usize = 3;
+const HOURS_SHOWN: usize = 2;
 
 /// How often the table is drawn on a terminal, and how often without one.
-const DRAW_EVERY: Duration = Duration::from_millis(500);
+const DRAW_EVERY: Duration = Duration::from_secs(1);
 const DRAW_EVERY_PLAIN: Duration = Duration::from_secs(5);
 
 /// Follows the table until the task is dropped.
@@ -28,17 +28,26 @@ pub(super) async fn follow(connection: Connection, progress: ProgressBar) -> Res
     } else {
         DRAW_EVERY_PLAIN
     };
-    let mut drawn = Instant::now();
-    while let Some(answer) = answers.next_answer().await? {
-        if let SqlAnswer::Rows(batch) = answer {
-            note(&batch, &mut rows);
-        }
-        if drawn.elapsed() >= every {
-            drawn = Instant::now();
-            progress.println(draw(&rows));
+    let mut draw_at = tokio::time::interval(every);
+    let mut changed = false;
+    loop {
+        // Drawn by the clock: by then the rows of every partition have come.
+        tokio::select! {
+            answer = answers.next_answer() => match answer? {
+                Some(SqlAnswer::Rows(batch)) => {
+                    note(&batch, &mut rows);
+                    changed = true;
+                }
+                Some(_) => {}
+                None => return Ok(()),
+            },
+            _ = draw_at.tick() => {
+                if std::mem::take(&mut changed) {
+                    progress.println(draw(&rows));
+                }
+            }
         }
     }
-    Ok(())
 }
 
 fn note(batch: &RecordBatch, rows: &mut BTreeMap<(String, String), (String, String)>) {
