@@ -211,8 +211,13 @@ pub async fn read_all(
 
 /// The bytes of a partition as they are fetched.
 pub async fn bytes_of(broker: &Broker, who: &Principal, from: PartitionId) -> Vec<u8> {
+    first_bytes_of(broker, who, from, usize::MAX).await
+}
+
+/// The first bytes of a partition as they are fetched: whole batches, at least so many if they are there.
+pub async fn first_bytes_of(broker: &Broker, who: &Principal, from: PartitionId, wanted: usize) -> Vec<u8> {
     let (mut next, mut bytes) = (0, Vec::new());
-    loop {
+    while bytes.len() < wanted {
         let fetched = fetch(broker, who, from, next).await;
         let answer = &fetched.partitions[0];
         assert_eq!(answer.error, None);
@@ -225,6 +230,7 @@ pub async fn bytes_of(broker: &Broker, who: &Principal, from: PartitionId) -> Ve
             next = last.header().next_offset().0;
         }
     }
+    bytes
 }
 
 /// Waits for something that happens in the background.
