@@ -18,7 +18,12 @@
 //! A key is `null`, `"text"`, `int:1`, `bigint:1`, `double:1.5`, `hex:00ff` or JSON as it is; `@1000` behind it is a
 //! window's start. The value `null` is a tombstone. `partition` and, for what comes in, `ts` may be left out.
 //!
-//! Invariants: nothing but the file says what is right; a failure names the seed that shows it again.
+//! Modes: `plain`, all records of a step at once; `split`, in random batches, turns, fetches and commits; `kill`, the
+//! same with the engine killed between and at random moments, changes coalesced or not. Tables must be equal in all;
+//! topics too, except that after a kill a change may be there again or be coalesced with the next.
+//!
+//! Invariants: nothing but the file says what is right (worked out by hand from ksqlDB's rules, or by the batch
+//! computation of `tests/oracle.rs`, never taken from an answer); a failure names the seed that shows it again.
 //! Not here: the engine (`server`).
 
 mod case;

@@ -1,9 +1,10 @@
 //! Runs cases, each in every mode.
 
 use crate::Report;
-use crate::case::{Case, Step};
+use crate::case::{Case, Record, Step};
 use crate::check;
 use crate::world::{Broken, World};
+use futures::StreamExt;
 use millstream_runtime::ShardSettings;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -16,9 +17,9 @@ use std::time::Duration;
 enum Mode {
     /// As it comes, every change of a table written.
     Plain,
-    /// In random small turns, committed often.
+    /// Its records in random batches, small turns and fetches, many commits; restarted now and then.
     Split,
-    /// The same, killed at random moments and restored from its last checkpoint.
+    /// The same, killed at random moments and restored from its last checkpoint; changes coalesced or not.
     Kill,
 }
 
@@ -51,25 +52,35 @@ pub(crate) enum Outputs {
     Coalesced,
 }
 
+/// Runs side by side: most of a run is waiting for a commit.
+const RUNS_AT_ONCE: usize = 8;
+
 /// How long a step may take: far more than any needs.
 const STEP_MAX: Duration = Duration::from_secs(60);
 
-/// Kills during one input, at most.
+/// Kills behind one batch, at most.
 const KILLS_MAX: u32 = 3;
 
 pub(crate) async fn all(cases: &[(PathBuf, Case)], seed: u64) -> Report {
-    let mut report = Report::default();
+    let mut runs = Vec::new();
     for (path, case) in cases {
-        let runs = |mode: &&Mode| {
-            case.modes
-                .as_ref()
-                .is_none_or(|modes| modes.iter().any(|m| m == mode.word()))
+        let wanted = |mode: &Mode| {
+            let modes = case.modes.as_ref();
+            modes.is_none_or(|modes| modes.iter().any(|m| m == mode.word()))
         };
-        for mode in Mode::ALL.iter().filter(runs) {
-            match one(path, case, *mode, seed).await {
-                Ok(()) => report.passed += 1,
-                Err(told) => report.failed.push(told),
-            }
+        runs.extend(
+            Mode::ALL
+                .into_iter()
+                .filter(wanted)
+                .map(|mode| one(path, case, mode, seed)),
+        );
+    }
+    let mut report = Report::default();
+    let mut outcomes = futures::stream::iter(runs).buffered(RUNS_AT_ONCE);
+    while let Some(outcome) = outcomes.next().await {
+        match outcome {
+            Ok(()) => report.passed += 1,
+            Err(told) => report.failed.push(told),
         }
     }
     report
@@ -83,7 +94,11 @@ async fn one(path: &Path, case: &Case, mode: Mode, seed: u64) -> Result<(), Stri
             path.display()
         )
     };
-    let mut random = StdRng::seed_from_u64(seed);
+    // Cases of one seed draw differently, and as they would alone.
+    let own = case.name.bytes().fold(seed ^ mode as u64, |hash, byte| {
+        hash.wrapping_mul(0x0100_0000_01b3) ^ u64::from(byte)
+    });
+    let mut random = StdRng::seed_from_u64(own);
     let (settings, outputs) = settings(mode, &mut random);
     let mut world = World::open(settings)
         .await
@@ -116,7 +131,7 @@ fn settings(mode: Mode, random: &mut StdRng) -> (ShardSettings, Outputs) {
     if mode == Mode::Plain {
         return (usual, Outputs::Exact);
     }
-    let coalesce = random.random();
+    let coalesce = mode == Mode::Kill && random.random();
     let settings = ShardSettings {
         coalesce,
         commit_interval: Duration::from_millis(random.random_range(1..5)),
@@ -126,7 +141,7 @@ fn settings(mode: Mode, random: &mut StdRng) -> (ShardSettings, Outputs) {
         fetch_bytes: random.random_range(1..200),
     };
     let outputs = match (mode, coalesce) {
-        (_, true) => Outputs::Coalesced,
+        (Mode::Kill, true) => Outputs::Coalesced,
         (Mode::Kill, false) => Outputs::Repeated,
         _ => Outputs::Exact,
     };
@@ -147,24 +162,50 @@ async fn make(
             check::answer(asked, &answered)
         }
         Step::Produce(records) => {
-            world.produce(records).await?;
-            if mode == Mode::Kill {
-                for _ in 0..random.random_range(1..=KILLS_MAX) {
-                    // Any moment will do: before the first row, between two commits, or when all is done.
-                    tokio::time::sleep(Duration::from_micros(random.random_range(0..6_000))).await;
-                    world.kill().await?;
-                }
-            } else if mode == Mode::Split && random.random_bool(0.2) {
-                world.restart().await?;
-            }
+            produce(world, records, mode, random).await?;
             world.settle().await
         }
         Step::Records { topic, records } => {
             world.settle().await?;
             check::records(records, &world.records(topic).await?, outputs)
         }
-        // Its counts begin again at a restore.
-        Step::Report { .. } if mode == Mode::Kill => Ok(()),
+        // An engine's counts begin with it.
+        Step::Report { .. } if world.was_reopened() => Ok(()),
         Step::Report { sink, errors, late } => check::report(&world.reports().await?, sink, *errors, *late),
     }
+}
+
+/// Brings records in: at once, or in random batches with kills and restarts behind them.
+async fn produce(
+    world: &mut World,
+    records: &[Record],
+    mode: Mode,
+    random: &mut StdRng,
+) -> Result<(), Broken> {
+    if mode == Mode::Plain {
+        return world.produce(records).await;
+    }
+    let mut rest = records;
+    while !rest.is_empty() {
+        let (batch, more) = rest.split_at(random.random_range(1..=rest.len()));
+        rest = more;
+        world.produce(batch).await?;
+        if mode == Mode::Kill {
+            for _ in 0..random.random_range(0..=KILLS_MAX) {
+                // Any moment will do: before the first row, between two commits, or when all is done.
+                tokio::time::sleep(Duration::from_micros(random.random_range(0..6_000))).await;
+                world.kill().await?;
+            }
+        } else if random.random_bool(0.2) {
+            world.restart().await?;
+        }
+        // The next batch finds all of this one done, or not.
+        if random.random() {
+            world.settle().await?;
+        }
+    }
+    if mode == Mode::Kill {
+        world.kill().await?;
+    }
+    Ok(())
 }

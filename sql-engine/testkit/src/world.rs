@@ -27,6 +27,8 @@ pub(crate) struct World {
     engine: Engine,
     /// The session's properties, as a client keeps them.
     properties: BTreeMap<String, String>,
+    /// The engine is not the first: what it has counted is not all.
+    reopened: bool,
 }
 
 /// What a request answered.
@@ -55,6 +57,7 @@ impl World {
             settings,
             engine,
             properties,
+            reopened: false,
         })
     }
 
@@ -73,7 +76,12 @@ impl World {
         self.reopen().await
     }
 
+    pub(crate) fn was_reopened(&self) -> bool {
+        self.reopened
+    }
+
     async fn reopen(&mut self) -> Result<(), Broken> {
+        self.reopened = true;
         self.engine = engine(&self.streams, &self.catalog, &self.store, &self.settings).await?;
         Ok(())
     }
