@@ -59,7 +59,12 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
             service::replace_admin_key(&settings).await
         }
         TopCommand::Client(command) => match command.sql_cases() {
-            Some(files) => sql_test::run(files),
+            Some(files) => {
+                // The runner has a runtime of its own, which needs a thread outside of this one.
+                let files = files.to_vec();
+                let ran = tokio::task::spawn_blocking(move || sql_test::run(&files)).await;
+                ran.unwrap_or_else(|error| Err(Failure::new(error.to_string())))
+            }
             None => millstream_cli::run(command, arguments.connection).await,
         },
     }
