@@ -2,6 +2,7 @@
 
 use millstream_metadata::{Class, GroupPurpose, GroupRow, Image};
 use millstream_model::{GroupId, TenantId, TopicId};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A tenant's partitions use at most so many groups, so that one tenant's trouble meets few others (LOG.md 28).
@@ -30,26 +31,34 @@ pub fn classes(image: &Image) -> Vec<Class> {
     classes
 }
 
-/// The groups that a tenant's partitions of one class may go to: those that come first when all are ordered by a
-/// hash of (tenant, group), which moves little when groups are added.
+/// The groups that a tenant's partitions of one class may go to: those that it uses already, then those that come first
+/// when all are ordered by a hash of (tenant, group). So a cluster that grows spreads new tenants, and no tenant wider.
+/// A group that nobody serves takes nothing, unless nobody serves anywhere; a tenant that lost one may use another, and
+/// uses more than the cap only once the lost one is back.
 pub fn shard(image: &Image, tenant: TenantId, class: Class) -> Vec<GroupId> {
     let purpose = if tenant == TenantId::SYSTEM {
         GroupPurpose::Internal
     } else {
         GroupPurpose::Tenants
     };
+    let used: BTreeSet<GroupId> = image
+        .topics_of(tenant)
+        .flat_map(|topic| topic.partitions.iter().map(|partition| partition.group))
+        .collect();
     let fits = |group: &&Arc<GroupRow>| group.purpose == purpose && group.class == class;
-    // Not where nobody serves, unless nobody serves anywhere.
     let any_lives = image.groups().filter(fits).any(|group| !image.is_gone(group));
-    let mut groups: Vec<(u64, GroupId)> = image
+    let mut groups: Vec<(bool, u64, GroupId)> = image
         .groups()
         .filter(fits)
         .filter(|group| !any_lives || !image.is_gone(group))
-        .map(|group| (mixed(tenant.0, u64::from(group.id.0)), group.id))
+        .map(|group| {
+            let order = mixed(tenant.0, u64::from(group.id.0));
+            (!used.contains(&group.id), order, group.id)
+        })
         .collect();
     groups.sort_unstable();
     groups.truncate(TENANT_GROUPS_USED_MAX);
-    groups.into_iter().map(|(_, group)| group).collect()
+    groups.into_iter().map(|(_, _, group)| group).collect()
 }
 
 /// The group of each partition `from..to` of a topic: in turn over the tenant's groups, each topic starting

@@ -701,13 +701,56 @@ fn check_rules(before: &Image, after: &Image) {
         assert!(after.node(node.id).expect("nodes stay").registration >= node.registration);
     }
     for topic in after.topics() {
-        let used: BTreeSet<GroupId> = topic.partitions.iter().map(|partition| partition.group).collect();
-        assert!(used.len() <= 4 && !used.is_empty());
-        for group in used {
-            let internal = after.group(group).unwrap().purpose == millstream_metadata::GroupPurpose::Internal;
+        assert!(!topic.partitions.is_empty());
+        for partition in &topic.partitions {
+            let group = after.group(partition.group).unwrap();
+            let internal = group.purpose == millstream_metadata::GroupPurpose::Internal;
             assert_eq!(internal, topic.internal);
         }
     }
+    for tenant in after.topics().map(|topic| topic.tenant).collect::<BTreeSet<_>>() {
+        let (then, now) = (used_by(before, tenant), used_by(after, tenant));
+        let served = now
+            .iter()
+            .filter(|group| !after.is_gone(after.group(**group).unwrap()));
+        assert!(
+            now.is_subset(&then) || served.count() <= 4,
+            "a tenant's partitions go to four groups at most: {then:?}, then {now:?}"
+        );
+    }
+}
+
+/// The groups in which a tenant's topics have partitions.
+fn used_by(image: &Image, tenant: TenantId) -> BTreeSet<GroupId> {
+    image
+        .topics_of(tenant)
+        .flat_map(|topic| topic.partitions.iter().map(|partition| partition.group))
+        .collect()
+}
+
+/// LOG.md 28: a cluster that grows does not spread a tenant's topics over more groups.
+#[test]
+fn a_tenant_stays_in_four_groups_when_the_cluster_grows() {
+    let (mut world, key) = World::started();
+    let owner = actor(&key);
+    world.topic(&owner, key.tenant, "t").unwrap();
+    let more = |total| Command::CreatePartitions {
+        tenant: key.tenant,
+        name: "t".into(),
+        total,
+        validate_only: false,
+    };
+    world.run(&owner, more(12)).unwrap();
+    let at_first = used_by(&world.image, key.tenant);
+    assert_eq!(at_first.len(), 4);
+    for number in 2..6 {
+        world.run(&Actor::System, register(number, None)).unwrap();
+    }
+    world.run(&owner, more(24)).unwrap();
+    for name in ["u", "v", "w"] {
+        world.topic(&owner, key.tenant, name).unwrap();
+    }
+    assert_eq!(used_by(&world.image, key.tenant), at_first);
 }
 
 #[test]
