@@ -16,6 +16,10 @@ const FILE: &str = "file-";
 /// Prefix of the names of files that are being written with zeros.
 const PREPARING: &str = "preparing-";
 
+/// Free files that are kept for the next start, which opens one always: a disk that is full must not keep what is on it
+/// from being served. They come on top of the journal's size.
+const SPARE: usize = 1;
+
 /// What the writer, the readers and the preparer share. No lock is held while the disk is asked for anything.
 pub(crate) struct Shared<D: Disk> {
     pub id: JournalId,
@@ -72,8 +76,27 @@ impl<F> Default for Files<F> {
 }
 
 impl<F> Files<F> {
+    /// Files that the settings' size bounds.
     pub fn total(&self) -> usize {
-        self.live.len() + self.free.len() + self.preparing
+        self.live.len() + self.usable() + self.preparing
+    }
+
+    /// Free files that commits may take.
+    pub fn usable(&self) -> usize {
+        self.free.len().saturating_sub(SPARE)
+    }
+
+    /// Whether the next start has what it needs.
+    pub fn has_spare(&self) -> bool {
+        self.free.len() >= SPARE
+    }
+
+    /// A free file for a commit: what was used last, so that the spare stays.
+    pub fn take_usable(&mut self) -> Option<Free<F>> {
+        if self.usable() == 0 {
+            return None;
+        }
+        self.free.pop_back()
     }
 
     /// The number for a new file.
@@ -116,7 +139,9 @@ impl<D: Disk> Shared<D> {
     /// Whether another file should be written with zeros.
     pub fn wants_more(&self, files: &Files<D::File>) -> bool {
         let is_sound = self.damage.read().is_none();
-        is_sound && files.free.len() < self.settings.prepared_files && files.total() < self.files_max()
+        is_sound
+            && (!files.has_spare()
+                || files.usable() < self.settings.prepared_files && files.total() < self.files_max())
     }
 
     pub fn space(&self) -> Space {
@@ -125,7 +150,7 @@ impl<D: Disk> Shared<D> {
         let file_bytes = u64::from(self.settings.file_bytes);
         // A full disk gives no more files than there are, whatever the settings allow.
         let files_max = match files.disk_full {
-            true => self.files_max().min(files.live.len() + files.free.len()),
+            true => self.files_max().min(files.live.len() + files.usable()),
             false => self.files_max(),
         };
         let capacity = files_max as u64 * file_bytes;
@@ -135,7 +160,10 @@ impl<D: Disk> Shared<D> {
             capacity,
             used,
             oldest: oldest.and_then(|oldest| index.pins(oldest.generation)),
-            level: Level::of(used, capacity),
+            level: match files.disk_full && !files.has_spare() {
+                true => Level::Refuse,
+                false => Level::of(used, capacity),
+            },
             disk_full: files.disk_full,
         }
     }

@@ -5,7 +5,7 @@ use millstream_model::limits::COMMIT_BYTES_MAX;
 /// What can be set about a journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// What the journal may take of the disk, bytes; at least four files.
+    /// What the journal may take of the disk, bytes; at least four files. One more is kept for the next start.
     pub size_bytes: u64,
     /// One file of it, bytes. Files of another length, left by other settings, are used up and then removed.
     pub file_bytes: u32,

@@ -172,6 +172,46 @@ async fn a_full_journal_refuses_tenants_and_goes_on_after_a_release() {
     running.close().unwrap();
 }
 
+/// What a disk without room holds is served again after a crash, and taken up where it stopped once something is released.
+#[tokio::test]
+async fn a_journal_on_a_full_disk_can_be_opened() {
+    // Three files, whatever the settings allow, and the superblock.
+    let disk = SimDisk::new(3 * 1024 * 1024 + 8192);
+    let settings = Settings {
+        size_bytes: 64 * 1024 * 1024,
+        ..small()
+    };
+    let (journal, _) = Journal::open(Arc::new(disk.clone()), settings.clone(), |_, _| {}).unwrap();
+    let (writer, running) = Writer::start(journal, WriterSettings::default()).unwrap();
+    let payload = Bytes::from(vec![1; 100_000]);
+    let fill = async |writer: &Writer, mut lsn: u64| loop {
+        let next = append(vec![entry(1, lsn + 1, payload.clone())]);
+        match writer.append(next).await {
+            Ok(_) => lsn += 1,
+            Err(error) => break (lsn, error),
+        }
+    };
+    let (lsn, refused) = fill(&writer, 0).await;
+    assert_eq!(refused, SubmitError::Commit(CommitError::Full));
+    assert!(lsn > 10, "two files take entries, the third is kept: {lsn}");
+    let disk = disk.kill();
+    drop(running);
+
+    let (journal, recovered) = Journal::open(Arc::new(disk), settings, |_, _| {}).unwrap();
+    assert!(!matches!(recovered.ending, Ending::Damaged(_)), "{recovered:?}");
+    let reader = journal.reader();
+    let (writer, running) = Writer::start(journal, WriterSettings::default()).unwrap();
+    writer.register(Registration(2)).await.unwrap();
+    assert!(reader.entry(GroupId(1), Lsn(1)).is_ok() && reader.entry(GroupId(1), Lsn(lsn)).is_ok());
+    // The next start's file comes first.
+    let (same, refused) = fill(&writer, lsn).await;
+    assert_eq!((same, refused), (lsn, SubmitError::Commit(CommitError::Full)));
+    writer.release(GroupId(1), Lsn(lsn)).await.unwrap();
+    let (more, _) = fill(&writer, lsn).await;
+    assert!(more > lsn);
+    running.close().unwrap();
+}
+
 #[tokio::test]
 async fn a_failed_fsync_ends_it() {
     let disk = SimDisk::new(u64::MAX);

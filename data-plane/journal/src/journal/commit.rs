@@ -210,7 +210,7 @@ impl<D: Disk> Journal<D> {
     /// What the active file takes. While no other is free its end is kept for the release that frees one.
     fn room(&self, may_use_reserve: bool) -> u64 {
         let file_bytes = u64::from(self.shared.settings.file_bytes);
-        let has_free = !self.shared.files.lock().free.is_empty();
+        let has_free = self.shared.files.lock().usable() > 0;
         let reserve = (file_bytes / 8).min(RESERVE_BYTES_MAX) / ALIGN * ALIGN;
         let kept = if has_free || may_use_reserve { 0 } else { reserve };
         file_bytes.saturating_sub(self.end.offset + kept)

@@ -216,7 +216,11 @@ impl<D: Disk> Journal<D> {
             })?;
         self.behind
             .extend(skipped.map(|skipped| (skipped.number, skipped.file)));
-        self.sort_unneeded().map_err(io)
+        self.sort_unneeded().map_err(io)?;
+        self.keep_spare().map_err(|source| OpenError::Io {
+            action: "keep a file for the next start",
+            source,
+        })
     }
 
     /// Frees the files that hold nothing, and removes those of another length and those half prepared.

@@ -139,16 +139,39 @@ impl<D: Disk> Journal<D> {
 
     /// A free file, or a new one; `None` when there can be none now.
     fn take_file(&self, growth: Growth) -> io::Result<Option<Next<D::File>>> {
-        let number = {
+        let free = {
             let mut files = self.shared.files.lock();
-            if let Some(free) = files.free.pop_front() {
-                return Ok(Some(Next { free, is_new: false }));
+            match growth {
+                Growth::WithinSettings => files.take_usable(),
+                Growth::Forced => files.free.pop_back(),
             }
-            if growth == Growth::WithinSettings && files.total() >= self.shared.files_max() {
-                return Ok(None);
-            }
-            files.number()
         };
+        if let Some(free) = free {
+            return Ok(Some(Next { free, is_new: false }));
+        }
+        let is_at_size = self.shared.files.lock().total() >= self.shared.files_max();
+        if growth == Growth::WithinSettings && is_at_size {
+            return Ok(None);
+        }
+        let made = self.make_file()?;
+        Ok(made.map(|free| Next { free, is_new: true }))
+    }
+
+    /// Keeps a file for the next start, if the disk has room for one; the preparer tries again if it has not.
+    pub(super) fn keep_spare(&self) -> io::Result<()> {
+        if self.shared.files.lock().has_spare() {
+            return Ok(());
+        }
+        if let Some(spare) = self.make_file()? {
+            self.shared.disk.sync_dir()?;
+            self.shared.files.lock().free.push_front(spare);
+        }
+        Ok(())
+    }
+
+    /// A new file; `None` when the disk is full.
+    fn make_file(&self) -> io::Result<Option<Free<D::File>>> {
+        let number = self.shared.files.lock().number();
         let name = file_name(number);
         let file = match self.shared.disk.create(&name) {
             Ok(file) => file,
@@ -158,12 +181,9 @@ impl<D: Disk> Journal<D> {
         match file.allocate(u64::from(self.shared.settings.file_bytes)) {
             Ok(()) => {
                 self.shared.files.lock().disk_full = false;
-                Ok(Some(Next {
-                    free: Free {
-                        number,
-                        file: Arc::new(file),
-                    },
-                    is_new: true,
+                Ok(Some(Free {
+                    number,
+                    file: Arc::new(file),
                 }))
             }
             Err(error) if is_full(&error) => {
