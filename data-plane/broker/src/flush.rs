@@ -9,7 +9,7 @@
 
 use crate::group::{Group, Unsaved};
 use crate::read::{FailedRead, PLANS_MAX, Plan, plan};
-use crate::replica::Lost;
+use crate::replica::{Lost, Snapshots};
 use crate::shell::Shell;
 use crate::snapshot;
 use bytes::Bytes;
@@ -57,6 +57,8 @@ struct Round {
     group: Arc<Group>,
     /// When the last snapshot was taken.
     saved_at: Instant,
+    /// Those that this process took.
+    snapshots: Snapshots,
     /// The last snapshot that the catalog names.
     reported: Lsn,
     /// What was last released.
@@ -74,6 +76,7 @@ impl Shell {
         let mut round = Round {
             group,
             saved_at: now,
+            snapshots: Snapshots::default(),
             reported,
             released: Lsn::ZERO,
             unreported: false,
@@ -237,7 +240,7 @@ impl Shell {
     /// Takes a snapshot: on disk, in the store, in the catalog.
     async fn snapshot(&self, round: &mut Round) -> Result<(), BackgroundError> {
         let group = &round.group;
-        let taken = self.take_snapshot(group);
+        let taken = self.take_snapshot(group, &mut round.snapshots);
         round.saved_at = Instant::now();
         round.unreported = taken.leads;
         if let Err(error) = self.keep_locally(group, &taken).await {
@@ -278,13 +281,14 @@ impl Shell {
 
     /// Takes a snapshot and keeps it on disk.
     pub(crate) async fn save_locally(&self, group: &Arc<Group>) -> Result<(), BackgroundError> {
-        let taken = self.take_snapshot(group);
+        let taken = self.take_snapshot(group, &mut Snapshots::default());
         self.keep_locally(group, &taken).await
     }
 
-    fn take_snapshot(&self, group: &Arc<Group>) -> Taken {
+    fn take_snapshot(&self, group: &Arc<Group>, snapshots: &mut Snapshots) -> Taken {
         let taken = group.with(|core| {
             core.unsaved = Unsaved::default();
+            snapshots.took(core.state());
             let ledger = core.ledger.as_ref().map(|ledger| ledger.coordinator.ledger());
             let records = ledger.into_iter().flat_map(|ledger| ledger.records());
             Taken {
@@ -309,12 +313,11 @@ impl Shell {
         Ok(saved.unwrap_or_else(|_| Err(std::io::Error::other("the saving task ended early")))?)
     }
 
-    /// Gives back the journal's space below what the catalog's snapshot and the store hold.
+    /// Gives back the journal's space below what a restart from the catalog's snapshot needs.
     async fn release(&self, round: &mut Round) -> Result<(), BackgroundError> {
         let up_to = round
             .group
-            .read(|core| core.state().tiered_lsn())
-            .min(round.reported);
+            .read(|core| core.replica.releasable(&mut round.snapshots, round.reported));
         if up_to <= round.released {
             return Ok(());
         }

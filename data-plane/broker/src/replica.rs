@@ -12,12 +12,14 @@
 mod append;
 mod output;
 mod recovery;
+mod release;
 #[cfg(test)]
 mod tests;
 
 pub use append::{Append, AppendRefused, Propose};
 pub use output::{Appended, Lost, Output};
 pub use recovery::{Recovery, RecoveryError};
+pub use release::Snapshots;
 
 use crate::interface::Acks;
 use append::Waiting;
@@ -33,6 +35,8 @@ use std::collections::VecDeque;
 pub struct Planted {
     /// Entries change the state when they are written, not when they are committed.
     pub apply_before_commit: bool,
+    /// The journal is recycled up to where the live state knows everything to be in the store (against LOG.md 30).
+    pub release_by_live_state: bool,
 }
 
 /// A replica's settings.

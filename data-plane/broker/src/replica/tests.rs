@@ -5,6 +5,7 @@ use crate::replica::output::{Appended, Lost};
 use millstream_journal::Record;
 use millstream_kafka_wire::batch::{BatchBuilder, BatchView, NewRecord, Producer};
 use millstream_model::entry::EntryKind;
+use millstream_model::segment::{ObjectOwner, ObjectRef, SegmentRef};
 use millstream_model::{
     Epoch, JournalId, KeyId, Offset, PartitionId, PartitionIndex, ProducerEpoch, ProducerId, Registration,
     TenantId, TimestampMs, TopicId,
@@ -313,6 +314,7 @@ fn the_planted_bug_acknowledges_what_is_on_no_disk() {
         recovery,
         Planted {
             apply_before_commit: true,
+            ..Planted::default()
         },
     );
     driven.lead(1);
@@ -324,4 +326,51 @@ fn the_planted_bug_acknowledges_what_is_on_no_disk() {
         record,
         Record::Entry(entry) if entry.header.kind == EntryKind::Append
     )));
+}
+
+#[test]
+fn what_was_tiered_after_the_last_snapshot_stays_in_the_journal() {
+    let mut driven = Driven::leader();
+    driven.append(Acks::All, 0, 1).unwrap();
+    driven.finish_writes(usize::MAX);
+    let mut snapshots = Snapshots::default();
+    snapshots.took(driven.replica.state());
+    let at = driven.replica.state().applied();
+    driven.replica.propose(0, tiered(0, 1), &mut driven.out).unwrap();
+    driven.finish_writes(usize::MAX);
+    assert!(
+        driven.replica.state().tiered_lsn() > at,
+        "the live state has no use for it"
+    );
+    let up_to = driven.replica.releasable(&mut snapshots, at);
+    assert!(up_to < at, "a restart from the snapshot at {at} reads the record");
+    snapshots.took(driven.replica.state());
+    assert_eq!(driven.replica.releasable(&mut snapshots, at), up_to);
+    assert!(driven.replica.releasable(&mut snapshots, at.next()) > at);
+}
+
+fn tiered(base_offset: i64, end_offset: i64) -> Propose<Who> {
+    let object = ObjectRef {
+        owner: ObjectOwner::Shared(GROUP),
+        group: GROUP,
+        epoch: Epoch(1),
+        number: 1,
+    };
+    let segment = SegmentRef {
+        object,
+        position: 0,
+        length: 100,
+        checksum: 0,
+        base_offset: Offset(base_offset),
+        end_offset: Offset(end_offset),
+        timestamp_max: TimestampMs(5),
+    };
+    Propose {
+        partition: partition(),
+        tenant: TENANT,
+        key: KeyId::NONE,
+        change: Change::Tiered(vec![segment]),
+        time: TimestampMs(3),
+        ticket: 2000,
+    }
 }
