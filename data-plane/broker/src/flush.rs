@@ -1,10 +1,13 @@
 //! Each group's background work: hot data to the object store, snapshots, and giving journal space back.
 //!
 //! ```text
-//!   plan ─► read hot batches ─► upload ─► commit "tiered up to" ─┐
-//!                                                                ├─► release below min(snapshot, tiered)
-//!   state ─► local copy ─► upload ─► report to the catalog ──────┘
+//!   plan ─► read hot batches ─► upload ─► commit "tiered up to"
+//!                                                 │
+//!                                                 ▼
+//!   state ─► local copy ─► upload ─► report to the catalog ─► release below what these snapshots know as tiered
 //! ```
+//! A restart knows no more than the snapshot it begins with: what that one still has as hot must be in the journal, even
+//! when it is in the store by now. So a flush frees nothing by itself; the snapshot that follows it does.
 //! While the store is down everything goes on but the release: the journal fills, and says so to producers.
 
 use crate::group::{Group, Unsaved};
@@ -63,6 +66,8 @@ struct Round {
     reported: Lsn,
     /// What was last released.
     released: Lsn,
+    /// Something was flushed since the last snapshot.
+    flushed: bool,
     /// A snapshot that is on disk and not in the store yet.
     unreported: bool,
     backoff: Duration,
@@ -79,6 +84,7 @@ impl Shell {
             snapshots: Snapshots::default(),
             reported,
             released: Lsn::ZERO,
+            flushed: false,
             unreported: false,
             backoff: BACKOFF.0,
             not_before: now,
@@ -106,9 +112,10 @@ impl Shell {
     async fn round(&self, round: &mut Round) -> Result<(), BackgroundError> {
         let space = self.space.look(&self.services);
         let pressed = space.level >= Level::Flush && space.oldest == Some(round.group.id);
-        let flushed = self.flush(&round.group, pressed).await.inspect_err(|_| {
+        let flushed = self.flush(&round.group, pressed, &mut round.flushed).await;
+        if flushed.is_err() {
             self.services.metrics.flush_failures.inc();
-        });
+        }
         // The snapshot is wanted also, and above all, when the store is down: it keeps a restart short.
         let unsaved = round.group.read(|core| core.unsaved);
         if self.snapshot_is_due(round, unsaved, pressed) || round.unreported {
@@ -126,18 +133,22 @@ impl Shell {
         let settings = &self.settings;
         unsaved.bytes >= settings.snapshot_bytes
             || unsaved.entries >= settings.snapshot_entries
-            || unsaved.entries > 0 && (pressed || round.saved_at.elapsed() >= settings.snapshot_interval)
+            || unsaved.entries > 0
+                && (pressed || round.flushed || round.saved_at.elapsed() >= settings.snapshot_interval)
     }
 
     /// Flushes everything that is due, object by object.
-    pub(crate) async fn flush(&self, group: &Arc<Group>, force: bool) -> Result<(), BackgroundError> {
+    async fn flush(
+        &self,
+        group: &Arc<Group>,
+        force: bool,
+        flushed: &mut bool,
+    ) -> Result<(), BackgroundError> {
         loop {
             let settings = self.settings.flush;
             let planned = group.with(|core| {
                 core.fresh_bytes = 0;
-                let due = core
-                    .replica
-                    .leads()
+                let due = (core.replica.leads() && core.serves_reads())
                     .then(|| plan_flush(core.state(), TimestampMs::now(), settings, force));
                 due.flatten().map(|plan| (plan, core.replica.machine().epoch()))
             });
@@ -145,6 +156,7 @@ impl Shell {
                 return Ok(());
             };
             self.flush_one(group, &plan, epoch).await?;
+            *flushed = true;
             if self.services.is_stopping() {
                 return Ok(());
             }
@@ -243,6 +255,7 @@ impl Shell {
         let taken = self.take_snapshot(group, &mut round.snapshots);
         round.saved_at = Instant::now();
         round.unreported = taken.leads;
+        round.flushed = false;
         if let Err(error) = self.keep_locally(group, &taken).await {
             if !taken.leads {
                 return Err(error);

@@ -155,7 +155,11 @@ impl Shell {
             planted: Default::default(),
         };
         let mut out = Vec::new();
-        let replica = Replica::new(settings, recovery, &mut out);
+        let mut replica = Replica::new(settings, recovery, &mut out);
+        if let Some((_, start)) = services.reader.start(row.id) {
+            // The journal gave all that its files hold; what was released of it can be read no more.
+            replica.step(services.now_ms(), Input::Released { up_to: start }, &mut out);
+        }
         let core = Core::new(replica, out, ledger, &self.settings);
         let group = Group::new(row.id, Arc::clone(services), core);
         self.groups.write().insert(row.id, Arc::clone(&group));

@@ -6,6 +6,7 @@
 
 mod core;
 mod ledger;
+mod lost;
 mod writes;
 
 pub(crate) use self::core::{Core, Ticket, Unsaved};

@@ -27,6 +27,7 @@ pub(crate) struct Metrics {
     pub(crate) snapshot_failures: Counter,
     pub(crate) snapshot_bytes: Counter,
     pub(crate) trims: Counter,
+    pub(crate) lost_offsets: Counter,
     pub(crate) quarantined_partitions: Gauge,
     pub(crate) unknown_partitions: Gauge,
     pub(crate) led_groups: Gauge,
@@ -77,6 +78,11 @@ impl Metrics {
                 &it.snapshot_failures,
             ),
             ("trims", "Partitions trimmed by retention", &it.trims),
+            (
+                "lost_offsets",
+                "Offsets whose records were in a lost journal only",
+                &it.lost_offsets,
+            ),
         ];
         for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());

@@ -25,7 +25,7 @@ use crate::interface::Acks;
 use append::Waiting;
 use bytes::Bytes;
 use millstream_model::entry::{Entry, EntryHeader};
-use millstream_model::{GroupId, Lsn};
+use millstream_model::{GroupId, Lsn, PartitionId};
 use millstream_partition::{Change, Effect, GroupState, Overlay, PayloadError};
 use millstream_replication::{EntryId, Input, Machine, Output as Ordered, Role};
 use std::collections::VecDeque;
@@ -144,6 +144,13 @@ impl<T> Replica<T> {
     /// found in its log (LOG.md 23).
     pub fn log_end_is_known(&self) -> bool {
         self.leads() && self.machine.elected_log_end().is_none()
+    }
+
+    /// Whether an entry of the partition is in the log and not yet known to be committed.
+    pub fn is_undecided(&self, partition: &PartitionId) -> bool {
+        self.undecided
+            .iter()
+            .any(|entry| entry.header.partition == *partition)
     }
 
     /// Takes anything but an append.

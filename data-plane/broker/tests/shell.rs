@@ -10,6 +10,8 @@ mod consumer_groups;
 mod faults;
 #[path = "shell/full_disk.rs"]
 mod full_disk;
+#[path = "shell/lost.rs"]
+mod lost;
 #[path = "shell/node.rs"]
 mod node;
 #[path = "shell/reading.rs"]

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   append     one stamped record batch, as Kafka's clients know it
+//!   lost       one stamped record batch without records
 //!   others     version u8 = 1, then:
 //!     trim       log start i64
 //!     tiered     count u32, segments
@@ -12,6 +13,7 @@
 //! ```
 
 use crate::codec::{CodecError, Reader, Writer};
+use crate::lost::Gap;
 use bytes::Bytes;
 use millstream_kafka_wire::batch::{BatchError, BatchHeader, BatchView, ControlRecord};
 use millstream_model::entry::{Entry, EntryKind};
@@ -150,6 +152,8 @@ pub enum Change {
     Closed,
     /// Deletes it.
     Deleted,
+    /// Puts a batch without records in the place of records that are gone.
+    Lost(Gap),
 }
 
 /// A payload that cannot be read.
@@ -181,6 +185,9 @@ pub enum PayloadError {
     /// The batch has no offsets.
     #[error("the batch's offsets are impossible")]
     Offsets,
+    /// A batch that stands for lost records has some.
+    #[error("a batch in the place of lost records has records")]
+    Records,
 }
 
 impl From<CodecError> for PayloadError {
@@ -208,6 +215,7 @@ impl Change {
         match kind {
             EntryKind::EpochStart => return Ok(Change::EpochStart),
             EntryKind::Append => return AppendFacts::read(payload).map(Change::Append),
+            EntryKind::Lost => return Gap::read(payload).map(Change::Lost),
             _ => {}
         }
         let mut from = Reader::new(payload);
@@ -230,7 +238,7 @@ impl Change {
             }),
             EntryKind::Closed => Change::Closed,
             EntryKind::Deleted => Change::Deleted,
-            EntryKind::EpochStart | EntryKind::Append => unreachable!("returned above"),
+            EntryKind::EpochStart | EntryKind::Append | EntryKind::Lost => unreachable!("returned above"),
         };
         from.end()?;
         Ok(change)
@@ -243,6 +251,7 @@ impl Change {
         out.u8(PAYLOAD_VERSION);
         let kind = match self {
             Change::EpochStart | Change::Append(_) => return None,
+            Change::Lost(gap) => return Some((EntryKind::Lost, gap.batch())),
             Change::Trim { log_start } => {
                 out.offset(*log_start);
                 EntryKind::Trim

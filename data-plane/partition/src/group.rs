@@ -58,6 +58,13 @@ pub enum Effect {
     Closed,
     /// Deleted it.
     Deleted,
+    /// Passes over records that are gone.
+    Lost {
+        /// The first offset of a record that is gone.
+        base_offset: Offset,
+        /// One past the last.
+        end_offset: Offset,
+    },
     /// The entry could not be applied; the partition takes no more of them. A person must look.
     Quarantined {
         /// Why.
@@ -110,8 +117,8 @@ impl GroupState {
         let hot = self
             .partitions
             .values()
-            .filter_map(|partition| partition.hot.first());
-        hot.map(|run| Lsn(run.first.0.saturating_sub(1)))
+            .filter_map(|partition| partition.hot.first_lsn());
+        hot.map(|first| Lsn(first.0.saturating_sub(1)))
             .min()
             .unwrap_or(self.applied)
     }
@@ -209,6 +216,13 @@ impl GroupState {
             },
             Change::Replace(replacement) => match partition.replace(&replacement)? {
                 true => Effect::Replaced,
+                false => Effect::None,
+            },
+            Change::Lost(gap) => match partition.lose(&gap, header.lsn, time) {
+                true => Effect::Lost {
+                    base_offset: gap.base_offset,
+                    end_offset: gap.end_offset,
+                },
                 false => Effect::None,
             },
             Change::Closed => match std::mem::replace(&mut partition.closed, true) {

@@ -72,7 +72,31 @@ impl HotRuns {
         self.runs.iter()
     }
 
-    /// The oldest.
+    /// Puts one run in the place of those that have exactly its offsets; whether there were any. It may lie later in the
+    /// log than the runs behind it.
+    pub(crate) fn replace(&mut self, run: HotRun) -> bool {
+        let start = self.runs.partition_point(|old| old.base_offset < run.base_offset);
+        let end = self.runs.partition_point(|old| old.end_offset <= run.end_offset);
+        let gone = self.runs.range(start.min(end)..end);
+        let (Some(first), Some(last)) = (gone.clone().next(), gone.clone().next_back()) else {
+            return false;
+        };
+        if (first.base_offset, last.end_offset) != (run.base_offset, run.end_offset) {
+            return false;
+        }
+        let bytes: u64 = gone.map(|old| old.bytes).sum();
+        self.bytes = self.bytes - bytes + run.bytes;
+        self.runs.drain(start..end);
+        self.runs.insert(start, run);
+        true
+    }
+
+    /// The first entry of the log that any of them needs.
+    pub fn first_lsn(&self) -> Option<Lsn> {
+        self.runs.iter().map(|run| run.first).min()
+    }
+
+    /// The one with the lowest offsets.
     pub fn first(&self) -> Option<&HotRun> {
         self.runs.front()
     }

@@ -2,7 +2,7 @@
 //!
 //! In: committed [`Entry`](millstream_model::entry::Entry)s in LSN order. Out: a [`GroupState`] to look things up in
 //! and to snapshot, an [`Overlay`] with which a leader decides about batches that are not committed yet, and plans
-//! ([`plan_flush`], [`plan_retention`]) that a shell carries out by appending further entries.
+//! ([`plan_flush`], [`plan_retention`], [`plan_lost`]) that a shell carries out by appending further entries.
 //!
 //! Invariants: [`GroupState::apply`] never fails, and the same entries give the same snapshot bytes; time enters only
 //! as an entry's field; an entry that cannot be applied quarantines its partition and no other. Snapshot + tail gives
@@ -19,6 +19,7 @@ mod epochs;
 mod flush;
 mod group;
 mod hot;
+mod lost;
 mod overlay;
 mod partition;
 mod producers;
@@ -31,6 +32,7 @@ pub use epochs::EpochHistory;
 pub use flush::{FlushPlan, FlushRun, FlushSettings, plan_flush};
 pub use group::{Applied, Effect, GroupState};
 pub use hot::{HotRun, HotRuns};
+pub use lost::{Gap, plan_lost};
 pub use overlay::{AppendError, Decision, Overlay};
 pub use partition::{PartitionState, Place, Quarantine};
 pub use producers::{ProducerBatch, ProducerState, Producers, SequenceError};

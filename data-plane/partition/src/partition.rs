@@ -4,6 +4,7 @@ use crate::change::{AppendFacts, Opened, Replacement};
 use crate::codec::{CodecError, Reader, Writer};
 use crate::epochs::EpochHistory;
 use crate::hot::{HotRun, HotRuns};
+use crate::lost::Gap;
 use crate::producers::Producers;
 use crate::transactions::Transactions;
 use millstream_model::segment::SegmentRef;
@@ -220,6 +221,20 @@ impl PartitionState {
         });
         self.next_offset = facts.end_offset;
         Ok(())
+    }
+
+    /// Puts a batch without records in the place of hot ones that are gone. What is not there any more, as after a
+    /// repeat, is passed over; returns whether anything was. The end of the log stays where it is.
+    pub(crate) fn lose(&mut self, gap: &Gap, lsn: Lsn, time: TimestampMs) -> bool {
+        self.hot.replace(HotRun {
+            base_offset: gap.base_offset,
+            end_offset: gap.end_offset,
+            first: lsn,
+            last: lsn,
+            bytes: Gap::BYTES,
+            timestamp_max: gap.timestamp_max,
+            time,
+        })
     }
 
     /// Moves the log's start up; a trim to below it does nothing.

@@ -4,6 +4,8 @@
 
 #[path = "state/log.rs"]
 mod log;
+#[path = "state/lost.rs"]
+mod lost;
 #[path = "state/planning.rs"]
 mod planning;
 #[path = "state/producing.rs"]

@@ -38,6 +38,8 @@ pub enum EntryKind {
     Closed = 6,
     /// The partition is gone; its data may be collected.
     Deleted = 7,
+    /// Records are gone with every journal that had them; the payload is an empty batch that stands in their place.
+    Lost = 8,
 }
 
 impl EntryKind {
@@ -52,6 +54,7 @@ impl EntryKind {
             5 => Self::Opened,
             6 => Self::Closed,
             7 => Self::Deleted,
+            8 => Self::Lost,
             _ => return None,
         })
     }

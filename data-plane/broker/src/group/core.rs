@@ -11,7 +11,7 @@ use crate::waiters::Waiters;
 use bytes::Bytes;
 use millstream_journal::Record;
 use millstream_model::entry::{EntryHeader, EntryKind};
-use millstream_model::{KeyId, PartitionId, TenantId, TimestampMs};
+use millstream_model::{KeyId, Lsn, PartitionId, TenantId, TimestampMs};
 use millstream_partition::{Applied, Change, Effect, GroupState, Opened};
 use millstream_replication::Input;
 use std::collections::BTreeSet;
@@ -44,6 +44,8 @@ pub(crate) struct Core {
     pub(super) writes: Writes,
     /// Whether this is the group's only replica: then what is on this disk is all that is committed.
     pub(crate) alone: bool,
+    /// Readers are served once this entry is applied: until then the state knows records that are gone.
+    pub(super) reads_from: Lsn,
     /// Partitions whose opening or deletion is in the log and undecided.
     pub(crate) proposed: BTreeSet<PartitionId>,
     /// Bytes appended since the last flush was considered.
@@ -104,6 +106,7 @@ impl Core {
             out,
             writes: Writes::default(),
             alone: false,
+            reads_from: Lsn::ZERO,
             proposed: BTreeSet::new(),
             fresh_bytes: 0,
             flush_bytes: settings.flush.bytes,
@@ -120,7 +123,7 @@ impl Core {
     /// Whether readers are served: by a leader, and by the only replica on a damaged disk, which has what precedes
     /// the damage (LOG.md 5).
     pub(crate) fn serves_reads(&self) -> bool {
-        self.replica.leads() || self.is_stranded()
+        self.replica.leads() && self.state().applied() >= self.reads_from || self.is_stranded()
     }
 
     /// Whether the end of the committed log is known.
@@ -251,6 +254,7 @@ impl Core {
                 if let Some(ledger) = &mut self.ledger {
                     ledger.elected();
                 }
+                self.say_lost(group);
                 self.waiters.take_all(&mut self.effects.woken);
             }
             Output::StepDown { epoch } => {
@@ -330,7 +334,7 @@ impl Core {
                 );
                 group.services.metrics.quarantined_partitions.inc();
             }
-            Effect::Trimmed { .. } | Effect::Tiered { .. } | Effect::Replaced => {}
+            Effect::Trimmed { .. } | Effect::Tiered { .. } | Effect::Replaced | Effect::Lost { .. } => {}
             Effect::None | Effect::PassedOver => {
                 self.proposed.remove(&partition);
                 return;

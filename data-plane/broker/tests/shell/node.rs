@@ -4,7 +4,7 @@ use crate::catalog::{Catalog, partition};
 use bytes::Bytes;
 use millstream_access::{Principal, RootKeys};
 use millstream_broker::interface::{
-    Acks, Fetch, FetchPartition, Fetched, Isolation, Produce, ProduceError, Produced,
+    Acks, Fetch, FetchPartition, Fetched, Isolation, ListOffset, OffsetError, Produce, ProduceError, Produced,
 };
 use millstream_broker::{Broker, Components, Handle, Settings, StartError};
 use millstream_kafka_wire::batch::{BatchBuilder, NewRecord, Producer, batches};
@@ -231,6 +231,20 @@ pub async fn first_bytes_of(broker: &Broker, who: &Principal, from: PartitionId,
         }
     }
     bytes
+}
+
+/// The end of a partition, once it is known: a new leader first commits what it found, and says what it lacks.
+pub async fn end_of(broker: &Broker, who: &Principal, of: PartitionId) -> i64 {
+    loop {
+        let (what, isolation) = (ListOffset::Latest, Isolation::ReadUncommitted);
+        match broker.list_offset(who, of, None, what, isolation).await {
+            Ok(found) => return found.offset.0,
+            Err(OffsetError::NotLeader | OffsetError::NotAvailable) => {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            Err(error) => panic!("{of}: {error}"),
+        }
+    }
 }
 
 /// Waits for something that happens in the background.

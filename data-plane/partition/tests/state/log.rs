@@ -9,7 +9,7 @@ use millstream_model::{
     TenantId, TimestampMs, TopicId,
 };
 use millstream_partition::{
-    AppendError, AppendFacts, Applied, Change, Decision, GroupState, Opened, Overlay, Replacement,
+    AppendError, AppendFacts, Applied, Change, Decision, GroupState, Opened, Overlay, Replacement, plan_lost,
 };
 use proptest::prelude::*;
 
@@ -201,6 +201,7 @@ pub enum Act {
     Trim { index: u32, per_mille: i64 },
     Tier { index: u32, per_mille: i64 },
     Merge { index: u32 },
+    Lose { per_mille: u64 },
     Open { index: u32 },
     Close { index: u32 },
     Delete { index: u32 },
@@ -220,10 +221,11 @@ pub fn acts() -> impl Strategy<Value = Vec<Act>> {
         2 => (index.clone(), 0..1200i64).prop_map(|(index, per_mille)| Act::Trim { index, per_mille }),
         4 => (index.clone(), 0..1200i64).prop_map(|(index, per_mille)| Act::Tier { index, per_mille }),
         2 => index.clone().prop_map(|index| Act::Merge { index }),
+        1 => (0..1000u64).prop_map(|per_mille| Act::Lose { per_mille }),
         6 => index.clone().prop_map(|index| Act::Open { index }),
         1 => index.clone().prop_map(|index| Act::Close { index }),
         1 => index.clone().prop_map(|index| Act::Delete { index }),
-        1 => (index, 1..8u8, proptest::collection::vec(any::<u8>(), 0..80))
+        1 => (index, 1..9u8, proptest::collection::vec(any::<u8>(), 0..80))
             .prop_map(|(index, kind, payload)| Act::Garbage { index, kind, payload }),
         2 => Just(Act::Lead),
         2 => (0..100_000_000i64).prop_map(Act::Wait),
@@ -290,6 +292,13 @@ fn run(leader: &mut Leader, act: &Act) {
             let gone = [first, second].map(|it| (it.base_offset, it.end_offset)).to_vec();
             let segments = vec![segment(first.base_offset.0, second.end_offset.0)];
             drop(leader.commit(*index, &Change::Replace(Replacement { gone, segments })));
+        }
+        Act::Lose { per_mille } => {
+            let start = Lsn(leader.state.applied().0 * per_mille / 1000);
+            for (id, _, gap) in plan_lost(&leader.state, start) {
+                drop(leader.commit(id.index.0, &Change::Lost(gap)));
+            }
+            assert_eq!(plan_lost(&leader.state, start), [], "it is said once");
         }
         Act::Open { index } => drop(leader.commit(*index, &opened())),
         Act::Close { index } => drop(leader.commit(*index, &Change::Closed)),

@@ -193,6 +193,11 @@ impl BatchBuilder {
         self.header.last_offset_delta = self.header.last_offset_delta.max(last_offset_delta);
     }
 
+    /// Says that a record whose time was this one belonged to the batch though it is gone.
+    pub fn reach_to(&mut self, timestamp: TimestampMs) {
+        self.header.max_timestamp = self.header.max_timestamp.max(timestamp);
+    }
+
     /// The batch.
     ///
     /// # Errors
