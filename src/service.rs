@@ -343,6 +343,9 @@ impl Parts {
             settings.flush.age_ms = ms.try_into().unwrap_or(settings.flush.age_ms);
             settings.snapshot_interval = Duration::from_millis(ms);
         }
+        if let Some(ms) = self.settings.snapshot_age_ms {
+            settings.snapshot_interval = Duration::from_millis(ms);
+        }
         let components = Components {
             image: self.controller.image_watch(),
             commands: Arc::new(self.controller.clone()),

@@ -91,6 +91,10 @@ pub struct StartArgs {
     /// Flushes hot data to the store when it is so old, and takes a snapshot as often [default: 60000]
     #[arg(long, env = "MILLSTREAM_FLUSH_AGE_MS", value_name = "MS")]
     pub flush_age_ms: Option<u64>,
+    /// Takes snapshots so often, whatever the age of a flush
+    #[arg(long, hide = true, value_name = "MS")]
+    #[serde(skip)]
+    pub snapshot_age_ms: Option<u64>,
 }
 
 /// What a process can do.
@@ -136,6 +140,7 @@ pub struct Settings {
     pub sync_delay: Duration,
     pub flush_bytes: Option<u64>,
     pub flush_age_ms: Option<u64>,
+    pub snapshot_age_ms: Option<u64>,
 }
 
 /// The least that a journal works in.
@@ -209,6 +214,7 @@ impl StartArgs {
             sync_delay: Duration::from_millis(self.sync_delay_ms.unwrap_or(0)),
             flush_bytes: bytes("--flush-bytes", self.flush_bytes.or(file.flush_bytes))?,
             flush_age_ms: self.flush_age_ms.or(file.flush_age_ms),
+            snapshot_age_ms: self.snapshot_age_ms,
             data_dir,
         })
     }

@@ -31,6 +31,14 @@ fn kcat(program: &Path, server: &Server, key: &Key, args: &[&str], input: &str) 
     child.wait_with_output().unwrap()
 }
 
+/// What kcat reads of a partition from an offset to its end, a line per record.
+pub fn read(server: &Server, topic: &str, partition: u32, from: &str) -> Option<String> {
+    let program = tools::program("kcat")?;
+    let partition = partition.to_string();
+    let args = ["-C", "-t", topic, "-p", &partition, "-o", from, "-e", "-q"];
+    Some(works(&kcat(&program, server, &server.key, &args, "")))
+}
+
 fn works(output: &Output) -> String {
     let (out, err) = (
         String::from_utf8_lossy(&output.stdout),

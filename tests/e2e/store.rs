@@ -201,17 +201,7 @@ async fn kept(server: &Server) {
         (tiered == ends).then_some(())
     })
     .await;
-    // An idle group takes no snapshot: when none has come for many intervals, each has its last.
-    let mut last = (server.metric("broker_snapshots_total"), Instant::now());
-    until("no more snapshots are taken", SOON, async || {
-        let taken = server.metric("broker_snapshots_total");
-        if taken != last.0 {
-            last = (taken, Instant::now());
-        }
-        (last.1.elapsed() > 10 * INTERVAL).then_some(())
-    })
-    .await;
-    assert_eq!(server.metric("broker_snapshot_failures_total"), 0.0);
+    at_rest(server).await;
 }
 
 /// The last offset of a partition that is in the store; -1 when none is.
@@ -297,6 +287,67 @@ async fn a_lost_journal_is_read_back_from_s3() {
     let work = Work::new();
     let endpoint = format!("127.0.0.1:{}", s3.port);
     survives_a_lost_journal(&work, || on_s3(&work, &endpoint)).await;
+}
+
+/// Waits until every group has taken its last snapshot: an idle one takes none.
+async fn at_rest(server: &Server) {
+    let mut last = (server.metric("broker_snapshots_total"), Instant::now());
+    until("no more snapshots are taken", SOON, async || {
+        let taken = server.metric("broker_snapshots_total");
+        if taken != last.0 {
+            last = (taken, Instant::now());
+        }
+        (last.1.elapsed() > 10 * INTERVAL).then_some(())
+    })
+    .await;
+    assert_eq!(server.metric("broker_snapshot_failures_total"), 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_a_lost_journal_had_is_passed_over() {
+    let work = Work::new();
+    let server = Server::first(&work, eager());
+    let identity = server.identity();
+    let admin = server.client();
+    admin
+        .admin()
+        .create_topic(TOPIC, PARTITIONS, BTreeMap::new())
+        .await
+        .unwrap();
+    produce(&server.client(), 200, Compression::None).await;
+    kept(&server).await;
+    server.kill();
+    // From here on snapshots know the records and the store gets none.
+    let lazy = ["--flush-age-ms", "3600000", "--snapshot-age-ms", "100"];
+    let server = Server::again(&work, Start::service().args(&lazy), &identity);
+    produce(&server.client(), 200, Compression::None).await;
+    at_rest(&server).await;
+    server.kill();
+    erase_the_disk(&work.data());
+
+    let server = Server::again(&work, eager().args(&["--recover-groups"]), &identity);
+    let client = server.client();
+    produce(&client, 20, Compression::None).await;
+    kept(&server).await;
+    let ends = client
+        .list_offsets(TOPIC, &[0, 1], Position::Latest)
+        .await
+        .unwrap();
+    assert_eq!(ends, [210, 210], "no offset is given out twice");
+    assert_eq!(server.metric("broker_lost_offsets_total"), 200.0);
+    let log = server.log();
+    assert!(
+        log.contains("these offsets are lost"),
+        "the operator is told:\n{log}"
+    );
+    // Batch after batch there is no hole, and clients of others come to the end.
+    bytes_of(&client).await;
+    for (from, expected) in [("beginning", 110), ("150", 10)] {
+        let Some(read) = crate::kcat::read(&server, TOPIC, 1, from) else {
+            return;
+        };
+        assert_eq!(read.lines().count(), expected, "from {from}:\n{read}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
