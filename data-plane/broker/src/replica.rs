@@ -37,6 +37,12 @@ pub struct Planted {
     pub apply_before_commit: bool,
     /// The journal is recycled up to where the live state knows everything to be in the store (against LOG.md 30).
     pub release_by_live_state: bool,
+    /// What a leader knew beyond the committed state stays when its leadership ends (against LOG.md 20).
+    pub overlay_outlives_its_epoch: bool,
+    /// A batch that an idempotent producer repeats is appended again.
+    pub repeat_is_appended: bool,
+    /// A new leader says where the log ends before what it found there is committed (against LOG.md 23).
+    pub end_is_known_at_once: bool,
 }
 
 /// A replica's settings.
@@ -143,7 +149,7 @@ impl<T> Replica<T> {
     /// Whether the end of the committed log is known: not between an election and the commit of what the new leader
     /// found in its log (LOG.md 23).
     pub fn log_end_is_known(&self) -> bool {
-        self.leads() && self.machine.elected_log_end().is_none()
+        self.leads() && (self.planted.end_is_known_at_once || self.machine.elected_log_end().is_none())
     }
 
     /// Whether an entry of the partition is in the log and not yet known to be committed.
@@ -199,11 +205,15 @@ impl<T> Replica<T> {
                 }
                 Ordered::Committed { up_to } => self.apply_up_to(up_to, out),
                 Ordered::Lead { epoch } => {
-                    self.rebuild_overlay();
+                    if !self.planted.overlay_outlives_its_epoch {
+                        self.rebuild_overlay();
+                    }
                     out.push(Output::Lead { epoch });
                 }
                 Ordered::StepDown { epoch } => {
-                    self.overlay.clear();
+                    if !self.planted.overlay_outlives_its_epoch {
+                        self.overlay.clear();
+                    }
                     self.lose_all(out);
                     out.push(Output::StepDown { epoch });
                 }

@@ -138,6 +138,11 @@ impl SimDisk {
         medium.cut_power = None;
     }
 
+    /// Whether the power is off: all that goes on then is [`SimDisk::crash`].
+    pub fn is_off(&self) -> bool {
+        self.medium.lock().is_off
+    }
+
     /// What the disk takes from now on, bytes.
     pub fn resize(&self, capacity: u64) {
         self.medium.lock().capacity = capacity;
@@ -371,7 +376,7 @@ impl Medium {
         if more > 0 {
             let inode = &mut self.inodes[inode];
             let from = inode.cache.len();
-            inode.cache.resize(length, 0);
+            inode.cache.extend_from_slice(&vec![0; more]);
             inode.dirty.extend(sectors(from, length));
         }
         Ok(())
@@ -389,9 +394,17 @@ impl Inode {
     }
 
     fn sync(&mut self) {
-        self.medium.resize(self.cache.len(), 0);
+        self.grow_medium(self.cache.len());
         for sector in std::mem::take(&mut self.dirty) {
             self.persist(sector, SECTOR_BYTES);
+        }
+    }
+
+    /// Zeros up to a length. Not with `resize`: that is a loop over bytes where this crate is not optimised.
+    fn grow_medium(&mut self, length: usize) {
+        let more = length.saturating_sub(self.medium.len());
+        if more > 0 {
+            self.medium.extend_from_slice(&vec![0; more]);
         }
     }
 
@@ -399,9 +412,7 @@ impl Inode {
     fn persist(&mut self, sector: usize, count: usize) {
         let from = sector * SECTOR_BYTES;
         let to = (from + count).min(self.cache.len());
-        if self.medium.len() < to {
-            self.medium.resize(to, 0);
-        }
+        self.grow_medium(to);
         self.medium[from..to].copy_from_slice(&self.cache[from..to]);
     }
 

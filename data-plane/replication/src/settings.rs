@@ -36,6 +36,10 @@ pub struct Planted {
     pub epoch_led_by_two_incarnations: bool,
     /// Entries count for the high watermark when they are received, not when they are durable.
     pub high_watermark_on_receive: bool,
+    /// A member counts no more as soon as its removal is proposed (against LOG.md 16).
+    pub removal_counts_when_proposed: bool,
+    /// A follower takes entries although its log has another entry before them (against LOG.md 15).
+    pub append_without_previous: bool,
 }
 
 impl Settings {

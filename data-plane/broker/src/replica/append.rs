@@ -104,7 +104,10 @@ impl<T> Replica<T> {
             ticket,
             ..
         } = append;
-        let facts = AppendFacts::of(batch.header());
+        let mut facts = AppendFacts::of(batch.header());
+        if self.planted.repeat_is_appended {
+            facts.producer = None;
+        }
         let decision = self.overlay.decide(&self.state, tenant, &partition, &facts)?;
         let (lsn, base_offset) = match decision {
             Decision::Append {

@@ -39,7 +39,10 @@ impl Machine {
             return;
         }
         let base = self.log.base().lsn;
-        if append.previous.lsn >= base && !self.log.has(append.previous) {
+        let planted = self.settings.planted.append_without_previous
+            && append.previous.lsn <= self.log.last().lsn
+            && append.previous.epoch >= self.log.last().epoch;
+        if append.previous.lsn >= base && !self.log.has(append.previous) && !planted {
             self.refuse(from, &append, out);
             return;
         }

@@ -26,7 +26,9 @@ impl Machine {
             .iter()
             .flat_map(|it| it.isr.iter().map(|member| member.journal));
         let mut lowest = own;
-        for journal in assignment.isr.iter().copied().chain(proposed) {
+        let early = self.settings.planted.removal_counts_when_proposed && leader.proposed.is_some();
+        let committed = assignment.isr.iter().copied().filter(|_| !early);
+        for journal in committed.chain(proposed) {
             if journal != self.settings.me {
                 lowest = lowest.min(leader.followers.get(&journal)?.durable?);
             }
