@@ -1,17 +1,20 @@
-//! A shell's background duties: opening partitions, flushes, snapshots, trims, recycling, rebuilding.
+//! A shell's background duties: opening partitions, flushes, snapshots, trims, recycling.
 
 use crate::clients::Ticket;
 use crate::controller::Command;
-use crate::node::{GROUP, Ledger, Node};
-use crate::world::{Check, Event, PARTITIONS, TENANT, World, partition};
+use crate::node::GROUP;
+use crate::seen::Happening;
+use crate::world::{Check, Event, PARTITIONS, TENANT, VICTIM, World, partition};
 use bytes::Bytes;
 use millstream_broker::replica::Propose;
 use millstream_journal::{CommitError, Framed, Level, Record};
 use millstream_kafka_wire::batch::BatchView;
-use millstream_model::entry::{Entry, EntryKind};
+use millstream_model::entry::EntryKind;
 use millstream_model::segment::{ObjectOwner, ObjectRef, SegmentRef};
 use millstream_model::{KeyId, Lsn, Offset, PartitionId};
-use millstream_partition::{Change, FlushPlan, FlushSettings, GroupState, Opened, plan_flush};
+use millstream_partition::{
+    Change, FlushPlan, FlushSettings, Opened, RetentionSettings, plan_flush, plan_retention,
+};
 use millstream_replication::Input;
 use millstream_tier::{Batch, FlushBuilder};
 use rand::Rng;
@@ -40,6 +43,12 @@ impl World {
             self.open_partitions(node)?;
             if self.chance(6) {
                 self.trim(node)?;
+            }
+            if self.chance(3) {
+                self.retain(node)?;
+            }
+            if self.chance(4) {
+                self.harm(node)?;
             }
             if self.chance(50) {
                 self.flush(node)?;
@@ -100,7 +109,7 @@ impl World {
     }
 
     fn open_partitions(&mut self, node: usize) -> Check {
-        for index in 0..PARTITIONS {
+        for index in 0..=VICTIM {
             let id = partition(index);
             if self.nodes[node]
                 .state()
@@ -127,6 +136,36 @@ impl World {
         let (start, end) = (state.log_start().0, state.next_offset().0);
         let log_start = Offset(self.random.random_range(start..=start + (end - start) / 4));
         self.propose(node, id, Change::Trim { log_start })
+    }
+
+    /// Trims what a topic would no longer keep.
+    fn retain(&mut self, node: usize) -> Check {
+        let settings = RetentionSettings {
+            time_ms: Some(3_000),
+            bytes: Some(15_000),
+        };
+        let (wall, index) = (self.wall(node), self.random.random_range(0..PARTITIONS));
+        let state = self.nodes[node].state();
+        let due = state
+            .and_then(|state| state.partition(&partition(index)))
+            .and_then(|partition| plan_retention(partition, wall, settings));
+        let Some(log_start) = due else {
+            return Ok(());
+        };
+        self.saw(Happening::Retention);
+        self.propose(node, partition(index), Change::Trim { log_start })
+    }
+
+    /// Does to one partition what none survives: the others must not notice (LOG.md 22).
+    fn harm(&mut self, node: usize) -> Check {
+        let change = match self.random.random_range(0..4) {
+            0 => Change::Trim {
+                log_start: Offset(1_000),
+            },
+            1 => Change::Closed,
+            _ => Change::Deleted,
+        };
+        self.propose(node, partition(VICTIM), change)
     }
 
     /// Uploads what is hot; its segments go into the log a little later.
@@ -158,6 +197,10 @@ impl World {
         let put = self.store.wait(self.store.tier.put(&flush));
         let process = self.process(node);
         self.note(|| format!("{node} flushes {:?}: {put:?}", flush.segments));
+        self.saw(match put {
+            Ok(_) => Happening::Flush,
+            Err(_) => Happening::FailedUpload,
+        });
         if put.is_ok() {
             if let Some(running) = &mut self.nodes[node].running {
                 running.flushing = true;
@@ -200,12 +243,20 @@ impl World {
 
     /// A local copy of the state; the leader's also goes to the store and is reported.
     fn take_snapshot(&mut self, node: usize) {
+        let has_no_room = self.nodes[node].full && self.chance(70);
         let Some(running) = &mut self.nodes[node].running else {
             return;
         };
         let state = running.replica.state();
+        running.snapshots.took(state);
         let (lsn, bytes) = (state.applied(), Bytes::from(state.encode_snapshot()));
-        self.nodes[node].snapshot = Some(bytes.clone());
+        if has_no_room {
+            self.saw(Happening::NoLocalSnapshot);
+            self.nodes[node].copy_failed = true;
+        } else {
+            self.nodes[node].snapshot = Some(bytes.clone());
+            self.nodes[node].copy_failed = false;
+        }
         let Some(running) = self.nodes[node]
             .running
             .as_mut()
@@ -223,119 +274,28 @@ impl World {
         let put = self.store.wait(self.store.tier.put_snapshot(&object, &[bytes]));
         self.note(|| format!("{node} takes a snapshot at {lsn}: {put:?}"));
         if put.is_ok() {
+            self.saw(Happening::Snapshot);
             self.tell(node, Command::Snapshot { lsn, object });
         }
     }
 
-    /// Recycles what lies below the reported snapshot and what the local one knows to be tiered (LOG.md 30): a restart
-    /// begins with that one, and must find what it believes to be hot.
+    /// Gives back the journal's space, as far as the broker would.
     fn release(&mut self, node: usize) -> Check {
         let reported = self.controller.snapshot.map_or(Lsn::ZERO, |(lsn, _)| lsn);
-        let local = self.nodes[node]
-            .snapshot
-            .as_deref()
-            .and_then(|it| GroupState::decode_snapshot(it).ok());
-        let tiered = local.map_or(Lsn::ZERO, |state| state.tiered_lsn());
         let Some(running) = &mut self.nodes[node].running else {
             return Ok(());
         };
-        let up_to = reported.min(tiered);
+        let up_to = running.replica.releasable(&mut running.snapshots, reported);
+        let before = running.journal.space().used;
         match running.journal.release(GROUP, up_to) {
-            Ok(()) | Err(CommitError::Full) => self.step(node, Input::Released { up_to }),
+            Ok(()) | Err(CommitError::Full) => {
+                if running.journal.space().used < before {
+                    self.saw(Happening::Recycled);
+                }
+                self.step(node, Input::Released { up_to })
+            }
             Err(error) => self.journal_failed(node, &error.to_string()),
         }
-    }
-
-    /// A replica that lacks what its leader has released is rebuilt from the reported snapshot and the leader's
-    /// journal, and starts again.
-    pub fn rebuild(&mut self, node: usize) -> Check {
-        let leader = (0..self.nodes.len()).find(|other| *other != node && self.nodes[*other].leads());
-        let (Some(leader), Some((lsn, object))) = (leader, self.controller.snapshot) else {
-            return Ok(());
-        };
-        let Ok(snapshot) = self.store.wait(self.store.tier.get_snapshot(&object)) else {
-            return Ok(());
-        };
-        let Some(source) = &self.nodes[leader].running else {
-            return Ok(());
-        };
-        let reader = source.journal.reader();
-        let (epoch, start) = reader.start(GROUP).unwrap_or_default();
-        if start > lsn {
-            return Err(format!(
-                "{leader} has released up to {start}, the snapshot ends at {lsn}"
-            ));
-        }
-        let mut entries: Vec<Entry> = Vec::new();
-        while let next = Lsn(start.0 + 1 + entries.len() as u64)
-            && next <= lsn
-        {
-            match reader.entries(GROUP, next, 8 * 1024) {
-                Ok(more) if !more.is_empty() => entries.extend(more),
-                _ => return Ok(()), // The leader is not that far, or hurt: it will ask again.
-            }
-        }
-        entries.retain(|entry| entry.header.lsn <= lsn);
-        self.note(|| format!("{node} is rebuilt from {leader}: snapshot {lsn}, entries after {start}"));
-        let Some(running) = &mut self.nodes[node].running else {
-            return Ok(());
-        };
-        let mut records = Vec::new();
-        if let Some((epoch, lsn)) = running.journal.reader().start(GROUP) {
-            records.push(Framed::new(Record::Truncate {
-                group: GROUP,
-                epoch,
-                lsn,
-            }));
-        }
-        records.push(Framed::new(Record::Released {
-            group: GROUP,
-            epoch,
-            lsn: start,
-        }));
-        records.extend(entries.into_iter().map(|entry| Framed::new(Record::Entry(entry))));
-        let written = records
-            .chunks(8)
-            .try_for_each(|chunk| running.journal.commit(chunk).map(drop));
-        self.nodes[node].running = None;
-        self.nodes[node].disk = self.nodes[node].disk.kill();
-        if let Err(error) = written {
-            self.note(|| format!("{node} cannot be rebuilt: {error}"));
-            return self.give_up(node);
-        }
-        self.nodes[node].snapshot = Some(snapshot);
-        self.nodes[node].ledger = Ledger::default();
-        self.after(20, Event::Start { node });
-        Ok(())
-    }
-
-    /// The node's disk cannot be trusted: it waits until it has left the ISR, then gets an empty one.
-    pub fn give_up(&mut self, node: usize) -> Check {
-        let id = self.nodes[node].id;
-        self.nodes[node].running = None;
-        self.nodes[node].damaged = true;
-        self.hurt = Some(node);
-        self.controller.damaged(self.now_ms, id);
-        self.publish()
-    }
-
-    fn recover_hurt(&mut self, node: usize) -> Check {
-        let id = self.nodes[node].id;
-        let in_sync = self.controller.row.isr.contains(&id);
-        if self.nodes[node].damaged && !in_sync && !self.controller.is_away(self.now_ms) {
-            let clock = self.nodes[node].clock;
-            self.nodes[node] = Node::new(clock);
-            self.make_journal(node)?;
-            let new = self.nodes[node].id;
-            self.note(|| format!("{node} gets an empty disk: {new} in the place of {id}"));
-            self.controller.replace(id, new);
-            self.after(20, Event::Start { node });
-            return self.publish();
-        }
-        if self.hurt == Some(node) && self.nodes[node].running.is_some() && in_sync {
-            self.hurt = None;
-        }
-        Ok(())
     }
 }
 

@@ -1,15 +1,14 @@
-//! Producers, idempotent and plain, that retry until they are told; consumers that read what is committed.
+//! Producers, idempotent and plain, that retry until they are told.
 
-use crate::node::GROUP;
+use crate::seen::Happening;
 use crate::world::{Check, Event, NODES, TENANT, World, partition};
 use bytes::Bytes;
 use millstream_broker::interface::Acks;
 use millstream_broker::replica::{Append, Lost};
 use millstream_journal::Level;
-use millstream_kafka_wire::batch::{BatchBuilder, BatchView, NewRecord, Producer, batches};
-use millstream_model::entry::EntryKind;
+use millstream_kafka_wire::batch::{BatchBuilder, BatchView, NewRecord, Producer};
 use millstream_model::{KeyId, Offset, ProducerEpoch, ProducerId, TimestampMs};
-use millstream_partition::Place;
+use millstream_partition::Decision;
 use rand::Rng;
 use std::collections::VecDeque;
 
@@ -29,6 +28,8 @@ impl Ticket {
 }
 
 const TIMEOUT_MS: u64 = 400;
+/// Two idempotent producers, two plain ones, and one that does not wait for the followers.
+pub const CLIENTS: usize = 5;
 
 #[derive(Debug)]
 pub struct Client {
@@ -59,9 +60,17 @@ impl Client {
         }
     }
 
-    /// Every other pair of clients is idempotent.
+    /// The first two.
     pub fn is_idempotent(&self) -> bool {
         self.index < 2
+    }
+
+    /// What it asks for.
+    pub fn acks(&self) -> Acks {
+        match self.index {
+            4 => Acks::Leader,
+            _ => Acks::All,
+        }
     }
 
     pub fn is_idle(&self) -> bool {
@@ -181,15 +190,19 @@ impl World {
             key: KeyId::NONE,
             batch,
             time,
-            acks: Acks::All,
+            acks: self.clients[ticket.client].acks(),
             in_sync_min: 2,
             ticket,
         };
         let mut out = Vec::new();
-        let decision = running.replica.append(now_ms, append, &mut out);
-        if let Err(refused) = decision {
-            self.note(|| format!("{node} refuses {ticket:?}: {refused}"));
-            self.reply(node, ticket, Err(None));
+        match running.replica.append(now_ms, append, &mut out) {
+            Ok(Decision::Append { .. }) => {}
+            Ok(Decision::Repeat { .. }) => self.saw(Happening::Repeat),
+            Err(refused) => {
+                self.note(|| format!("{node} refuses {ticket:?}: {refused}"));
+                self.saw(Happening::RefusedBatch);
+                self.reply(node, ticket, Err(None));
+            }
         }
         self.carry_out(node, out)
     }
@@ -214,100 +227,17 @@ impl World {
         let Some(request) = client.window.remove(at) else {
             return Ok(());
         };
-        let partition = client.partition;
-        for (value, offset) in request.values.iter().zip(base.0..) {
-            self.check.acknowledge(partition, offset, *value);
+        let (partition, acks) = (client.partition, client.acks());
+        if acks == Acks::All {
+            for (value, offset) in request.values.iter().zip(base.0..) {
+                self.check.acknowledge(partition, offset, *value);
+            }
         }
+        self.saw(match acks {
+            Acks::All => Happening::AcknowledgedByAll,
+            Acks::Leader | Acks::None => Happening::AcknowledgedByLeader,
+        });
         self.note(|| format!("{ticket:?} is told {base}"));
         Ok(())
     }
-
-    /// A consumer reads on, mostly from the leader.
-    pub fn consume(&mut self, index: u32) -> Check {
-        let at_ms = self.now_ms + 40;
-        self.at(at_ms, Event::Consume { partition: index });
-        let guess = self.random.random_range(0..NODES);
-        let leads = (0..NODES).find(|node| self.nodes[*node].leads());
-        let node = leads.filter(|_| !self.chance(30)).unwrap_or(guess);
-        let position = self.positions[index as usize];
-        let Ok(records) = self.read(node, index, position)? else {
-            return Ok(());
-        };
-        for (offset, value) in records {
-            self.check.read(index, offset, value)?;
-            self.positions[index as usize] = offset + 1;
-        }
-        Ok(())
-    }
-
-    /// What one replica has committed of a partition from an offset on: (offset, value). The inner error is one that
-    /// may pass.
-    pub fn read(
-        &mut self,
-        node: usize,
-        index: u32,
-        position: i64,
-    ) -> Result<Result<Vec<(i64, u64)>, String>, String> {
-        let id = partition(index);
-        let Some(running) = &self.nodes[node].running else {
-            return Ok(Err("down".to_owned()));
-        };
-        let Some(state) = running.replica.state().partition(&id) else {
-            return Ok(Ok(Vec::new()));
-        };
-        let (start, end) = (state.log_start().0, state.next_offset().0);
-        let position = position.max(start);
-        let mut found = Vec::new();
-        match state.place(Offset(position)) {
-            None => {}
-            Some(Place::Cold(segment)) => {
-                let run = self
-                    .store
-                    .wait(self.store.tier.read(&segment, Offset(position), 2048));
-                match run {
-                    Ok(run) => run
-                        .blocks
-                        .into_iter()
-                        .try_for_each(|block| records(block, &mut found))?,
-                    Err(error) => return Ok(Err(error.to_string())),
-                }
-            }
-            Some(Place::Hot(run)) => {
-                let reader = running.journal.reader();
-                for lsn in run.first.0..=run.last.0 {
-                    let entry = match reader.entry(GROUP, millstream_model::Lsn(lsn)) {
-                        Ok(entry) => entry,
-                        Err(_) if self.may_fail(node) => return Ok(Err("hurt".to_owned())),
-                        Err(error) => {
-                            return Err(format!("{node} cannot read {lsn} of its journal: {error}"));
-                        }
-                    };
-                    if entry.header.partition == id && entry.header.kind == EntryKind::Append {
-                        records(entry.payload, &mut found)?;
-                    }
-                }
-            }
-        }
-        found.retain(|(offset, _)| (position..end).contains(offset));
-        Ok(Ok(found))
-    }
-}
-
-/// The records of whole batches.
-fn records(bytes: Bytes, found: &mut Vec<(i64, u64)>) -> Check {
-    for batch in batches(bytes) {
-        let set = batch
-            .and_then(|batch| batch.records())
-            .map_err(|error| error.to_string())?;
-        for record in set.iter() {
-            let record = record.map_err(|error| error.to_string())?;
-            let value = record
-                .value
-                .and_then(|value| value.first_chunk())
-                .copied()
-                .unwrap_or_default();
-            found.push((record.offset.0, u64::from_le_bytes(value)));
-        }
-    }
-    Ok(())
 }

@@ -142,8 +142,8 @@ impl Controller {
         }
     }
 
-    /// Takes a proposal, or says which version stands.
-    pub fn propose(&mut self, from: JournalId, proposal: &ProposeIsr) -> Result<(), u64> {
+    /// Takes a proposal and says whether the ISR grows, or says which version stands.
+    pub fn propose(&mut self, from: JournalId, proposal: &ProposeIsr) -> Result<bool, u64> {
         let sound = |member: &Member| {
             self.row.members.contains(member)
                 && self.reports.get(&member.journal).is_some_and(|it| !it.damaged)
@@ -153,9 +153,10 @@ impl Controller {
         if !current || proposal.isr.len() < self.row.minimum || !proposal.isr.iter().all(sound) {
             return Err(self.row.version);
         }
+        let before = self.row.isr.len();
         self.row.isr = proposal.isr.iter().map(|member| member.journal).collect();
         self.row.version += 1;
-        Ok(())
+        Ok(self.row.isr.len() > before)
     }
 
     pub fn resign(&mut self, epoch: Epoch) {

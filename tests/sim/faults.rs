@@ -1,6 +1,7 @@
 //! What goes wrong, and when it is set right again.
 
 use crate::node::{DISK_BYTES, GROUP};
+use crate::seen::Happening;
 use crate::world::{Check, Event, Mend, NODES, World};
 use millstream_model::Lsn;
 use rand::Rng;
@@ -12,7 +13,7 @@ impl World {
         }
         self.after(350, Event::Fault);
         let node = self.random.random_range(0..NODES);
-        let choice = self.random.random_range(0..34);
+        let choice = self.random.random_range(0..38);
         match choice {
             0 => {
                 self.store.fail(60);
@@ -21,11 +22,12 @@ impl World {
             1 => {
                 let for_ms = self.random.random_range(50..700);
                 self.controller.go_away(self.now_ms, for_ms);
+                self.saw(Happening::ControllerAway);
             }
             2 => self.nodes[node].clock.0 += self.random.random_range(0..400),
             // While one disk may have lost something, everybody else keeps what it has.
             _ if self.hurt.is_some() => return Ok(()),
-            3..=6 => self.kill(node),
+            3..=6 => self.kill(node)?,
             7 => {
                 self.power_failure(node);
                 self.restart(node);
@@ -41,20 +43,13 @@ impl World {
             14..=15 => self.cut_links(node, false),
             16..=17 => {
                 self.nodes[node].slow_ms = self.random.random_range(20..500);
+                self.saw(Happening::SlowDisk);
                 self.after(1_000, Event::Mend(Mend::Disk(node)));
             }
-            18 => {
-                let used: u64 = self.nodes[node]
-                    .disk
-                    .files()
-                    .iter()
-                    .map(|(_, length)| length)
-                    .sum();
-                self.nodes[node].disk.resize(used + 10_000);
-                self.nodes[node].full = true;
-                self.after(1_500, Event::Mend(Mend::Disk(node)));
-            }
+            18 => self.fill(node),
             19..=24 => self.disk_error(node, choice),
+            25 => self.lose_disk(node),
+            26 => self.fill(node),
             _ => self.flip(node),
         }
         self.note(|| format!("fault {choice} at {node}"));
@@ -66,28 +61,61 @@ impl World {
         self.hurt == Some(node) || self.nodes[node].expects_errors
     }
 
+    /// Nothing more fits on its disk for a while.
+    fn fill(&mut self, node: usize) {
+        let files = self.nodes[node].disk.files();
+        let used: u64 = files.iter().map(|(_, length)| length).sum();
+        self.nodes[node].disk.resize(used + 10_000);
+        self.nodes[node].full = true;
+        self.saw(Happening::FullDisk);
+        self.after(1_500, Event::Mend(Mend::Disk(node)));
+    }
+
     fn restart(&mut self, node: usize) {
         self.after(600, Event::Start { node });
     }
 
+    /// A process ends, one way or the other, and starts again.
+    pub fn kill(&mut self, node: usize) -> Check {
+        if self.chance(20)
+            && let Some(running) = self.nodes[node].running.take()
+        {
+            self.saw(Happening::CleanStop);
+            if let Err(error) = running.journal.close()
+                && !self.may_fail(node)
+            {
+                return Err(format!("{node} cannot close its journal: {error}"));
+            }
+        }
+        self.saw(Happening::Kill);
+        self.end_process(node);
+        self.restart(node);
+        Ok(())
+    }
+
     /// The process ends; the page cache stays.
-    fn kill(&mut self, node: usize) {
+    pub fn end_process(&mut self, node: usize) {
         self.nodes[node].running = None;
         self.nodes[node].disk = self.nodes[node].disk.kill();
-        self.restart(node);
     }
 
     /// What was not synced may be gone, or torn.
     pub fn power_failure(&mut self, node: usize) {
+        self.saw(Happening::PowerFailure);
         self.nodes[node].running = None;
         let next = self.nodes[node].disk.crash(&mut self.random);
         self.nodes[node].disk = next;
     }
 
+    /// Links fail to one other or to all, mostly in both directions.
     fn cut_links(&mut self, node: usize, from_all: bool) {
+        self.saw(Happening::CutLink);
         let other = self.random.random_range(0..=NODES);
+        let (there, back) =
+            [(true, true), (true, true), (true, false), (false, true)][self.random.random_range(0..4)];
         for to in (0..=NODES).filter(|to| *to != node && (from_all || *to == other)) {
-            self.cut.insert((node.min(to), node.max(to)));
+            self.cut.extend(there.then_some((node, to)));
+            self.cut.extend(back.then_some((to, node)));
         }
         self.after(1_200, Event::Mend(Mend::Link));
     }
@@ -107,13 +135,29 @@ impl World {
         }
     }
 
-    /// A bit flips in an entry that lies before the last commits, where others have it on sound disks; then the node
-    /// restarts.
-    fn flip(&mut self, node: usize) {
+    /// Whether every replica is in sync on a sound disk, so that one may lose something.
+    fn all_is_well(&self) -> bool {
         let sound = |node: &crate::node::Node| {
             node.running.is_some() && !node.expects_errors && self.controller.row.isr.contains(&node.id)
         };
-        if !self.cut.is_empty() || !self.nodes.iter().all(sound) {
+        self.cut.is_empty() && self.nodes.iter().all(sound)
+    }
+
+    /// The whole disk is gone. Nobody says so: the node is silent, and a new one comes when it is out of the ISR.
+    fn lose_disk(&mut self, node: usize) {
+        if !self.all_is_well() {
+            return;
+        }
+        self.saw(Happening::LostDisk);
+        self.end_process(node);
+        self.nodes[node].damaged = true;
+        self.hurt = Some(node);
+    }
+
+    /// A bit flips in an entry that lies before the last commits, where others have it on sound disks. The node goes on
+    /// for a while, giving it to nobody, then restarts and finds the damage.
+    fn flip(&mut self, node: usize) {
+        if !self.all_is_well() {
             return;
         }
         let Some(running) = &self.nodes[node].running else {
@@ -151,8 +195,11 @@ impl World {
         let bit = self.random.random_range(0..8);
         disk.flip(&name, at as u64, bit);
         self.hurt = Some(node);
+        self.nodes[node].rotten = true;
+        self.saw(Happening::BitFlip);
         self.note(|| format!("a bit of {lsn} flips on {node}"));
-        self.kill(node);
+        let at_once = self.chance(50);
+        self.after(if at_once { 1 } else { 400 }, Event::Kill { node });
     }
 
     pub fn mend(&mut self, mend: Mend) {

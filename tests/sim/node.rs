@@ -2,7 +2,7 @@
 
 use crate::clients::Ticket;
 use bytes::Bytes;
-use millstream_broker::replica::{Recovery, Replica};
+use millstream_broker::replica::{Recovery, Replica, Snapshots};
 use millstream_journal::sim::SimDisk;
 use millstream_journal::{Ending, Framed, Journal, Position, Preparer, Record, Recovered, Settings};
 use millstream_model::{GroupId, JournalId, Lsn, Registration};
@@ -34,6 +34,12 @@ pub struct Node {
     pub expects_errors: bool,
     /// Down for good until it is given an empty disk.
     pub damaged: bool,
+    /// A bit of its disk flipped, and its process has not read it through since.
+    pub rotten: bool,
+    /// The last number that it served as.
+    pub registered: Option<Registration>,
+    /// The local copy of the last snapshot could not be written.
+    pub copy_failed: bool,
 }
 
 /// A process.
@@ -51,6 +57,8 @@ pub struct Running {
     pub last_commit: Option<Position>,
     /// A flush whose segments are on their way into the log.
     pub flushing: bool,
+    /// Those that this process took.
+    pub snapshots: Snapshots,
 }
 
 /// Log ends after each write in the order of their numbers; those below `durable` were said to be on disk.
@@ -110,6 +118,9 @@ impl Node {
             full: false,
             expects_errors: false,
             damaged: false,
+            rotten: false,
+            registered: None,
+            copy_failed: false,
         }
     }
 
@@ -163,6 +174,17 @@ impl Node {
 
     pub fn is_damaged(found: &Recovered) -> bool {
         matches!(found.ending, Ending::Damaged(_))
+    }
+
+    /// Whether this entry is on its disk.
+    pub fn keeps(&self, entry: EntryId) -> bool {
+        match &self.running {
+            Some(running) => {
+                let machine = running.replica.machine();
+                machine.log().has(entry) && machine.durable_lsn() >= entry.lsn
+            }
+            None => self.ledger.durable_end().lsn >= entry.lsn,
+        }
     }
 
     pub fn applied(&self) -> Lsn {

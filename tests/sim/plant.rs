@@ -13,6 +13,12 @@ pub enum Plant {
     EpochLedByTwoIncarnations,
     HighWatermarkOnReceive,
     ApplyBeforeCommit,
+    ReleaseByLiveState,
+    RemovalCountsWhenProposed,
+    AppendWithoutPrevious,
+    OverlayOutlivesItsEpoch,
+    RepeatIsAppended,
+    EndIsKnownAtOnce,
 }
 
 impl FromStr for Plant {
@@ -28,6 +34,12 @@ impl FromStr for Plant {
             "epoch-led-by-two-incarnations" => Plant::EpochLedByTwoIncarnations,
             "high-watermark-on-receive" => Plant::HighWatermarkOnReceive,
             "apply-before-commit" => Plant::ApplyBeforeCommit,
+            "release-by-live-state" => Plant::ReleaseByLiveState,
+            "removal-counts-when-proposed" => Plant::RemovalCountsWhenProposed,
+            "append-without-previous" => Plant::AppendWithoutPrevious,
+            "overlay-outlives-its-epoch" => Plant::OverlayOutlivesItsEpoch,
+            "repeat-is-appended" => Plant::RepeatIsAppended,
+            "end-is-known-at-once" => Plant::EndIsKnownAtOnce,
             _ => return Err(format!("no planted bug is called {name}")),
         })
     }
@@ -50,12 +62,18 @@ impl Plant {
         millstream_replication::Planted {
             epoch_led_by_two_incarnations: self == Plant::EpochLedByTwoIncarnations,
             high_watermark_on_receive: self == Plant::HighWatermarkOnReceive,
+            removal_counts_when_proposed: self == Plant::RemovalCountsWhenProposed,
+            append_without_previous: self == Plant::AppendWithoutPrevious,
         }
     }
 
     pub fn replica(self) -> millstream_broker::replica::Planted {
         millstream_broker::replica::Planted {
             apply_before_commit: self == Plant::ApplyBeforeCommit,
+            release_by_live_state: self == Plant::ReleaseByLiveState,
+            overlay_outlives_its_epoch: self == Plant::OverlayOutlivesItsEpoch,
+            repeat_is_appended: self == Plant::RepeatIsAppended,
+            end_is_known_at_once: self == Plant::EndIsKnownAtOnce,
         }
     }
 }

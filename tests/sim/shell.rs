@@ -2,141 +2,26 @@
 
 use crate::clients::Ticket;
 use crate::controller::Command;
-use crate::node::{GROUP, Node, Running};
+use crate::node::GROUP;
+use crate::seen::Happening;
 use crate::world::{Check, Event, NODES, World};
-use millstream_broker::replica::{Output, Replica, Settings};
+use bytes::Bytes;
+use millstream_broker::replica::{Appended, Lost, Output};
 use millstream_journal::{CommitError, Framed, Record};
-use millstream_model::{JournalId, TimestampMs};
-use millstream_replication::{Assignment, EntryId, Input, Message, ReadEntries};
+use millstream_model::entry::EntryHeader;
+use millstream_model::{Epoch, JournalId, Lsn, TimestampMs};
+use millstream_partition::{Applied, Effect};
+use millstream_replication::{Assignment, EntryId, HaltReason, Input, Message, ReadEntries, WriteNumber};
 use rand::Rng;
-use std::collections::VecDeque;
 
 impl World {
-    fn journal_settings(&mut self) -> millstream_journal::Settings {
-        millstream_journal::Settings {
-            size_bytes: 24 * 64 * 1024,
-            file_bytes: 64 * 1024,
-            commit_bytes_max: 16 * 1024,
-            prepared_files: 1,
-            seed: Some(self.random.random()),
-            planted: self.plant.journal(),
-        }
-    }
-
-    /// An empty disk gets its journal, hence its identity.
-    pub fn make_journal(&mut self, node: usize) -> Check {
-        let settings = self.journal_settings();
-        let opened = self.nodes[node].open(settings)?;
-        self.nodes[node].id = opened.journal.id();
-        opened.journal.close().map_err(|error| error.to_string())?;
-        self.nodes[node].disk = self.nodes[node].disk.kill();
-        Ok(())
-    }
-
-    /// A process starts: recover, register, serve.
-    pub fn start(&mut self, node: usize) -> Check {
-        if self.nodes[node].running.is_some() || self.nodes[node].damaged {
-            return Ok(());
-        }
-        if self.is_cut(node, NODES) || self.controller.is_away(self.now_ms) {
-            self.after(60, Event::Start { node });
-            return Ok(());
-        }
-        let settings = self.journal_settings();
-        let opened = match self.nodes[node].open(settings) {
-            Ok(opened) => opened,
-            Err(error) if self.nodes[node].expects_errors || self.nodes[node].full => {
-                self.note(|| format!("{node} cannot open: {error}"));
-                self.power_failure(node);
-                self.after(100, Event::Start { node });
-                return Ok(());
-            }
-            Err(error) => return Err(format!("{node} cannot open its journal: {error}")),
-        };
-        if Node::is_damaged(&opened.found) {
-            self.note(|| format!("{node} is damaged: {:?}", opened.found.ending));
-            if self.hurt != Some(node) {
-                return Err(format!(
-                    "{node} is damaged, though nothing was done to it: {:?}",
-                    opened.found.ending
-                ));
-            }
-            return self.give_up(node);
-        }
-        let end = opened.end;
-        if !self.nodes[node].ledger.allows(end) {
-            let durable = self.nodes[node].ledger.durable_end();
-            return Err(format!(
-                "{node} comes back with {end:?} after it said that {durable:?} is durable"
-            ));
-        }
-        let recovery = opened
-            .recovery
-            .map_err(|error| format!("{node}'s journal is sound, but {error}"))?;
-        let mut journal = opened.journal;
-        let registration = self.controller.register(self.now_ms, self.nodes[node].id, end);
-        if let Err(error) = journal.register(registration) {
-            self.note(|| format!("{node} cannot register: {error}"));
-            self.power_failure(node);
-            self.after(100, Event::Start { node });
-            return self.publish();
-        }
-        let start = journal.reader().start(GROUP).unwrap_or_default().1;
-        self.note(|| format!("{node} starts as {registration} with {end:?}"));
-        self.nodes[node].ledger.start(end);
-        let mut replication = millstream_replication::Settings {
-            heartbeat_ms: 40,
-            retry_ms: 100,
-            session_ms: 300,
-            window_bytes: 16 * 1024,
-            message_bytes_max: 4 * 1024,
-            tail_bytes_max: 4 * 1024,
-            uncommitted_bytes_max: 64 * 1024,
-            planted: self.plant.replication(),
-            ..millstream_replication::Settings::new(GROUP, self.nodes[node].id, registration)
-        };
-        replication.session_ms += node as u64;
-        let mut out = Vec::new();
-        let settings = Settings {
-            replication,
-            planted: self.plant.replica(),
-        };
-        let replica = Replica::new(settings, recovery, &mut out);
-        let running = Running {
-            preparer: journal.preparer(),
-            journal,
-            replica,
-            registration,
-            waiting: VecDeque::new(),
-            disk_is_busy: false,
-            objects: 0,
-            last_commit: None,
-            flushing: false,
-        };
-        self.nodes[node].running = Some(running);
-        // A second power failure soon after the first is where a journal that goes on carelessly shows.
-        let again = self.faulty && self.hurt.is_none() && self.chance(30);
-        if again {
-            self.nodes[node].disk.cut_power(self.random.random_range(1..12));
-        }
-        self.nodes[node].expects_errors = again;
-        if self.hurt == Some(node) && self.controller.row.isr.contains(&self.nodes[node].id) {
-            self.hurt = None;
-        }
-        self.carry_out(node, out)?;
-        self.step(node, Input::Released { up_to: start })?;
-        // The local copy of the catalog: the newest row comes later.
-        if let Some(row) = self.nodes[node].row.clone() {
-            self.assign(node, row)?;
-        }
-        self.publish()
-    }
-
     /// Tells everybody the newest row.
     pub fn publish(&mut self) -> Check {
         for to in 0..NODES {
             let row = self.controller.row.clone();
-            self.send(NODES, to, Event::Row { to, row }, None);
+            let twice = self.faulty && self.chance(2);
+            let again = twice.then(|| Event::Row { to, row: row.clone() });
+            self.send(NODES, to, Event::Row { to, row }, again);
         }
         Ok(())
     }
@@ -168,28 +53,10 @@ impl World {
             }
             match output {
                 Output::Persist { write, entry } => {
-                    self.nodes[node].ledger.written(EntryId::of(&entry.header));
-                    self.write(node, (write, Framed::new(Record::Entry(entry))));
+                    let end = EntryId::of(&entry.header);
+                    self.write(node, end, (write, Framed::new(Record::Entry(entry))));
                 }
-                Output::Truncate { write, epoch, to } => {
-                    let running = self.nodes[node].running.as_ref();
-                    let kept = running.and_then(|running| running.replica.machine().log().epoch_at(to));
-                    self.nodes[node].ledger.written(EntryId {
-                        epoch: kept.unwrap_or_default(),
-                        lsn: to,
-                    });
-                    self.write(
-                        node,
-                        (
-                            write,
-                            Framed::new(Record::Truncate {
-                                group: GROUP,
-                                epoch,
-                                lsn: to,
-                            }),
-                        ),
-                    );
-                }
+                Output::Truncate { write, epoch, to } => self.truncate(node, write, epoch, to),
                 Output::Reset { .. } => return Err(format!("{node} resets its log unasked")),
                 Output::Send { to, message } => self.send_peer(node, to, message),
                 Output::Applied {
@@ -198,15 +65,15 @@ impl World {
                     payload,
                 } => {
                     applied = true;
-                    self.check.applied(node, &done, &header, payload.as_ref())?;
+                    self.applied(node, &done, &header, payload.as_ref())?;
                 }
-                Output::Acknowledge { ticket, answer } => {
-                    let answer = answer.map(|appended| appended.base_offset).map_err(Some);
-                    self.reply(node, ticket, answer);
+                Output::Acknowledge { ticket, answer } => self.acknowledge(node, ticket, answer)?,
+                Output::Lead { epoch } => self.leads(node, epoch)?,
+                Output::StepDown { .. } => self.saw(Happening::StepDown),
+                Output::Resign { epoch } => {
+                    self.saw(Happening::Resignation);
+                    self.tell(node, Command::Resign(epoch));
                 }
-                Output::Lead { .. } => self.check_leader(node)?,
-                Output::StepDown { .. } => {}
-                Output::Resign { epoch } => self.tell(node, Command::Resign(epoch)),
                 Output::ProposeIsr(proposal) => self.tell(node, Command::ProposeIsr(proposal)),
                 Output::ReadEntries(read) => self.read_entries(node, read)?,
                 Output::InstallSnapshot { .. } => return self.rebuild(node),
@@ -215,8 +82,8 @@ impl World {
                         "{node} finds that {member:?} lost what it had acknowledged"
                     ));
                 }
-                Output::Halt(reason) if self.nodes[node].expects_errors => {
-                    self.note(|| format!("{node} halts as it should: {reason}"));
+                Output::Halt(HaltReason::JournalDamaged) if self.nodes[node].expects_errors => {
+                    self.note(|| format!("{node} halts as it should"));
                 }
                 Output::Halt(reason) => return Err(format!("{node} halts: {reason}")),
             }
@@ -227,7 +94,68 @@ impl World {
         Ok(())
     }
 
-    fn write(&mut self, node: usize, record: (millstream_replication::WriteNumber, Framed)) {
+    fn truncate(&mut self, node: usize, write: WriteNumber, epoch: Epoch, to: Lsn) {
+        self.saw(Happening::TruncatedSuffix);
+        let running = self.nodes[node].running.as_ref();
+        let kept = running.and_then(|running| running.replica.machine().log().epoch_at(to));
+        let end = EntryId {
+            epoch: kept.unwrap_or_default(),
+            lsn: to,
+        };
+        let record = Record::Truncate {
+            group: GROUP,
+            epoch,
+            lsn: to,
+        };
+        self.write(node, end, (write, Framed::new(record)));
+    }
+
+    fn applied(
+        &mut self,
+        node: usize,
+        done: &Applied,
+        header: &EntryHeader,
+        payload: Option<&Bytes>,
+    ) -> Check {
+        if self.check.applied(node, done, header, payload)? {
+            self.check_committed(EntryId::of(header))?;
+        }
+        match done.effect {
+            Effect::Quarantined { .. } => self.saw(Happening::Quarantine),
+            Effect::Deleted => self.saw(Happening::Deletion),
+            Effect::Tiered { .. } => self.saw(Happening::Tiered),
+            Effect::Trimmed { .. } => self.saw(Happening::Trim),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn acknowledge(&mut self, node: usize, ticket: Ticket, answer: Result<Appended, Lost>) -> Check {
+        if let Ok(appended) = &answer {
+            let durable = self.nodes[node].ledger.durable_end().lsn;
+            if appended.lsn > durable {
+                return Err(format!(
+                    "{node} acknowledges {}, on its disk is all up to {durable}",
+                    appended.lsn
+                ));
+            }
+        } else {
+            self.saw(Happening::Undecided);
+        }
+        let answer = answer.map(|appended| appended.base_offset).map_err(Some);
+        self.reply(node, ticket, answer);
+        Ok(())
+    }
+
+    fn leads(&mut self, node: usize, epoch: Epoch) -> Check {
+        self.saw(Happening::Election);
+        self.check.leads(epoch);
+        self.check_leader(node)
+    }
+
+    /// Gives a record to the disk; behind it the log ends at `end`.
+    fn write(&mut self, node: usize, end: EntryId, record: (WriteNumber, Framed)) {
+        self.nodes[node].ledger.written(end);
         if let Some(running) = &mut self.nodes[node].running {
             running.waiting.push_back(record);
         }
@@ -277,6 +205,7 @@ impl World {
             }
             Err(CommitError::Full) => {
                 self.note(|| format!("{node}'s journal is full"));
+                self.saw(Happening::FullJournal);
                 if let Some(running) = &mut self.nodes[node].running {
                     running.disk_is_busy = true;
                 }
@@ -286,18 +215,6 @@ impl World {
             Err(error) => return self.journal_failed(node, &error.to_string()),
         }
         self.wake_disk(node);
-        Ok(())
-    }
-
-    /// The journal takes nothing more from this process: it stops and starts again after a power failure.
-    pub fn journal_failed(&mut self, node: usize, why: &str) -> Check {
-        if !self.nodes[node].expects_errors {
-            return Err(format!("{node}'s journal fails: {why}"));
-        }
-        self.note(|| format!("{node}'s journal fails: {why}"));
-        self.step(node, Input::Damaged)?;
-        self.power_failure(node);
-        self.after(100, Event::Start { node });
         Ok(())
     }
 
@@ -323,7 +240,12 @@ impl World {
     }
 
     pub fn tell(&mut self, from: usize, command: Command) {
-        self.send(from, NODES, Event::ToController { from, command }, None);
+        let twice = self.faulty && self.chance(2);
+        let again = twice.then(|| Event::ToController {
+            from,
+            command: command.clone(),
+        });
+        self.send(from, NODES, Event::ToController { from, command }, again);
     }
 
     /// The controller takes a command.
@@ -345,11 +267,17 @@ impl World {
                 }
             }
             Command::ProposeIsr(proposal) => match self.controller.propose(id, &proposal) {
-                Ok(()) => {
+                Ok(grows) => {
                     self.note(|| format!("the ISR is {:?}", proposal.isr));
+                    self.saw(if grows {
+                        Happening::IsrGrows
+                    } else {
+                        Happening::IsrShrinks
+                    });
                     return self.publish();
                 }
                 Err(version) => {
+                    self.saw(Happening::RefusedProposal);
                     let base_version = proposal.base_version;
                     self.send(
                         NODES,
@@ -408,6 +336,7 @@ impl World {
 
     pub fn tick(&mut self, node: usize) -> Check {
         self.step(node, Input::Tick)?;
+        self.check_ends(node)?;
         let row = self.nodes[node].row.as_ref().map_or(0, |row| row.version);
         if let Some(running) = &self.nodes[node].running {
             let (registration, last) = (running.registration, running.replica.machine().last());

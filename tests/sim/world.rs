@@ -1,10 +1,11 @@
 //! Time, randomness and the queue of events; everything that happens happens here, one thing at a time.
 
 use crate::check::Checker;
-use crate::clients::{Client, Ticket};
+use crate::clients::{CLIENTS, Client, Ticket};
 use crate::controller::{Command, Controller};
 use crate::node::Node;
 use crate::plant::Plant;
+use crate::seen::{Happening, Seen};
 use crate::store::Store;
 use bytes::Bytes;
 use millstream_broker::replica::Lost;
@@ -16,7 +17,10 @@ use rand::{Rng, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub const NODES: usize = 3;
+/// Those that clients use.
 pub const PARTITIONS: u32 = 2;
+/// One more, to which what no partition survives is done.
+pub const VICTIM: u32 = PARTITIONS;
 pub const TENANT: TenantId = TenantId(7);
 /// How long faults go on, and how long everything is given to recover, ms of simulated time.
 const FAULTY_MS: u64 = 5_000;
@@ -94,6 +98,9 @@ pub enum Event {
     Start {
         node: usize,
     },
+    Kill {
+        node: usize,
+    },
     /// Ends a fault.
     Mend(Mend),
 }
@@ -119,12 +126,13 @@ pub struct World {
     pub positions: Vec<i64>,
     pub check: Checker,
     pub faulty: bool,
-    /// Pairs of nodes that do not reach one another; the controller is `NODES`.
+    /// Who does not reach whom; the controller is `NODES`.
     pub cut: BTreeSet<(usize, usize)>,
     /// The one node whose disk may have lost something; while there is one, the others are left alone.
     pub hurt: Option<usize>,
     /// From then on clients and chores begin nothing.
     pub quiet_from_ms: Option<u64>,
+    pub seen: Seen,
     trace: Option<String>,
 }
 
@@ -133,7 +141,7 @@ impl World {
         let mut random = StdRng::seed_from_u64(seed);
         let clock = |random: &mut StdRng| (random.random_range(0..100_000), random.random_range(950..=1050));
         let nodes = (0..NODES).map(|_| Node::new(clock(&mut random))).collect();
-        let clients = (0..4).map(Client::new).collect();
+        let clients = (0..CLIENTS).map(Client::new).collect();
         World {
             plant,
             now_ms: 1_000,
@@ -149,6 +157,7 @@ impl World {
             cut: BTreeSet::new(),
             hurt: None,
             quiet_from_ms: None,
+            seen: Seen::default(),
             trace: trace.then(String::new),
             random,
         }
@@ -228,6 +237,7 @@ impl World {
             } => self.uploaded(node, process, segments),
             Event::Fault => self.fault(),
             Event::Start { node } => self.start(node),
+            Event::Kill { node } => self.kill(node),
             Event::Mend(mend) => {
                 self.mend(mend);
                 Ok(())
@@ -254,17 +264,22 @@ impl World {
         let within_ms = if self.faulty && self.chance(4) { 80 } else { 5 };
         self.after(within_ms, event);
         if let Some(again) = again.filter(|_| self.faulty) {
+            self.saw(Happening::DoubledMessage);
             self.after(300, again);
         }
     }
 
-    pub fn is_cut(&self, one: usize, other: usize) -> bool {
-        self.cut.contains(&(one.min(other), one.max(other)))
+    pub fn is_cut(&self, from: usize, to: usize) -> bool {
+        self.cut.contains(&(from, to))
     }
 
     /// True this many times of a hundred.
     pub fn chance(&mut self, percent: u32) -> bool {
         self.random.random_range(0..100) < percent
+    }
+
+    pub fn saw(&mut self, happening: Happening) {
+        self.seen.count(happening);
     }
 
     pub fn note(&mut self, line: impl FnOnce() -> String) {

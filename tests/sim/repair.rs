@@ -1,0 +1,109 @@
+//! Replicas whose disks have not what they need: rebuilt from a peer and the store, or replaced.
+
+use crate::node::{GROUP, Ledger, Node};
+use crate::seen::Happening;
+use crate::world::{Check, Event, World};
+use millstream_journal::{Framed, Record};
+use millstream_model::Lsn;
+use millstream_model::entry::Entry;
+
+impl World {
+    /// A replica that lacks what its leader has released is rebuilt from the reported snapshot and the leader's
+    /// journal, and starts again.
+    pub fn rebuild(&mut self, node: usize) -> Check {
+        let leader = (0..self.nodes.len()).find(|other| *other != node && self.nodes[*other].leads());
+        let (Some(leader), Some((lsn, object))) = (leader, self.controller.snapshot) else {
+            return Ok(());
+        };
+        let Ok(snapshot) = self.store.wait(self.store.tier.get_snapshot(&object)) else {
+            return Ok(());
+        };
+        let Some(source) = &self.nodes[leader].running else {
+            return Ok(());
+        };
+        let reader = source.journal.reader();
+        let (epoch, start) = reader.start(GROUP).unwrap_or_default();
+        if start > lsn {
+            return Err(format!(
+                "{leader} has released up to {start}, the snapshot ends at {lsn}"
+            ));
+        }
+        let mut entries: Vec<Entry> = Vec::new();
+        while let next = Lsn(start.0 + 1 + entries.len() as u64)
+            && next <= lsn
+        {
+            match reader.entries(GROUP, next, 8 * 1024) {
+                Ok(more) if !more.is_empty() => entries.extend(more),
+                _ => return Ok(()), // The leader is not that far, or hurt: it will ask again.
+            }
+        }
+        entries.retain(|entry| entry.header.lsn <= lsn);
+        self.note(|| format!("{node} is rebuilt from {leader}: snapshot {lsn}, entries after {start}"));
+        let Some(running) = &mut self.nodes[node].running else {
+            return Ok(());
+        };
+        let mut records = Vec::new();
+        if let Some((epoch, lsn)) = running.journal.reader().start(GROUP) {
+            records.push(Framed::new(Record::Truncate {
+                group: GROUP,
+                epoch,
+                lsn,
+            }));
+        }
+        records.push(Framed::new(Record::Released {
+            group: GROUP,
+            epoch,
+            lsn: start,
+        }));
+        records.extend(entries.into_iter().map(|entry| Framed::new(Record::Entry(entry))));
+        let written = records
+            .chunks(8)
+            .try_for_each(|chunk| running.journal.commit(chunk).map(drop));
+        self.nodes[node].running = None;
+        self.nodes[node].disk = self.nodes[node].disk.kill();
+        if let Err(error) = written {
+            self.note(|| format!("{node} cannot be rebuilt: {error}"));
+            return self.give_up(node);
+        }
+        self.saw(Happening::Rebuild);
+        self.nodes[node].snapshot = Some(snapshot);
+        self.nodes[node].copy_failed = false;
+        self.nodes[node].ledger = Ledger::default();
+        self.after(20, Event::Start { node });
+        Ok(())
+    }
+
+    /// The node's disk cannot be trusted: it waits until it has left the ISR, then gets an empty one.
+    pub fn give_up(&mut self, node: usize) -> Check {
+        let id = self.nodes[node].id;
+        self.nodes[node].running = None;
+        self.nodes[node].damaged = true;
+        self.hurt = Some(node);
+        self.controller.damaged(self.now_ms, id);
+        self.publish()
+    }
+
+    pub fn recover_hurt(&mut self, node: usize) -> Check {
+        let id = self.nodes[node].id;
+        let in_sync = self.controller.row.isr.contains(&id);
+        if self.nodes[node].damaged && !in_sync && !self.controller.is_away(self.now_ms) {
+            let clock = self.nodes[node].clock;
+            self.nodes[node] = Node::new(clock);
+            self.saw(Happening::EmptyDisk);
+            self.make_journal(node)?;
+            let new = self.nodes[node].id;
+            self.note(|| format!("{node} gets an empty disk: {new} in the place of {id}"));
+            self.controller.replace(id, new);
+            self.after(20, Event::Start { node });
+            return self.publish();
+        }
+        if self.hurt == Some(node)
+            && self.nodes[node].running.is_some()
+            && in_sync
+            && !self.nodes[node].rotten
+        {
+            self.hurt = None;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,253 @@
+//! A process starts: recover what the disk holds, register, serve; or it fails and starts again.
+
+use crate::node::{GROUP, Node, Opened, Running};
+use crate::seen::Happening;
+use crate::world::{Check, Event, NODES, World};
+use millstream_broker::replica::{Recovery, Replica, Settings, Snapshots};
+use millstream_journal::sim::SimDisk;
+use millstream_journal::{Ending, Journal};
+use millstream_model::Registration;
+use millstream_replication::Input;
+use rand::Rng;
+use std::collections::VecDeque;
+
+impl World {
+    fn journal_settings(&mut self) -> millstream_journal::Settings {
+        millstream_journal::Settings {
+            size_bytes: 24 * 64 * 1024,
+            file_bytes: 64 * 1024,
+            commit_bytes_max: 16 * 1024,
+            prepared_files: 1,
+            seed: Some(self.random.random()),
+            planted: self.plant.journal(),
+        }
+    }
+
+    /// An empty disk gets its journal, hence its identity, though the power fails in the middle.
+    pub fn make_journal(&mut self, node: usize) -> Check {
+        if self.faulty && self.chance(30) {
+            self.nodes[node].disk.cut_power(self.random.random_range(1..25));
+        }
+        loop {
+            let settings = self.journal_settings();
+            let closed = self.nodes[node].open(settings).and_then(|opened| {
+                self.nodes[node].id = opened.journal.id();
+                opened.journal.close().map_err(|error| error.to_string())
+            });
+            match closed {
+                Ok(()) => break,
+                Err(_) if self.nodes[node].disk.is_off() => {
+                    self.saw(Happening::InterruptedBeginning);
+                    let next = self.nodes[node].disk.crash(&mut self.random);
+                    self.nodes[node].disk = next;
+                }
+                Err(error) => return Err(format!("{node} cannot make its journal: {error}")),
+            }
+        }
+        self.nodes[node].disk = self.nodes[node].disk.kill();
+        Ok(())
+    }
+
+    pub fn start(&mut self, node: usize) -> Check {
+        if self.nodes[node].running.is_some() || self.nodes[node].damaged {
+            return Ok(());
+        }
+        if self.is_cut(node, NODES) || self.is_cut(NODES, node) || self.controller.is_away(self.now_ms) {
+            self.after(60, Event::Start { node });
+            return Ok(());
+        }
+        let Some(opened) = self.opened(node)? else {
+            return Ok(());
+        };
+        self.nodes[node].rotten = false;
+        self.check_found(node, &opened)?;
+        if opened.found.ending == Ending::Torn {
+            self.saw(Happening::TornEnd);
+        }
+        let Some((mut journal, recovery)) = self.recovered(node, opened)? else {
+            return Ok(());
+        };
+        let id = self.nodes[node].id;
+        let registration = self.controller.register(self.now_ms, id, recovery.end());
+        if self.faulty && self.chance(4) {
+            self.note(|| format!("{node} does not learn that it is {registration}"));
+            self.saw(Happening::LostRegistration);
+            self.start_again(node);
+            return self.publish();
+        }
+        if let Err(error) = journal.register(registration) {
+            self.note(|| format!("{node} cannot register: {error}"));
+            self.start_again(node);
+            return self.publish();
+        }
+        self.nodes[node].registered = Some(registration);
+        self.serve(node, journal, recovery, registration)
+    }
+
+    /// The journal, if it can be opened and is sound; its failures are those that were asked for.
+    fn opened(&mut self, node: usize) -> Result<Option<Opened>, String> {
+        let settings = self.journal_settings();
+        let opened = match self.nodes[node].open(settings) {
+            Ok(opened) => opened,
+            Err(error) if self.nodes[node].expects_errors || self.nodes[node].full => {
+                self.note(|| format!("{node} cannot open: {error}"));
+                self.saw(Happening::FailedOpen);
+                self.start_again(node);
+                return Ok(None);
+            }
+            Err(error) => return Err(format!("{node} cannot open its journal: {error}")),
+        };
+        if Node::is_damaged(&opened.found) {
+            self.note(|| format!("{node} is damaged: {:?}", opened.found.ending));
+            self.saw(Happening::DamagedJournal);
+            if self.hurt != Some(node) {
+                return Err(format!(
+                    "{node} is damaged, though nothing was done to it: {:?}",
+                    opened.found.ending
+                ));
+            }
+            return self.give_up(node).map(|()| None);
+        }
+        Ok(Some(opened))
+    }
+
+    /// What a disk holds after a restart must be at least what was said to be on it.
+    fn check_found(&self, node: usize, opened: &Opened) -> Check {
+        let Node {
+            ledger, registered, ..
+        } = &self.nodes[node];
+        if !ledger.allows(opened.end) {
+            return Err(format!(
+                "{node} comes back with {:?} after it said that {:?} is durable",
+                opened.end,
+                ledger.durable_end()
+            ));
+        }
+        if opened.found.registration < *registered {
+            return Err(format!(
+                "{node} served as {registered:?} and comes back as {:?}",
+                opened.found.registration
+            ));
+        }
+        Ok(())
+    }
+
+    /// What the replica goes on with; none when this start ends here.
+    fn recovered(
+        &mut self,
+        node: usize,
+        opened: Opened,
+    ) -> Result<Option<(Journal<SimDisk>, Recovery)>, String> {
+        let in_sync = self.controller.row.isr.contains(&self.nodes[node].id);
+        match opened.recovery {
+            Ok(recovery) if recovery.end() == opened.end => Ok(Some((opened.journal, recovery))),
+            Ok(recovery) if in_sync => Err(format!(
+                "{node} is in sync, its snapshot ends at {:?} and its journal at {:?}",
+                recovery.end(),
+                opened.end
+            )),
+            // The store's snapshot has left its journal behind.
+            Ok(_) => self.give_up(node).map(|()| None),
+            // The local copy could not be replaced when the journal was recycled below the store's.
+            Err(_) if self.nodes[node].copy_failed => {
+                self.end_process(node);
+                self.after(60, Event::Start { node });
+                let Some((_, object)) = self.controller.snapshot else {
+                    return Ok(None);
+                };
+                if let Ok(snapshot) = self.store.wait(self.store.tier.get_snapshot(&object)) {
+                    self.saw(Happening::StoreSnapshot);
+                    self.nodes[node].snapshot = Some(snapshot);
+                    self.nodes[node].copy_failed = false;
+                }
+                Ok(None)
+            }
+            Err(error) => Err(format!("{node}'s journal is sound, but {error}")),
+        }
+    }
+
+    fn serve(
+        &mut self,
+        node: usize,
+        journal: Journal<SimDisk>,
+        recovery: Recovery,
+        registration: Registration,
+    ) -> Check {
+        let end = recovery.end();
+        let start = journal.reader().start(GROUP).unwrap_or_default().1;
+        self.note(|| format!("{node} starts as {registration} with {end:?}"));
+        self.nodes[node].ledger.start(end);
+        let mut out = Vec::new();
+        let replica = Replica::new(self.replica_settings(node, registration), recovery, &mut out);
+        self.nodes[node].running = Some(Running {
+            preparer: journal.preparer(),
+            journal,
+            replica,
+            registration,
+            waiting: VecDeque::new(),
+            disk_is_busy: false,
+            objects: 0,
+            last_commit: None,
+            flushing: false,
+            snapshots: Snapshots::default(),
+        });
+        // A second power failure soon after the first is where a journal that goes on carelessly shows.
+        let again = self.faulty && self.hurt.is_none() && self.chance(30);
+        if again {
+            self.nodes[node].disk.cut_power(self.random.random_range(1..12));
+        }
+        self.nodes[node].expects_errors = again;
+        if self.hurt == Some(node) && self.controller.row.isr.contains(&self.nodes[node].id) {
+            self.hurt = None;
+        }
+        self.carry_out(node, out)?;
+        self.step(node, Input::Released { up_to: start })?;
+        // The local copy of the catalog: the newest row comes later.
+        if let Some(row) = self.nodes[node].row.clone() {
+            self.assign(node, row)?;
+        }
+        self.publish()
+    }
+
+    fn replica_settings(&self, node: usize, registration: Registration) -> Settings {
+        let replication = millstream_replication::Settings {
+            heartbeat_ms: 40,
+            retry_ms: 100,
+            session_ms: 300 + node as u64,
+            window_bytes: 16 * 1024,
+            message_bytes_max: 4 * 1024,
+            tail_bytes_max: 4 * 1024,
+            uncommitted_bytes_max: 64 * 1024,
+            planted: self.plant.replication(),
+            ..millstream_replication::Settings::new(GROUP, self.nodes[node].id, registration)
+        };
+        Settings {
+            replication,
+            planted: self.plant.replica(),
+        }
+    }
+
+    /// A process that failed starts again: on a machine that stayed up, whose page cache shows what was written, or
+    /// after the power has failed.
+    pub fn start_again(&mut self, node: usize) {
+        if self.nodes[node].disk.is_off() || self.chance(40) {
+            self.power_failure(node);
+        } else {
+            self.saw(Happening::RestartOnCachedDisk);
+            self.end_process(node);
+        }
+        self.after(100, Event::Start { node });
+    }
+
+    /// The journal takes nothing more from this process.
+    pub fn journal_failed(&mut self, node: usize, why: &str) -> Check {
+        if !self.nodes[node].expects_errors {
+            return Err(format!("{node}'s journal fails: {why}"));
+        }
+        self.note(|| format!("{node}'s journal fails: {why}"));
+        self.saw(Happening::FailedJournal);
+        self.step(node, Input::Damaged)?;
+        self.start_again(node);
+        Ok(())
+    }
+}
