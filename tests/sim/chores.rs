@@ -31,6 +31,12 @@ impl World {
         self.quiet_from_ms.is_some_and(|from_ms| self.now_ms >= from_ms)
     }
 
+    /// At the very end nothing goes into the log any more, so that all can apply the last entry.
+    fn still(&self) -> bool {
+        self.quiet_from_ms
+            .is_some_and(|from_ms| self.now_ms >= from_ms + 800)
+    }
+
     pub fn chore(&mut self, node: usize) -> Check {
         let at_ms = self.now_ms + self.random.random_range(60..120);
         self.at(at_ms, Event::Chore { node });
@@ -39,6 +45,13 @@ impl World {
             return Ok(());
         }
         self.journal_chores(node)?;
+        let pressed = self.nodes[node]
+            .running
+            .as_ref()
+            .is_some_and(|running| running.journal.space().level >= Level::Flush);
+        if self.nodes[node].leads() && pressed && !self.still() {
+            self.flush(node)?;
+        }
         if self.nodes[node].leads() && !self.quiet() {
             self.open_partitions(node)?;
             if self.chance(6) {
@@ -54,7 +67,7 @@ impl World {
                 self.flush(node)?;
             }
         }
-        if self.chance(25) {
+        if pressed || self.chance(25) {
             self.take_snapshot(node);
         }
         self.release(node)

@@ -178,7 +178,9 @@ impl World {
         let Some(running) = &mut self.nodes[node].running else {
             return Ok(());
         };
-        if running.journal.space().level >= Level::Delay {
+        let space = running.journal.space();
+        if space.level >= Level::Delay {
+            self.note(|| format!("{node} does not take {ticket:?} now: {space:?}"));
             self.reply(node, ticket, Err(None));
             return Ok(());
         }

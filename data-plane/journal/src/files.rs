@@ -136,12 +136,14 @@ impl<D: Disk> Shared<D> {
         files_max(&self.settings)
     }
 
-    /// Whether another file should be written with zeros.
+    /// Whether another file should be written with zeros. On a disk that was full always: nothing else would notice that
+    /// there is room again, and until then the journal counts as small as its files are.
     pub fn wants_more(&self, files: &Files<D::File>) -> bool {
         let is_sound = self.damage.read().is_none();
         is_sound
             && (!files.has_spare()
-                || files.usable() < self.settings.prepared_files && files.total() < self.files_max())
+                || (files.usable() < self.settings.prepared_files || files.disk_full)
+                    && files.total() < self.files_max())
     }
 
     pub fn space(&self) -> Space {

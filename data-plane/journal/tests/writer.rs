@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use millstream_journal::sim::SimDisk;
 use millstream_journal::{
-    Append, CommitError, Ending, Journal, ReadError, RealDisk, Record, Settings, SlowDisk, SubmitError,
-    Writer, WriterSettings,
+    Append, CommitError, Ending, Framed, Journal, PrepareError, Prepared, ReadError, RealDisk, Record,
+    Settings, SlowDisk, SubmitError, Writer, WriterSettings,
 };
 use millstream_model::entry::{Entry, EntryHeader, EntryKind};
 use millstream_model::{Epoch, GroupId, KeyId, Lsn, PartitionId, Registration, TenantId, TimestampMs};
@@ -210,6 +210,37 @@ async fn a_journal_on_a_full_disk_can_be_opened() {
     let (more, _) = fill(&writer, lsn).await;
     assert!(more > lsn);
     running.close().unwrap();
+}
+
+/// With files enough, nobody wants another one, and so nobody would see that the disk has room for all that the settings
+/// allow.
+#[test]
+fn a_disk_with_room_again_is_noticed_though_files_are_free() {
+    let disk = SimDisk::new(4 * 1024 * 1024 + 8192);
+    let settings = Settings {
+        size_bytes: 64 * 1024 * 1024,
+        prepared_files: 1,
+        ..small()
+    };
+    let (mut journal, _) = Journal::open(Arc::new(disk.clone()), settings, |_, _| {}).unwrap();
+    let payload = Bytes::from(vec![1; 100_000]);
+    let full = (1..).find(|lsn| {
+        let record = Framed::new(entry(1, *lsn, payload.clone()));
+        journal.commit(&[record]).is_err()
+    });
+    let last = Lsn(full.unwrap() - 1);
+    let mut preparer = journal.preparer();
+    assert!(matches!(preparer.step(), Err(PrepareError::Full)));
+    journal.release(GroupId(1), last).unwrap();
+    let small = journal.space();
+    assert!(small.disk_full && small.capacity < 4 * 1024 * 1024, "{small:?}");
+    disk.resize(u64::MAX);
+    while preparer.step().unwrap() == Prepared::More {}
+    let whole = journal.space();
+    assert!(
+        !whole.disk_full && whole.capacity == 64 * 1024 * 1024,
+        "{whole:?}"
+    );
 }
 
 #[tokio::test]
