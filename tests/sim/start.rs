@@ -89,6 +89,7 @@ impl World {
         let settings = self.journal_settings();
         let opened = match self.nodes[node].open(settings) {
             Ok(opened) => opened,
+            // A second start on a full disk may find that the first one took the file that was kept for it.
             Err(error) if self.nodes[node].expects_errors || self.nodes[node].full => {
                 self.note(|| format!("{node} cannot open: {error}"));
                 self.saw(Happening::FailedOpen);
