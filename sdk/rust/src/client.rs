@@ -4,7 +4,7 @@ use crate::admin::Admin;
 use crate::consume::{Consumer, ConsumerSettings};
 use crate::error::Error;
 use crate::produce::{Producer, ProducerSettings};
-use crate::transport::{self, Credentials, Transport};
+use crate::transport::{self, Credentials, Transport, Trust};
 use http::{Request, Response};
 use millstream_rpc::data::data_client::DataClient;
 use millstream_rpc::sql::sql_client::SqlClient;
@@ -21,13 +21,31 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of the service at `address` (`http://HOST:PORT`, or `HOST:PORT`). Connects when first used.
+    /// A client of the service at `address` (`http://HOST:PORT`, `https://HOST:PORT`, or `HOST:PORT`, which is
+    /// without TLS). Connects when first used. With `https` the system's certificate authorities are trusted.
     ///
     /// # Errors
     /// When `address` is not one.
     pub fn connect(address: &str, credentials: Credentials) -> Result<Client, Error> {
+        Client::open(address, Trust::System, credentials)
+    }
+
+    /// A client of a service whose certificate was signed by one of these authorities (PEM), and by no other.
+    ///
+    /// # Errors
+    /// When `address` is not one that begins with `https://`, or there is no certificate in `authorities`.
+    pub fn connect_trusting(
+        address: &str,
+        authorities: &[u8],
+        credentials: Credentials,
+    ) -> Result<Client, Error> {
+        Client::open(address, Trust::Only(authorities.to_vec()), credentials)
+    }
+
+    fn open(address: &str, trust: Trust, credentials: Credentials) -> Result<Client, Error> {
+        let transport = transport::over_the_wire(address, trust)?;
         Ok(Client {
-            transport: transport::with_credentials(transport::over_the_wire(address)?, credentials),
+            transport: transport::with_credentials(transport, credentials),
         })
     }
 

@@ -4,11 +4,12 @@ use crate::error::Error;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;
-use http::{HeaderValue, Request, Response};
+use http::uri::Scheme;
+use http::{HeaderValue, Request, Response, Uri};
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::body::Body;
-use tonic::transport::Endpoint;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Service, ServiceExt};
 
@@ -68,15 +69,52 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
+/// Whose certificates a client of an `https` address takes.
+#[derive(Clone, Debug)]
+pub(crate) enum Trust {
+    /// Those of the system's authorities.
+    System,
+    /// Those of these authorities (PEM) and no others.
+    Only(Vec<u8>),
+}
+
 /// A channel to `address` that connects when first used and again when it broke.
-pub(crate) fn over_the_wire(address: &str) -> Result<Transport, Error> {
+pub(crate) fn over_the_wire(address: &str, trust: Trust) -> Result<Transport, Error> {
     let address = if address.contains("://") {
         address.to_owned()
     } else {
         format!("http://{address}")
     };
-    let endpoint = Endpoint::from_shared(address.clone())
-        .map_err(|error| Error::Invalid(format!("{address} is not an address: {error}")))?
+    let wrong =
+        |error: tonic::transport::Error| Error::Invalid(format!("{address} is not an address: {error}"));
+    // Without TLS's settings: they need certificates, which only `https` has a use for.
+    let uri: Uri = address
+        .parse()
+        .map_err(|error| Error::Invalid(format!("{address} is not an address: {error}")))?;
+    let secure = uri.scheme() == Some(&Scheme::HTTPS);
+    let mut endpoint = Endpoint::from_shared(address.clone()).map_err(wrong)?;
+    if secure {
+        let tls = match trust {
+            Trust::System => ClientTlsConfig::new().with_native_roots(),
+            Trust::Only(pem) if !holds_certificate(&pem) => {
+                return Err(Error::Invalid(
+                    "the certificate authority is not a certificate in PEM form".into(),
+                ));
+            }
+            Trust::Only(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
+        };
+        endpoint = endpoint.tls_config(tls).map_err(|error| {
+            Error::Invalid(format!(
+                "no certificate authority can be used: {}",
+                with_causes(&error)
+            ))
+        })?;
+    } else if let Trust::Only(_) = trust {
+        return Err(Error::Invalid(format!(
+            "a certificate authority is of no use without TLS: say https:// instead of {address}"
+        )));
+    }
+    let endpoint = endpoint
         .connect_timeout(Duration::from_secs(5))
         .tcp_nodelay(true)
         .http2_keep_alive_interval(Duration::from_secs(30))
@@ -88,6 +126,21 @@ pub(crate) fn over_the_wire(address: &str) -> Result<Transport, Error> {
             .connect_lazy()
             .map_err(|error| TransportError(error.into())),
     ))
+}
+
+fn holds_certificate(pem: &[u8]) -> bool {
+    String::from_utf8_lossy(pem).contains("-----BEGIN CERTIFICATE-----")
+}
+
+/// An error and what caused it, in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }
 
 /// A service in the same process.
