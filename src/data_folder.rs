@@ -5,6 +5,7 @@ use millstream_access::RootKeys;
 use millstream_cli::Failure;
 use millstream_model::JournalId;
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -53,11 +54,12 @@ impl DataFolder {
             .truncate(false)
             .open(path.join("lock"))
             .map_err(|error| unusable("make the lock file", &error))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
-            Failure::new(format!(
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
+            Errno::WOULDBLOCK => Failure::new(format!(
                 "another millstream process uses the data folder {}; stop it or choose another with --data-dir",
                 path.display()
-            ))
+            )),
+            other => unusable("lock a file", &other),
         })?;
         let file = path.join("node.json");
         let node = match fs::read(&file) {
@@ -86,6 +88,20 @@ impl DataFolder {
             node,
             _lock: lock,
         })
+    }
+
+    /// Locks a folder that a service has used before; a mistyped name must not make one.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be used.
+    pub fn open_existing(path: &Path) -> Result<DataFolder, Failure> {
+        if !path.join("node.json").is_file() {
+            return Err(Failure::new(format!(
+                "{} holds no service yet; name another folder with --data-dir, or make a service and its first key with millstream start",
+                path.display()
+            )));
+        }
+        DataFolder::open(path)
     }
 
     /// How this node knows its own lease.
@@ -159,7 +175,9 @@ fn write_whole(path: &Path, node: &Node, mode: u32) -> std::io::Result<()> {
 
 /// Writes a file whole or not at all, durably.
 pub fn write_text(path: &Path, text: &str, mode: u32) -> std::io::Result<()> {
-    let fresh = path.with_extension("new");
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(".new");
+    let fresh = PathBuf::from(fresh);
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)

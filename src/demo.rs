@@ -5,6 +5,7 @@ use crate::logging;
 use crate::ready_file;
 use crate::service;
 use millstream_cli::{Failure, OutputFormat, demo};
+use std::io::{Write, stderr};
 use std::path::PathBuf;
 
 /// Runs the demo; serves on until a signal unless told otherwise.
@@ -25,10 +26,18 @@ pub async fn run(args: DemoCommand, output: OutputFormat) -> Result<(), Failure>
     start.http_listen.get_or_insert_with(|| "127.0.0.1:0".into());
     start.log.get_or_insert_with(|| "warn".into());
     let settings = start.settings()?;
+    if settings.tls.is_some() || !settings.sql {
+        return Err(Failure::new(
+            "the demo runs SQL and talks to its doors without TLS; leave out --tls-certificate, --tls-key and --roles, or use millstream start",
+        ));
+    }
     logging::init(&settings)?;
     let ready_file = settings.ready_file.clone();
     let mut signals = service::Signals::listen()?;
-    let running = service::start(settings).await?;
+    let running = tokio::select! {
+        started = service::start(settings) => started?,
+        () = signals.received() => return Ok(()),
+    };
     if let Some(path) = &ready_file {
         ready_file::write(path, &running.kafka, &running.http, running.key.as_ref())?;
     }
@@ -38,6 +47,8 @@ pub async fn run(args: DemoCommand, output: OutputFormat) -> Result<(), Failure>
         http: running.http.clone(),
         key: key.id,
         secret: key.secret,
+        // The first key is the folder's own and stays; one made for this run goes with it.
+        revoke_key: running.key.is_none(),
     };
     let once = demo_args.once;
     let ended = tokio::select! {
@@ -49,7 +60,10 @@ pub async fn run(args: DemoCommand, output: OutputFormat) -> Result<(), Failure>
     {
         signals.received().await;
     }
-    let stopped = running.stop().await;
+    if !once {
+        let _ = writeln!(stderr(), "Draining; a second Ctrl-C does not wait for it.");
+    }
+    let stopped = running.stop(&mut signals).await;
     ended.and(stopped)
 }
 

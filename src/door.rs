@@ -3,8 +3,9 @@
 use crate::settings::Settings;
 use millstream_cli::Failure;
 use millstream_kafka::Bound;
-use millstream_listener::load_tls;
+use millstream_listener::{BindError, load_tls};
 use millstream_metadata::HostPort;
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use tokio::net::lookup_host;
 
@@ -40,6 +41,19 @@ pub fn advertised(given: Option<&str>, bound: SocketAddr) -> Result<HostPort, Fa
     }
 }
 
+/// How the HTTP door behaves.
+///
+/// # Errors
+/// When the certificate or its key cannot be used.
+pub fn http_settings(settings: &Settings) -> Result<millstream_listener::Settings, Failure> {
+    let alpn: &[&[u8]] = &[b"h2", b"http/1.1"];
+    let tls = settings.tls.as_ref().map(|tls| load_tls(tls, alpn)).transpose();
+    Ok(millstream_listener::Settings {
+        tls: tls.map_err(|error| Failure::new(error.to_string()))?,
+        ..Default::default()
+    })
+}
+
 /// Binds the Kafka door; nobody is let in yet.
 ///
 /// # Errors
@@ -58,5 +72,15 @@ pub async fn bind_kafka(settings: &Settings) -> Result<Bound, Failure> {
         tls,
         ..millstream_kafka::Settings::new(address)
     })
-    .map_err(|error| Failure::new(error.to_string()))
+    .map_err(|error| match error.source.kind() {
+        // Said as the HTTP door says it.
+        ErrorKind::AddrInUse => Failure::new(
+            BindError::Taken {
+                address: text.clone(),
+                flag: "--kafka-listen",
+            }
+            .to_string(),
+        ),
+        _ => Failure::new(error.to_string()),
+    })
 }

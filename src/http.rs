@@ -6,7 +6,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use millstream_broker::{Broker, Handle};
+use millstream_broker::Handle;
+use millstream_controller as controller;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
@@ -16,21 +17,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[derive(Clone)]
 pub struct Health {
     registry: Arc<Registry>,
-    broker: Broker,
+    controller: controller::Handle,
     /// False before every door answers and while draining.
     ready: Arc<AtomicBool>,
     sound: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Health {
-    /// Over the broker; not ready yet.
-    pub fn new(registry: Registry, broker: Broker, handle: &Arc<Handle>) -> Health {
-        let handle = Arc::downgrade(handle);
+    /// Over the controller and the broker; not ready yet.
+    pub fn new(registry: Registry, controller: controller::Handle, broker: &Arc<Handle>) -> Health {
+        let broker = Arc::downgrade(broker);
         Health {
             registry: Arc::new(registry),
-            broker,
+            controller,
             ready: Arc::new(AtomicBool::new(false)),
-            sound: Arc::new(move || handle.upgrade().is_some_and(|it| it.is_healthy())),
+            sound: Arc::new(move || broker.upgrade().is_some_and(|it| it.is_healthy())),
         }
     }
 
@@ -76,7 +77,7 @@ async fn metrics(State(health): State<Health>) -> impl IntoResponse {
     }
 }
 
-/// Alive: this answers at all, and the journal takes writes. A damaged journal wants an operator, not a restart.
+/// Alive: this answers at all. What is wrong beyond that wants an operator, not a restart: `/readyz` tells it.
 async fn livez() -> &'static str {
     "alive\n"
 }
@@ -94,8 +95,14 @@ async fn readyz(State(health): State<Health>) -> impl IntoResponse {
             "the journal is damaged\n".to_owned(),
         );
     }
+    // Without a controller it serves on: records flow, only changes to the catalog wait.
+    let decides = match health.controller.term() {
+        Some(term) => format!("controller in term {term}"),
+        None => "not the controller, so topics and keys cannot be changed now".to_owned(),
+    };
+    let version = health.controller.image().version();
     (
         StatusCode::OK,
-        format!("ready, catalog version {}\n", health.broker.image().version()),
+        format!("ready, catalog version {version}, {decides}\n"),
     )
 }

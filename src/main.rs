@@ -19,13 +19,17 @@ mod sql_test;
 use arguments::{Arguments, TopCommand};
 use clap::Parser;
 use millstream_cli::Failure;
+use std::io::Write;
 use std::process::ExitCode;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return refuse(&error),
+    };
     // Before anything speaks TLS.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -42,8 +46,24 @@ fn main() -> ExitCode {
 }
 
 fn fail(failure: &Failure) -> ExitCode {
-    eprintln!("millstream: {failure}");
-    ExitCode::FAILURE
+    let (code, told) = failure.exit();
+    if told {
+        let _ = writeln!(std::io::stderr(), "millstream: {failure}");
+    }
+    ExitCode::from(code)
+}
+
+/// What does not parse: help and version as they are, a mistake as one line.
+fn refuse(error: &clap::Error) -> ExitCode {
+    match arguments::mistake(error) {
+        Some(line) => {
+            let _ = writeln!(std::io::stderr(), "millstream: {line}");
+        }
+        None => {
+            let _ = error.print();
+        }
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1))
 }
 
 async fn run(arguments: Arguments) -> Result<(), Failure> {

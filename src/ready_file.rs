@@ -3,6 +3,7 @@
 use crate::data_folder::write_text;
 use millstream_cli::Failure;
 use serde_json::json;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// A key that is shown once.
@@ -10,6 +11,24 @@ use std::path::Path;
 pub struct ShownKey {
     pub id: String,
     pub secret: String,
+}
+
+/// Removes the file of an earlier run, so that nobody takes its word; finds out early whether it can be written.
+///
+/// # Errors
+/// When there is no folder for it, or the old file stays.
+pub fn clear(path: &Path) -> Result<(), Failure> {
+    let path = std::path::absolute(path)?;
+    let refuse = |why: &dyn std::fmt::Display| {
+        Failure::new(format!("cannot write --ready-file {}: {why}", path.display()))
+    };
+    if !path.parent().is_some_and(Path::is_dir) {
+        return Err(refuse(&"there is no such folder"));
+    }
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(refuse(&error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Writes the file whole, readable by its owner only, for it may hold a secret.

@@ -18,12 +18,13 @@ use millstream_cli::Failure;
 use millstream_controller as controller;
 use millstream_grpc::DataDoor;
 use millstream_kafka::Bound;
-use millstream_listener::{bind, load_tls};
+use millstream_listener::bind;
 use millstream_metadata::{Actor, Command, Commands, HostPort, KeyRow, Reply};
 use millstream_service::{ClusterName, Service, introspection};
 use object_store::ObjectStore;
 use object_store::prefix::PrefixStore;
 use prometheus_client::registry::Registry;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,18 +68,17 @@ pub struct Running {
 pub async fn serve(settings: Settings) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let ready_file = settings.ready_file.clone();
-    let running = start(settings).await?;
-    println!("Kafka     {}", running.kafka);
-    println!("gRPC/HTTP {}", running.http);
-    if let Some(key) = &running.key {
-        println!("\nThe first administrator's key, shown once (millstream admin-key makes another):");
-        println!("  key    {}\n  secret {}", key.id, key.secret);
-    }
+    let running = tokio::select! {
+        started = start(settings) => started?,
+        // Nothing was acknowledged yet, so there is nothing to wait for.
+        () = signals.received() => return Ok(()),
+    };
+    running.announce();
     if let Some(path) = &ready_file {
         ready_file::write(path, &running.kafka, &running.http, running.key.as_ref())?;
     }
     signals.received().await;
-    running.stop().await
+    running.stop(&mut signals).await
 }
 
 /// SIGINT and SIGTERM, listened for from the moment that it is made: a stop right after "ready" is a clean one.
@@ -114,10 +114,17 @@ impl Signals {
 /// One line that says what to do.
 pub async fn start(settings: Settings) -> Result<Running, Failure> {
     let mut folder = DataFolder::open(&settings.data_dir)?;
+    settings
+        .ready_file
+        .as_deref()
+        .map(ready_file::clear)
+        .transpose()?;
     let store = open_store(&settings.store).map_err(told)?;
     let roots = Arc::new(folder.root_keys(&settings)?);
     let kafka = door::bind_kafka(&settings).await?;
+    let kafka_address = door::advertised(settings.kafka_advertise.as_deref(), kafka.address())?;
     let http = bind(&settings.http_listen, "--http-listen").await.map_err(told)?;
+    let http_settings = door::http_settings(&settings)?;
     let identity = cluster(&settings, &store, &mut folder, &roots).await?;
 
     let stop = CancellationToken::new();
@@ -133,8 +140,6 @@ pub async fn start(settings: Settings) -> Result<Running, Failure> {
         stop.clone(),
     );
     controller.active().await.map_err(told)?;
-    let bootstrap = controller.bootstrap(roots.current()).await.map_err(told)?;
-    let key = bootstrap.map(|row| shown(&roots, &row)).transpose()?;
 
     let parts = Parts {
         settings,
@@ -143,9 +148,14 @@ pub async fn start(settings: Settings) -> Result<Running, Failure> {
         identity,
         controller,
         stop,
-        key,
     };
-    parts.doors(folder, kafka, http).await
+    let doors = Doors {
+        kafka,
+        kafka_address,
+        http,
+        http_settings,
+    };
+    parts.open(folder, doors).await
 }
 
 /// Makes a new administrator's key in a folder that no process uses.
@@ -153,13 +163,7 @@ pub async fn start(settings: Settings) -> Result<Running, Failure> {
 /// # Errors
 /// When the service runs, or its catalog cannot be opened.
 pub async fn replace_admin_key(settings: &Settings) -> Result<(), Failure> {
-    let mut folder = DataFolder::open(&settings.data_dir)?;
-    if folder.cluster().is_none() {
-        return Err(Failure::new(format!(
-            "{} holds no service yet; millstream start makes one and its first key",
-            settings.data_dir.display()
-        )));
-    }
+    let mut folder = DataFolder::open_existing(&settings.data_dir)?;
     let roots = folder.root_keys(settings)?;
     let store = open_store(&settings.store).map_err(told)?;
     cluster(settings, &store, &mut folder, &roots).await?;
@@ -168,8 +172,12 @@ pub async fn replace_admin_key(settings: &Settings) -> Result<(), Failure> {
         .await
         .map_err(told)?;
     let key = shown(&roots, &row)?;
-    println!("key    {}\nsecret {}", key.id, key.secret);
-    Ok(())
+    Ok(writeln!(
+        std::io::stdout(),
+        "key    {}\nsecret {}",
+        key.id,
+        key.secret
+    )?)
 }
 
 /// The cluster that lives in the store; this node belongs to it from now on.
@@ -232,18 +240,33 @@ struct Parts {
     identity: Identity,
     controller: controller::Handle,
     stop: CancellationToken,
-    key: Option<ShownKey>,
+}
+
+/// Ports that are ours, with nobody let in yet.
+struct Doors {
+    kafka: Bound,
+    /// What Kafka clients are told to connect to.
+    kafka_address: HostPort,
+    http: TcpListener,
+    http_settings: millstream_listener::Settings,
 }
 
 impl Parts {
     /// Starts the broker and opens every door.
-    async fn doors(self, folder: DataFolder, kafka: Bound, http: TcpListener) -> Result<Running, Failure> {
+    async fn open(self, folder: DataFolder, doors: Doors) -> Result<Running, Failure> {
         let mut registry = Registry::with_prefix("millstream");
-        let kafka_address = door::advertised(self.settings.kafka_advertise.as_deref(), kafka.address())?;
+        let Doors {
+            kafka,
+            kafka_address,
+            http,
+            http_settings,
+        } = doors;
         let http_address = http.local_addr()?;
         let (broker, broker_handle) = self.broker(&kafka_address, http_address, &mut registry).await?;
         for group in broker_handle.recovered() {
-            println!("{group}");
+            // What was lost must be seen, also where nobody reads standard output.
+            tracing::warn!("{group}");
+            let _ = writeln!(std::io::stdout(), "{group}");
         }
         let broker_handle = Arc::new(broker_handle);
 
@@ -272,30 +295,23 @@ impl Parts {
             None => inner,
         };
         let (outer, grpc_health) = introspection(outer).map_err(told)?;
-        let health = Health::new(registry, broker, &broker_handle);
+        let health = Health::new(registry, self.controller.clone(), &broker_handle);
         let router = outer
             .into_axum_router()
             .merge(http::routes(health.clone()))
             .fallback(http::unknown);
-        let tls = self
-            .settings
-            .tls
-            .as_ref()
-            .map(|tls| load_tls(tls, &[b"h2", b"http/1.1"]))
-            .transpose()
-            .map_err(told)?;
-        let http_settings = millstream_listener::Settings {
-            tls,
-            ..Default::default()
-        };
         let http_door = millstream_listener::serve(http, router, http_settings)?;
 
+        // Last: a start that fails must not leave a key behind that nobody was shown.
+        let first = self.controller.bootstrap(self.roots.current()).await;
+        let first = first.map_err(told)?;
+        let key = first.map(|row| shown(&self.roots, &row)).transpose()?;
         grpc_health.set_serving(true).await;
         health.set_ready(true);
         Ok(Running {
             kafka: kafka_address.to_string(),
             http: http_address.to_string(),
-            key: self.key,
+            key,
             roots: self.roots,
             controller: self.controller,
             stop: self.stop,
@@ -376,18 +392,37 @@ impl Parts {
 }
 
 impl Running {
-    /// Drains and stops, doors first.
+    /// Prints the address of each door and, once, the first key.
+    fn announce(&self) {
+        let mut text = format!("Kafka     {}\ngRPC/HTTP {}\n", self.kafka, self.http);
+        if let Some(key) = &self.key {
+            text.push_str(&format!(
+                "\nThe first administrator's key, shown once (millstream admin-key makes another):\n  key    {}\n  secret {}\n",
+                key.id, key.secret
+            ));
+        }
+        let mut out = std::io::stdout().lock();
+        if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            tracing::warn!(%error, "nobody reads standard output: addresses and key were not printed");
+        }
+    }
+
+    /// Drains and stops, doors first; another signal ends the wait.
     ///
     /// # Errors
-    /// When the last commits failed.
-    pub async fn stop(self) -> Result<(), Failure> {
-        tokio::time::timeout(STOP_TIMEOUT, self.stop_in_order())
-            .await
-            .unwrap_or_else(|_| {
-                Err(Failure::new(
-                    "stopping took too long; everything acknowledged is on disk",
-                ))
-            })
+    /// When the last commits failed, or it was not waited for.
+    pub async fn stop(self, signals: &mut Signals) -> Result<(), Failure> {
+        let early = |what: &str| {
+            Err(Failure::new(format!(
+                "{what}; everything acknowledged is on disk"
+            )))
+        };
+        tokio::select! {
+            stopped = tokio::time::timeout(STOP_TIMEOUT, self.stop_in_order()) => {
+                stopped.unwrap_or_else(|_| early("stopping took too long"))
+            }
+            () = signals.received() => early("stopped before everything was drained"),
+        }
     }
 
     async fn stop_in_order(self) -> Result<(), Failure> {

@@ -50,20 +50,10 @@ pub struct StartArgs {
     #[arg(long, env = "MILLSTREAM_JOURNAL_SIZE", value_name = "BYTES")]
     pub journal_size: Option<String>,
     /// The certificate chain (PEM) for TLS on both doors; needs --tls-key [default: no TLS]
-    #[arg(
-        long,
-        env = "MILLSTREAM_TLS_CERTIFICATE",
-        value_name = "FILE",
-        requires = "tls_key"
-    )]
+    #[arg(long, env = "MILLSTREAM_TLS_CERTIFICATE", value_name = "FILE")]
     pub tls_certificate: Option<PathBuf>,
-    /// The certificate's private key (PEM)
-    #[arg(
-        long,
-        env = "MILLSTREAM_TLS_KEY",
-        value_name = "FILE",
-        requires = "tls_certificate"
-    )]
+    /// The certificate's private key (PEM); needs --tls-certificate
+    #[arg(long, env = "MILLSTREAM_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
     /// How log lines are written to standard error [default: text]
     #[arg(long, env = "MILLSTREAM_LOG_FORMAT", value_enum, value_name = "FORMAT")]
@@ -81,19 +71,17 @@ pub struct StartArgs {
     /// first start only
     #[arg(long, env = "MILLSTREAM_READY_FILE", value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
-    /// Adds so many ms to every fdatasync, to measure as on a slower disk
-    #[arg(long, hide = true, value_name = "MS")]
-    #[serde(skip)]
+    /// Adds so many ms to every fdatasync, to measure as on a slower disk [default: 0]
+    #[arg(long, env = "MILLSTREAM_SYNC_DELAY_MS", value_name = "MS")]
     pub sync_delay_ms: Option<u64>,
-    /// Flushes hot data to the store after so many bytes, such as 64KiB
+    /// Flushes hot data to the store after so many bytes, such as 64KiB [default: 64MiB]
     #[arg(long, env = "MILLSTREAM_FLUSH_BYTES", value_name = "BYTES")]
     pub flush_bytes: Option<String>,
     /// Flushes hot data to the store when it is so old, and takes a snapshot as often [default: 60000]
     #[arg(long, env = "MILLSTREAM_FLUSH_AGE_MS", value_name = "MS")]
     pub flush_age_ms: Option<u64>,
-    /// Takes snapshots so often, whatever the age of a flush
-    #[arg(long, hide = true, value_name = "MS")]
-    #[serde(skip)]
+    /// Takes snapshots so often, whatever the age of a flush [default: as --flush-age-ms]
+    #[arg(long, env = "MILLSTREAM_SNAPSHOT_AGE_MS", value_name = "MS")]
     pub snapshot_age_ms: Option<u64>,
 }
 
@@ -173,6 +161,10 @@ impl StartArgs {
         if journal_bytes < JOURNAL_BYTES_MIN {
             return Err(Failure::new("--journal-size must be at least 64MiB"));
         }
+        let flush_bytes = bytes("--flush-bytes", self.flush_bytes.or(file.flush_bytes))?;
+        if flush_bytes == Some(0) {
+            return Err(Failure::new("--flush-bytes must be at least 1"));
+        }
         let certificate = self.tls_certificate.or(file.tls_certificate);
         let tls = match (certificate, self.tls_key.or(file.tls_key)) {
             (Some(certificate), Some(key)) => Some(millstream_listener::TlsSettings { certificate, key }),
@@ -211,10 +203,10 @@ impl StartArgs {
                 .unwrap_or_else(|| "info,slatedb=warn".into()),
             ready_file: self.ready_file.or(file.ready_file),
             recover_groups: self.recover_groups,
-            sync_delay: Duration::from_millis(self.sync_delay_ms.unwrap_or(0)),
-            flush_bytes: bytes("--flush-bytes", self.flush_bytes.or(file.flush_bytes))?,
+            sync_delay: Duration::from_millis(self.sync_delay_ms.or(file.sync_delay_ms).unwrap_or(0)),
+            flush_bytes,
             flush_age_ms: self.flush_age_ms.or(file.flush_age_ms),
-            snapshot_age_ms: self.snapshot_age_ms,
+            snapshot_age_ms: self.snapshot_age_ms.or(file.snapshot_age_ms),
             data_dir,
         })
     }
@@ -239,7 +231,7 @@ fn read_file(path: &PathBuf) -> Result<StartArgs, Failure> {
     })
 }
 
-/// `512`, `64KiB`, `2GiB`, `1.5TB`: bytes.
+/// `512`, `64KiB`, `2 GB`: bytes; units are powers of 1,024.
 fn parse_bytes(flag: &str, text: &str) -> Result<u64, Failure> {
     let wrong = || Failure::new(format!("{flag} wants bytes such as 64MiB or 2GiB, not '{text}'"));
     let trimmed = text.trim();

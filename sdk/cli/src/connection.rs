@@ -5,6 +5,7 @@ use crate::output::OutputFormat;
 use crate::profile::Profiles;
 use clap::Args;
 use millstream_rust::{Client, Credentials};
+use std::path::PathBuf;
 
 /// Flags that every client command takes.
 #[derive(Args, Clone, Debug, Default)]
@@ -25,6 +26,10 @@ pub struct ConnectionArgs {
         allow_hyphen_values = true
     )]
     pub secret: Option<String>,
+    /// A file (PEM) with the certificate authority to trust, for an https:// address [default: the profile's, else the
+    /// system's authorities]
+    #[arg(long, global = true, env = "MILLSTREAM_CA_CERTIFICATE", value_name = "FILE")]
+    pub ca_certificate: Option<PathBuf>,
     /// The profile to use [default: the current one]
     #[arg(long, global = true, env = "MILLSTREAM_PROFILE", value_name = "NAME")]
     pub profile: Option<String>,
@@ -42,6 +47,8 @@ pub struct Connection {
     pub key: String,
     /// The key's secret.
     pub secret: String,
+    /// The certificate authority to trust with `https`; none for the system's.
+    pub ca_certificate: Option<PathBuf>,
 }
 
 impl ConnectionArgs {
@@ -82,6 +89,7 @@ impl ConnectionArgs {
                 .clone()
                 .or(profile.secret)
                 .ok_or_else(|| missing("secret"))?,
+            ca_certificate: self.ca_certificate.clone().or(profile.ca_certificate),
         })
     }
 }
@@ -90,11 +98,22 @@ impl Connection {
     /// A client of the service.
     ///
     /// # Errors
-    /// When the address is not one.
+    /// When the address is not one, or the certificate authority cannot be read.
     pub fn client(&self) -> Result<Client, Failure> {
-        Ok(Client::connect(
+        let credentials = Credentials::key(&self.key, &self.secret);
+        let Some(file) = &self.ca_certificate else {
+            return Ok(Client::connect(&self.address, credentials)?);
+        };
+        let authorities = std::fs::read(file).map_err(|error| {
+            Failure::new(format!(
+                "cannot read --ca-certificate {}: {error}",
+                file.display()
+            ))
+        })?;
+        Ok(Client::connect_trusting(
             &self.address,
-            Credentials::key(&self.key, &self.secret),
+            &authorities,
+            credentials,
         )?)
     }
 }

@@ -9,6 +9,7 @@ mod flow;
 mod send;
 mod setup;
 mod statements;
+mod steps;
 mod view;
 
 pub use flow::{run, total_lag};
@@ -32,7 +33,7 @@ pub struct DemoArgs {
     #[arg(long, value_name = "DURATION")]
     pub grace_period: Option<String>,
     /// Sends only the first rows of the month
-    #[arg(long, value_name = "COUNT", hide = true)]
+    #[arg(long, value_name = "COUNT")]
     pub rows: Option<usize>,
 }
 
@@ -47,4 +48,6 @@ pub struct Service {
     pub key: String,
     /// Its secret.
     pub secret: String,
+    /// Whether the key was made for this run alone and is to be revoked once the demo has a key of its own.
+    pub revoke_key: bool,
 }

@@ -1,22 +1,44 @@
 //! A failure as the person at the terminal sees it: one line that says what to do.
 
 use millstream_rust::Error;
+use std::io::ErrorKind;
 
-/// What is printed to standard error before the process ends with 1.
+/// What is printed to standard error before the process ends.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
 pub struct Failure {
     text: String,
-    /// Whether the service could not be reached: then its address belongs into the line.
-    unreachable: bool,
+    kind: Kind,
 }
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    /// The service could not be reached: then its address belongs into the line.
+    Unreachable,
+    /// Ctrl-C: the person knows.
+    Interrupted,
+    /// Whoever read the output has enough, such as `head`.
+    NoReader,
+}
+
+/// What a shell reports of a process that Ctrl-C ended: 128 and the signal's number.
+const EXIT_INTERRUPTED: u8 = 130;
 
 impl Failure {
     /// From a sentence.
     pub fn new(text: impl Into<String>) -> Failure {
         Failure {
             text: text.into(),
-            unreachable: false,
+            kind: Kind::Plain,
+        }
+    }
+
+    /// Ended by Ctrl-C.
+    pub(crate) fn interrupted() -> Failure {
+        Failure {
+            text: "interrupted".into(),
+            kind: Kind::Interrupted,
         }
     }
 
@@ -25,34 +47,63 @@ impl Failure {
         &self.text
     }
 
+    /// What the process ends with, and whether anything is said.
+    pub fn exit(&self) -> (u8, bool) {
+        match self.kind {
+            Kind::Plain | Kind::Unreachable => (1, true),
+            Kind::Interrupted => (EXIT_INTERRUPTED, false),
+            Kind::NoReader => (0, false),
+        }
+    }
+
     /// Says where the service was looked for, if that is the matter.
     pub(crate) fn at(self, address: &str) -> Failure {
-        match self.unreachable {
-            true => Failure::new(format!(
-                "{}; is the service running at {address}, and is --address (or the profile's address) right?",
+        match self.kind {
+            Kind::Unreachable if self.text.contains("peer certificate") => Failure::new(format!(
+                "{}; who signed the certificate of {address} is named with --ca-certificate (or in the profile)",
                 self.text
             )),
-            false => self,
+            Kind::Unreachable => {
+                let tls = match address.starts_with("https:") {
+                    true => "",
+                    false => ", beginning with https:// if it has TLS",
+                };
+                Failure::new(format!(
+                    "{}; is the service running at {address}, and is --address (or the profile's address) right{tls}?",
+                    self.text
+                ))
+            }
+            Kind::Plain | Kind::Interrupted | Kind::NoReader => self,
         }
     }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let unreachable = matches!(error, Error::Unavailable(_) | Error::Timeout(_));
+        let kind = match error {
+            Error::Unavailable(_) | Error::Timeout(_) => Kind::Unreachable,
+            _ => Kind::Plain,
+        };
         let advice = match &error {
             Error::PermissionDenied(_) => "; use a key with a stronger role",
             _ => "",
         };
         Failure {
             text: format!("{error}{advice}"),
-            unreachable,
+            kind,
         }
     }
 }
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        Failure::new(error.to_string())
+        let kind = match error.kind() {
+            ErrorKind::BrokenPipe => Kind::NoReader,
+            _ => Kind::Plain,
+        };
+        Failure {
+            text: error.to_string(),
+            kind,
+        }
     }
 }

@@ -27,6 +27,9 @@ pub(crate) struct Profile {
     /// `HOST:PORT` or a URL of the HTTP port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// The certificate authority to trust.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_certificate: Option<PathBuf>,
     /// The key's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,

@@ -1,7 +1,10 @@
 //! The SQL shell: a session that keeps properties, prints answers, and lets Ctrl-C end a query but not itself.
 
 use crate::failure::Failure;
-use crate::output::{OutputFormat, batch_texts, new_table, row_json};
+use crate::output::{
+    OutputFormat, batch_texts, expanded, fitted, is_narrow, row_json, table_of, tell, terminal_width,
+    visible, visible_lines,
+};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use millstream_rust::{Client, Error, SqlAnswer, SqlStream};
@@ -10,6 +13,8 @@ use rustyline::error::ReadlineError;
 use std::collections::BTreeMap;
 use std::io::{Write, stdout};
 use std::path::PathBuf;
+use tokio::signal::unix::{SignalKind, signal};
+use unicode_width::UnicodeWidthStr;
 
 /// A session: a client and the properties that SET has changed.
 pub(crate) struct Session {
@@ -31,19 +36,26 @@ impl Session {
     }
 
     /// Runs statements and prints their answers; Ctrl-C ends a running query.
+    ///
+    /// # Errors
+    /// The first statement's that fails, or that it was interrupted.
     pub(crate) async fn execute(&mut self, text: &str) -> Result<(), Failure> {
         if text.trim().is_empty() {
             return Ok(());
         }
-        let mut answers = self.client.sql(text, &self.properties).await?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
         tokio::select! {
-            ended = self.print_all(&mut answers) => ended,
-            _ = tokio::signal::ctrl_c() => {
-                println!();
-                eprintln!("Query ended.");
-                Ok(())
+            ended = self.ask(text) => ended,
+            _ = interrupt.recv() => {
+                tell("\nQuery ended.");
+                Err(Failure::interrupted())
             }
         }
+    }
+
+    async fn ask(&mut self, text: &str) -> Result<(), Failure> {
+        let mut answers = self.client.sql(text, &self.properties).await?;
+        self.print_all(&mut answers).await
     }
 
     async fn print_all(&mut self, answers: &mut SqlStream) -> Result<(), Failure> {
@@ -51,7 +63,7 @@ impl Session {
             output: self.output,
             schema: None,
             changes: false,
-            headed: false,
+            printed: 0,
             rows: Vec::new(),
         };
         loop {
@@ -82,8 +94,8 @@ struct Printer {
     output: OutputFormat,
     schema: Option<SchemaRef>,
     changes: bool,
-    /// Whether the names of the present changes' columns were printed.
-    headed: bool,
+    /// Changes printed of the present answer.
+    printed: usize,
     rows: Vec<RecordBatch>,
 }
 
@@ -93,11 +105,14 @@ impl Printer {
             SqlAnswer::Started { .. } => Ok(()),
             SqlAnswer::Message { text, .. } => {
                 self.flush()?;
+                let text = visible_lines(&text);
                 match self.output {
-                    OutputFormat::Table => println!("{text}"),
-                    OutputFormat::Json => eprintln!("{text}"),
+                    OutputFormat::Table => writeln!(stdout(), "{text}"),
+                    OutputFormat::Json => {
+                        tell(text);
+                        Ok(())
+                    }
                 }
-                Ok(())
             }
             SqlAnswer::Schema {
                 schema,
@@ -106,9 +121,9 @@ impl Printer {
             } => {
                 self.flush()?;
                 if !title.is_empty() && self.output == OutputFormat::Table {
-                    println!("{title}");
+                    writeln!(stdout(), "{}", visible(&title))?;
                 }
-                (self.schema, self.changes, self.headed) = (Some(schema), changes, false);
+                (self.schema, self.changes, self.printed) = (Some(schema), changes, 0);
                 Ok(())
             }
             SqlAnswer::Rows(batch) => {
@@ -124,10 +139,10 @@ impl Printer {
             } => {
                 self.flush()?;
                 if !note.is_empty() {
-                    eprintln!("{note}");
+                    tell(visible_lines(&note));
                 }
                 if !resume_token.is_empty() {
-                    eprintln!("Go on with token {resume_token}");
+                    tell(format_args!("Go on with token {resume_token}"));
                 }
                 Ok(())
             }
@@ -149,6 +164,11 @@ impl Printer {
             return Ok(());
         };
         let rows = std::mem::take(&mut self.rows);
+        let names: Vec<&str> = schema
+            .fields()
+            .iter()
+            .map(|field| field.name().as_str())
+            .collect();
         let mut out = stdout().lock();
         match self.output {
             OutputFormat::Json => {
@@ -159,38 +179,61 @@ impl Printer {
                 }
             }
             OutputFormat::Table if self.changes => {
-                let names: Vec<&str> = schema
-                    .fields()
-                    .iter()
-                    .map(|field| field.name().as_str())
-                    .collect();
-                if !std::mem::replace(&mut self.headed, true) {
-                    writeln!(out, "{}", change_line(&names, &names))?;
-                }
-                for line in rows.iter().flat_map(batch_texts) {
-                    writeln!(out, "{}", change_line(&names, &line))?;
+                for cells in rows.iter().flat_map(batch_texts) {
+                    self.printed += 1;
+                    writeln!(
+                        out,
+                        "{}",
+                        change_text(&names, &cells, self.printed, terminal_width())
+                    )?;
                 }
             }
             OutputFormat::Table => {
-                let mut table = new_table();
-                table.set_header(schema.fields().iter().map(|field| field.name()));
-                for line in rows.iter().flat_map(batch_texts) {
-                    table.add_row(line);
-                }
-                writeln!(out, "{table}")?;
+                writeln!(out, "{}", table_of(&names, rows.iter().flat_map(batch_texts)))?;
             }
         }
         out.flush()
     }
 }
 
+/// Columns of the terminal that a cell of an endless answer has when there is room.
+const CHANGE_CELL_COLUMNS: usize = 16;
+
+/// What stands between two cells of an endless answer.
+const CHANGE_SEPARATOR: &str = " | ";
+
+/// A row of an endless answer, below the columns' names when it is the first.
+fn change_text(names: &[&str], cells: &[String], number: usize, terminal: Option<usize>) -> String {
+    match terminal {
+        Some(width) if is_narrow(width, names.len()) => expanded(number, names, cells, width),
+        _ => {
+            let line = change_line(names, cells, terminal);
+            match number {
+                1 => format!("{}\n{line}", change_line(names, names, terminal)),
+                _ => line,
+            }
+        }
+    }
+}
+
 /// A row of an endless answer: columns have room for what usually stands in them, for nobody knows what will come.
-fn change_line(names: &[&str], cells: &[impl AsRef<str>]) -> String {
-    let padded = names
-        .iter()
-        .zip(cells)
-        .map(|(name, cell)| format!("{:width$}", cell.as_ref(), width = name.len().max(16)));
-    padded.collect::<Vec<_>>().join(" | ").trim_end().to_owned()
+/// On a terminal they share its width and what is longer is cut; elsewhere nothing is.
+fn change_line(names: &[&str], cells: &[impl AsRef<str>], terminal: Option<usize>) -> String {
+    let count = names.len().max(1);
+    let room = terminal.map(|width| {
+        let between = CHANGE_SEPARATOR.len() * (count - 1);
+        (width.saturating_sub(between) / count).max(1)
+    });
+    let padded = names.iter().zip(cells).map(|(name, cell)| {
+        let cell = visible(cell.as_ref());
+        let usual = name.width().max(CHANGE_CELL_COLUMNS);
+        fitted(&cell, room.unwrap_or_else(|| usual.max(cell.width())))
+    });
+    padded
+        .collect::<Vec<_>>()
+        .join(CHANGE_SEPARATOR)
+        .trim_end()
+        .to_owned()
 }
 
 /// Reads statements from the terminal until `exit` or Ctrl-D.
@@ -199,10 +242,13 @@ pub(crate) async fn interactive(mut session: Session) -> Result<(), Failure> {
     let mut editor = DefaultEditor::new().map_err(broken)?;
     let history = history_file();
     if let Some(file) = &history {
-        // There is none the first time.
+        // There is none the first time, and no place for one is no reason to stop.
+        let _ = file.parent().map_or(Ok(()), std::fs::create_dir_all);
         let _ = editor.load_history(file);
     }
-    println!("Millstream SQL. Statements end with ';'. Ctrl-C ends a query, Ctrl-D or 'exit' the shell.");
+    // From now on Ctrl-C is a query's end, never the shell's, also between two of them.
+    let _shell_stays = signal(SignalKind::interrupt())?;
+    tell("Millstream SQL. Statements end with ';'. Ctrl-C ends a query, Ctrl-D or 'exit' the shell.");
     let mut text = String::new();
     loop {
         let prompt = if text.is_empty() { "sql> " } else { "   > " };
@@ -234,15 +280,14 @@ pub(crate) async fn interactive(mut session: Session) -> Result<(), Failure> {
             let script = std::mem::take(&mut text);
             // A history that cannot be written is no reason to stop.
             let _ = editor.add_history_entry(script.trim());
-            if let Err(failure) = session.execute(&script).await {
-                eprintln!("{failure}");
+            if let Some(file) = &history {
+                let _ = editor.append_history(file);
             }
-        }
-    }
-    if let Some(file) = &history {
-        let saved = file.parent().map_or(Ok(()), std::fs::create_dir_all);
-        if saved.is_ok() {
-            let _ = editor.save_history(file);
+            if let Err(failure) = session.execute(&script).await
+                && failure.exit().1
+            {
+                tell(visible_lines(failure.text()));
+            }
         }
     }
     Ok(())
@@ -285,7 +330,20 @@ fn history_file() -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_complete;
+    use super::{change_line, is_complete};
+
+    #[test]
+    fn changes_share_the_terminals_width() {
+        let names = ["a", "b", "c"];
+        let cells = ["1", "日本語日本語日本語", "a long text that goes on and on"];
+        let line = change_line(&names, &cells, Some(30));
+        assert_eq!(line, "1        | 日本語… | a long …");
+        let line = change_line(&names, &cells, None);
+        assert!(
+            line.ends_with("on and on") && line.contains("日本語日本語日本語"),
+            "{line}"
+        );
+    }
 
     #[test]
     fn a_statement_ends_at_a_semicolon_outside_of_quotes_and_comments() {

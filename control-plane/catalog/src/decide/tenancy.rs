@@ -273,7 +273,7 @@ fn check_name(kind: &'static str, name: &str) -> Result<(), Refusal> {
     if !name.is_empty() && name.len() <= CATALOG_NAME_LENGTH_MAX && name.bytes().all(legal) {
         return Ok(());
     }
-    let reason = format!("a {kind} name has 1 to {CATALOG_NAME_LENGTH_MAX} letters, digits, '.', '_' or '-'");
+    let reason = format!("{kind} names have 1 to {CATALOG_NAME_LENGTH_MAX} letters, digits, '.', '_' or '-'");
     Err(Refusal::InvalidName { reason })
 }
 

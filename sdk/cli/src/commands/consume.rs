@@ -1,7 +1,7 @@
 //! `millstream consume`: a topic's records on standard output.
 
 use crate::failure::Failure;
-use crate::output::OutputFormat;
+use crate::output::{OutputFormat, object, tell};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -60,7 +60,7 @@ pub(super) async fn run(client: &Client, args: ConsumeArgs, output: OutputFormat
         let records = match consumer.poll().await {
             Ok(records) => records,
             Err(error @ (Error::Unavailable(_) | Error::Timeout(_))) => {
-                eprintln!("{error}; trying again");
+                tell(format_args!("{error}; trying again"));
                 tokio::time::sleep(std::time::Duration::from_secs(1)).await;
                 continue;
             }
@@ -99,15 +99,15 @@ fn print(
                 .iter()
                 .map(|it| json!({"name": it.name, "value": text(it.value.as_ref())}))
                 .collect();
-            let line = json!({
-                "partition": record.partition,
-                "offset": record.offset,
-                "timestamp": record.timestamp_ms,
-                "key": text(record.key.as_ref()),
-                "value": text(record.value.as_ref()),
-                "headers": headers,
-            });
-            writeln!(out, "{line}")
+            let fields = [
+                ("partition", record.partition.into()),
+                ("offset", record.offset.into()),
+                ("timestamp", record.timestamp_ms.into()),
+                ("key", text(record.key.as_ref())),
+                ("value", text(record.value.as_ref())),
+                ("headers", headers.into()),
+            ];
+            writeln!(out, "{}", object(fields.into_iter()))
         }
         OutputFormat::Table => {
             if print_key {

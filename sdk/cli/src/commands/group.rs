@@ -1,7 +1,7 @@
 //! `millstream group …`: consumer groups and their lag.
 
 use crate::failure::Failure;
-use crate::output::{Listing, OutputFormat};
+use crate::output::{Listing, OutputFormat, visible};
 use clap::{Args, Subcommand};
 use millstream_rust::rpc::data::{
     DeleteGroupRequest, DescribeGroupRequest, FetchOffsetsRequest, ListGroupsRequest, Partition,
@@ -9,6 +9,7 @@ use millstream_rust::rpc::data::{
 use millstream_rust::{Client, Error, Position};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::io::Write;
 
 /// `millstream group`.
 #[derive(Args, Clone, Debug)]
@@ -121,10 +122,11 @@ async fn describe(client: &Client, name: String, output: OutputFormat) -> Result
     }
     let summary = group.group.unwrap_or_default();
     if output == OutputFormat::Table {
-        println!(
+        let line = format!(
             "group {} is {} ({})",
             summary.group, summary.state, group.protocol
         );
+        writeln!(std::io::stdout(), "{}", visible(&line))?;
     }
     Ok(listing.print(output)?)
 }

@@ -2,7 +2,7 @@
 
 use super::whoami::role_name;
 use crate::failure::Failure;
-use crate::output::{Listing, OutputFormat, rfc3339};
+use crate::output::{Listing, OutputFormat, rfc3339, tell};
 use clap::{Args, Subcommand, ValueEnum};
 use millstream_rust::Client;
 use millstream_rust::rpc::control::{Key, KeyState, Role};
@@ -85,17 +85,17 @@ pub(super) async fn run(client: &Client, args: KeyArgs, output: OutputFormat) ->
                 key.account_id.into(),
             ]);
             listing.print(output)?;
-            eprintln!("The secret is not stored and is not shown again.");
+            tell("The secret is not stored and is not shown again.");
         }
         Action::List { account } => keys(admin.list_keys(&account).await?).print(output)?,
         Action::Revoke { id } => {
             let revoked = admin.revoke_key(&id).await?;
             keys(revoked.key.into_iter().collect()).print(output)?;
             if !revoked.unconfirmed_nodes.is_empty() {
-                eprintln!(
+                tell(format_args!(
                     "These nodes have not confirmed yet: {:?}",
                     revoked.unconfirmed_nodes
-                );
+                ));
             }
         }
     }

@@ -14,7 +14,7 @@ pub struct ProduceArgs {
     /// The topic
     topic: String,
     /// What stands between key and value; lines without it have no key
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     key_separator: Option<String>,
     /// The partition [default: by key]
     #[arg(long)]
@@ -38,11 +38,12 @@ pub(super) async fn run(client: &Client, args: ProduceArgs, output: OutputFormat
         compression,
         ..ProducerSettings::default()
     });
-    let mut lines = BufReader::new(stdin()).lines();
+    let mut lines = BufReader::new(stdin()).split(b'\n');
     let mut deliveries = FuturesOrdered::new();
     let mut count = 0u64;
-    while let Some(line) = lines.next_line().await? {
-        let mut record = match args.key_separator.as_deref().and_then(|it| line.split_once(it)) {
+    let separator = args.key_separator.as_deref().map(str::as_bytes);
+    while let Some(line) = lines.next_segment().await? {
+        let mut record = match separator.and_then(|it| split_once(&line, it)) {
             Some((key, value)) => Record::new().key(key).value(value),
             None => Record::new().value(&line),
         };
@@ -63,4 +64,30 @@ pub(super) async fn run(client: &Client, args: ProduceArgs, output: OutputFormat
     let mut listing = Listing::new(&["topic", "records"]);
     listing.row(vec![args.topic.into(), count.into()]);
     Ok(listing.print(output)?)
+}
+
+/// Before and behind the first separator. Lines are bytes: records need not be text.
+fn split_once<'a>(line: &'a [u8], separator: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let at = line
+        .windows(separator.len())
+        .position(|window| window == separator)?;
+    Some((line.get(..at)?, line.get(at + separator.len()..)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::split_once;
+
+    #[test]
+    fn a_line_is_split_at_the_first_separator() {
+        let split = |line: &[u8], separator: &[u8]| {
+            split_once(line, separator).map(|(key, value)| (key.to_vec(), value.to_vec()))
+        };
+        let parts = |key: &[u8], value: &[u8]| Some((key.to_vec(), value.to_vec()));
+        assert_eq!(split(b"k:v:w", b":"), parts(b"k", b"v:w"));
+        assert_eq!(split(b":v", b":"), parts(b"", b"v"));
+        assert_eq!(split(b"k::v", b"::"), parts(b"k", b"v"));
+        assert_eq!(split(b"\xff|\x00", b"|"), parts(b"\xff", b"\x00"));
+        assert_eq!(split(b"v", b"::"), None);
+    }
 }

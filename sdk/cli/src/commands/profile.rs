@@ -2,7 +2,7 @@
 
 use crate::connection::ConnectionArgs;
 use crate::failure::Failure;
-use crate::output::{Listing, OutputFormat};
+use crate::output::{Listing, OutputFormat, tell};
 use crate::profile::Profiles;
 use clap::{Args, Subcommand};
 
@@ -15,7 +15,7 @@ pub struct ProfileArgs {
 
 #[derive(Subcommand, Clone, Debug)]
 enum Action {
-    /// Stores --address, --key and --secret under a name
+    /// Stores --address, --key, --secret and --ca-certificate under a name
     Set {
         /// The profile
         name: String,
@@ -52,6 +52,10 @@ pub(super) fn run(
                     field.clone_from(given);
                 }
             }
+            if let Some(file) = &connection.ca_certificate {
+                // The profile is used from other folders too.
+                profile.ca_certificate = Some(std::path::absolute(file)?);
+            }
             profiles.current.get_or_insert_with(|| name.clone());
         }
         Action::Use { name } if profiles.profile.contains_key(name) => profiles.current = Some(name.clone()),
@@ -76,6 +80,6 @@ pub(super) fn run(
         }
     }
     let path = profiles.save()?;
-    eprintln!("written to {}", path.display());
+    tell(format_args!("written to {}", path.display()));
     Ok(())
 }

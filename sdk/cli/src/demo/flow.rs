@@ -4,15 +4,15 @@ use super::flights::january;
 use super::send::send;
 use super::setup::provision;
 use super::statements::Statements;
+use super::steps::next_steps;
 use super::view;
 use super::{DemoArgs, Service};
-use crate::connection::Connection;
 use crate::failure::Failure;
-use crate::output::{OutputFormat, json_of, new_table, rfc3339, text_of};
+use crate::output::{OutputFormat, json_of, new_table, object, rfc3339, tell, text_of};
 use arrow::array::RecordBatch;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use millstream_rust::{Client, SqlAnswer};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{Write, stdout};
 use std::time::Duration;
@@ -25,12 +25,12 @@ const ASK_EVERY: Duration = Duration::from_millis(100);
 /// # Errors
 /// One line that says which part of the service refused.
 pub async fn run(service: &Service, args: &DemoArgs, output: OutputFormat) -> Result<(), Failure> {
-    let connection = provision(service).await?;
+    let connection = provision(service, args).await?;
     let statements = Statements::new(args.unkeyed, args.grace_period.as_deref());
-    eprintln!(
+    tell(format_args!(
         "These statements run now; they work in any shell of this service:\n\n{}",
         statements.setup
-    );
+    ));
     let client = connection.client()?;
     run_script(&client, &statements.setup).await?;
 
@@ -51,7 +51,7 @@ pub async fn run(service: &Service, args: &DemoArgs, output: OutputFormat) -> Re
     let rows = client.sql_rows(statements.table, &BTreeMap::new()).await?;
     print_answer(&rows, output)?;
     if !args.once {
-        eprintln!("{}", next_steps(service, &connection));
+        tell(next_steps(service, &connection));
     }
     Ok(())
 }
@@ -73,7 +73,7 @@ async fn run_script(client: &Client, text: &str) -> Result<(), Failure> {
     let mut answers = client.sql(text, &BTreeMap::new()).await?;
     while let Some(answer) = answers.next_answer().await? {
         if let SqlAnswer::Message { text, .. } = answer {
-            eprintln!("{text}");
+            tell(text);
         }
     }
     Ok(())
@@ -166,13 +166,13 @@ fn print_answer(batches: &[RecordBatch], output: OutputFormat) -> Result<(), Fai
     match output {
         OutputFormat::Json => {
             for row in rows {
-                let line = json!({
-                    "carrier": row.carrier,
-                    "hour": row.hour,
-                    "departures": row.departures,
-                    "mean_delay": row.mean_delay,
-                });
-                writeln!(out, "{line}")?;
+                let fields = [
+                    ("carrier", Value::from(row.carrier)),
+                    ("hour", row.hour),
+                    ("departures", row.departures),
+                    ("mean_delay", row.mean_delay),
+                ];
+                writeln!(out, "{}", object(fields.into_iter()))?;
             }
         }
         OutputFormat::Table => {
@@ -191,33 +191,4 @@ fn print_answer(batches: &[RecordBatch], output: OutputFormat) -> Result<(), Fai
         }
     }
     Ok(())
-}
-
-/// Lines to copy and paste.
-fn next_steps(service: &Service, connection: &Connection) -> String {
-    let (kafka, http) = (&service.kafka, &service.http);
-    let Connection { key, secret, .. } = connection;
-    format!(
-        "
-The service goes on; Ctrl-C drains and stops it. In another terminal:
-
-# kcat
-kcat -b {kafka} -X security.protocol=SASL_PLAINTEXT -X sasl.mechanisms=PLAIN \\
-     -X sasl.username={key} -X sasl.password={secret} -C -t flights -o -5 -e
-
-# the SQL shell (then, for instance: SELECT * FROM late_flights EMIT CHANGES LIMIT 5;)
-millstream sql --address {http} --key {key} --secret {secret}
-
-# Python (pip install confluent-kafka)
-python3 -c 'from confluent_kafka import Consumer
-c = Consumer({{\"bootstrap.servers\": \"{kafka}\", \"security.protocol\": \"SASL_PLAINTEXT\", \"sasl.mechanisms\": \"PLAIN\",
-  \"sasl.username\": \"{key}\", \"sasl.password\": \"{secret}\", \"group.id\": \"me\", \"auto.offset.reset\": \"earliest\"}})
-c.subscribe([\"flights\"])
-for _ in range(5): print(c.poll(10).value().decode())
-c.close()'
-
-# the Rust SDK
-cargo run -p millstream-rust --example tail -- {http} {key} {secret} flights
-"
-    )
 }
