@@ -1,6 +1,10 @@
 //! `/metrics`, `/livez` and `/readyz`, and one port for gRPC and HTTP.
 
 use crate::harness::{Server, Start, Work, http};
+use crate::wire::Wire;
+use bytes::Bytes;
+use millstream_cli::kafka::produce_request;
+use serde_json::Value;
 
 #[test]
 fn health_and_metrics_tell_the_truth() {
@@ -40,5 +44,57 @@ fn an_idle_service_is_small_and_starts_quickly() {
         server.resident() < 400 << 20,
         "{} MiB are resident when idle",
         server.resident() >> 20
+    );
+}
+
+/// Log lines as JSON, and in each what the spans around it know.
+#[test]
+fn log_lines_are_json_and_say_whose_topic_and_partition() {
+    let work = Work::new();
+    let start = Start::service().args(&["--log", "info,millstream_broker=debug", "--log-format", "json"]);
+    let server = Server::first(&work, start);
+    server
+        .cli()
+        .ok(&["topic", "create", "t", "--partitions", "3"], "");
+    let account = server.cli().json(&["whoami"])[0]["account"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let mut wire = Wire::authenticated(&server.doors.kafka, &server.key);
+    let answer = wire.call(
+        9,
+        &produce_request("t", vec![(2, Bytes::from_static(b"no batch"))]),
+    );
+    assert_ne!(answer.responses[0].partition_responses[0].error_code, 0);
+    let log = server.log();
+    let lines: Vec<Value> = log
+        .lines()
+        .filter(|line| line.starts_with('{'))
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    let refused = lines
+        .iter()
+        .find(|line| line["fields"]["message"] == "refused" && line["span"]["name"] == "produce")
+        .unwrap_or_else(|| panic!("no refused produce in\n{log}"));
+    assert_eq!(refused["span"]["topic"], "t", "{refused}");
+    assert_eq!(refused["span"]["partition"], 2, "{refused}");
+    let tenant = refused["span"]["tenant"].as_str().unwrap();
+    assert!(
+        account.ends_with(tenant) || tenant.ends_with(&account),
+        "{account}: {refused}"
+    );
+}
+
+#[test]
+fn readiness_tells_who_decides_and_ends_with_draining() {
+    let work = Work::new();
+    let server = Server::first(&work, Start::service());
+    let (status, text) = http::get(&server.doors.http, "/readyz").unwrap();
+    assert!(status == 200 && text.contains("controller in term 1"), "{text}");
+    let doors = server.doors.clone();
+    assert!(server.stop().success());
+    assert!(
+        http::get(&doors.http, "/readyz").is_err(),
+        "nobody answers for a stopped service"
     );
 }

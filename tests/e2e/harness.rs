@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod http;
 pub mod server;
+pub mod terminal;
 pub mod tools;
 
 pub use cli::{json_lines, text_of};

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod batch;
+mod cli;
 mod demo;
 mod disk;
 mod doors;
@@ -16,9 +17,12 @@ mod kcat;
 mod kill;
 mod python;
 mod restart;
+mod rpc;
 mod sdk;
+mod shell;
 mod sql;
 mod startup;
 mod store;
 mod tenants;
+mod tls;
 mod wire;

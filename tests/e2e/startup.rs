@@ -1,12 +1,13 @@
 //! Starting and stopping: what is wrong is said in one line that tells what to do.
 
-use crate::harness::server::{BINARY, Server, clean, spawn, tail, wait};
+use crate::harness::server::{BINARY, Server, clean, signal, spawn, tail, wait};
 use crate::harness::{Start, Work, text_of, tools};
+use serde_json::Value;
 use std::net::TcpListener;
 use std::process::Command;
 
 /// Starts it and expects it to give up: the one line that it says.
-fn fails(work: &Work, start: Start) -> String {
+pub fn fails(work: &Work, start: Start) -> String {
     let _ = std::fs::remove_file(work.path("server.log"));
     let (mut child, log) = spawn(work, &start, None);
     let status = wait(&mut child, &log);
@@ -42,7 +43,9 @@ fn a_taken_port_is_named() {
         assert_eq!(output.status.code(), Some(1), "{told}");
         let last = told.lines().last().unwrap_or_default();
         assert!(
-            last.starts_with("millstream: ") && last.contains(&address) && last.contains(flag),
+            last.starts_with("millstream: ")
+                && last.contains(&format!("{address} is taken by another process"))
+                && last.contains(flag),
             "{told}"
         );
     }
@@ -142,6 +145,14 @@ fn help_documents_every_flag() {
     ] {
         assert!(text.contains(flag), "--help does not document {flag}:\n{text}");
     }
+    // Every flag of the service has its environment variable, but for the one that is meant for a single start.
+    let service = text.split("Client options").next().unwrap_or_default();
+    let flags = service.matches("\n      --").count();
+    assert_eq!(
+        service.matches("[env: MILLSTREAM_").count(),
+        flags - 1,
+        "{service}"
+    );
 }
 
 #[test]
@@ -179,6 +190,116 @@ fn the_first_start_tells_a_key_once_and_a_lost_one_can_be_replaced() {
                 .all(|c| c.is_ascii_uppercase() || ('2'..='7').contains(&c))
     });
     assert!(id.is_some_and(|it| *it != key.id), "a new key is told: {fresh}");
+}
+
+#[test]
+fn a_start_that_fails_makes_no_key_that_nobody_is_shown() {
+    let work = Work::new();
+    let told = fails(&work, Start::service().args(&["--kafka-advertise", "nowhere"]));
+    assert!(told.contains("--kafka-advertise"), "{told}");
+    let mut command = Command::new(BINARY);
+    clean(&mut command);
+    command.args(["start", "--data-dir", work.data().to_str().unwrap()]);
+    command.args(["--kafka-listen", "0.0.0.0:0", "--http-listen", "127.0.0.1:0"]);
+    let told = text_of(&tools::run(&mut command).stderr);
+    assert!(told.contains("--kafka-advertise"), "{told}");
+    // Fails unless the key is told.
+    let server = Server::first(
+        &work,
+        Start::service().args(&["--kafka-advertise", "example.org:0"]),
+    );
+    let port = server.doors.kafka.strip_prefix("example.org:").unwrap();
+    assert_ne!(
+        port, "0",
+        "port 0 of the advertised address stands for the bound one"
+    );
+}
+
+#[test]
+fn a_start_that_waits_for_its_store_can_be_stopped() {
+    let work = Work::new();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let root_key = work.path("root.key");
+    std::fs::write(&root_key, format!("1:{}\n", "ab".repeat(32))).unwrap();
+    let start = Start::service()
+        .args(&[
+            "--store",
+            "s3://bucket/prefix",
+            "--root-key-file",
+            root_key.to_str().unwrap(),
+        ])
+        .env(
+            "AWS_ENDPOINT",
+            &format!("http://{}", silent.local_addr().unwrap()),
+        )
+        .env("AWS_ALLOW_HTTP", "true")
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .env("AWS_REGION", "us-east-1");
+    let (mut child, log) = spawn(&work, &start, None);
+    // It has begun to ask, and gets no answer.
+    let _asked = silent.accept().unwrap();
+    let begun = std::time::Instant::now();
+    signal(child.id(), "TERM");
+    let status = wait(&mut child, &log);
+    assert!(status.success(), "{status}:\n{}", tail(&log));
+    // The store's own timeouts are longer.
+    assert!(
+        begun.elapsed() < std::time::Duration::from_secs(4),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[test]
+fn the_ready_file_speaks_of_this_run_only() {
+    let work = Work::new();
+    let ready = work.path("ready.json");
+    let server = Server::first(&work, Start::service());
+    let text = std::fs::read_to_string(&ready).unwrap();
+    let told: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(told["kafka"], server.doors.kafka.as_str());
+    assert_eq!(told["key"]["secret"], server.key.secret.as_str());
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&ready).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600, "only its owner reads the secret");
+    assert!(server.stop().success());
+    // A start that does not become ready takes the old one's word back.
+    std::fs::write(&ready, "old").unwrap();
+    let path = ready.to_str().unwrap();
+    let mut command = Command::new(BINARY);
+    clean(&mut command);
+    command.args([
+        "start",
+        "--data-dir",
+        work.data().to_str().unwrap(),
+        "--ready-file",
+        path,
+    ]);
+    command.args(["--kafka-listen", "127.0.0.1:0", "--http-listen", "nonsense"]);
+    assert!(!tools::run(&mut command).status.success());
+    assert!(!ready.exists(), "a supervisor would believe it");
+    let told = fails(
+        &work,
+        Start::service()
+            .args(&["--store", "file:///x"])
+            .args(&["--log", "a=b=c"]),
+    );
+    assert!(told.contains("--log"), "{told}");
+}
+
+#[test]
+fn a_mistyped_folder_is_not_made_by_asking_for_a_key() {
+    let work = Work::new();
+    let nowhere = work.path("nowhere");
+    let mut command = Command::new(BINARY);
+    clean(&mut command);
+    let output = tools::run(command.args(["admin-key", "--data-dir", nowhere.to_str().unwrap()]));
+    let told = text_of(&output.stderr);
+    assert!(
+        !output.status.success() && told.contains("--data-dir") && told.lines().count() == 1,
+        "{told}"
+    );
+    assert!(!nowhere.exists());
 }
 
 #[test]

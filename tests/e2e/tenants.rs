@@ -18,7 +18,7 @@ use tokio::time::timeout;
 const SOON: Duration = Duration::from_secs(15);
 
 /// An administrator's key of a new tenant.
-async fn tenant(operator: &Client, name: &str) -> (String, Key) {
+pub async fn tenant(operator: &Client, name: &str) -> (String, Key) {
     let admin = operator.admin();
     let organization = admin.create_organization(name).await.unwrap();
     let environment = admin

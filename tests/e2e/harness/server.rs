@@ -333,7 +333,8 @@ pub fn wait(child: &mut Child, log: &Path) -> ExitStatus {
     }
 }
 
-fn signal(pid: u32, name: &str) {
+/// Sends a signal, such as `TERM`.
+pub fn signal(pid: u32, name: &str) {
     let _ = Command::new("kill")
         .arg(format!("-{name}"))
         .arg(pid.to_string())
