@@ -241,10 +241,10 @@ fn batch_error(error: BatchError) -> ProduceError {
         BatchError::Attributes { attributes } if attributes & 0b111 > 4 => ProduceError::UnknownCompression {
             codec: (attributes & 0b111) as u8,
         },
-        BatchError::Short { .. } | BatchError::Length { .. } | BatchError::Crc { .. } => {
-            ProduceError::Corrupt { reason }
-        }
-        BatchError::Attributes { .. }
+        BatchError::Length { .. } | BatchError::Crc { .. } => ProduceError::Corrupt { reason },
+        // Whatever came after the cut is not in the request: sending it again would not help.
+        BatchError::Short { .. }
+        | BatchError::Attributes { .. }
         | BatchError::Count { .. }
         | BatchError::TooMany { .. }
         | BatchError::Inconsistent { .. }

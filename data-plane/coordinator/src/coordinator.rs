@@ -422,8 +422,9 @@ fn absent(command: &Command) -> GroupError {
         Command::Join(_) | Command::Sync(_) | Command::Heartbeat(_) | Command::Leave(_) => {
             GroupError::UnknownMember
         }
-        Command::CommitOffsets(_) => GroupError::IllegalGeneration,
-        Command::DeleteGroup | Command::DeleteOffsets(_) => GroupError::GroupNotFound,
+        Command::CommitOffsets(_) | Command::DeleteGroup | Command::DeleteOffsets(_) => {
+            GroupError::GroupNotFound
+        }
     }
 }
 

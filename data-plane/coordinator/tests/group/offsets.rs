@@ -76,7 +76,7 @@ fn only_members_of_the_present_generation_commit() {
     let token = none.commit("x", 3, &one);
     assert_eq!(
         results(&none, token),
-        Err(GroupError::IllegalGeneration),
+        Err(GroupError::GroupNotFound),
         "the group does not exist"
     );
 }

@@ -1,7 +1,10 @@
 //! A topic's configs as clients see them.
 
 use millstream_metadata::TopicRow;
-use millstream_metadata::topic_config::{Domain, TOPIC_CONFIGS};
+use millstream_metadata::topic_config::{Domain, TOPIC_CONFIGS, TopicConfig};
+
+/// A list of words in Kafka.
+const CLEANUP_POLICY: &str = "cleanup.policy";
 
 /// Kafka's `ConfigSource`: set on the topic.
 pub(super) const SOURCE_TOPIC: i8 = 1;
@@ -30,20 +33,27 @@ pub(super) fn of_topic(topic: &TopicRow) -> impl Iterator<Item = Config> + '_ {
             } else {
                 SOURCE_DEFAULT
             },
-            kind: kind(config.domain),
+            kind: kind(config),
             default: config.default,
         }
     })
 }
 
 /// Kafka's numbers: BOOLEAN 1, STRING 2, INT 3, SHORT 4, LONG 5, DOUBLE 6, LIST 7.
-fn kind(domain: Domain) -> i8 {
-    match domain {
+fn kind(config: &TopicConfig) -> i8 {
+    match config.domain {
         Domain::Boolean => 1,
+        Domain::Word { .. } if config.name == CLEANUP_POLICY => 7,
         Domain::Word { .. } => 2,
         Domain::Integer { max, .. } if max <= i64::from(i32::MAX) => 3,
         Domain::Integer { .. } => 5,
         Domain::Ratio => 6,
         Domain::List => 7,
     }
+}
+
+/// Whether a config is a list, to which words can be added.
+pub(super) fn is_list(name: &str) -> bool {
+    let found = TOPIC_CONFIGS.iter().find(|config| config.name == name);
+    found.is_some_and(|config| kind(config) == 7)
 }

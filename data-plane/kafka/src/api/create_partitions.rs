@@ -8,6 +8,7 @@ use millstream_kafka_wire::messages::create_partitions_request::CreatePartitions
 use millstream_kafka_wire::messages::create_partitions_response::CreatePartitionsTopicResult;
 use millstream_kafka_wire::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 use millstream_metadata::Command;
+use std::collections::BTreeSet;
 
 pub(super) struct CreatePartitions;
 
@@ -16,9 +17,22 @@ impl Handler for CreatePartitions {
 
     async fn handle(call: &Call, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
         let mut results = Vec::with_capacity(request.topics.len());
+        let mut seen = BTreeSet::new();
+        let names = request.topics.iter().map(|topic| topic.name.clone());
+        let twice: BTreeSet<String> = names.filter(|name| !seen.insert(name.clone())).collect();
+        let mut told = BTreeSet::new();
         for topic in request.topics {
             let name = topic.name.clone();
-            let (code, error_message) = match create(call, topic, request.validate_only).await {
+            let created = if twice.contains(&name) {
+                if !told.insert(name.clone()) {
+                    continue;
+                }
+                let text = "the topic is named twice in one request".to_owned();
+                Err((ErrorCode::InvalidRequest, text))
+            } else {
+                create(call, topic, request.validate_only).await
+            };
+            let (code, error_message) = match created {
                 Ok(()) => (ErrorCode::None, None),
                 Err((code, text)) => (code, Some(text)),
             };

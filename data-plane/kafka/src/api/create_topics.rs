@@ -64,6 +64,10 @@ async fn create(
     topic: CreatableTopic,
     validate_only: bool,
 ) -> Result<Arc<TopicRow>, (ErrorCode, String)> {
+    if !topic.assignments.is_empty() && (topic.num_partitions != -1 || topic.replication_factor != -1) {
+        let text = "give a number of partitions or an assignment, not both";
+        return Err((ErrorCode::InvalidRequest, text.to_owned()));
+    }
     if !topic.assignments.is_empty() {
         let text = "replicas are placed by the service: give a number of partitions, no assignment";
         return Err((ErrorCode::InvalidReplicaAssignment, text.to_owned()));

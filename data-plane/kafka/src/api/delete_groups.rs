@@ -6,6 +6,7 @@ use crate::session::Call;
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::delete_groups_response::DeletableGroupResult;
 use millstream_kafka_wire::messages::{DeleteGroupsRequest, DeleteGroupsResponse};
+use std::collections::BTreeSet;
 
 pub(super) struct DeleteGroups;
 
@@ -13,8 +14,9 @@ impl Handler for DeleteGroups {
     type Request = DeleteGroupsRequest;
 
     async fn handle(call: &Call, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
-        let mut results = Vec::with_capacity(request.groups_names.len());
-        for group_id in request.groups_names {
+        let names: BTreeSet<String> = request.groups_names.into_iter().collect();
+        let mut results = Vec::with_capacity(names.len());
+        for group_id in names {
             let deleted = delete(call, &group_id).await;
             results.push(DeletableGroupResult {
                 group_id,
@@ -29,7 +31,11 @@ impl Handler for DeleteGroups {
 }
 
 async fn delete(call: &Call, group: &str) -> Result<(), ErrorCode> {
-    let group = call.check_group(group)?;
+    let group = call.check_group(group).map_err(|code| match code {
+        // No group can have such a name.
+        ErrorCode::InvalidGroupId => ErrorCode::GroupIdNotFound,
+        code => code,
+    })?;
     call.broker()
         .groups()
         .delete(call.who(), group)

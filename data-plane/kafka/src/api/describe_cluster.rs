@@ -9,6 +9,8 @@ use millstream_kafka_wire::messages::{DescribeClusterRequest, DescribeClusterRes
 
 /// Kafka's `EndpointType`: brokers.
 const BROKERS: i8 = 1;
+/// The same: controllers.
+const CONTROLLERS: i8 = 2;
 
 pub(super) struct DescribeCluster;
 
@@ -17,8 +19,12 @@ impl Handler for DescribeCluster {
 
     async fn handle(call: &Call, request: DescribeClusterRequest) -> DescribeClusterResponse {
         if call.version >= 1 && request.endpoint_type != BROKERS {
+            let code = match request.endpoint_type {
+                CONTROLLERS => ErrorCode::MismatchedEndpointType,
+                _ => ErrorCode::UnsupportedEndpointType,
+            };
             return DescribeClusterResponse {
-                error_code: call.code(&ErrorCode::UnsupportedEndpointType),
+                error_code: call.code(&code),
                 error_message: Some("controllers have no endpoint for clients".to_owned()),
                 ..DescribeClusterResponse::default()
             };

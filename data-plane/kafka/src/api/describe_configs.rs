@@ -11,6 +11,7 @@ use millstream_kafka_wire::messages::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
 };
 use millstream_kafka_wire::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
+use millstream_model::TopicName;
 use millstream_model::limits::{BATCH_BYTES_MAX, OFFSET_METADATA_BYTES_MAX};
 
 const TOPIC: i8 = 2;
@@ -59,7 +60,10 @@ fn of_topic(
     resource: &DescribeConfigsResource,
     synonyms: bool,
 ) -> Result<Vec<DescribeConfigsResourceResult>, ErrorCode> {
-    let topic = find(&call.image(), call, Named::Name(&resource.resource_name))?;
+    let name = &resource.resource_name;
+    name.parse::<TopicName>()
+        .map_err(|_| ErrorCode::InvalidTopicException)?;
+    let topic = find(&call.image(), call, Named::Name(name))?;
     let configs = configs::of_topic(&topic).filter(|config| wanted(resource, config.name));
     let described = configs.map(|config| {
         let set = config.source == SOURCE_TOPIC;

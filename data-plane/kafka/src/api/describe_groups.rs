@@ -60,7 +60,12 @@ impl Handler for DescribeGroups {
 }
 
 fn describe(call: &Call, group: &str) -> Result<Option<groups::DescribedGroup>, ErrorCode> {
-    let group = call.check_group(group)?;
+    let group = match call.check_group(group) {
+        Ok(group) => group,
+        // No group can have such a name.
+        Err(ErrorCode::InvalidGroupId) => return Ok(None),
+        Err(code) => return Err(code),
+    };
     call.broker()
         .groups()
         .describe(call.who(), &group)

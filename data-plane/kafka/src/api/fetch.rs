@@ -1,12 +1,14 @@
-//! Fetch: a long poll over partitions. There are no fetch sessions: every fetch names all it wants (session id 0).
+//! Fetch: a long poll over partitions. No fetch sessions are given out: every fetch names all it wants (session id 0),
+//! as with a Kafka whose session cache is full.
 
 use super::Handler;
+use crate::error::Code;
 use crate::session::Call;
 use crate::topics::{Named, find, leadership, partition};
-use millstream_broker::interface::{self as broker, FetchedPartition, Isolation};
+use millstream_broker::interface::{self as broker, FetchedPartition, Isolation, OffsetError};
 use millstream_kafka_wire::messages::fetch_request::{FetchPartition, FetchTopic};
 use millstream_kafka_wire::messages::fetch_response::{
-    AbortedTransaction, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
+    AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
 };
 use millstream_kafka_wire::messages::{FetchRequest, FetchResponse};
 use millstream_kafka_wire::{ErrorCode, Records};
@@ -16,12 +18,18 @@ use millstream_model::{LeaderEpoch, Offset};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What was asked of one topic: for each partition its place among what the broker reads, or why it is not read.
+/// Why a partition is not read.
+enum Unread {
+    Failed(ErrorCode),
+    Parted(EpochEndOffset),
+}
+
+/// What was asked of one topic: which partitions the broker reads, or why not.
 struct Asked {
     name: String,
     topic_id: uuid::Uuid,
     row: Option<Arc<TopicRow>>,
-    partitions: Vec<(i32, Result<(), ErrorCode>)>,
+    partitions: Vec<(i32, Result<(), Unread>)>,
 }
 
 pub(super) struct Fetch;
@@ -30,8 +38,9 @@ impl Handler for Fetch {
     type Request = FetchRequest;
 
     async fn handle(call: &Call, request: FetchRequest) -> FetchResponse {
-        if request.session_id != 0 {
-            // No session of this id was ever given out.
+        // Epoch 0 asks for a new session, -1 for none: both name all they want. Others go on with one.
+        if request.session_epoch > 0 {
+            // No session was ever given out.
             let error_code = call.code(&ErrorCode::FetchSessionIdNotFound);
             return FetchResponse {
                 error_code,
@@ -62,9 +71,7 @@ impl Handler for Fetch {
         let fetch = broker::Fetch {
             partitions: wanted,
             bytes_min: usize::try_from(request.min_bytes).unwrap_or(0),
-            bytes_max: usize::try_from(request.max_bytes)
-                .unwrap_or(0)
-                .min(FETCH_BYTES_MAX),
+            bytes_max: at_most(request.max_bytes),
             wait_max: Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0)),
             isolation,
         };
@@ -91,14 +98,21 @@ fn ask(call: &Call, topic: FetchTopic, wanted: &mut Vec<broker::FetchPartition>)
     let found = find(&call.image(), call, named);
     let mut partitions = Vec::with_capacity(topic.partitions.len());
     for asked in topic.partitions {
-        let known = found
-            .as_ref()
-            .map_err(|code| *code)
-            .and_then(|row| partition(row, asked.partition));
-        partitions.push((asked.partition, known.map(|_| ())));
-        if let Ok(partition) = known {
-            wanted.push(of_partition(partition, &asked));
-        }
+        let known = found.as_ref().map_err(|code| *code).and_then(|row| {
+            let partition = partition(row, asked.partition)?;
+            Ok((partition, diverging(call, row, partition, &asked)?))
+        });
+        partitions.push((
+            asked.partition,
+            match known {
+                Err(code) => Err(Unread::Failed(code)),
+                Ok((_, Some(end))) => Err(Unread::Parted(end)),
+                Ok((partition, None)) => {
+                    wanted.push(of_partition(partition, &asked));
+                    Ok(())
+                }
+            },
+        ));
     }
     Asked {
         name: topic.topic,
@@ -113,10 +127,42 @@ fn of_partition(partition: millstream_model::PartitionId, asked: &FetchPartition
         partition,
         offset: Offset(asked.fetch_offset),
         leader_epoch: (asked.current_leader_epoch >= 0).then_some(LeaderEpoch(asked.current_leader_epoch)),
-        bytes_max: usize::try_from(asked.partition_max_bytes)
-            .unwrap_or(0)
-            .min(FETCH_BYTES_MAX),
+        bytes_max: at_most(asked.partition_max_bytes),
     }
+}
+
+/// How much may be sent. A reader that wants nothing gets a first batch all the same, as from Kafka, else it would
+/// never get on.
+fn at_most(bytes: i32) -> usize {
+    usize::try_from(bytes).unwrap_or(0).clamp(1, FETCH_BYTES_MAX)
+}
+
+/// Where the reader's log and ours part, if it has read an epoch that ended before its offset (KIP-320, KIP-595). Who
+/// has read nothing but the current epoch cannot have parted: its offset alone says so.
+fn diverging(
+    call: &Call,
+    topic: &TopicRow,
+    partition: millstream_model::PartitionId,
+    asked: &FetchPartition,
+) -> Result<Option<EpochEndOffset>, ErrorCode> {
+    let read = LeaderEpoch(asked.last_fetched_epoch);
+    let current = leadership(&call.image(), topic, partition.index).map(|known| known.epoch);
+    if read.0 < 0 || current == Some(read) {
+        return Ok(None);
+    }
+    let end = call
+        .broker()
+        .offset_for_leader_epoch(call.who(), partition, None, read)
+        .map_err(|error| match error {
+            // Nobody has ever written in that epoch.
+            OffsetError::UnknownEpoch { .. } => ErrorCode::OffsetOutOfRange,
+            error => error.code(),
+        })?;
+    let parted = end.leader_epoch < read || end.end_offset.0 < asked.fetch_offset;
+    Ok(parted.then_some(EpochEndOffset {
+        epoch: end.leader_epoch.0,
+        end_offset: end.end_offset.0,
+    }))
 }
 
 fn answer(
@@ -132,7 +178,11 @@ fn answer(
                 Some(fetched) => data(call, index, fetched),
                 None => failed(call, index, ErrorCode::UnknownServerError),
             },
-            (Err(code), _) => failed(call, index, code),
+            (Err(Unread::Failed(code)), _) => failed(call, index, code),
+            (Err(Unread::Parted(end)), _) => PartitionData {
+                diverging_epoch: end,
+                ..failed(call, index, ErrorCode::None)
+            },
         };
         if data.error_code == ErrorCode::NotLeaderOrFollower.number()
             && let Some(row) = &asked.row
@@ -173,6 +223,8 @@ fn failed(call: &Call, index: i32, code: ErrorCode) -> PartitionData {
     PartitionData {
         partition_index: index,
         error_code: call.code(&code),
+        // As from Kafka: what was looked at has none, what was not has an empty list.
+        aborted_transactions: (code != ErrorCode::OffsetOutOfRange).then(Vec::new),
         high_watermark: -1,
         last_stable_offset: -1,
         log_start_offset: -1,

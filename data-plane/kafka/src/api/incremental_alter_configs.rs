@@ -1,18 +1,24 @@
 //! IncrementalAlterConfigs: sets and unsets configs of topics.
 
-use super::Handler;
+use super::{Handler, configs};
 use crate::error::Code;
 use crate::session::Call;
+use crate::topics::{Named, find};
 use millstream_kafka_wire::ErrorCode;
-use millstream_kafka_wire::messages::incremental_alter_configs_request::AlterConfigsResource;
+use millstream_kafka_wire::messages::incremental_alter_configs_request::{
+    AlterConfigsResource, AlterableConfig,
+};
 use millstream_kafka_wire::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use millstream_kafka_wire::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
-use millstream_metadata::Command;
-use std::collections::BTreeMap;
+use millstream_metadata::{Command, TopicRow};
+use millstream_model::TopicName;
+use std::collections::{BTreeMap, BTreeSet};
 
 const TOPIC: i8 = 2;
 const SET: i8 = 0;
 const DELETE: i8 = 1;
+const APPEND: i8 = 2;
+const SUBTRACT: i8 = 3;
 
 pub(super) struct IncrementalAlterConfigs;
 
@@ -21,9 +27,21 @@ impl Handler for IncrementalAlterConfigs {
 
     async fn handle(call: &Call, request: IncrementalAlterConfigsRequest) -> IncrementalAlterConfigsResponse {
         let mut responses = Vec::with_capacity(request.resources.len());
+        let mut seen = BTreeSet::new();
+        let names = request
+            .resources
+            .iter()
+            .map(|resource| (resource.resource_type, resource.resource_name.clone()));
+        let twice: BTreeSet<(i8, String)> = names.filter(|named| !seen.insert(named.clone())).collect();
         for resource in request.resources {
             let (resource_type, resource_name) = (resource.resource_type, resource.resource_name.clone());
-            let (code, error_message) = match alter(call, resource, request.validate_only).await {
+            let altered = if twice.contains(&(resource_type, resource_name.clone())) {
+                let text = "the resource is named twice in one request".to_owned();
+                Err((ErrorCode::InvalidRequest, text))
+            } else {
+                alter(call, resource, request.validate_only).await
+            };
+            let (code, error_message) = match altered {
                 Ok(()) => (ErrorCode::None, None),
                 Err((code, text)) => (code, Some(text)),
             };
@@ -53,25 +71,22 @@ async fn alter(
             "only topics have configs to alter".to_owned(),
         ));
     }
+    let name = resource.resource_name;
+    if name.parse::<TopicName>().is_err() {
+        return Err((
+            ErrorCode::InvalidTopicException,
+            "no topic can have this name".to_owned(),
+        ));
+    }
+    let row = find(&call.image(), call, Named::Name(&name)).ok();
     let mut changes = BTreeMap::new();
     for config in resource.configs {
-        let value = match config.config_operation {
-            SET => Some(
-                config
-                    .value
-                    .ok_or_else(|| (ErrorCode::InvalidConfig, format!("{} = null", config.name)))?,
-            ),
-            DELETE => None,
-            _ => return Err((ErrorCode::InvalidConfig, format!("{} is no list", config.name))),
-        };
-        if changes.insert(config.name.clone(), value).is_some() {
-            return Err((
-                ErrorCode::InvalidRequest,
-                format!("{} is given twice", config.name),
-            ));
+        let key = config.name.clone();
+        let value = change(row.as_deref(), config)?;
+        if changes.insert(key.clone(), value).is_some() {
+            return Err((ErrorCode::InvalidRequest, format!("{key} is given twice")));
         }
     }
-    let name = resource.resource_name;
     let command = Command::AlterTopicConfig {
         tenant: call.who().tenant,
         name,
@@ -81,4 +96,80 @@ async fn alter(
     let done = call.submit(command).await;
     done.map(|_| ())
         .map_err(|refusal| (refusal.code(), refusal.to_string()))
+}
+
+/// A config's new value; none where it goes back to its default.
+fn change(row: Option<&TopicRow>, config: AlterableConfig) -> Result<Option<String>, (ErrorCode, String)> {
+    let AlterableConfig {
+        name,
+        config_operation,
+        value,
+    } = config;
+    if config_operation == DELETE {
+        return Ok(None);
+    }
+    let value = value.ok_or_else(|| (ErrorCode::InvalidRequest, format!("{name} = null")))?;
+    match config_operation {
+        SET => Ok(Some(value)),
+        APPEND | SUBTRACT if !configs::is_list(&name) => {
+            Err((ErrorCode::InvalidConfig, format!("{name} is no list")))
+        }
+        APPEND | SUBTRACT => {
+            let now = row.and_then(|row| configs::of_topic(row).find(|config| config.name == name));
+            let now = now.map(|config| config.value).unwrap_or_default();
+            Ok(Some(match config_operation {
+                APPEND => with(&now, &value),
+                _ => without(&now, &value),
+            }))
+        }
+        other => Err((
+            ErrorCode::InvalidRequest,
+            format!("there is no operation {other}"),
+        )),
+    }
+}
+
+/// A list with these words at its end, where they are missing.
+fn with(now: &str, words: &str) -> String {
+    let mut list = split(now);
+    for word in split(words) {
+        if !list.contains(&word) {
+            list.push(word);
+        }
+    }
+    list.join(",")
+}
+
+/// A list without these words.
+fn without(now: &str, words: &str) -> String {
+    let (mut list, words) = (split(now), split(words));
+    list.retain(|word| !words.contains(word));
+    list.join(",")
+}
+
+fn split(text: &str) -> Vec<&str> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|word| !word.is_empty())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{with, without};
+
+    #[test]
+    fn words_are_added_once_and_taken_out() {
+        let cases = [
+            ("delete", "compact", "delete,compact", "delete"),
+            ("delete", "delete", "delete", ""),
+            ("", "a, b", "a,b", ""),
+            ("a,b,c", "b", "a,b,c", "a,c"),
+            ("a", "b,b", "a,b", "a"),
+        ];
+        for (now, words, added, taken) in cases {
+            assert_eq!(with(now, words), added, "{now} with {words}");
+            assert_eq!(without(now, words), taken, "{now} without {words}");
+        }
+    }
 }

@@ -15,7 +15,7 @@ impl Handler for JoinGroup {
         let member_id = request.member_id.clone();
         let group = match call.check_group(&request.group_id) {
             Ok(group) => group,
-            Err(code) => return refused(call.code(&code), member_id),
+            Err(code) => return refused(call, call.code(&code), member_id),
         };
         match call
             .broker()
@@ -27,8 +27,8 @@ impl Handler for JoinGroup {
             Err(error) => {
                 let code = call.code(&error);
                 match error {
-                    GroupError::MemberIdRequired { member_id } => refused(code, member_id),
-                    _ => refused(code, member_id),
+                    GroupError::MemberIdRequired { member_id } => refused(call, code, member_id),
+                    _ => refused(call, code, member_id),
                 }
             }
         }
@@ -82,12 +82,11 @@ fn answer(call: &Call, joined: Joined) -> JoinGroupResponse {
     }
 }
 
-fn refused(error_code: i16, member_id: String) -> JoinGroupResponse {
+fn refused(call: &Call, error_code: i16, member_id: String) -> JoinGroupResponse {
     JoinGroupResponse {
         error_code,
         generation_id: -1,
-        // Null is not allowed before version 7; every version reads an empty name the same.
-        protocol_name: Some(String::new()),
+        protocol_name: name(call, None),
         member_id,
         ..JoinGroupResponse::default()
     }

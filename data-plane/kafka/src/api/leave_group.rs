@@ -3,7 +3,7 @@
 use super::Handler;
 use crate::error::Code;
 use crate::session::Call;
-use millstream_broker::interface::groups::{Leave, Leaving, Left, MemberRef};
+use millstream_broker::interface::groups::{GroupError, Leave, Leaving, Left, MemberRef};
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::leave_group_request::MemberIdentity;
 use millstream_kafka_wire::messages::leave_group_response::MemberResponse;
@@ -62,9 +62,22 @@ async fn leave(call: &Call, request: LeaveGroupRequest) -> Result<Vec<Left>, Err
     let leave = Leave {
         members: members.collect(),
     };
-    call.broker()
-        .groups()
-        .leave(call.who(), group, leave)
-        .await
-        .map_err(|error| error.code())
+    let members: Vec<MemberRef> = leave
+        .members
+        .iter()
+        .map(|leaving| leaving.member.clone())
+        .collect();
+    match call.broker().groups().leave(call.who(), group, leave).await {
+        // There is no such group, so none of them is in it.
+        Err(GroupError::UnknownMember) => Ok(members.into_iter().map(unknown).collect()),
+        left => left.map_err(|error| error.code()),
+    }
+}
+
+fn unknown(member: MemberRef) -> Left {
+    Left {
+        member_id: member.member_id,
+        instance_id: member.instance_id,
+        result: Err(GroupError::UnknownMember),
+    }
 }

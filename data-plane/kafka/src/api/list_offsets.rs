@@ -11,6 +11,10 @@ use millstream_kafka_wire::messages::list_offsets_response::{
 };
 use millstream_kafka_wire::messages::{ListOffsetsRequest, ListOffsetsResponse};
 use millstream_model::{LeaderEpoch, PartitionId, TimestampMs};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Kafka's question for the first offset that is not in the object store yet (KIP-1023).
+const EARLIEST_PENDING_UPLOAD: i64 = -6;
 
 pub(super) struct ListOffsets;
 
@@ -27,12 +31,25 @@ impl Handler for ListOffsets {
         for topic in request.topics {
             let found = find(&call.image(), call, Named::Name(&topic.name));
             let mut partitions = Vec::with_capacity(topic.partitions.len());
-            for asked in topic.partitions {
+            let mut seen = BTreeSet::new();
+            let twice: BTreeSet<i32> = topic
+                .partitions
+                .iter()
+                .map(|asked| asked.partition_index)
+                .filter(|index| !seen.insert(*index))
+                .collect();
+            // One answer to each, whatever of it was asked.
+            let once =
+                BTreeMap::from_iter(topic.partitions.into_iter().map(|one| (one.partition_index, one)));
+            for asked in once.into_values() {
                 let known = found
                     .as_ref()
                     .map_err(|code| *code)
                     .and_then(|row| partition(row, asked.partition_index));
                 partitions.push(match known {
+                    _ if twice.contains(&asked.partition_index) => {
+                        failed(call, &asked, ErrorCode::InvalidRequest)
+                    }
                     Ok(partition) => one(call, partition, &asked, isolation).await,
                     Err(code) => failed(call, &asked, code),
                 });
@@ -63,6 +80,13 @@ async fn one(
         .broker()
         .list_offset(call.who(), partition, epoch, what, isolation)
         .await;
+    let found = found.map(|found| match asked.timestamp {
+        EARLIEST_PENDING_UPLOAD if found.offset.0 >= 0 => FoundOffset {
+            offset: found.offset.plus(1),
+            ..found
+        },
+        _ => found,
+    });
     match found {
         Err(error) => failed(call, asked, crate::error::Code::code(&error)),
         Ok(found) if call.version == 0 => ListOffsetsPartitionResponse {
@@ -97,6 +121,8 @@ fn what(version: i16, timestamp: i64) -> Option<ListOffset> {
         -3 if version >= 7 => ListOffset::MaxTimestamp,
         -4 if version >= 8 => ListOffset::EarliestLocal,
         -5 if version >= 9 => ListOffset::LatestTiered,
+        // The first that is yet to be uploaded lies behind the last that was.
+        EARLIEST_PENDING_UPLOAD if version >= 11 => ListOffset::LatestTiered,
         0.. => ListOffset::AtOrAfter(TimestampMs(timestamp)),
         _ => return None,
     })

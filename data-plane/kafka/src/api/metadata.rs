@@ -13,7 +13,10 @@ use millstream_kafka_wire::messages::metadata_response::{
 use millstream_kafka_wire::messages::{MetadataRequest, MetadataResponse};
 use millstream_metadata::{Actor, Command, CreateTopic, Image, Refusal, TopicRow};
 use millstream_model::{PartitionIndex, TopicName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// From this version on topics can be named by their ids.
+const BY_ID_FROM: i16 = 12;
 
 pub(super) struct Metadata;
 
@@ -30,6 +33,9 @@ impl Handler for Metadata {
         let wanted = request
             .topics
             .filter(|topics| call.version > 0 || !topics.is_empty());
+        if call.version < BY_ID_FROM && wanted.iter().flatten().any(is_by_id) {
+            return refused(call, wanted.unwrap_or_default());
+        }
         let mut topics = match wanted {
             None => {
                 let image = call.image();
@@ -40,8 +46,12 @@ impl Handler for Metadata {
             Some(wanted) => {
                 let create = call.version < 4 || request.allow_auto_topic_creation;
                 let mut topics = Vec::with_capacity(wanted.len().min(1024));
+                // Each is described once, however often it was named: else a small request had a huge answer.
+                let mut seen = BTreeSet::new();
                 for topic in wanted {
-                    topics.push(one(call, topic, create).await);
+                    if seen.insert((topic.name.clone(), topic.topic_id)) {
+                        topics.push(one(call, topic, create).await);
+                    }
                 }
                 topics
             }
@@ -71,10 +81,28 @@ impl Handler for Metadata {
     }
 }
 
+fn is_by_id(wanted: &MetadataRequestTopic) -> bool {
+    wanted.name.is_none() || !wanted.topic_id.is_nil()
+}
+
+/// Versions 10 and 11 have a field for ids and refuse them, as Kafka's do.
+fn refused(call: &Call, wanted: Vec<MetadataRequestTopic>) -> MetadataResponse {
+    let topics = wanted.into_iter().map(|wanted| MetadataResponseTopic {
+        error_code: call.code(&ErrorCode::InvalidRequest),
+        name: Some(wanted.name.unwrap_or_default()),
+        topic_id: wanted.topic_id,
+        ..MetadataResponseTopic::default()
+    });
+    MetadataResponse {
+        topics: topics.collect(),
+        ..MetadataResponse::default()
+    }
+}
+
 async fn one(call: &Call, wanted: MetadataRequestTopic, create: bool) -> MetadataResponseTopic {
     let named = match &wanted.name {
-        Some(name) => Named::Name(name),
-        None => Named::Id(wanted.topic_id),
+        Some(name) if wanted.topic_id.is_nil() => Named::Name(name),
+        _ => Named::Id(wanted.topic_id),
     };
     let image = call.image();
     let found = if call.may(Operation::Describe) {
@@ -103,7 +131,8 @@ async fn one(call: &Call, wanted: MetadataRequestTopic, create: bool) -> Metadat
     };
     MetadataResponseTopic {
         error_code: call.code(&error),
-        name: wanted.name,
+        // Who asked by an id that nobody has learns no name.
+        name: wanted.name.filter(|_| error != ErrorCode::UnknownTopicId),
         topic_id: wanted.topic_id,
         ..MetadataResponseTopic::default()
     }

@@ -4,7 +4,7 @@ use super::Handler;
 use crate::error::Code;
 use crate::session::Call;
 use crate::topics::{Named, find, partition};
-use millstream_broker::interface::groups::{CommitOffsets, MemberRef, OffsetToCommit};
+use millstream_broker::interface::groups::{CommitOffsets, GroupError, MemberRef, OffsetToCommit};
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::offset_commit_request::OffsetCommitRequestTopic;
 use millstream_kafka_wire::messages::offset_commit_response::{
@@ -116,7 +116,11 @@ async fn commit(
         .groups()
         .commit_offsets(call.who(), group, commit)
         .await;
-    let results = results.map_err(|error| error.code())?;
+    let results = results.map_err(|error| match error {
+        // Older clients do not know that a group can be missing.
+        GroupError::GroupNotFound if call.version < 9 => ErrorCode::IllegalGeneration,
+        error => error.code(),
+    })?;
     Ok(results
         .into_iter()
         .map(|(partition, result)| (partition, result.code()))

@@ -4,7 +4,7 @@ use super::Handler;
 use crate::error::Code;
 use crate::session::Call;
 use crate::topics::{Named, find, partition};
-use millstream_broker::interface::EpochEnd;
+use millstream_broker::interface::{EpochEnd, OffsetError};
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::offset_for_leader_epoch_request::OffsetForLeaderPartition;
 use millstream_kafka_wire::messages::offset_for_leader_epoch_response::{
@@ -12,7 +12,7 @@ use millstream_kafka_wire::messages::offset_for_leader_epoch_response::{
 };
 use millstream_kafka_wire::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
 use millstream_metadata::TopicRow;
-use millstream_model::LeaderEpoch;
+use millstream_model::{LeaderEpoch, Offset};
 use std::sync::Arc;
 
 pub(super) struct OffsetForLeaderEpoch;
@@ -65,6 +65,13 @@ fn end(
 ) -> Result<EpochEnd, ErrorCode> {
     let topic = topic.as_ref().map_err(|code| *code)?;
     let partition = partition(topic, asked.partition)?;
+    let undefined = EpochEnd {
+        leader_epoch: LeaderEpoch(-1),
+        end_offset: Offset(-1),
+    };
+    if asked.leader_epoch < 0 {
+        return Ok(undefined);
+    }
     let current = (asked.current_leader_epoch >= 0).then_some(LeaderEpoch(asked.current_leader_epoch));
     let end = call.broker().offset_for_leader_epoch(
         call.who(),
@@ -72,5 +79,11 @@ fn end(
         current,
         LeaderEpoch(asked.leader_epoch),
     );
-    end.map_err(|error| error.code())
+    match end {
+        // The caller's own epoch was checked, so it is the one asked for that is yet to come.
+        Err(OffsetError::UnknownEpoch { current: now }) if current.is_none_or(|current| current <= now) => {
+            Ok(undefined)
+        }
+        end => end.map_err(|error| error.code()),
+    }
 }

@@ -7,6 +7,7 @@ use crate::topics::{Named, find, leadership, partition};
 use futures::future::BoxFuture;
 use millstream_broker::interface::{Acks, PendingProduce, Produce, ProduceError, Produced};
 use millstream_kafka_wire::ErrorCode;
+use millstream_kafka_wire::batch::{BatchHeader, Compression};
 use millstream_kafka_wire::frame::RequestFrame;
 use millstream_kafka_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use millstream_kafka_wire::messages::produce_response::{
@@ -20,6 +21,12 @@ use std::time::Duration;
 
 /// The longest that a producer may make us wait.
 const TIMEOUT_MS_MAX: i32 = 300_000;
+
+/// The shortest: a producer's timeout is for other replicas, the leader's own disk is given its time in any case.
+const TIMEOUT_MS_MIN: i32 = 1_000;
+
+/// From this version on producers may send zstd (KIP-110).
+const ZSTD_FROM: i16 = 7;
 
 /// The first version that is served; the older ones are only advertised, for librdkafka looks for them.
 const SERVED_FROM: i16 = 3;
@@ -102,8 +109,9 @@ fn begin(call: &Call, message: ProduceRequest) -> Vec<Topic> {
     } else {
         acks
     };
-    let timeout =
-        Duration::from_millis(u64::try_from(message.timeout_ms.clamp(0, TIMEOUT_MS_MAX)).unwrap_or(0));
+    let timeout = Duration::from_millis(
+        u64::try_from(message.timeout_ms.clamp(TIMEOUT_MS_MIN, TIMEOUT_MS_MAX)).unwrap_or(0),
+    );
     let image = call.image();
     message
         .topic_data
@@ -163,9 +171,14 @@ fn begin_partition(
             "a produce needs exactly one record batch".to_owned(),
         );
     };
+    let batch = records.into_bytes();
+    if call.version < ZSTD_FROM && codec(&batch) == Some(Compression::Zstd) {
+        let text = format!("zstd needs Produce version {ZSTD_FROM}");
+        return Begun::Refused(ErrorCode::UnsupportedCompressionType, text);
+    }
     let produce = Produce {
         partition,
-        batch: records.into_bytes(),
+        batch,
         acks,
         timeout,
     };
@@ -173,6 +186,11 @@ fn begin_partition(
         Ok(pending) => Begun::Pending(pending),
         Err(error) => Begun::Refused(error.code(), error.to_string()),
     }
+}
+
+/// The codec that a batch names, if it is long enough to name one.
+fn codec(batch: &[u8]) -> Option<Compression> {
+    BatchHeader::read(batch).ok()?.attributes.compression()
 }
 
 async fn finish(call: &Call, topic: Topic, endpoints: &mut Vec<NodeEndpoint>) -> TopicProduceResponse {

@@ -3,6 +3,7 @@
 use super::Handler;
 use crate::session::Call;
 use millstream_broker::interface::groups::{MemberRef, Sync};
+use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::{SyncGroupRequest, SyncGroupResponse};
 
 pub(super) struct SyncGroup;
@@ -11,7 +12,14 @@ impl Handler for SyncGroup {
     type Request = SyncGroupRequest;
 
     async fn handle(call: &Call, request: SyncGroupRequest) -> SyncGroupResponse {
-        let group = match call.check_group(&request.group_id) {
+        // From version 5 on a member has to say what it takes the group for.
+        let said = request.protocol_type.is_some() && request.protocol_name.is_some();
+        let group = call.check_group(&request.group_id);
+        let group = match group {
+            Ok(_) if call.version >= 5 && !said => Err(ErrorCode::InconsistentGroupProtocol),
+            group => group,
+        };
+        let group = match group {
             Ok(group) => group,
             Err(code) => {
                 return SyncGroupResponse {

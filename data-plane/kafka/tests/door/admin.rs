@@ -228,7 +228,7 @@ async fn configs_are_described_and_altered() {
     assert_eq!(client.newest(&alter(1, None)).await.responses[0].error_code, 0);
     assert_eq!(
         client.newest(&alter(7, None)).await.responses[0].error_code,
-        ErrorCode::InvalidConfig.number()
+        ErrorCode::InvalidRequest.number()
     );
     server.stop().await;
 }

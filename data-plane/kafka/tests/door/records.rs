@@ -148,7 +148,7 @@ async fn wrong_produces_are_refused_partition_by_partition() {
         (
             "cut off",
             produce_request("", topic, 0, -1, good.slice(..30)),
-            ErrorCode::CorruptMessage,
+            ErrorCode::InvalidRecord,
         ),
         (
             "no partition",
