@@ -39,7 +39,7 @@ impl Server {
                 "--log",
                 "warn",
             ])
-            .args(["--journal-size", "8GiB", "--data-dir"])
+            .arg("--data-dir")
             .arg(folder.path().join("data"))
             .arg("--ready-file")
             .arg(&ready)

@@ -68,7 +68,8 @@ impl Settings {
             sync_delay: Duration::ZERO,
             tier: millstream_tier::Settings::default(),
             flush: FlushSettings {
-                bytes: 64 * 1024 * 1024,
+                // Half of the tail: what is flushed is still in memory.
+                bytes: TAIL_CACHE_BYTES as u64 / 2,
                 age_ms: 60_000,
                 object_bytes_max: 128 * 1024 * 1024,
             },

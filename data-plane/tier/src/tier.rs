@@ -119,18 +119,26 @@ impl Tier {
         for run in &flush.footer.runs {
             let mut position = run.position;
             for block in &run.blocks {
-                let length = block.length as usize;
-                let mut bytes = BytesMut::with_capacity(length);
-                while bytes.len() < length {
-                    let Some(chunk) = chunks.next() else { return };
-                    bytes.extend_from_slice(chunk);
-                }
-                self.inner
-                    .blocks
-                    .insert((flush.object, position), bytes.freeze())
-                    .await;
+                let Some(bytes) = take_block(&mut chunks, block.length as usize) else {
+                    return;
+                };
+                self.inner.blocks.insert((flush.object, position), bytes).await;
                 position += u64::from(block.length);
             }
         }
     }
+}
+
+/// The next block of an object: the piece that it is, or the copy of several in one.
+fn take_block<'a>(chunks: &mut impl Iterator<Item = &'a Bytes>, length: usize) -> Option<Bytes> {
+    let first = chunks.next()?;
+    if first.len() == length {
+        return Some(first.clone());
+    }
+    let mut bytes = BytesMut::with_capacity(length);
+    bytes.extend_from_slice(first);
+    while bytes.len() < length {
+        bytes.extend_from_slice(chunks.next()?);
+    }
+    Some(bytes.freeze())
 }
