@@ -15,6 +15,8 @@ pub fn init(settings: &Settings) -> Result<(), Failure> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
+        // A log that nobody reads any more is no reason to stop serving, which complaining of it there would be.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     let started = match settings.log_format {
         LogFormat::Text => builder.try_init(),

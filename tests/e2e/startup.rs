@@ -1,10 +1,12 @@
 //! Starting and stopping: what is wrong is said in one line that tells what to do.
 
+use crate::harness::cli::Cli;
 use crate::harness::server::{BINARY, Server, clean, signal, spawn, tail, wait};
-use crate::harness::{Start, Work, text_of, tools};
+use crate::harness::{Key, Start, Work, text_of, tools};
 use serde_json::Value;
 use std::net::TcpListener;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Starts it and expects it to give up: the one line that it says.
 pub fn fails(work: &Work, start: Start) -> String {
@@ -239,16 +241,12 @@ fn a_start_that_waits_for_its_store_can_be_stopped() {
     let (mut child, log) = spawn(&work, &start, None);
     // It has begun to ask, and gets no answer.
     let _asked = silent.accept().unwrap();
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     signal(child.id(), "TERM");
     let status = wait(&mut child, &log);
     assert!(status.success(), "{status}:\n{}", tail(&log));
     // The store's own timeouts are longer.
-    assert!(
-        begun.elapsed() < std::time::Duration::from_secs(4),
-        "{:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
 }
 
 #[test]
@@ -309,4 +307,47 @@ fn a_stop_is_clean_and_quick_when_clients_hang_on() {
     let _wire = crate::wire::Wire::authenticated(&server.doors.kafka, &server.key);
     let _half = std::net::TcpStream::connect(&server.doors.http).unwrap();
     assert!(server.stop().success());
+}
+
+#[test]
+fn it_serves_on_when_nobody_reads_its_log() {
+    let work = Work::new();
+    let ready = work.path("ready.json");
+    let mut command = Command::new(BINARY);
+    clean(&mut command);
+    command.args([
+        "start",
+        "--log",
+        "debug",
+        "--data-dir",
+        work.data().to_str().unwrap(),
+    ]);
+    command.args(["--kafka-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]);
+    command.args(["--ready-file", ready.to_str().unwrap()]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // The readers go away at once, as `head` does.
+    drop((child.stdout.take(), child.stderr.take()));
+    let begun = Instant::now();
+    while !ready.exists() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended");
+        assert!(begun.elapsed() < Duration::from_secs(60), "it is not ready");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let told: Value = serde_json::from_str(&std::fs::read_to_string(&ready).unwrap()).unwrap();
+    let word = |value: &Value| value.as_str().unwrap().to_owned();
+    let key = Key {
+        id: word(&told["key"]["id"]),
+        secret: word(&told["key"]["secret"]),
+    };
+    let cli = Cli::new(&word(&told["http"]), &key);
+    cli.ok(&["topic", "create", "t"], "");
+    cli.ok(&["produce", "t"], "a\nb\n");
+    assert_eq!(
+        cli.ok(&["consume", "t", "--from-beginning", "--exit-at-end"], ""),
+        "a\nb\n"
+    );
+    signal(child.id(), "TERM");
+    let status = wait(&mut child, &work.path("no log"));
+    assert!(status.success(), "{status}");
 }
