@@ -273,6 +273,48 @@ mod tests {
         Ok(())
     }
 
+    /// Each key of the file counts: none is read and forgotten.
+    #[test]
+    fn every_key_of_the_file_is_a_setting() -> Result<(), super::Failure> {
+        let file = tempfile::NamedTempFile::new()?;
+        let text = r#"
+            data-dir = "/d"
+            store = "s3://b/p"
+            kafka-listen = "127.0.0.1:1"
+            http-listen = "127.0.0.1:2"
+            kafka-advertise = "k:3"
+            roles = ["control", "broker"]
+            cluster = "c"
+            root-key-file = "/r"
+            journal-size = "64MiB"
+            tls-certificate = "/t.pem"
+            tls-key = "/t.key"
+            log-format = "json"
+            log = "warn"
+            ready-file = "/y"
+            sync-delay-ms = 4
+            flush-bytes = "5KiB"
+            flush-age-ms = 6
+            snapshot-age-ms = 7
+        "#;
+        std::fs::write(file.path(), text)?;
+        let args = StartArgs {
+            config: Some(file.path().to_owned()),
+            ..StartArgs::default()
+        };
+        let read = format!("{:?}", args.settings()?);
+        let expected = concat!(
+            r#"Settings { data_dir: "/d", store: "s3://b/p", kafka_listen: "127.0.0.1:1", "#,
+            r#"http_listen: "127.0.0.1:2", kafka_advertise: Some("k:3"), sql: false, cluster: Some("c"), "#,
+            r#"root_key_file: Some("/r"), journal_bytes: 67108864, "#,
+            r#"tls: Some(TlsSettings { certificate: "/t.pem", key: "/t.key" }), log_format: Json, log: "warn", "#,
+            r#"ready_file: Some("/y"), recover_groups: false, sync_delay: 4ms, flush_bytes: Some(5120), "#,
+            r#"flush_age_ms: Some(6), snapshot_age_ms: Some(7) }"#,
+        );
+        assert_eq!(read, expected);
+        Ok(())
+    }
+
     #[test]
     fn an_unknown_key_is_named_with_its_line() -> Result<(), super::Failure> {
         let file = tempfile::NamedTempFile::new()?;
