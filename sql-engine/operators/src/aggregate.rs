@@ -30,6 +30,10 @@ impl Stored for Group {
             accumulator.encode(out);
         }
     }
+
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.accumulators.iter().map(Accumulator::bytes).sum::<usize>()
+    }
 }
 
 /// The operator of one task.

@@ -8,7 +8,7 @@
 //! ```
 //! The type is not stored: it is the plan's, and the store's hash covers it.
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
@@ -46,6 +46,18 @@ pub(crate) fn encode(value: &ScalarValue, out: &mut Vec<u8>) {
 fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
     out.extend_from_slice(bytes);
+}
+
+/// About how many bytes a value takes beyond itself.
+pub(crate) fn bytes_beside(value: &ScalarValue) -> usize {
+    match value {
+        ScalarValue::Utf8(Some(text)) => text.len(),
+        ScalarValue::Binary(Some(bytes)) => bytes.len(),
+        ScalarValue::List(array) => array.get_array_memory_size(),
+        ScalarValue::Map(array) => array.get_array_memory_size(),
+        ScalarValue::Struct(array) => array.get_array_memory_size(),
+        _ => 0,
+    }
 }
 
 /// Reads one value of a type; moves `bytes` behind it.

@@ -27,6 +27,11 @@ impl Stored for LatestRow {
             datum::encode(value, out);
         }
     }
+
+    fn bytes(&self) -> usize {
+        let value = |value: &ScalarValue| size_of::<ScalarValue>() + datum::bytes_beside(value);
+        size_of::<Self>() + self.values.iter().map(value).sum::<usize>()
+    }
 }
 
 /// The operator of one task.

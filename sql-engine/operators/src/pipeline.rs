@@ -132,6 +132,16 @@ impl Pipeline {
         self.steps.iter().map(count).sum()
     }
 
+    /// About how many bytes of memory they take.
+    pub fn committed_bytes(&self) -> usize {
+        let bytes = |step: &Step| match step {
+            Step::Latest(latest) => latest.store().committed_bytes(),
+            Step::Aggregate(aggregate) => aggregate.store().committed_bytes(),
+            _ => 0,
+        };
+        self.steps.iter().map(bytes).sum()
+    }
+
     /// The stream time of each stateful operator, in order: a checkpoint keeps it beside the state.
     pub fn stream_times(&self) -> Vec<i64> {
         self.aggregates().map(Aggregate::stream_time).collect()

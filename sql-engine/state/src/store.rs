@@ -24,6 +24,9 @@ pub struct Corrupt {
 pub trait Stored: Clone {
     /// Appends its stored form.
     fn encode(&self, out: &mut Vec<u8>);
+
+    /// About how many bytes it takes in memory.
+    fn bytes(&self) -> usize;
 }
 
 /// Values by key in two layers: *hot* (committed) and *overlay* (changed since the last commit).
@@ -34,6 +37,8 @@ pub struct Store<V> {
     /// Keys by window, so that expired windows are found without a scan; holds what overlay over hot holds.
     windows: BTreeMap<i64, Vec<Box<[u8]>>>,
     windowed: bool,
+    /// About what keys and values in `hot` take.
+    hot_bytes: usize,
 }
 
 impl<V: Stored> Store<V> {
@@ -44,6 +49,7 @@ impl<V: Stored> Store<V> {
             overlay: BTreeMap::new(),
             windows: BTreeMap::new(),
             windowed,
+            hot_bytes: 0,
         }
     }
 
@@ -51,7 +57,18 @@ impl<V: Stored> Store<V> {
     pub fn load(&mut self, key: StateKey, value: V) {
         debug_assert!(self.overlay.is_empty(), "loading comes before running");
         self.remember(&key);
-        self.hot.insert(key, value);
+        self.set_hot(key, Some(value));
+    }
+
+    fn set_hot(&mut self, key: StateKey, value: Option<V>) {
+        let key_bytes = size_of::<StateKey>() + key.key.len();
+        let added = value.as_ref().map_or(0, |value| key_bytes + value.bytes());
+        let old = match value {
+            Some(value) => self.hot.insert(key, value),
+            None => self.hot.remove(&key),
+        };
+        let gone = old.map_or(0, |old| key_bytes + old.bytes());
+        self.hot_bytes = self.hot_bytes + added - gone;
     }
 
     fn remember(&mut self, key: &StateKey) {
@@ -115,10 +132,7 @@ impl<V: Stored> Store<V> {
     /// The checkpoint is durable: what changed becomes committed.
     pub fn fold(&mut self) {
         for (key, value) in std::mem::take(&mut self.overlay) {
-            match value {
-                Some(value) => self.hot.insert(key, value),
-                None => self.hot.remove(&key),
-            };
+            self.set_hot(key, value);
         }
     }
 
@@ -163,6 +177,11 @@ impl<V: Stored> Store<V> {
     /// How many values are committed.
     pub fn committed_len(&self) -> usize {
         self.hot.len()
+    }
+
+    /// About how many bytes of memory they take.
+    pub fn committed_bytes(&self) -> usize {
+        self.hot_bytes
     }
 }
 

@@ -16,6 +16,10 @@ impl Stored for Number {
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.0.to_be_bytes());
     }
+
+    fn bytes(&self) -> usize {
+        4 + self.0 as usize % 7
+    }
 }
 
 fn key(name: u8, window: i64) -> StateKey {
@@ -87,6 +91,8 @@ proptest! {
                     committed.range((k, 1)..=(k, i64::MAX)).map(|((_, w), v)| (*w, *v)).collect();
                 prop_assert_eq!(seen, expected);
             }
+            let bytes = |value: &u32| size_of::<StateKey>() + 1 + Number(*value).bytes();
+            prop_assert_eq!(store.committed_bytes(), committed.values().map(bytes).sum::<usize>());
         }
     }
 }

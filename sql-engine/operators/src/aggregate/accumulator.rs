@@ -257,6 +257,15 @@ impl Accumulator {
         }
     }
 
+    /// About how many bytes it takes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        let beside = match self {
+            Self::Extreme { kept, .. } | Self::Latest { kept, .. } => datum::bytes_beside(kept),
+            _ => 0,
+        };
+        size_of::<Self>() + beside
+    }
+
     pub(super) fn decode(call: &AggregateCall, bytes: &mut &[u8]) -> Result<Self, Corrupt> {
         let mut accumulator = Self::new(call);
         match &mut accumulator {
