@@ -286,7 +286,8 @@ impl Parts {
         );
         // What SQL uses in process: the same services, authentication and quotas as over the wire.
         let inner = service.add_to(Routes::new(data.into_service()));
-        let sql = self.settings.sql.then(|| self.sql(inner.clone()));
+        let sql_metrics = millstream_server::Metrics::register(&mut registry);
+        let sql = self.settings.sql.then(|| self.sql(inner.clone(), sql_metrics));
         let outer = match &sql {
             Some(sql) => inner.add_service(Guarded::new(
                 millstream_server::SqlDoor::service(sql.clone(), Arc::new(tenant_of)),
@@ -373,14 +374,14 @@ impl Parts {
     }
 
     /// The SQL server over this process's own services; its queries resume by themselves.
-    fn sql(&self, routes: Routes) -> millstream_server::Server {
+    fn sql(&self, routes: Routes, metrics: millstream_server::Metrics) -> millstream_server::Server {
         let backends = TenantBackends::new(routes, self.controller.image_watch(), Arc::clone(&self.roots));
         let store: Arc<dyn ObjectStore> = Arc::new(PrefixStore::new(
             Arc::clone(&self.store.store),
             self.store.prefix.clone(),
         ));
-        let server =
-            millstream_server::Server::new(millstream_server::Settings::default(), store, Arc::new(backends));
+        let settings = millstream_server::Settings::default();
+        let server = millstream_server::Server::new(settings, store, Arc::new(backends), metrics);
         let resuming = server.clone();
         tokio::spawn(async move {
             if let Err(error) = resuming.resume().await {

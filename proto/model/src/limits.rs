@@ -90,6 +90,21 @@ pub const SQL_VALUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Text or bytes that one SQL function makes for one batch: many rows of large values must not add up.
 pub const SQL_COLUMN_BYTES_MAX: usize = 256 * 1024 * 1024;
 
+/// The shortest interval between two commits of a SQL query, ms: a commit is a write to the object store.
+pub const SQL_COMMIT_INTERVAL_MS_MIN: u64 = 100;
+
+/// The longest: what is not committed is read again after a crash, and pull queries do not see it.
+pub const SQL_COMMIT_INTERVAL_MS_MAX: u64 = 600_000;
+
+/// Records of the processing log that one query may leave between two commits; the rest is counted.
+pub const SQL_LOG_RECORDS_MAX: usize = 1_000;
+
+/// One message of the processing log, bytes.
+pub const SQL_LOG_MESSAGE_BYTES_MAX: usize = 4 * 1024;
+
+/// SQL queries that `/metrics` shows one by one, each some ten series; more are in the sums only.
+pub const SQL_METRIC_QUERIES_MAX: usize = 1_000;
+
 /// Keys that one pull query looks up: `IN` lists of several key columns multiply.
 pub const PULL_KEYS_MAX: usize = 10_000;
 

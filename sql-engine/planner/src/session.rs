@@ -1,18 +1,58 @@
 //! The properties that SET sets: which exist, and what they may be.
 
+use millstream_model::limits::{SQL_COMMIT_INTERVAL_MS_MAX, SQL_COMMIT_INTERVAL_MS_MIN};
 use millstream_parser::{Spanned, SqlError, closest};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-/// Properties and what they may be; an empty list is any text.
-const KNOWN: &[(&str, &[&str])] = &[
-    ("auto.offset.reset", &["earliest", "latest"]),
-    ("cache.max.bytes.buffering", &[]),
-    ("commit.interval.ms", &[]),
-    ("ksql.query.pull.table.scan.enabled", &["true", "false"]),
-    ("max.task.idle.ms", &[]),
+/// What a property may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Allowed {
+    /// One of these words.
+    Words(&'static [&'static str]),
+    /// A whole number from the first to the second.
+    Number(u64, u64),
+}
+
+const CACHE: &str = "cache.max.bytes.buffering";
+const COMMIT_INTERVAL: &str = "commit.interval.ms";
+
+/// The properties that are, each of which does what it says.
+const KNOWN: &[(&str, Allowed)] = &[
+    ("auto.offset.reset", Allowed::Words(&["earliest", "latest"])),
+    (CACHE, Allowed::Number(0, i64::MAX as u64)),
+    (
+        COMMIT_INTERVAL,
+        Allowed::Number(SQL_COMMIT_INTERVAL_MS_MIN, SQL_COMMIT_INTERVAL_MS_MAX),
+    ),
+    (
+        "ksql.query.pull.table.scan.enabled",
+        Allowed::Words(&["true", "false"]),
+    ),
+    // Scripts set these to what is so anyway; the rest of their values is refused in [`REFUSED`].
+    ("max.task.idle.ms", Allowed::Number(0, i64::MAX as u64)),
     (
         "processing.guarantee",
-        &["at_least_once", "exactly_once", "exactly_once_v2"],
+        Allowed::Words(&["at_least_once", "exactly_once", "exactly_once_v2"]),
+    ),
+];
+
+/// Other names of properties.
+const ALIASES: &[(&str, &str)] = &[("statestore.cache.max.bytes", CACHE)];
+
+/// Values that ksqlDB has and that would have no effect here: property, value (none: any but the one that is so), and
+/// what is so.
+const REFUSED: &[(&str, &str, &str)] = &[
+    (
+        "processing.guarantee",
+        "exactly_once",
+        "exactly_once (tables are exact after a crash, records of output topics may repeat until transactions come; \
+         at_least_once is what there is)",
+    ),
+    (
+        "max.task.idle.ms",
+        "",
+        "waiting in max.task.idle.ms (a partition without news is not waited for; only 0 is what there is)",
     ),
 ];
 
@@ -63,48 +103,119 @@ impl SessionProperties {
             .is_some_and(|value| value.eq_ignore_ascii_case("earliest"))
     }
 
+    /// `commit.interval.ms`, if it is set.
+    #[must_use]
+    pub fn commit_interval(&self) -> Option<Duration> {
+        let ms = self.get(COMMIT_INTERVAL)?.trim().parse().ok()?;
+        Some(Duration::from_millis(ms))
+    }
+
+    /// `cache.max.bytes.buffering`, if it is set: how much of a table's results waits for a commit; 0 writes every
+    /// change.
+    #[must_use]
+    pub fn cache_bytes(&self) -> Option<u64> {
+        self.get(CACHE)?.trim().parse().ok()
+    }
+
+    /// What a query that is made now keeps to for as long as it lives.
+    #[must_use]
+    pub fn lasting(&self) -> BTreeMap<String, String> {
+        let lasts = |(name, value): (&str, &str)| {
+            [CACHE, COMMIT_INTERVAL]
+                .contains(&name)
+                .then(|| (name.to_owned(), value.to_owned()))
+        };
+        self.iter().filter_map(lasts).collect()
+    }
+
     /// The name without `ksql.streams.` and the clients' prefixes.
     #[must_use]
     pub fn plain(key: &str) -> &str {
         let key = key.strip_prefix("ksql.streams.").unwrap_or(key);
-        key.strip_prefix("consumer.").unwrap_or(key)
+        let key = key.strip_prefix("consumer.").unwrap_or(key);
+        let alias = ALIASES.iter().find(|(alias, _)| *alias == key);
+        alias.map_or(key, |(_, name)| name)
     }
 
-    /// Names and allowed values (none listed: any number) of every property.
-    pub fn known() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
-        KNOWN.iter().copied()
+    /// Names of every property.
+    pub fn known() -> impl Iterator<Item = &'static str> {
+        KNOWN.iter().map(|(name, _)| *name)
+    }
+
+    /// Whether a client may send this property along.
+    ///
+    /// # Errors
+    /// What is wrong with its name or value.
+    pub fn accepts(key: &str, value: &str) -> Result<(), String> {
+        let allowed = find(key)?.1;
+        fits(key, allowed, value).map_err(|refused| match refused {
+            Refused::Invalid(message) => message,
+            Refused::Unsupported(what) => format!("not supported yet: {what}"),
+        })
     }
 
     /// The plain name of a property that SET or UNSET names, its value checked.
     pub(crate) fn check(key: &Spanned<String>, value: Option<&Spanned<String>>) -> Result<String, SqlError> {
-        let name = Self::plain(&key.node);
-        let Some((name, allowed)) = KNOWN.iter().find(|(known, _)| *known == name) else {
-            let mut message = format!("unknown property '{}'", key.node);
-            if let Some(closest) = closest(name, KNOWN.iter().map(|(known, _)| *known)) {
-                message.push_str(&format!(" (did you mean '{closest}'?)"));
-            }
-            return Err(SqlError::invalid(key.span, message));
-        };
+        let (name, allowed) = find(&key.node).map_err(|message| SqlError::invalid(key.span, message))?;
         if let Some(value) = value {
-            let fits = if allowed.is_empty() {
-                value.node.parse::<u64>().is_ok()
-            } else {
-                allowed
-                    .iter()
-                    .any(|allowed| allowed.eq_ignore_ascii_case(&value.node))
-            };
-            if !fits {
-                let wants = if allowed.is_empty() {
-                    "a whole number".to_owned()
-                } else {
-                    allowed.join(" or ")
-                };
-                return Err(SqlError::invalid(
-                    value.span,
-                    format!("{name} must be {wants}, not '{}'", value.node),
-                ));
-            }
+            fits(&key.node, allowed, &value.node).map_err(|refused| match refused {
+                Refused::Invalid(message) => SqlError::invalid(value.span, message),
+                Refused::Unsupported(what) => SqlError::unsupported(value.span, what),
+            })?;
         }
-        Ok((*name).to_owned())
+        Ok(name.to_owned())
+    }
+}
+
+/// Why a value is refused.
+enum Refused {
+    Invalid(String),
+    Unsupported(&'static str),
+}
+
+fn find(key: &str) -> Result<(&'static str, Allowed), String> {
+    let name = SessionProperties::plain(key);
+    if let Some(found) = KNOWN.iter().find(|(known, _)| *known == name) {
+        return Ok(*found);
+    }
+    let mut message = format!("unknown property '{key}'");
+    if let Some(closest) = closest(name, KNOWN.iter().map(|(known, _)| *known)) {
+        message.push_str(&format!(" (did you mean '{closest}'?)"));
+    }
+    Err(message)
+}
+
+fn fits(key: &str, allowed: Allowed, value: &str) -> Result<(), Refused> {
+    let name = SessionProperties::plain(key);
+    let (fits, wants) = match allowed {
+        Allowed::Words(words) => (
+            words.iter().any(|word| word.eq_ignore_ascii_case(value)),
+            words.join(" or "),
+        ),
+        Allowed::Number(from, to) => (
+            value
+                .trim()
+                .parse()
+                .is_ok_and(|number: u64| (from..=to).contains(&number)),
+            if to == i64::MAX as u64 {
+                "a whole number".to_owned()
+            } else {
+                format!("a whole number from {from} to {to}")
+            },
+        ),
+    };
+    if !fits {
+        return Err(Refused::Invalid(format!("{name} must be {wants}, not '{value}'")));
+    }
+    let is_refused = |(property, refused, _): &&(&str, &str, &str)| {
+        *property == name
+            && match *refused {
+                "" => value.trim() != "0",
+                word => value.to_ascii_lowercase().starts_with(word),
+            }
+    };
+    match REFUSED.iter().find(is_refused) {
+        Some((_, _, what)) => Err(Refused::Unsupported(what)),
+        None => Ok(()),
     }
 }

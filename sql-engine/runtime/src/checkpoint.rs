@@ -51,6 +51,9 @@ const fn corrupt(what: &'static str) -> RestoreError {
 #[derive(Debug, Serialize, Deserialize)]
 struct Tag {
     version: u8,
+    /// The id of the topic that the offsets belong to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    topic: Option<String>,
     /// The next offset of each partition.
     positions: Vec<i64>,
     /// Per stage and task.
@@ -144,6 +147,7 @@ pub(crate) fn changes(query: &RunningQuery) -> Result<Vec<Change>, ArrowError> {
     };
     let tag = Tag {
         version: VERSION,
+        topic: query.topic_id.map(|id| id.to_string()),
         positions: query.inputs().map(|input| input.position.0).collect(),
         tasks,
         stores: query.stores.iter().map(store).collect(),
@@ -177,6 +181,10 @@ pub(crate) fn restore(
             });
         }
     }
+    query.topic_id = match &tag.topic {
+        Some(id) => Some(id.parse().map_err(|_| corrupt("topic id"))?),
+        None => None,
+    };
     for (input, position) in query.inputs_mut().zip(&tag.positions) {
         let position = Offset(*position);
         (input.position, input.fetched, input.committed) = (position, position, position);

@@ -1,7 +1,7 @@
 //! The commit of a shard: results first, then state and input offsets in one durable batch, then what is visible.
 
 use crate::checkpoint;
-use crate::query::{End, RunningQuery, TaskInput};
+use crate::query::{End, Parking, RunningQuery, TaskInput};
 use crate::sink::Pending;
 use crate::streams::{Streams, StreamsError};
 use futures::future::join_all;
@@ -37,6 +37,7 @@ pub(crate) async fn write_results<'a>(
             && sink.waiting() > 0
         {
             query.rows_out += sink.waiting() as u64;
+            query.metrics.rows_out.inc_by(sink.waiting() as u64);
             unwritten
                 .records
                 .push((query.id.clone(), sink.topic().clone(), sink.drain()));
@@ -86,7 +87,7 @@ pub(crate) async fn checkpoint(cold: &Cold, queries: &mut [RunningQuery]) -> Res
     {
         match checkpoint::changes(query) {
             Ok(more) => changes.extend(more),
-            Err(error) => query.park(format!("its state cannot be written: {error}")),
+            Err(error) => query.park(format!("its state cannot be written: {error}"), Parking::ForGood),
         }
     }
     match cold.checkpoint(changes).await {
@@ -106,6 +107,7 @@ pub(crate) async fn checkpoint(cold: &Cold, queries: &mut [RunningQuery]) -> Res
         }
         query.settle();
         query.dirty = false;
+        query.retry.recovered();
         query.uncommitted_rows = 0;
         let rows = query.rows_in;
         query.rate.sample(rows);

@@ -6,6 +6,7 @@ use millstream_model::{Offset, PartitionIndex, TopicName};
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -14,8 +15,9 @@ use tokio::task::JoinHandle;
 /// one partition's news before another's of the same moment.
 const REPORTS_MAX: usize = 16_384;
 
-/// How long to wait before watching again when the log hung up.
-const AGAIN: Duration = Duration::from_millis(200);
+/// How long to wait before watching again when the log hung up; it doubles up to the last while nothing is told.
+const AGAIN_FIRST: Duration = Duration::from_millis(200);
+const AGAIN_LAST: Duration = Duration::from_secs(5);
 
 type Partition = (TopicName, PartitionIndex);
 
@@ -24,6 +26,8 @@ pub(crate) struct Ends {
     streams: Arc<dyn Streams>,
     known: Arc<Mutex<HashMap<Partition, Offset>>>,
     changed: Arc<Notify>,
+    /// The log hung up since somebody last asked: a topic may be gone.
+    troubled: Arc<AtomicBool>,
     watched: BTreeSet<Partition>,
     watcher: Option<JoinHandle<()>>,
 }
@@ -34,6 +38,7 @@ impl Ends {
             streams,
             known: Arc::default(),
             changed,
+            troubled: Arc::default(),
             watched: BTreeSet::new(),
             watcher: None,
         }
@@ -52,11 +57,14 @@ impl Ends {
             return;
         }
         let (streams, known, changed) = (self.streams.clone(), self.known.clone(), self.changed.clone());
+        let troubled = self.troubled.clone();
         let partitions: Vec<Partition> = self.watched.iter().cloned().collect();
         self.watcher = Some(tokio::spawn(async move {
+            let mut again = AGAIN_FIRST;
             loop {
                 let mut reports = streams.watch(partitions.clone()).ready_chunks(REPORTS_MAX);
                 while let Some(reports) = reports.next().await {
+                    again = AGAIN_FIRST;
                     let mut known = known.lock();
                     for report in reports {
                         let end = known
@@ -67,7 +75,10 @@ impl Ends {
                     drop(known);
                     changed.notify_one();
                 }
-                tokio::time::sleep(AGAIN).await;
+                troubled.store(true, Ordering::Release);
+                changed.notify_one();
+                tokio::time::sleep(again).await;
+                again = (again * 2).min(AGAIN_LAST);
             }
         }));
     }
@@ -78,6 +89,21 @@ impl Ends {
         for (partition, offset) in ends {
             let end = known.entry((topic.clone(), *partition)).or_insert(*offset);
             *end = (*end).max(*offset);
+        }
+    }
+
+    /// Whether the log hung up since this was last asked. One topic that is gone ends the watch of all.
+    pub(crate) fn was_troubled(&self) -> bool {
+        self.troubled.swap(false, Ordering::AcqRel)
+    }
+
+    /// A topic was deleted: what was known of it says nothing of one that is made again.
+    pub(crate) fn forget(&mut self, topic: &TopicName) {
+        self.known.lock().retain(|(known, _), _| known != topic);
+        // Watched anew, whatever is watched then.
+        self.watched.clear();
+        if let Some(watcher) = self.watcher.take() {
+            watcher.abort();
         }
     }
 

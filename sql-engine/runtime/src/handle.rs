@@ -1,6 +1,7 @@
 //! The handle of a shard: what the server asks of it.
 
-use crate::query::QuerySpec;
+use crate::metrics::{Metrics, Place};
+use crate::query::{QuerySpec, RetryWaits};
 use crate::report::QueryReport;
 use crate::shard::{Command, Runner};
 use crate::streams::{Streams, StreamsError};
@@ -13,6 +14,18 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
+
+/// How long a question to a shard may take: between two turns it answers at once, a commit comes in between.
+const ANSWER_MAX: Duration = Duration::from_secs(15);
+
+/// What a shard counts, and where its queries are shown.
+#[derive(Debug)]
+pub struct Meters {
+    /// The process's counters.
+    pub metrics: Metrics,
+    /// This shard's place among them.
+    pub place: Place,
+}
 
 /// How a shard works.
 #[derive(Clone, Debug)]
@@ -27,6 +40,8 @@ pub struct ShardSettings {
     pub turn_rows: usize,
     /// A table's changes are coalesced by key between commits.
     pub coalesce: bool,
+    /// When a parked query is tried again.
+    pub retry: RetryWaits,
 }
 
 impl Default for ShardSettings {
@@ -37,6 +52,10 @@ impl Default for ShardSettings {
             fetch_bytes: 1024 * 1024,
             turn_rows: 4096,
             coalesce: true,
+            retry: RetryWaits {
+                first: Duration::from_secs(1),
+                last: Duration::from_secs(60),
+            },
         }
     }
 }
@@ -65,6 +84,9 @@ pub enum ShardError {
         /// Why.
         reason: String,
     },
+    /// The shard is at a commit that does not end: its log or its store hangs.
+    #[error("the tenant's queries do not answer: their log or state store takes too long; try again")]
+    Busy,
     /// Another process owns the shard now, or this one is stopping.
     #[error("this process does not run the tenant's queries any more")]
     Stopped,
@@ -116,6 +138,7 @@ impl Shard {
         store: Arc<dyn ObjectStore>,
         path: Path,
         cache: &ColdCache,
+        meters: Meters,
     ) -> Result<Self, ShardError> {
         let cold = Cold::open(store, path, cache).await?;
         let (commands, inbox) = mpsc::channel(64);
@@ -124,7 +147,7 @@ impl Shard {
         let killed = kill.clone();
         let owner = move || {
             runtime.block_on(async move {
-                let runner = Runner::new(settings, streams, cold, inbox);
+                let runner = Runner::new(settings, streams, cold, inbox, meters);
                 tokio::select! {
                     () = killed.notified() => {}
                     () = runner.run() => {}
@@ -149,10 +172,30 @@ impl Shard {
         answer.await.map_err(|_| ShardError::Stopped)
     }
 
+    /// As [`Shard::ask`], for questions that somebody waits for.
+    async fn ask_soon<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, ShardError> {
+        tokio::time::timeout(ANSWER_MAX, self.ask(command))
+            .await
+            .unwrap_or(Err(ShardError::Busy))
+    }
+
     /// Starts a query: from its checkpoint when there is one, else where its spec says. A persistent query's start is
     /// durable when this returns; what is produced from now on will be read.
     pub async fn start(&self, spec: QuerySpec) -> Result<(), ShardError> {
         self.ask(|reply| Command::Start {
+            spec: Box::new(spec),
+            reply,
+        })
+        .await?
+    }
+
+    /// Starts a query as an earlier life of the shard left it. What may pass does not fail it: it is parked and tried
+    /// again.
+    pub async fn resume(&self, spec: QuerySpec) -> Result<(), ShardError> {
+        self.ask(|reply| Command::Resume {
             spec: Box::new(spec),
             reply,
         })
@@ -175,12 +218,12 @@ impl Shard {
 
     /// Reads committed rows.
     pub async fn pull(&self, request: PullRequest) -> Result<PulledRows, ShardError> {
-        self.ask(|reply| Command::Pull { request, reply }).await?
+        self.ask_soon(|reply| Command::Pull { request, reply }).await?
     }
 
     /// All queries, as of now.
     pub async fn reports(&self) -> Result<Vec<QueryReport>, ShardError> {
-        self.ask(|reply| Command::Report { reply }).await
+        self.ask_soon(|reply| Command::Report { reply }).await
     }
 
     /// Commits now.
@@ -191,6 +234,11 @@ impl Shard {
     /// Commits, closes the state and ends the thread.
     pub async fn stop(&self) -> Result<(), ShardError> {
         self.ask(|reply| Command::Stop { reply }).await?
+    }
+
+    /// As [`Shard::stop`] when no query is left, parked and push queries included; says whether it did.
+    pub async fn stop_if_idle(&self) -> Result<bool, ShardError> {
+        self.ask(|reply| Command::StopIfIdle { reply }).await?
     }
 
     /// Ends the thread where it stands, as a crash would: nothing is committed, nothing closed. For tests.

@@ -101,11 +101,9 @@ impl Streams for MemoryStreams {
     }
 
     async fn delete_topic(&self, name: &TopicName) -> Result<(), StreamsError> {
-        self.topics
-            .lock()
-            .remove(name)
-            .map(|_| ())
-            .ok_or_else(|| unknown(name))
+        let gone = self.topics.lock().remove(name);
+        self.version.send_modify(|version| *version += 1);
+        gone.map(|_| ()).ok_or_else(|| unknown(name))
     }
 
     async fn offsets(
@@ -205,21 +203,27 @@ impl Streams for MemoryStreams {
         let mut changes = self.version.subscribe();
         changes.mark_changed();
         let topics = self.topics.clone();
+        let id =
+            |(topic, _): &(TopicName, PartitionIndex)| topics.lock().get(topic).map(|it| it.description.id);
+        let ids: Vec<Option<TopicId>> = partitions.iter().map(id).collect();
+        // As over the wire: a partition that is not there, or not there any more, ends the watch of all.
         let ends = move || {
             let topics = topics.lock();
-            let end = |(topic, partition): &(TopicName, PartitionIndex)| {
-                let records = topics.get(topic)?.partitions.get(partition.0 as usize)?;
+            let end = |((topic, partition), id): (&(TopicName, PartitionIndex), &Option<TopicId>)| {
+                let found = topics.get(topic).filter(|it| Some(it.description.id) == *id)?;
+                let records = found.partitions.get(partition.0 as usize)?;
                 Some(StreamEnd {
                     topic: topic.clone(),
                     partition: *partition,
                     end: offset(records.len()),
                 })
             };
-            futures::stream::iter(partitions.iter().filter_map(end).collect::<Vec<_>>())
+            let ends: Option<Vec<StreamEnd>> = partitions.iter().zip(&ids).map(end).collect();
+            Some(futures::stream::iter(ends?))
         };
         let later = futures::stream::unfold((changes, ends), |(mut changes, ends)| async move {
             changes.changed().await.ok()?;
-            Some((ends(), (changes, ends)))
+            Some((ends()?, (changes, ends)))
         });
         later.flatten().boxed()
     }

@@ -1,21 +1,26 @@
 //! One running query: its tasks, what waits between them, and where its results go.
 
 mod build;
+mod retry;
 mod run;
 
+pub use retry::RetryWaits;
+pub(crate) use retry::{Parking, Retry};
+
 use crate::merge::Inbox;
+use crate::metrics::{Metrics, QueryView};
 use crate::report::{PartitionReport, ProcessingError, QueryReport, QueryState};
 use crate::sink::SinkWriter;
 use crate::source::SourceReader;
 use crate::streams::StreamRecord;
 use arrow::array::RecordBatch;
 use millstream_columns::FormatError;
-use millstream_model::{Offset, PartitionIndex, TopicName};
+use millstream_model::{Offset, PartitionIndex, TopicId, TopicName};
 use millstream_operators::{KeyCodec, Pipeline, RowFault};
 use millstream_planner::{Source, Topology};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// Errors kept for the report.
@@ -74,6 +79,16 @@ pub struct PushSink {
     pub limit: Option<u64>,
 }
 
+/// What the session said of a query when it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueryOptions {
+    /// `commit.interval.ms`: a commit follows its first change this much later; the shard's own interval when not said.
+    pub commit_interval: Option<Duration>,
+    /// `cache.max.bytes.buffering`: bytes of results that wait for a commit before one is made at once; 0 writes every
+    /// change of a table, not the last per key.
+    pub cache_bytes: Option<u64>,
+}
+
 /// A query to run.
 #[derive(Clone, Debug)]
 pub struct QuerySpec {
@@ -87,6 +102,8 @@ pub struct QuerySpec {
     pub start: QueryStart,
     /// Where rows of an `Output` go; with it the query is transient: nothing of it is checkpointed.
     pub push: Option<PushSink>,
+    /// What the session said.
+    pub options: QueryOptions,
 }
 
 /// A plan that cannot be run.
@@ -147,15 +164,30 @@ pub(crate) enum End {
     },
 }
 
+/// Whether it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Running,
+    Parked { reason: String },
+}
+
 /// A query and all that it holds.
 #[derive(Debug)]
 pub(crate) struct RunningQuery {
     pub(crate) id: String,
+    /// What it was made from, to make it again; a push query is never made again.
+    pub(crate) spec: Option<Arc<QuerySpec>>,
     pub(crate) topic: TopicName,
+    /// The topic that its offsets belong to: one that was deleted and made again has another.
+    pub(crate) topic_id: Option<TopicId>,
+    pub(crate) options: QueryOptions,
     pub(crate) reader: SourceReader,
     pub(crate) stages: Vec<Stage>,
     pub(crate) end: End,
-    pub(crate) state: QueryState,
+    pub(crate) state: State,
+    /// Its state holds what its last checkpoint held: pull queries may read it.
+    pub(crate) loaded: bool,
+    pub(crate) retry: Retry,
     /// Stores and their compatibility hashes.
     pub(crate) stores: Vec<(String, u64, String)>,
     /// Something is not committed.
@@ -166,6 +198,7 @@ pub(crate) struct RunningQuery {
     pub(crate) rows_out: u64,
     pub(crate) uncommitted_rows: usize,
     pub(crate) rate: Rate,
+    pub(crate) metrics: Metrics,
     errors: u64,
     recent: VecDeque<ProcessingError>,
 }
@@ -179,10 +212,11 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
-    pub(crate) fn new() -> Self {
+    /// From now on, when `rows` have been read already.
+    pub(crate) fn new(rows: u64) -> Self {
         Self {
             since: Instant::now(),
-            rows: 0,
+            rows,
             per_second: 0.0,
         }
     }
@@ -205,7 +239,15 @@ impl RunningQuery {
     }
 
     pub(crate) fn is_running(&self) -> bool {
-        self.state == QueryState::Running && !self.finished
+        self.state == State::Running && !self.finished
+    }
+
+    /// Whether its results must not wait for the commit clock.
+    pub(crate) fn is_cache_full(&self) -> bool {
+        match (&self.end, self.options.cache_bytes) {
+            (End::Sink(sink), Some(bytes)) if bytes > 0 => sink.waiting_bytes() as u64 >= bytes,
+            _ => false,
+        }
     }
 
     pub(crate) fn inputs(&self) -> impl Iterator<Item = &TopicInput> {
@@ -264,6 +306,7 @@ impl RunningQuery {
         for fault in faults {
             tracing::debug!(query = %self.id, time = fault.time, "row failed: {}", fault.message);
             self.errors += 1;
+            self.metrics.row_errors.inc();
             if self.recent.len() == RECENT_ERRORS {
                 self.recent.pop_front();
             }
@@ -275,8 +318,15 @@ impl RunningQuery {
     }
 
     /// It cannot go on: what it changed since the last commit is forgotten, the others do not notice.
-    pub(crate) fn park(&mut self, reason: String) {
-        tracing::warn!(query = %self.id, "query parked: {reason}");
+    pub(crate) fn park(&mut self, reason: String, parking: Parking) {
+        self.retry.parked(parking, Instant::now());
+        self.metrics.parked.inc();
+        match self.retry.next_in(Instant::now()) {
+            Some(wait) => {
+                tracing::warn!(query = %self.id, "query parked, tried again in {wait:.0?}: {reason}")
+            }
+            None => tracing::warn!(query = %self.id, "query parked: {reason}"),
+        }
         if let End::Push { sink, .. } = &self.end {
             let _ = sink.sender.try_send(PushItem::End(PushEnd::Failed {
                 reason: reason.clone(),
@@ -295,7 +345,43 @@ impl RunningQuery {
         }
         self.dirty = false;
         self.uncommitted_rows = 0;
-        self.state = QueryState::Parked { reason };
+        self.state = State::Parked { reason };
+    }
+
+    /// Takes over what its earlier life counted: it is made anew from its checkpoint.
+    pub(crate) fn take_over(&mut self, old: &mut Self) {
+        self.rows_in += old.rows_in;
+        self.rows_out += old.rows_out;
+        self.errors += old.errors;
+        let newer = std::mem::take(&mut self.recent);
+        self.recent = std::mem::take(&mut old.recent);
+        self.recent.extend(newer);
+        let surplus = self.recent.len().saturating_sub(RECENT_ERRORS);
+        self.recent.drain(..surplus);
+        self.rate = Rate::new(self.rows_in);
+        self.retry = old.retry;
+        if self.state != State::Running {
+            // It was parked on its way here: that is one more try.
+            self.retry.parked(Parking::ForGood, Instant::now());
+        }
+    }
+
+    /// As [`RunningQuery::report`], in numbers only.
+    pub(crate) fn view(&self) -> QueryView {
+        let tasks = || self.stages.iter().flat_map(|stage| &stage.tasks);
+        let lag = |input: &TopicInput| input.end.map_or(0, |end| (end.0 - input.settled.0).max(0));
+        QueryView {
+            id: self.id.clone(),
+            running: self.is_running(),
+            transient: !self.is_persistent(),
+            rows_in: self.rows_in,
+            rows_out: self.rows_out,
+            errors: self.errors,
+            late_rows: tasks().map(|task| task.pipeline.late_rows()).sum(),
+            lag: self.inputs().map(lag).sum::<i64>().unsigned_abs(),
+            state_rows: tasks().map(|task| task.pipeline.committed_values() as u64).sum(),
+            state_bytes: tasks().map(|task| task.pipeline.committed_bytes() as u64).sum(),
+        }
     }
 
     pub(crate) fn report(&self) -> QueryReport {
@@ -308,7 +394,13 @@ impl RunningQuery {
         let tasks = || self.stages.iter().flat_map(|stage| &stage.tasks);
         QueryReport {
             id: self.id.clone(),
-            state: self.state.clone(),
+            state: match &self.state {
+                State::Running => QueryState::Running,
+                State::Parked { reason } => QueryState::Parked {
+                    reason: reason.clone(),
+                    retry_in: self.retry.next_in(Instant::now()),
+                },
+            },
             topic: self.topic.clone(),
             partitions: self.inputs().map(partition).collect(),
             rows_in: self.rows_in,
@@ -318,6 +410,7 @@ impl RunningQuery {
             errors: self.errors,
             recent: self.recent.iter().cloned().collect(),
             state_values: tasks().map(|task| task.pipeline.committed_values()).sum(),
+            state_bytes: tasks().map(|task| task.pipeline.committed_bytes()).sum(),
         }
     }
 }

@@ -1,16 +1,20 @@
 //! What a query says of itself: state, offsets, lag, rates, recent errors.
 
 use millstream_model::{Offset, PartitionIndex, TopicName};
+use std::time::Duration;
 
 /// Whether a query runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueryState {
     /// It runs.
     Running,
-    /// It failed and does nothing until it is started again; the others go on.
+    /// It failed and does nothing; the others go on.
     Parked {
         /// Why.
         reason: String,
+        /// When it is tried again; `None` when the same would happen again, so that only a start of the service,
+        /// perhaps with another version, tries.
+        retry_in: Option<Duration>,
     },
 }
 
@@ -68,4 +72,6 @@ pub struct QueryReport {
     pub recent: Vec<ProcessingError>,
     /// Values in its committed state.
     pub state_values: usize,
+    /// About how many bytes they take in memory.
+    pub state_bytes: usize,
 }

@@ -1,14 +1,17 @@
 //! The owner of a shard: one loop that takes commands, fetches, gives every query a turn, and commits.
 
 mod commands;
+mod enter;
+mod parked;
 
 use crate::commit::{self, CommitError, Unwritten};
 use crate::ends::Ends;
-use crate::handle::{PullRequest, PulledRows, ShardError, ShardSettings};
-use crate::query::{End, PushEnd, PushItem, QuerySpec, RunningQuery};
-use crate::report::{QueryReport, QueryState};
+use crate::handle::{Meters, PullRequest, PulledRows, ShardError, ShardSettings};
+use crate::query::{End, Parking, PushEnd, PushItem, QuerySpec, RunningQuery, TopicInput};
+use crate::report::QueryReport;
 use crate::streams::{StreamFetch, Streams, StreamsError};
-use millstream_model::{Offset, PartitionIndex};
+use millstream_model::{Offset, PartitionIndex, TimestampMs, TopicName};
+use millstream_operators::RowFault;
 use millstream_state::Cold;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -25,11 +28,18 @@ const NOTHING_YET: Duration = Duration::from_millis(5);
 /// The wait when a push query's client must take rows first.
 const CLIENT_FULL: Duration = Duration::from_millis(20);
 
+/// What the queries have counted is shown this often at most while there is work, and after each commit.
+const PUBLISH_AFTER: Duration = Duration::from_secs(1);
+
 type Reply<T> = oneshot::Sender<Result<T, ShardError>>;
 
 /// What the owner is asked to do, between two turns.
 pub(crate) enum Command {
     Start {
+        spec: Box<QuerySpec>,
+        reply: Reply<()>,
+    },
+    Resume {
         spec: Box<QuerySpec>,
         reply: Reply<()>,
     },
@@ -54,6 +64,17 @@ pub(crate) enum Command {
     Stop {
         reply: Reply<()>,
     },
+    StopIfIdle {
+        reply: Reply<bool>,
+    },
+}
+
+/// Who is told that the shard has stopped.
+enum Ending {
+    Stop(Reply<()>),
+    Idle(Reply<bool>),
+    /// All handles are gone.
+    Alone,
 }
 
 pub(crate) struct Runner {
@@ -65,12 +86,16 @@ pub(crate) struct Runner {
     unwritten: Unwritten,
     ends: Ends,
     news: Arc<Notify>,
-    /// When the oldest uncommitted change was made: the commit clock runs from there.
-    dirty_since: Option<Instant>,
+    /// When what is uncommitted must be committed.
+    commit_at: Option<Instant>,
+    /// The last commit failed: persistent queries read nothing more until one succeeds.
+    stuck: bool,
     commits: u64,
     backoff: Duration,
     /// Nothing is fetched or committed before this moment.
     wait_until: Option<Instant>,
+    meters: Meters,
+    published: Instant,
 }
 
 /// What a turn of the loop found.
@@ -88,6 +113,7 @@ impl Runner {
         streams: Arc<dyn Streams>,
         cold: Cold,
         commands: mpsc::Receiver<Command>,
+        meters: Meters,
     ) -> Self {
         let news = Arc::new(Notify::new());
         Self {
@@ -99,25 +125,25 @@ impl Runner {
             queries: Vec::new(),
             unwritten: Unwritten::default(),
             news,
-            dirty_since: None,
+            commit_at: None,
+            stuck: false,
             commits: 0,
             backoff: BACKOFF_FIRST,
             wait_until: None,
+            meters,
+            published: Instant::now(),
         }
     }
 
     pub(crate) async fn run(mut self) {
         loop {
             while let Ok(command) = self.commands.try_recv() {
-                if let Some(reply) = self.obey(command).await {
-                    self.stop(reply).await;
-                    return;
+                if let Some(ending) = self.obey(command).await {
+                    return self.stop(ending).await;
                 }
             }
             if self.commands.is_closed() && self.commands.is_empty() {
-                let (reply, _) = oneshot::channel();
-                self.stop(reply).await;
-                return;
+                return self.stop(Ending::Alone).await;
             }
             let turn = self.turn().await;
             self.sweep();
@@ -125,29 +151,31 @@ impl Runner {
                 return self.fenced();
             }
             if turn != Turn::Moved
-                && let Some(reply) = self.rest(turn).await
+                && let Some(ending) = self.rest(turn).await
             {
-                self.stop(reply).await;
-                return;
+                return self.stop(ending).await;
             }
             // A turn never waits for anything when data is at hand: let others of this runtime run.
             tokio::task::yield_now().await;
         }
     }
 
-    /// Waits for a command, news of the log, or the commit clock.
-    async fn rest(&mut self, turn: Turn) -> Option<Reply<()>> {
+    /// Waits for a command, news of the log, the commit clock, or the next try of a parked query.
+    async fn rest(&mut self, turn: Turn) -> Option<Ending> {
         let now = Instant::now();
+        if now.saturating_duration_since(self.published) >= PUBLISH_AFTER {
+            self.publish();
+        }
         let commit_at = self
-            .dirty_since
-            .map(|since| since + self.settings.commit_interval);
-        let commit_at = commit_at.map(|at| self.wait_until.map_or(at, |until| until.max(at)));
+            .commit_at
+            .map(|at| self.wait_until.map_or(at, |until| until.max(at)));
         let soon = match turn {
             Turn::Soon(wait) => Some(now + wait),
             _ => None,
         };
-        let retry = self.wait_until.filter(|until| *until > now);
-        let wake = [commit_at, soon, retry].into_iter().flatten().min();
+        let backoff = self.wait_until.filter(|until| *until > now);
+        let retry = self.queries.iter().filter_map(|query| query.retry.at()).min();
+        let wake = [commit_at, soon, backoff, retry].into_iter().flatten().min();
         let timer = async {
             match wake {
                 Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -167,6 +195,10 @@ impl Runner {
 
     /// Fetches what is wanted and gives every query its turn.
     async fn turn(&mut self) -> Turn {
+        if self.ends.was_troubled() {
+            self.check_topics().await;
+        }
+        self.retry_parked().await;
         self.spread_ends();
         let fetched = match self.wait_until {
             Some(until) if until > Instant::now() => Ok(false),
@@ -185,12 +217,16 @@ impl Runner {
             match catch_unwind(AssertUnwindSafe(|| query.turn(rows_max))) {
                 Ok(Ok(0)) => waiting |= query.is_running() && !query.is_idle(),
                 Ok(Ok(_)) => outcome = Turn::Moved,
-                Ok(Err(error)) => query.park(format!("it cannot go on: {error}")),
-                Err(_) => query
-                    .park("it failed in a way that it should not; this is a bug of Millstream".to_owned()),
+                Ok(Err(error)) => query.park(format!("it cannot go on: {error}"), Parking::ForGood),
+                Err(_) => {
+                    let reason = "it failed in a way that it should not; this is a bug of Millstream";
+                    query.park(reason.to_owned(), Parking::ForGood);
+                }
             }
-            if query.is_persistent() && query.dirty && self.dirty_since.is_none() {
-                self.dirty_since = Some(Instant::now());
+            if query.is_persistent() && query.dirty {
+                let interval = query.options.commit_interval;
+                let at = Instant::now() + interval.unwrap_or(self.settings.commit_interval);
+                self.commit_at = Some(self.commit_at.map_or(at, |earlier| earlier.min(at)));
             }
         }
         if outcome == Turn::Idle && waiting {
@@ -218,6 +254,9 @@ impl Runner {
     async fn fetch(&mut self) -> Result<bool, Duration> {
         let mut wanted: Vec<(usize, u32, Offset)> = Vec::new();
         for (index, query) in self.queries.iter().enumerate() {
+            if self.stuck && query.is_persistent() {
+                continue;
+            }
             wanted.extend(
                 query
                     .wants()
@@ -251,13 +290,7 @@ impl Runner {
     async fn fetch_failed(&mut self, error: StreamsError) -> Duration {
         match &error {
             StreamsError::UnknownTopic { topic } => {
-                for query in self
-                    .queries
-                    .iter_mut()
-                    .filter(|q| q.topic == *topic && q.is_running())
-                {
-                    query.park(format!("its topic '{topic}' does not exist any more"));
-                }
+                self.topic_is_gone(topic);
                 Duration::ZERO
             }
             StreamsError::OffsetOutOfRange {
@@ -267,24 +300,38 @@ impl Runner {
                 start,
                 end,
             } => {
-                // Retention has passed the query by: it goes on with what is there, and says so.
-                let to = (*offset).clamp(*start, (*end).max(*start));
-                for query in self.queries.iter_mut().filter(|q| q.topic == *topic) {
-                    let moved = query.inputs_mut().any(|input| {
-                        let here = input.partition == *partition && input.fetched == *offset;
-                        if here {
-                            input.queue.clear();
-                            (input.fetched, input.position) = (to, to);
-                        }
-                        here
-                    });
-                    if moved {
-                        tracing::warn!(query = %query.id, %topic, %partition, "offset {offset} is gone, going on at {to}");
-                    }
+                if offset > end {
+                    // Perhaps it is another topic of the same name.
+                    self.check_topics().await;
                 }
+                self.skip_to(
+                    topic,
+                    *partition,
+                    *offset,
+                    (*offset).clamp(*start, (*end).max(*start)),
+                );
                 Duration::ZERO
             }
             other => self.back_off(&other.to_string()),
+        }
+    }
+
+    /// Retention has passed queries by: they go on with what is there, and say so.
+    fn skip_to(&mut self, topic: &TopicName, partition: PartitionIndex, from: Offset, to: Offset) {
+        let here = |input: &&mut TopicInput| input.partition == partition && input.fetched == from;
+        for query in self.queries.iter_mut().filter(|query| query.topic == *topic) {
+            let Some(input) = query.inputs_mut().find(here) else {
+                continue;
+            };
+            input.queue.clear();
+            (input.fetched, input.position) = (to, to);
+            query.dirty |= query.is_persistent();
+            query.log(vec![RowFault {
+                time: TimestampMs::now().0,
+                message: format!(
+                    "partition {partition}: offset {from} is not there any more, going on at {to}"
+                ),
+            }]);
         }
     }
 
@@ -315,17 +362,20 @@ impl Runner {
     }
 
     fn is_commit_due(&self) -> bool {
-        let Some(since) = self.dirty_since else {
+        let Some(at) = self.commit_at else {
             return false;
         };
         if self.wait_until.is_some_and(|until| until > Instant::now()) {
             return false;
         }
         let rows: usize = self.queries.iter().map(|query| query.uncommitted_rows).sum();
-        since.elapsed() >= self.settings.commit_interval || rows >= self.settings.commit_rows
+        at <= Instant::now()
+            || rows >= self.settings.commit_rows
+            || self.queries.iter().any(RunningQuery::is_cache_full)
     }
 
     async fn commit(&mut self) -> Result<(), CommitError> {
+        let began = Instant::now();
         let streams = self.streams.clone();
         let written =
             commit::write_results(streams.as_ref(), self.queries.iter_mut(), &mut self.unwritten).await;
@@ -333,20 +383,30 @@ impl Runner {
             Ok(failed) => {
                 for (id, reason) in failed {
                     if let Some(query) = self.queries.iter_mut().find(|query| query.id == id) {
-                        query.park(format!("its results cannot be written: {reason}"));
+                        query.park(
+                            format!("its results cannot be written: {reason}"),
+                            Parking::ForAWhile,
+                        );
                     }
                 }
                 commit::checkpoint(&self.cold, &mut self.queries).await
             }
             Err(error) => Err(error),
         };
+        self.stuck = outcome.is_err();
+        let metrics = &self.meters.metrics;
         match &outcome {
             Ok(()) => {
-                self.dirty_since = None;
+                metrics.commits.inc();
+                metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
+                self.commit_at = None;
                 self.commits += 1;
                 self.backoff = BACKOFF_FIRST;
+                self.publish();
             }
             Err(CommitError::Later(reason)) => {
+                metrics.commit_failures.inc();
+                self.commit_at.get_or_insert(began);
                 self.back_off(reason);
             }
             Err(CommitError::Fenced) => {}
@@ -354,7 +414,15 @@ impl Runner {
         outcome
     }
 
-    async fn stop(mut self, reply: Reply<()>) {
+    /// Shows what the queries have counted.
+    fn publish(&mut self) {
+        self.published = Instant::now();
+        self.meters
+            .place
+            .show(self.queries.iter().map(RunningQuery::view).collect());
+    }
+
+    async fn stop(mut self, ending: Ending) {
         let outcome = self.commit().await.map_err(of_commit);
         for query in &self.queries {
             if let End::Push { sink, .. } = &query.end {
@@ -362,14 +430,23 @@ impl Runner {
             }
         }
         let closed = self.cold.close().await.map_err(ShardError::from);
-        let _ = reply.send(outcome.and(closed));
+        let outcome = outcome.and(closed);
+        match ending {
+            Ending::Stop(reply) => {
+                let _ = reply.send(outcome);
+            }
+            Ending::Idle(reply) => {
+                let _ = reply.send(outcome.map(|()| true));
+            }
+            Ending::Alone => {}
+        }
     }
 
     /// Another process owns the shard: nothing more is written.
     fn fenced(self) {
         tracing::warn!("another process has taken over this shard; its queries stop here");
         for query in &self.queries {
-            if let (End::Push { sink, .. }, QueryState::Running) = (&query.end, &query.state) {
+            if let (End::Push { sink, .. }, true) = (&query.end, query.is_running()) {
                 let _ = sink.sender.try_send(PushItem::End(PushEnd::Stopped));
             }
         }

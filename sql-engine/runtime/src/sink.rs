@@ -28,6 +28,8 @@ pub struct SinkWriter {
     time: Option<(usize, ColumnTime)>,
     coalesce: bool,
     pending: Vec<(PartitionIndex, StreamRecord)>,
+    /// Bytes of keys and values in `pending`.
+    pending_bytes: usize,
     /// Where a key waits in `pending`.
     waiting: HashMap<(PartitionIndex, Bytes), usize>,
 }
@@ -52,6 +54,7 @@ impl SinkWriter {
             time,
             source,
             pending: Vec::new(),
+            pending_bytes: 0,
             waiting: HashMap::new(),
         })
     }
@@ -118,10 +121,15 @@ impl SinkWriter {
     }
 
     fn add(&mut self, partition: PartitionIndex, record: StreamRecord) {
+        let size = |record: &StreamRecord| {
+            record.key.as_ref().map_or(0, Bytes::len) + record.value.as_ref().map_or(0, Bytes::len)
+        };
+        self.pending_bytes += size(&record);
         if let (true, Some(key)) = (self.coalesce, &record.key) {
             match self.waiting.entry((partition, key.clone())) {
                 std::collections::hash_map::Entry::Occupied(at) => {
-                    self.pending[*at.get()].1 = record;
+                    let old = std::mem::replace(&mut self.pending[*at.get()].1, record);
+                    self.pending_bytes -= size(&old);
                     return;
                 }
                 std::collections::hash_map::Entry::Vacant(at) => {
@@ -137,9 +145,15 @@ impl SinkWriter {
         self.pending.len()
     }
 
+    /// How many bytes they have.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.pending_bytes
+    }
+
     /// Everything that waits, in order within each partition.
     pub(crate) fn drain(&mut self) -> Pending {
         self.waiting.clear();
+        self.pending_bytes = 0;
         let mut partitions: Pending = Vec::new();
         for (partition, record) in self.pending.drain(..) {
             match partitions.iter_mut().find(|(index, _)| *index == partition) {
@@ -154,5 +168,6 @@ impl SinkWriter {
     pub(crate) fn clear(&mut self) {
         self.waiting.clear();
         self.pending.clear();
+        self.pending_bytes = 0;
     }
 }

@@ -15,11 +15,15 @@ mod table;
 use crate::answer::{Answer, AnswerStream, Request, StatementError};
 use crate::backend::{Backend, Settings};
 use crate::catalog::{CatalogError, SqlChange};
+use crate::metrics::Metrics;
 use crate::rows::{Known, QueryRow, SourceRow};
 use futures::StreamExt;
 use millstream_model::{TenantId, TopicName};
 use millstream_planner::{Metastore, QueryFacts, SessionProperties, Source};
-use millstream_runtime::{QueryReport, QueryState, Shard, ShardError, StreamPosition, StreamsError};
+use millstream_runtime::metrics::{Place, QueryView};
+use millstream_runtime::{
+    Meters, QueryReport, QuerySpec, QueryState, Shard, ShardError, StreamPosition, StreamsError,
+};
 use millstream_state::ColdCache;
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -116,6 +120,9 @@ pub(crate) struct Inner {
     known: Mutex<Rows>,
     shard: Mutex<Option<Shard>>,
     next_push: AtomicU64,
+    metrics: Metrics,
+    /// Shows the queries that could not be planned: no shard has them.
+    unplanned: Place,
 }
 
 /// One tenant's engine. Cheap to clone.
@@ -132,7 +139,9 @@ impl Engine {
         backend: Backend,
         store: Arc<dyn ObjectStore>,
         cache: ColdCache,
+        metrics: Metrics,
     ) -> Result<Self, StatementError> {
+        let unplanned = metrics.shards.place(&tenant.to_string());
         let inner = Inner {
             tenant,
             settings,
@@ -142,6 +151,8 @@ impl Engine {
             known: Mutex::default(),
             shard: Mutex::new(None),
             next_push: AtomicU64::new(1),
+            metrics,
+            unplanned,
         };
         let engine = Self {
             inner: Arc::new(inner),
@@ -161,6 +172,11 @@ impl Engine {
     /// All persistent queries, as of now.
     pub async fn reports(&self) -> Result<Vec<QueryReport>, StatementError> {
         self.inner.reports().await
+    }
+
+    /// Whether anything of the tenant's runs: its shard is open.
+    pub async fn is_active(&self) -> bool {
+        self.inner.shard.lock().await.is_some()
     }
 
     /// Waits until every running persistent query has committed everything that its topic holds.
@@ -198,21 +214,53 @@ impl Engine {
 impl Inner {
     /// The shard, opened at the first need: a tenant without queries has no thread and makes no request.
     pub(crate) async fn shard(&self) -> Result<Shard, StatementError> {
-        let mut shard = self.shard.lock().await;
+        self.opened(&mut *self.shard.lock().await).await
+    }
+
+    async fn opened(&self, shard: &mut Option<Shard>) -> Result<Shard, StatementError> {
         if let Some(shard) = shard.as_ref() {
             return Ok(shard.clone());
         }
         let path = Path::from(format!("sql/{}/0", self.tenant.account()));
+        let meters = Meters {
+            metrics: self.metrics.shards.clone(),
+            place: self.metrics.shards.place(&self.tenant.to_string()),
+        };
         let opened = Shard::open(
             self.settings.shard.clone(),
             self.backend.streams.clone(),
             self.store.clone(),
             path,
             &self.cache,
+            meters,
         );
         let opened = opened.await.map_err(of_shard)?;
         *shard = Some(opened.clone());
         Ok(opened)
+    }
+
+    /// Starts a query; the shard cannot be closed as idle meanwhile.
+    pub(crate) async fn start(&self, spec: QuerySpec) -> Result<Shard, StatementError> {
+        let mut shard = self.shard.lock().await;
+        let shard = self.opened(&mut shard).await?;
+        shard.start(spec).await.map_err(of_shard)?;
+        Ok(shard)
+    }
+
+    /// Closes the shard when no query is left: no timer, no request (SQL.md 14).
+    pub(crate) async fn close_if_idle(&self) {
+        let mut shard = self.shard.lock().await;
+        let Some(open) = shard.as_ref() else {
+            return;
+        };
+        match open.stop_if_idle().await {
+            Ok(false) => {}
+            Ok(true) => *shard = None,
+            Err(error) => {
+                tracing::warn!(tenant = %self.tenant, "the shard did not close in order: {error}");
+                *shard = None;
+            }
+        }
     }
 
     pub(crate) async fn known(&self) -> MutexGuard<'_, Rows> {
@@ -231,6 +279,7 @@ impl Inner {
             id: id.clone(),
             state: QueryState::Parked {
                 reason: reason.clone(),
+                retry_in: None,
             },
             topic: unknown_topic(),
             partitions: Vec::new(),
@@ -241,6 +290,7 @@ impl Inner {
             errors: 0,
             recent: Vec::new(),
             state_values: 0,
+            state_bytes: 0,
         });
         reports.extend(unplanned);
         reports.sort_by(|a, b| a.id.cmp(&b.id));
@@ -314,6 +364,15 @@ impl Inner {
         Ok(version)
     }
 
+    /// Shows what no shard has.
+    pub(crate) fn show_unplanned(&self, known: &Rows) {
+        let view = |id: &String| QueryView {
+            id: id.clone(),
+            ..QueryView::default()
+        };
+        self.unplanned.show(known.unplanned.keys().map(view).collect());
+    }
+
     pub(crate) fn push_id(&self) -> String {
         format!("transient_{}", self.next_push.fetch_add(1, Ordering::Relaxed))
     }
@@ -385,7 +444,7 @@ pub(crate) fn of_shard(error: ShardError) -> StatementError {
         ShardError::Streams(error) => of_streams(error),
         ShardError::UnknownQuery { .. } => StatementError::new(Kind::NotFound, error.to_string()),
         ShardError::Query { .. } => StatementError::new(Kind::Invalid, error.to_string()),
-        ShardError::State { .. } | ShardError::Stopped => {
+        ShardError::State { .. } | ShardError::Busy | ShardError::Stopped => {
             StatementError::new(Kind::Unavailable, error.to_string())
         }
     }

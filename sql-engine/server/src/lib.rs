@@ -22,6 +22,7 @@ pub mod catalog;
 mod engine;
 mod grpc;
 pub mod memory;
+mod metrics;
 pub mod remote;
 mod rows;
 mod server;
@@ -32,6 +33,7 @@ pub use catalog::{CatalogError, SqlCatalog, SqlChange, SqlRow, SqlRowKind, SqlRo
 pub use engine::Engine;
 pub use grpc::{SqlDoor, TenantOf};
 pub use memory::MemoryCatalog;
+pub use metrics::Metrics;
 pub use millstream_runtime::{QueryReport, QueryState, ShardSettings, Streams, StreamsError};
 pub use millstream_state::ColdCache;
 pub use server::Server;

@@ -3,6 +3,7 @@
 use crate::catalog::{SqlChange, SqlRow, SqlRowKind};
 use millstream_planner::Source;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 const VERSION: u32 = 1;
 
@@ -28,6 +29,9 @@ pub(crate) struct QueryRow {
     pub(crate) sink: String,
     /// `earliest` or `latest`: where it began to read.
     pub(crate) start: String,
+    /// The session's properties that it keeps to.
+    #[serde(default)]
+    pub(crate) properties: BTreeMap<String, String>,
     /// What it keeps, per store: shown when a later plan differs.
     pub(crate) stores: Vec<(String, String)>,
 }
@@ -67,6 +71,7 @@ impl QueryRow {
         text: String,
         sink: String,
         start: &str,
+        properties: BTreeMap<String, String>,
         stores: Vec<(String, String)>,
     ) -> Self {
         Self {
@@ -76,6 +81,7 @@ impl QueryRow {
             text,
             sink,
             start: start.to_owned(),
+            properties,
             stores,
         }
     }

@@ -3,25 +3,33 @@
 use crate::answer::{AnswerStream, Request, StatementError};
 use crate::backend::{Backends, Settings};
 use crate::engine::Engine;
+use crate::metrics::Metrics;
 use futures::StreamExt;
 use millstream_model::TenantId;
 use millstream_state::ColdCache;
 use object_store::ObjectStore;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, OnceCell};
 
-/// How often a start that fails is tried again.
-const RESUME_TRIES: u32 = 30;
-const RESUME_PAUSE: Duration = Duration::from_secs(1);
+/// The waits between two starts of a tenant that fail: they double up to the last, for as long as it takes.
+const RESUME_FIRST: Duration = Duration::from_secs(1);
+const RESUME_LAST: Duration = Duration::from_secs(30);
+
+/// Tenants that start at a time.
+const RESUMING: usize = 8;
 
 struct Shared {
     settings: Settings,
     store: Arc<dyn ObjectStore>,
     backends: Arc<dyn Backends>,
     cache: ColdCache,
+    metrics: Metrics,
     engines: Mutex<HashMap<TenantId, Arc<OnceCell<Engine>>>>,
+    /// Nothing is opened any more.
+    stopping: AtomicBool,
 }
 
 /// The SQL server of a process. Cheap to clone.
@@ -32,7 +40,12 @@ pub struct Server {
 
 impl Server {
     /// State goes to `store` under `sql/`; topics and rows come from `backends`. Nothing runs yet.
-    pub fn new(settings: Settings, store: Arc<dyn ObjectStore>, backends: Arc<dyn Backends>) -> Self {
+    pub fn new(
+        settings: Settings,
+        store: Arc<dyn ObjectStore>,
+        backends: Arc<dyn Backends>,
+        metrics: Metrics,
+    ) -> Self {
         let cache = ColdCache::new(settings.cache_bytes);
         Self {
             shared: Arc::new(Shared {
@@ -40,13 +53,15 @@ impl Server {
                 store,
                 backends,
                 cache,
+                metrics,
                 engines: Mutex::default(),
+                stopping: AtomicBool::new(false),
             }),
         }
     }
 
-    /// Starts the queries of every tenant that has any. A tenant that cannot be started is tried again for a while,
-    /// then with its next request; the others do not wait for it.
+    /// Starts the queries of every tenant that has any. A tenant that cannot be started is tried again until it can;
+    /// the others do not wait for it.
     pub async fn resume(&self) -> Result<(), StatementError> {
         let tenants = self
             .shared
@@ -54,23 +69,31 @@ impl Server {
             .tenants()
             .await
             .map_err(StatementError::unavailable)?;
-        let open = |tenant: TenantId| async move {
-            for attempt in 1..=RESUME_TRIES {
-                match self.engine(tenant).await {
-                    Ok(_) => return,
-                    Err(error) => {
-                        tracing::warn!(%tenant, attempt, "the tenant's queries do not start: {error}")
-                    }
-                }
-                tokio::time::sleep(RESUME_PAUSE).await;
+        let mut waiting = tenants;
+        let mut pause = RESUME_FIRST;
+        loop {
+            let open =
+                |tenant: TenantId| async move { self.try_to_open(tenant).await.err().map(|()| tenant) };
+            let left = futures::stream::iter(waiting)
+                .map(open)
+                .buffer_unordered(RESUMING);
+            waiting = left.filter_map(std::future::ready).collect().await;
+            if waiting.is_empty() || self.shared.stopping.load(Ordering::Acquire) {
+                return Ok(());
             }
-        };
-        futures::stream::iter(tenants)
-            .map(open)
-            .buffer_unordered(8)
-            .collect::<()>()
-            .await;
-        Ok(())
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(RESUME_LAST);
+        }
+    }
+
+    async fn try_to_open(&self, tenant: TenantId) -> Result<(), ()> {
+        match self.engine(tenant).await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                tracing::warn!(%tenant, "the tenant's queries do not start yet: {error}");
+                Err(())
+            }
+        }
     }
 
     /// The tenant's engine, opened if it is not yet.
@@ -90,12 +113,15 @@ impl Server {
                 .open(tenant)
                 .await
                 .map_err(StatementError::unavailable)?;
+            if shared.stopping.load(Ordering::Acquire) {
+                return Err(StatementError::unavailable("the service is stopping"));
+            }
             let (settings, store, cache) = (
                 shared.settings.clone(),
                 shared.store.clone(),
                 shared.cache.clone(),
             );
-            Engine::open(tenant, settings, backend, store, cache).await
+            Engine::open(tenant, settings, backend, store, cache, shared.metrics.clone()).await
         };
         cell.get_or_try_init(open).await.cloned()
     }
@@ -107,6 +133,7 @@ impl Server {
 
     /// Commits and stops all queries of all tenants.
     pub async fn shutdown(&self) {
+        self.shared.stopping.store(true, Ordering::Release);
         let engines: Vec<_> = self.shared.engines.lock().await.drain().collect();
         for (tenant, cell) in engines {
             if let Some(engine) = cell.get()

@@ -139,6 +139,7 @@ fn settings(mode: Mode, random: &mut StdRng) -> (ShardSettings, Outputs) {
         turn_rows: random.random_range(1..5),
         // About one record at a time, or several.
         fetch_bytes: random.random_range(1..200),
+        ..usual
     };
     let outputs = match (mode, coalesce) {
         (Mode::Kill, true) => Outputs::Coalesced,

@@ -9,7 +9,7 @@ use millstream_runtime::{
     MemoryStreams, QueryReport, QueryState, ShardSettings, StreamRecord, Streams, partition_for,
 };
 use millstream_server::memory::MemoryCatalog;
-use millstream_server::{Answer, Backend, Engine, Request, Settings, StatementError};
+use millstream_server::{Answer, Backend, Engine, Metrics, Request, Settings, StatementError};
 use millstream_state::ColdCache;
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
@@ -190,7 +190,7 @@ impl World {
                 .collect::<Vec<_>>()
                 .join("; ");
             match report.state {
-                QueryState::Parked { reason } => Some(format!("{} is parked: {reason}", report.id)),
+                QueryState::Parked { reason, .. } => Some(format!("{} is parked: {reason}", report.id)),
                 QueryState::Running if recent.is_empty() => None,
                 QueryState::Running => Some(format!("{} reports: {recent}", report.id)),
             }
@@ -214,7 +214,15 @@ async fn engine(
         catalog: catalog.clone(),
     };
     let cache = ColdCache::new(CACHE_BYTES);
-    let opened = Engine::open(TenantId(1), settings, backend, store.clone(), cache).await;
+    let opened = Engine::open(
+        TenantId(1),
+        settings,
+        backend,
+        store.clone(),
+        cache,
+        Metrics::default(),
+    )
+    .await;
     opened.map_err(|error| format!("the engine does not open: {error}"))
 }
 

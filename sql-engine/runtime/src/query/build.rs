@@ -1,24 +1,32 @@
 //! A plan to a query that can run: tasks, inboxes, encoders; nothing read yet.
 
-use super::{BuildError, End, QuerySpec, Rate, RunningQuery, Stage, Task, TaskInput, TopicInput};
+use super::{
+    BuildError, End, PushSink, QuerySpec, Rate, Retry, RunningQuery, Stage, State, Task, TaskInput,
+    TopicInput,
+};
+use crate::handle::ShardSettings;
 use crate::merge::Inbox;
-use crate::report::QueryState;
+use crate::metrics::Metrics;
 use crate::sink::SinkWriter;
 use crate::source::SourceReader;
-use millstream_model::{Offset, PartitionIndex, TopicName};
+use millstream_model::{NameError, Offset, PartitionIndex, TopicName};
 use millstream_operators::{KeyCodec, Pipeline};
-use millstream_planner::{NodeKind, RowSchema, SubTopology, arrow_type};
+use millstream_planner::{NodeKind, RowSchema, StoreSpec, SubTopology, Topology, arrow_type};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 impl RunningQuery {
-    /// With no positions and no state; `coalesce` keeps only the last change per key between commits.
-    pub(crate) fn build(spec: QuerySpec, coalesce: bool) -> Result<Self, BuildError> {
+    /// With no positions and no state.
+    pub(crate) fn build(
+        spec: QuerySpec,
+        settings: &ShardSettings,
+        metrics: &Metrics,
+    ) -> Result<Self, BuildError> {
+        // A clone of a push query's sender would keep its client's stream open.
+        let again = spec.push.is_none().then(|| Arc::new(spec.clone()));
         let shape = |what: &str| BuildError::Shape(format!("query {}: {what}", spec.id));
-        let first = spec
-            .topology
-            .sub_topologies
-            .first()
-            .ok_or_else(|| shape("the plan is empty"))?;
+        let first = spec.topology.sub_topologies.first();
+        let first = first.ok_or_else(|| shape("the plan is empty"))?;
         let reader = first
             .nodes
             .iter()
@@ -29,61 +37,59 @@ impl RunningQuery {
                 _ => None,
             })
             .ok_or_else(|| shape("the plan reads nothing"))??;
-        let topic: TopicName = spec
-            .reads
-            .topic
-            .parse()
-            .map_err(|e| BuildError::Shape(format!("query {}: {e}", spec.id)))?;
+        let topic = spec.reads.topic.parse();
+        let topic: TopicName = topic.map_err(|e: NameError| shape(&e.to_string()))?;
         let mut stages: Vec<Stage> = Vec::new();
         for sub in &spec.topology.sub_topologies {
             stages.push(stage(sub, stages.last().map(|stage| stage.tasks.len()))?);
         }
-        let sink = spec.topology.nodes().find_map(|node| match &node.kind {
-            NodeKind::Sink { sink } => Some(sink.clone()),
-            _ => None,
-        });
-        let end = match (sink, spec.push) {
-            (Some(sink), None) => {
-                let topic = sink
-                    .topic
-                    .parse()
-                    .map_err(|e| BuildError::Shape(format!("query {}: {e}", spec.id)))?;
-                End::Sink(Box::new(SinkWriter::new(sink, topic, coalesce)?))
-            }
-            (None, Some(sink)) => End::Push {
-                sink,
-                sent: 0,
-                stalled: None,
-            },
-            _ => {
-                return Err(BuildError::Shape(format!(
-                    "query {}: the plan has no end of its kind",
-                    spec.id
-                )));
-            }
-        };
-        let stores = spec
-            .topology
-            .stores()
-            .map(|s| (s.id.clone(), s.hash, s.facts.clone()))
-            .collect();
+        let coalesce = settings.coalesce && spec.options.cache_bytes != Some(0);
+        let end = end(&spec.id, &spec.topology, spec.push, coalesce)?;
+        let store = |s: &StoreSpec| (s.id.clone(), s.hash, s.facts.clone());
         Ok(Self {
             id: spec.id,
+            spec: again,
             topic,
+            topic_id: None,
+            options: spec.options,
             reader,
             stages,
             end,
-            state: QueryState::Running,
-            stores,
+            state: State::Running,
+            loaded: true,
+            retry: Retry::new(settings.retry),
+            stores: spec.topology.stores().map(store).collect(),
             dirty: false,
             finished: false,
             rows_in: 0,
             rows_out: 0,
             uncommitted_rows: 0,
-            rate: Rate::new(),
+            rate: Rate::new(0),
+            metrics: metrics.clone(),
             errors: 0,
             recent: VecDeque::new(),
         })
+    }
+}
+
+/// Where rows go: to the plan's sink, or to the client of a push query.
+fn end(id: &str, topology: &Topology, push: Option<PushSink>, coalesce: bool) -> Result<End, BuildError> {
+    let shape = |what: &str| BuildError::Shape(format!("query {id}: {what}"));
+    let sink = topology.nodes().find_map(|node| match &node.kind {
+        NodeKind::Sink { sink } => Some(sink.clone()),
+        _ => None,
+    });
+    match (sink, push) {
+        (Some(sink), None) => {
+            let topic = sink.topic.parse().map_err(|e: NameError| shape(&e.to_string()))?;
+            Ok(End::Sink(Box::new(SinkWriter::new(sink, topic, coalesce)?)))
+        }
+        (None, Some(sink)) => Ok(End::Push {
+            sink,
+            sent: 0,
+            stalled: None,
+        }),
+        _ => Err(shape("the plan has no end of its kind")),
     }
 }
 

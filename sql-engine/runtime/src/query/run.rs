@@ -148,6 +148,7 @@ impl RunningQuery {
                 }
                 let partition = i32::try_from(input.partition.0).unwrap_or(i32::MAX);
                 self.rows_in += records.len() as u64;
+                self.metrics.rows_in.inc_by(records.len() as u64);
                 self.uncommitted_rows += records.len();
                 (
                     self.reader.read(partition, &records, faults)?.batch,

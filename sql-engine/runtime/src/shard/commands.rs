@@ -1,24 +1,29 @@
 //! What a shard is asked to do between two turns: start, remove, read, report.
 
-use super::{Command, Reply, Runner, of_commit};
+use super::{Command, Ending, Runner, of_commit};
 use crate::checkpoint;
 use crate::handle::{PullRequest, PulledRows, ShardError};
-use crate::query::{End, PushEnd, PushItem, QuerySpec, QueryStart, RunningQuery};
-use crate::streams::StreamPosition;
-use millstream_model::{Offset, PartitionIndex, TopicName};
+use crate::query::{End, PushEnd, PushItem, RunningQuery, State};
 use millstream_operators::PullRows;
 use millstream_state::Change;
 
 impl Runner {
-    /// Takes one command; gives back the reply of a stop.
-    pub(super) async fn obey(&mut self, command: Command) -> Option<Reply<()>> {
+    /// Takes one command; gives back whom to tell of a stop.
+    pub(super) async fn obey(&mut self, command: Command) -> Option<Ending> {
         match command {
             Command::Start { spec, reply } => {
                 let outcome = self.start(*spec).await;
+                self.publish();
+                let _ = reply.send(outcome);
+            }
+            Command::Resume { spec, reply } => {
+                let outcome = self.resume(*spec).await;
+                self.publish();
                 let _ = reply.send(outcome);
             }
             Command::Remove { id, reply } => {
                 let outcome = self.remove(&id).await;
+                self.publish();
                 let _ = reply.send(outcome);
             }
             Command::Retain { ids, reply } => {
@@ -35,82 +40,13 @@ impl Runner {
             Command::Commit { reply } => {
                 let _ = reply.send(self.commit().await.map_err(of_commit));
             }
-            Command::Stop { reply } => return Some(reply),
+            Command::Stop { reply } => return Some(Ending::Stop(reply)),
+            Command::StopIfIdle { reply } if self.queries.is_empty() => return Some(Ending::Idle(reply)),
+            Command::StopIfIdle { reply } => {
+                let _ = reply.send(Ok(false));
+            }
         }
         None
-    }
-
-    async fn start(&mut self, spec: QuerySpec) -> Result<(), ShardError> {
-        let failed = |reason: String| ShardError::Query { reason };
-        if self.queries.iter().any(|query| query.id == spec.id) {
-            return Err(failed(format!("query {} runs already", spec.id)));
-        }
-        let start = spec.start.clone();
-        let mut query =
-            RunningQuery::build(spec, self.settings.coalesce).map_err(|error| failed(error.to_string()))?;
-        let partitions: Vec<PartitionIndex> = query.inputs().map(|input| input.partition).collect();
-        let topic = query.topic.clone();
-        let tag = match query.is_persistent() {
-            true => self.cold.scan(&checkpoint::tag_key(&query.id)).await?,
-            false => Vec::new(),
-        };
-        // A scan by prefix also finds longer ids.
-        let tag = tag
-            .into_iter()
-            .find(|(key, _)| checkpoint::tag_query(key) == Some(query.id.as_str()));
-        let ends = self
-            .streams
-            .offsets(&topic, &partitions, StreamPosition::Latest)
-            .await?;
-        if let Some((_, tag)) = tag {
-            let state = self.cold.scan(&checkpoint::state_prefix(&query.id)).await?;
-            let lanes = self.cold.scan(&checkpoint::lane_prefix(&query.id)).await?;
-            if let Err(error) = checkpoint::restore(&mut query, &tag, state, lanes) {
-                // It is kept, parked, so that it can be seen and its state is not lost.
-                query.park(error.to_string());
-            }
-        } else {
-            let starts = self.first_offsets(&topic, &partitions, &ends, &start).await?;
-            for (input, offset) in query.inputs_mut().zip(starts) {
-                (input.fetched, input.position, input.committed) = (offset, offset, offset);
-                input.settled = offset;
-            }
-            query.dirty = query.is_persistent();
-        }
-        let known: Vec<(PartitionIndex, Offset)> = partitions.into_iter().zip(ends).collect();
-        self.ends.learn(&topic, &known);
-        let must_commit = query.dirty;
-        self.queries.push(query);
-        self.watch();
-        if must_commit {
-            // Where a query begins must not move when the process is killed before its first rows.
-            self.commit().await.map_err(of_commit)?;
-        }
-        Ok(())
-    }
-
-    async fn first_offsets(
-        &self,
-        topic: &TopicName,
-        partitions: &[PartitionIndex],
-        ends: &[Offset],
-        start: &QueryStart,
-    ) -> Result<Vec<Offset>, ShardError> {
-        if *start == QueryStart::Latest {
-            return Ok(ends.to_vec());
-        }
-        let mut offsets = self
-            .streams
-            .offsets(topic, partitions, StreamPosition::Earliest)
-            .await?;
-        if let QueryStart::At(at) = start {
-            for ((offset, partition), end) in offsets.iter_mut().zip(partitions).zip(ends) {
-                if let Some(wanted) = at.get(&partition.0) {
-                    *offset = (*wanted).clamp(*offset, (*end).max(*offset));
-                }
-            }
-        }
-        Ok(offsets)
     }
 
     async fn remove(&mut self, id: &str) -> Result<(), ShardError> {
@@ -137,7 +73,7 @@ impl Runner {
         at.map(|_| ()).ok_or_else(unknown)
     }
 
-    async fn forget(&mut self, id: &str) -> Result<(), ShardError> {
+    pub(super) async fn forget(&mut self, id: &str) -> Result<(), ShardError> {
         let mut changes = vec![Change {
             key: checkpoint::tag_key(id),
             value: None,
@@ -174,6 +110,11 @@ impl Runner {
             .iter_mut()
             .find(|query| query.id == request.query)
             .ok_or_else(unknown)?;
+        if let (false, State::Parked { reason }) = (query.loaded, &query.state) {
+            return Err(ShardError::State {
+                reason: format!("query {} is parked: {reason}", request.query),
+            });
+        }
         let wanted = PullRows {
             keys: request.keys.as_deref(),
             windows: request.windows,

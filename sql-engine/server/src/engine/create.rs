@@ -1,12 +1,12 @@
 //! CREATE: topics first, then rows, then the query.
 
-use super::{Inner, Out, Rows, Stop, of_catalog, of_shard, of_streams, topic_name};
+use super::{Inner, Out, Rows, Stop, of_catalog, of_streams, topic_name};
 use crate::answer::{Answer, StatementError};
 use crate::catalog::{SqlChange, SqlRowKind};
 use crate::rows::{Known, QueryRow, SourceRow};
 use millstream_parser::SourceKind;
 use millstream_planner::{CreateQueryPlan, CreateSourcePlan, NewTopic, QueryFacts, SessionProperties};
-use millstream_runtime::{NewStreamTopic, QuerySpec, QueryStart, StreamsError};
+use millstream_runtime::{NewStreamTopic, QueryOptions, QuerySpec, QueryStart, StreamsError};
 use std::collections::BTreeMap;
 
 /// The settings that a topic made by SQL takes over from the topic it is made from.
@@ -68,6 +68,7 @@ impl Inner {
             text,
             sink.name.clone(),
             word_of_start,
+            session.lasting(),
             stores,
         );
         let changes = vec![
@@ -86,12 +87,10 @@ impl Inner {
             topology: query.topology,
             start,
             push: None,
+            options: options(session),
         };
-        let started = match self.shard().await {
-            Ok(shard) => shard.start(spec).await.map_err(of_shard),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = started {
+        if let Err(error) = self.start(spec).await {
+            self.close_if_idle().await;
             // It never ran: the catalog forgets it. If that fails too, it starts when the engine opens again.
             let undo = vec![
                 SqlChange::Delete {
@@ -160,6 +159,14 @@ impl Inner {
             }
             Err(error) => Err(of_streams(error)),
         }
+    }
+}
+
+/// What a query takes from the session that makes it.
+pub(super) fn options(session: &SessionProperties) -> QueryOptions {
+    QueryOptions {
+        commit_interval: session.commit_interval(),
+        cache_bytes: session.cache_bytes(),
     }
 }
 

@@ -56,13 +56,18 @@ impl Inner {
             known.facts.remove(id);
             known.unplanned.remove(id);
         }
+        self.show_unplanned(known);
+        let mut outcome = Ok(());
         for id in ids {
             match self.shard().await?.remove(id).await {
                 Ok(()) | Err(ShardError::UnknownQuery { .. }) => {}
-                Err(error) => return Err(of_shard(error)),
+                Err(error) => outcome = Err(of_shard(error)),
             }
         }
-        Ok(())
+        if !ids.is_empty() {
+            self.close_if_idle().await;
+        }
+        outcome
     }
 }
 

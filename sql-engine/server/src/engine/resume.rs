@@ -1,13 +1,12 @@
 //! When an engine opens: rows are read, queries planned again from their text, and started in order.
 
-use super::{Inner, of_catalog, of_shard};
+use super::create::options;
+use super::{Inner, Rows, of_catalog, of_shard};
 use crate::answer::StatementError;
-use crate::rows;
-use millstream_model::Retry;
+use crate::rows::{self, QueryRow};
 use millstream_parser::parse_statement;
 use millstream_planner::{Metastore, Plan, QueryFacts, QueryPlan, SessionProperties, plan};
-use millstream_runtime::{QuerySpec, QueryStart};
-use std::collections::BTreeSet;
+use millstream_runtime::{QuerySpec, QueryStart, Shard, ShardError};
 
 impl Inner {
     pub(super) async fn resume(&self) -> Result<(), StatementError> {
@@ -20,87 +19,84 @@ impl Inner {
         if known.queries.is_empty() {
             return Ok(());
         }
+        let metastore = self.metastore(&known).await?;
         let shard = self.shard().await?;
         shard
             .retain(known.queries.keys().cloned().collect())
             .await
             .map_err(of_shard)?;
-        let mut order: Vec<(u64, String)> = known
-            .queries
-            .values()
-            .map(|row| (row.sequence, row.id.clone()))
-            .collect();
-        order.sort();
-        // A query is planned as it was first: before the source that it makes, and those that were made later.
-        let mut metastore = self.metastore(&known).await?;
-        let made: BTreeSet<&String> = known.queries.values().map(|row| &row.sink).collect();
-        for sink in &made {
-            metastore.remove_source(sink);
-        }
-        let mut failed = Vec::new();
-        for (_, id) in order {
-            let Some(row) = known.queries.get(&id) else {
-                continue;
-            };
-            let planned = replan(&row.text, &metastore);
-            if let Some(sink) = known.sources.get(&row.sink) {
-                metastore.put_source(sink.source.clone());
-            }
-            let start = if row.start == "earliest" {
-                QueryStart::Earliest
-            } else {
-                QueryStart::Latest
-            };
+        for (row, planned) in planned_again(&known, metastore) {
             let outcome = match planned {
-                Ok(query) => {
-                    let facts = QueryFacts {
-                        id: id.clone(),
-                        reads: vec![query.reads.name.clone()],
-                        writes: query.sink.name.clone(),
-                    };
-                    let (reads, topology) = (query.reads, query.topology);
-                    let spec = QuerySpec {
-                        id: id.clone(),
-                        reads,
-                        topology,
-                        start,
-                        push: None,
-                    };
-                    match shard.start(spec).await.map_err(of_shard) {
-                        Ok(()) => Ok(facts),
-                        // What is away now may be back soon: the whole engine is opened again then.
-                        Err(error) if error.fault().1 == Retry::Later => {
-                            shard.kill();
-                            *self.shard.lock().await = None;
-                            return Err(error);
-                        }
-                        Err(error) => Err((facts, error.message)),
-                    }
-                }
+                Ok(query) => self.resume_query(&shard, &row, query).await?,
+                Err(reason) => Err(reason),
+            };
+            let reads = match outcome {
+                Ok(reads) => vec![reads],
                 Err(reason) => {
-                    let facts = QueryFacts {
-                        id: id.clone(),
-                        reads: Vec::new(),
-                        writes: row.sink.clone(),
-                    };
-                    Err((facts, reason))
+                    tracing::error!(tenant = %self.tenant, query = %row.id, "query does not start: {reason}");
+                    known.unplanned.insert(row.id.clone(), reason);
+                    Vec::new()
                 }
             };
-            failed.push((id, outcome));
-        }
-        for (id, outcome) in failed {
-            let facts = match outcome {
-                Ok(facts) => facts,
-                Err((facts, reason)) => {
-                    tracing::error!(tenant = %self.tenant, query = %id, "query does not start: {reason}");
-                    known.unplanned.insert(id.clone(), reason);
-                    facts
-                }
+            let facts = QueryFacts {
+                id: row.id.clone(),
+                reads,
+                writes: row.sink,
             };
-            known.facts.insert(id, facts);
+            known.facts.insert(row.id, facts);
         }
+        self.show_unplanned(&known);
         Ok(())
     }
+
+    /// Hands a query to the shard; the name of what it reads, or why it cannot run.
+    async fn resume_query(
+        &self,
+        shard: &Shard,
+        row: &QueryRow,
+        query: QueryPlan,
+    ) -> Result<Result<String, String>, StatementError> {
+        let reads = query.reads.name.clone();
+        let spec = QuerySpec {
+            id: row.id.clone(),
+            reads: query.reads,
+            topology: query.topology,
+            start: match row.start.as_str() {
+                "earliest" => QueryStart::Earliest,
+                _ => QueryStart::Latest,
+            },
+            push: None,
+            options: options(&SessionProperties::from_map(row.properties.clone())),
+        };
+        match shard.resume(spec).await {
+            Ok(()) => Ok(Ok(reads)),
+            // The whole engine is opened again then.
+            Err(error @ (ShardError::Stopped | ShardError::Busy)) => {
+                shard.kill();
+                *self.shard.lock().await = None;
+                Err(of_shard(error))
+            }
+            Err(error) => Ok(Err(error.to_string())),
+        }
+    }
+}
+
+/// All queries in the order in which they were made, each planned as it was first: before the source that it makes,
+/// and those that were made later.
+fn planned_again(known: &Rows, mut metastore: Metastore) -> Vec<(QueryRow, Result<QueryPlan, String>)> {
+    let mut order: Vec<&QueryRow> = known.queries.values().collect();
+    order.sort_by_key(|row| (row.sequence, &row.id));
+    for row in &order {
+        metastore.remove_source(&row.sink);
+    }
+    let mut all = Vec::with_capacity(order.len());
+    for row in order {
+        all.push((row.clone(), replan(&row.text, &metastore)));
+        if let Some(sink) = known.sources.get(&row.sink) {
+            metastore.put_source(sink.source.clone());
+        }
+    }
+    all
 }
 
 /// The plan of a stored statement.

@@ -1,7 +1,9 @@
 //! A script: parsed and checked whole against a scratch copy, then run statement by statement (SQL.md 3).
 
+use super::push::RESUME;
 use super::{Inner, Out, Stop, session};
-use crate::answer::{Answer, Request, StatementError};
+use crate::answer::{Answer, Request, StatementError, StatementErrorKind};
+use crate::metrics::outcome;
 use millstream_parser::{Spanned, Statement, parse_script};
 use millstream_planner::{Metastore, Plan, QueryFacts, SessionProperties, plan};
 use tokio::sync::mpsc;
@@ -9,18 +11,14 @@ use tokio::sync::mpsc;
 type Answers = mpsc::Sender<(u32, Result<Answer, StatementError>)>;
 
 pub(super) async fn run(inner: &Inner, request: Request, answers: Answers) {
-    let statements = match parse_script(&request.text) {
+    let statements = match checked(inner, &request).await {
         Ok(statements) => statements,
-        Err(error) => {
-            let error = StatementError::of_sql(error, &request.text);
-            let _ = answers.send((0, Err(error))).await;
+        Err((number, error)) => {
+            inner.metrics.statement("script", outcome(error.kind));
+            let _ = answers.send((number, Err(error))).await;
             return;
         }
     };
-    if let Err((number, error)) = check(inner, &request, &statements).await {
-        let _ = answers.send((number, Err(error))).await;
-        return;
-    }
     if request.validate_only {
         return;
     }
@@ -30,7 +28,14 @@ pub(super) async fn run(inner: &Inner, request: Request, answers: Answers) {
             statement: number,
             answers: answers.clone(),
         };
-        match one(inner, &request, statement, &mut session, &out).await {
+        let ended = one(inner, &request, statement, &mut session, &out).await;
+        let how = match &ended {
+            Ok(()) => "ok",
+            Err(Stop::Gone) => "client_gone",
+            Err(Stop::Failed(error)) => outcome(error.kind),
+        };
+        inner.metrics.statement(kind(&statement.node), how);
+        match ended {
             Ok(()) => {}
             Err(Stop::Gone) => return,
             Err(Stop::Failed(error)) => {
@@ -39,6 +44,42 @@ pub(super) async fn run(inner: &Inner, request: Request, answers: Answers) {
             }
         }
     }
+}
+
+/// A script that may run: it parses, its properties fit, and every statement can be planned.
+async fn checked(inner: &Inner, request: &Request) -> Result<Vec<Spanned<Statement>>, (u32, StatementError)> {
+    let statements =
+        parse_script(&request.text).map_err(|error| (0, StatementError::of_sql(error, &request.text)))?;
+    properties_fit(request).map_err(|error| (0, error))?;
+    check(inner, request, &statements).await?;
+    Ok(statements)
+}
+
+/// A statement's kind, as a label.
+fn kind(statement: &Statement) -> &'static str {
+    match statement {
+        Statement::CreateSource { .. } => "create_source",
+        Statement::CreateAs { .. } => "create_as",
+        Statement::Select(select) if select.emit.is_some() => "push",
+        Statement::Select(_) => "pull",
+        Statement::InsertValues { .. } => "insert",
+        Statement::Print { .. } => "print",
+        Statement::Set { .. } | Statement::Unset { .. } => "set",
+        Statement::Show { .. } => "show",
+        Statement::Describe { .. } | Statement::DescribeFunction { .. } => "describe",
+        Statement::Explain(_) => "explain",
+        Statement::Drop { .. } => "drop",
+        Statement::Terminate(_) => "terminate",
+    }
+}
+
+/// Clients send properties along that no SET of this script has checked.
+fn properties_fit(request: &Request) -> Result<(), StatementError> {
+    for (name, value) in request.properties.iter().filter(|(name, _)| *name != RESUME) {
+        SessionProperties::accepts(name, value)
+            .map_err(|message| StatementError::new(StatementErrorKind::Invalid, message))?;
+    }
+    Ok(())
 }
 
 /// Plans every statement against a copy on which the earlier ones have had their effect.

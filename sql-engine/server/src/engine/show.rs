@@ -21,7 +21,7 @@ impl Inner {
             Shown::Topics => self.show_topics(out).await?,
             Shown::Queries => self.show_queries(extended, out).await?,
             Shown::Properties => {
-                let known: Vec<&str> = SessionProperties::known().map(|(name, _)| name).collect();
+                let known: Vec<&str> = SessionProperties::known().collect();
                 let value = |name: &&str| session.get(name).unwrap_or("").to_owned();
                 let columns = vec![
                     ("PROPERTY", Cells::text(known.iter().copied())),
@@ -293,7 +293,13 @@ async fn send_offsets(out: &Out, reports: &[QueryReport]) -> Result<u64, Stop> {
 fn state(report: &QueryReport) -> String {
     match &report.state {
         QueryState::Running => "RUNNING".to_owned(),
-        QueryState::Parked { reason } => format!("PARKED: {reason}"),
+        QueryState::Parked { reason, retry_in } => {
+            let next = match retry_in {
+                Some(wait) => format!("tried again in {} s", wait.as_secs_f64().ceil()),
+                None => "not tried again before the service starts anew".to_owned(),
+            };
+            format!("PARKED: {reason} ({next})")
+        }
     }
 }
 

@@ -3,5 +3,7 @@
 
 mod chaos;
 mod oracle;
+mod outages;
+mod properties;
 mod statements;
 mod world;

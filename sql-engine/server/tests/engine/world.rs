@@ -6,9 +6,9 @@ use bytes::Bytes;
 use futures::StreamExt;
 use millstream_columns::JsonEncoder;
 use millstream_model::{Offset, PartitionIndex, TenantId, TimestampMs, TopicName};
-use millstream_runtime::{MemoryStreams, ShardSettings, StreamRecord, Streams, partition_for};
+use millstream_runtime::{MemoryStreams, RetryWaits, ShardSettings, StreamRecord, Streams, partition_for};
 use millstream_server::{
-    Answer, Backend, ColdCache, Engine, MemoryCatalog, Request, Settings, StatementError,
+    Answer, Backend, ColdCache, Engine, MemoryCatalog, Metrics, Request, Settings, StatementError,
 };
 use object_store::memory::InMemory;
 use rand::rngs::StdRng;
@@ -42,7 +42,7 @@ pub struct World {
     way: Way,
     random: StdRng,
     pub streams: Arc<ChaosStreams>,
-    catalog: Arc<MemoryCatalog>,
+    pub catalog: Arc<MemoryCatalog>,
     store: Arc<InMemory>,
     cache: ColdCache,
     settings: Settings,
@@ -53,11 +53,16 @@ pub struct World {
 
 impl World {
     pub async fn new(way: Way, seed: u64) -> Self {
+        Self::with(way, seed, |_| {}).await
+    }
+
+    /// With the shard's settings changed.
+    pub async fn with(way: Way, seed: u64, change: impl FnOnce(&mut ShardSettings)) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         let small = way != Way::Plain;
         let cut = small.then(|| random.random_range(1..=7));
         let streams = Arc::new(ChaosStreams::new(Arc::new(MemoryStreams::default()), seed, cut));
-        let settings = Settings {
+        let mut settings = Settings {
             shard: ShardSettings {
                 commit_interval: Duration::from_millis(if small { 2 } else { 20 }),
                 commit_rows: if small {
@@ -67,10 +72,15 @@ impl World {
                 },
                 turn_rows: if small { random.random_range(1..=9) } else { 4096 },
                 coalesce: small,
+                retry: RetryWaits {
+                    first: Duration::from_millis(20),
+                    last: Duration::from_millis(100),
+                },
                 ..ShardSettings::default()
             },
             ..Settings::default()
         };
+        change(&mut settings.shard);
         let (catalog, store) = (Arc::new(MemoryCatalog::default()), Arc::new(InMemory::new()));
         let cache = ColdCache::new(1 << 20);
         let engine = open(&streams, &catalog, &store, &cache, &settings).await;
@@ -251,6 +261,7 @@ async fn open(
         backend,
         store.clone(),
         cache.clone(),
+        Metrics::default(),
     )
     .await
     .unwrap()

@@ -1,0 +1,192 @@
+//! A query on its way into the shard: put where its checkpoint left it, or where it is to begin.
+
+use super::{Runner, of_commit};
+use crate::checkpoint;
+use crate::handle::ShardError;
+use crate::query::{Parking, QuerySpec, QueryStart, RunningQuery, State};
+use crate::streams::{StreamPosition, StreamsError};
+use millstream_model::{Offset, PartitionIndex, TimestampMs, TopicName};
+use millstream_operators::RowFault;
+
+/// Whether a query of this id has lived before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    First,
+    Resumed,
+}
+
+impl Runner {
+    /// A new query. What an earlier one of its id left behind is removed.
+    pub(super) async fn start(&mut self, spec: QuerySpec) -> Result<(), ShardError> {
+        let (id, start) = (spec.id.clone(), spec.start.clone());
+        let mut query = self.build(spec)?;
+        if query.is_persistent() {
+            self.forget_leftovers(&id).await?;
+        }
+        self.bring(&mut query, &start, Life::First).await?;
+        self.queries.push(query);
+        self.watch();
+        if let Err(error) = self.commit_start(&id).await {
+            // Whoever asked is told that it does not run.
+            self.queries.retain(|query| query.id != id);
+            self.watch();
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// A query of an earlier life of the shard. What may pass does not keep it out: it is tried again.
+    pub(super) async fn resume(&mut self, spec: QuerySpec) -> Result<(), ShardError> {
+        let (id, start) = (spec.id.clone(), spec.start.clone());
+        let mut query = self.build(spec)?;
+        match self.bring(&mut query, &start, Life::Resumed).await {
+            Ok(()) => {}
+            Err(error) if parking(&error) == Parking::ForAWhile => {
+                query.park(error.to_string(), Parking::ForAWhile);
+            }
+            Err(error) => return Err(error),
+        }
+        self.queries.push(query);
+        self.watch();
+        // A commit that fails is repeated: the query is in, and its start counts once one succeeds.
+        match self.commit_start(&id).await {
+            Err(ShardError::Stopped) => Err(ShardError::Stopped),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn build(&self, spec: QuerySpec) -> Result<RunningQuery, ShardError> {
+        let failed = |reason: String| ShardError::Query { reason };
+        if self.queries.iter().any(|query| query.id == spec.id) {
+            return Err(failed(format!("query {} runs already", spec.id)));
+        }
+        RunningQuery::build(spec, &self.settings, &self.meters.metrics)
+            .map_err(|error| failed(error.to_string()))
+    }
+
+    /// Where a query begins must not move when the process is killed before its first rows.
+    async fn commit_start(&mut self, id: &str) -> Result<(), ShardError> {
+        match self.queries.iter().any(|query| query.id == id && query.dirty) {
+            true => self.commit().await.map_err(of_commit),
+            false => Ok(()),
+        }
+    }
+
+    /// Puts a query where it goes on. It may end up parked for good: then its state does not fit.
+    pub(super) async fn bring(
+        &mut self,
+        query: &mut RunningQuery,
+        start: &QueryStart,
+        life: Life,
+    ) -> Result<(), ShardError> {
+        let restored = life == Life::Resumed && self.restore(query).await?;
+        if query.state != State::Running {
+            return Ok(());
+        }
+        let partitions: Vec<PartitionIndex> = query.inputs().map(|input| input.partition).collect();
+        let name = query.topic.clone();
+        let topic = self.streams.topic(&name).await?;
+        let topic = topic.ok_or_else(|| StreamsError::UnknownTopic { topic: name.clone() })?;
+        if topic.partitions as usize != partitions.len() {
+            let reason = format!(
+                "its topic '{name}' has {} partitions now, it was planned for {}: drop it and make it again",
+                topic.partitions,
+                partitions.len()
+            );
+            return Err(ShardError::Query { reason });
+        }
+        let was = query.topic_id.replace(topic.id);
+        let made_again = was.is_some_and(|was| was != topic.id);
+        let ends = self
+            .streams
+            .offsets(&name, &partitions, StreamPosition::Latest)
+            .await?;
+        if made_again {
+            self.ends.forget(&name);
+            query.log(vec![RowFault {
+                time: TimestampMs::now().0,
+                message: format!(
+                    "topic '{name}' was deleted and made again: reading the new one from its first record"
+                ),
+            }]);
+        }
+        if made_again || !restored {
+            let start = if made_again { &QueryStart::Earliest } else { start };
+            let starts = self.first_offsets(&name, &partitions, &ends, start).await?;
+            for (input, offset) in query.inputs_mut().zip(starts) {
+                (input.fetched, input.position, input.committed) = (offset, offset, offset);
+                input.settled = offset;
+            }
+            query.dirty = query.is_persistent();
+        }
+        let known: Vec<(PartitionIndex, Offset)> = partitions.into_iter().zip(ends).collect();
+        self.ends.learn(&name, &known);
+        Ok(())
+    }
+
+    /// Reads a query's checkpoint into it; says whether there was one.
+    async fn restore(&self, query: &mut RunningQuery) -> Result<bool, ShardError> {
+        query.loaded = false;
+        let Some(tag) = self.stored_tag(&query.id).await? else {
+            query.loaded = true;
+            return Ok(false);
+        };
+        let state = self.cold.scan(&checkpoint::state_prefix(&query.id)).await?;
+        let lanes = self.cold.scan(&checkpoint::lane_prefix(&query.id)).await?;
+        match checkpoint::restore(query, &tag, state, lanes) {
+            Ok(()) => query.loaded = true,
+            // It is kept, parked, so that it can be seen and its state is not lost.
+            Err(error) => query.park(error.to_string(), Parking::ForGood),
+        }
+        Ok(true)
+    }
+
+    async fn stored_tag(&self, id: &str) -> Result<Option<bytes::Bytes>, ShardError> {
+        let tags = self.cold.scan(&checkpoint::tag_key(id)).await?;
+        // A scan by prefix also finds longer ids.
+        let tag = tags
+            .into_iter()
+            .find(|(key, _)| checkpoint::tag_query(key) == Some(id));
+        Ok(tag.map(|(_, tag)| tag))
+    }
+
+    async fn forget_leftovers(&mut self, id: &str) -> Result<(), ShardError> {
+        match self.stored_tag(id).await? {
+            Some(_) => self.forget(id).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn first_offsets(
+        &self,
+        topic: &TopicName,
+        partitions: &[PartitionIndex],
+        ends: &[Offset],
+        start: &QueryStart,
+    ) -> Result<Vec<Offset>, ShardError> {
+        if *start == QueryStart::Latest {
+            return Ok(ends.to_vec());
+        }
+        let mut offsets = self
+            .streams
+            .offsets(topic, partitions, StreamPosition::Earliest)
+            .await?;
+        if let QueryStart::At(at) = start {
+            for ((offset, partition), end) in offsets.iter_mut().zip(partitions).zip(ends) {
+                if let Some(wanted) = at.get(&partition.0) {
+                    *offset = (*wanted).clamp(*offset, (*end).max(*offset));
+                }
+            }
+        }
+        Ok(offsets)
+    }
+}
+
+/// Whether what failed may pass by itself.
+pub(super) fn parking(error: &ShardError) -> Parking {
+    match error {
+        // A topic may be made again, a quota raised, a store come back.
+        ShardError::Streams(_) | ShardError::State { .. } | ShardError::Busy => Parking::ForAWhile,
+        ShardError::UnknownQuery { .. } | ShardError::Query { .. } | ShardError::Stopped => Parking::ForGood,
+    }
+}

@@ -1,0 +1,102 @@
+//! Queries that cannot go on: noticing that their topic is gone, and trying them again.
+
+use super::Runner;
+use super::enter::{Life, parking};
+use crate::handle::ShardError;
+use crate::query::{Parking, RunningQuery};
+use millstream_model::TopicName;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+use tokio::time::timeout;
+
+/// How long the other queries wait while one is tried again, or its topic asked for.
+const TRY_MAX: Duration = Duration::from_secs(2);
+
+impl Runner {
+    /// The log hung up. A topic that is gone ends the watch of all: its queries are parked, so that the others hear of
+    /// theirs again.
+    pub(super) async fn check_topics(&mut self) {
+        let running = self.queries.iter().filter(|query| query.is_running());
+        let topics: BTreeSet<TopicName> = running.map(|query| query.topic.clone()).collect();
+        for name in topics {
+            let Ok(Ok(found)) = timeout(TRY_MAX, self.streams.topic(&name)).await else {
+                continue;
+            };
+            let Some(found) = found else {
+                self.topic_is_gone(&name);
+                continue;
+            };
+            let is_another = |query: &RunningQuery| query.topic_id.is_some_and(|id| id != found.id);
+            self.park_readers(
+                &name,
+                is_another,
+                &format!("its topic '{name}' was deleted and made again"),
+            );
+        }
+    }
+
+    pub(super) fn topic_is_gone(&mut self, name: &TopicName) {
+        self.park_readers(
+            name,
+            |_| true,
+            &format!("its topic '{name}' does not exist any more"),
+        );
+    }
+
+    fn park_readers(&mut self, name: &TopicName, which: impl Fn(&RunningQuery) -> bool, reason: &str) {
+        let mut parked = false;
+        let readers = self.queries.iter_mut().filter(|query| query.topic == *name);
+        for query in readers.filter(|query| query.is_running() && which(query)) {
+            query.park(reason.to_owned(), Parking::ForAWhile);
+            parked = true;
+        }
+        if parked {
+            self.ends.forget(name);
+            self.watch();
+            self.publish();
+        }
+    }
+
+    /// Tries those whose time has come.
+    pub(super) async fn retry_parked(&mut self) {
+        let now = Instant::now();
+        let due = |query: &RunningQuery| query.retry.at().is_some_and(|at| at <= now);
+        let due: Vec<usize> = (0..self.queries.len())
+            .filter(|at| due(&self.queries[*at]))
+            .collect();
+        for at in due {
+            self.retry(at).await;
+        }
+    }
+
+    /// Makes a parked query anew from its checkpoint; it takes the old one's place if it can run.
+    async fn retry(&mut self, at: usize) {
+        self.queries[at].retry.tried();
+        let Some(spec) = self.queries[at].spec.clone() else {
+            return;
+        };
+        self.meters.metrics.retries.inc();
+        let built = RunningQuery::build(spec.as_ref().clone(), &self.settings, &self.meters.metrics);
+        let outcome = match built {
+            Err(error) => Err(ShardError::Query {
+                reason: error.to_string(),
+            }),
+            Ok(mut query) => match timeout(TRY_MAX, self.bring(&mut query, &spec.start, Life::Resumed)).await
+            {
+                Ok(Ok(())) => Ok(query),
+                Ok(Err(error)) => Err(error),
+                Err(_) => Err(ShardError::Busy),
+            },
+        };
+        match outcome {
+            Ok(mut query) => {
+                tracing::info!(query = %query.id, "query goes on");
+                query.take_over(&mut self.queries[at]);
+                self.queries[at] = query;
+                self.watch();
+            }
+            Err(error) => self.queries[at].park(error.to_string(), parking(&error)),
+        }
+        self.publish();
+    }
+}
