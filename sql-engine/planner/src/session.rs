@@ -17,23 +17,30 @@ enum Allowed {
 const CACHE: &str = "cache.max.bytes.buffering";
 const COMMIT_INTERVAL: &str = "commit.interval.ms";
 
-/// The properties that are, each of which does what it says.
-const KNOWN: &[(&str, Allowed)] = &[
-    ("auto.offset.reset", Allowed::Words(&["earliest", "latest"])),
-    (CACHE, Allowed::Number(0, i64::MAX as u64)),
+/// The properties that are, each of which does what it says: name, values, and what holds where it is not set.
+const KNOWN: &[(&str, Allowed, &str)] = &[
+    (
+        "auto.offset.reset",
+        Allowed::Words(&["earliest", "latest"]),
+        "latest",
+    ),
+    (CACHE, Allowed::Number(0, i64::MAX as u64), "10485760"),
     (
         COMMIT_INTERVAL,
         Allowed::Number(SQL_COMMIT_INTERVAL_MS_MIN, SQL_COMMIT_INTERVAL_MS_MAX),
+        "1000",
     ),
     (
         "ksql.query.pull.table.scan.enabled",
         Allowed::Words(&["true", "false"]),
+        "true",
     ),
     // Scripts set these to what is so anyway; the rest of their values is refused in [`REFUSED`].
-    ("max.task.idle.ms", Allowed::Number(0, i64::MAX as u64)),
+    ("max.task.idle.ms", Allowed::Number(0, i64::MAX as u64), "0"),
     (
         "processing.guarantee",
         Allowed::Words(&["at_least_once", "exactly_once", "exactly_once_v2"]),
+        "at_least_once",
     ),
 ];
 
@@ -137,9 +144,9 @@ impl SessionProperties {
         alias.map_or(key, |(_, name)| name)
     }
 
-    /// Names of every property.
-    pub fn known() -> impl Iterator<Item = &'static str> {
-        KNOWN.iter().map(|(name, _)| *name)
+    /// Names of every property, and what holds where it is not set.
+    pub fn known() -> impl Iterator<Item = (&'static str, &'static str)> {
+        KNOWN.iter().map(|(name, _, usual)| (*name, *usual))
     }
 
     /// Whether a client may send this property along.
@@ -175,11 +182,11 @@ enum Refused {
 
 fn find(key: &str) -> Result<(&'static str, Allowed), String> {
     let name = SessionProperties::plain(key);
-    if let Some(found) = KNOWN.iter().find(|(known, _)| *known == name) {
-        return Ok(*found);
+    if let Some((name, allowed, _)) = KNOWN.iter().find(|(known, _, _)| *known == name) {
+        return Ok((name, *allowed));
     }
     let mut message = format!("unknown property '{key}'");
-    if let Some(closest) = closest(name, KNOWN.iter().map(|(known, _)| *known)) {
+    if let Some(closest) = closest(name, KNOWN.iter().map(|(known, _, _)| *known)) {
         message.push_str(&format!(" (did you mean '{closest}'?)"));
     }
     Err(message)

@@ -2,6 +2,7 @@
 
 use crate::aggregate;
 use crate::bind::constant;
+use crate::canonical::quoted;
 use crate::properties::{Properties, check_key_format};
 use crate::query::{self, CreateAs, RESERVED_COLUMNS, find_source};
 use crate::{
@@ -251,12 +252,58 @@ fn create_source(
         value_format,
         window_size_ms: None,
     };
+    let replaces = metastore.source(&name.name).cloned();
+    if let Some(old) = &replaces {
+        check_replacement(name, old, &source, metastore)?;
+    }
     Ok(CreateSourcePlan {
         source,
         if_taken,
-        replaces: metastore.source(&name.name).cloned(),
+        replaces,
         new_topic,
     })
+}
+
+/// What queries read may grow by columns at its end; anything else would change what they were made from.
+fn check_replacement(
+    name: &Ident,
+    old: &Source,
+    new: &Source,
+    metastore: &Metastore,
+) -> Result<(), SqlError> {
+    let Some(reader) = metastore.queries().find(|query| query.reads.contains(&old.name)) else {
+        return Ok(());
+    };
+    let timestamp = |source: &Source| {
+        let column = source.timestamp.as_ref()?;
+        Some((source.columns[column.column].name.clone(), column.format.clone()))
+    };
+    let other = if old.topic != new.topic || old.partitions != new.partitions {
+        Some("its topic".to_owned())
+    } else if (old.key_format, old.value_format) != (new.key_format, new.value_format) {
+        Some("its formats".to_owned())
+    } else if timestamp(old) != timestamp(new) {
+        Some("its TIMESTAMP".to_owned())
+    } else if old.keys() != new.keys() {
+        Some("its key".to_owned())
+    } else {
+        let kept = old
+            .values()
+            .iter()
+            .zip(new.values().iter().map(Some).chain(std::iter::repeat(None)));
+        let changed = kept.into_iter().find(|(old, new)| Some(*old) != *new);
+        changed.map(|(column, _)| format!("the column {} {}", quoted(&column.name), column.sql_type))
+    };
+    match other {
+        None => Ok(()),
+        Some(what) => {
+            let message = format!(
+                "{name} is read by {}: a replacement must keep {what} and may only add columns at the end",
+                reader.id
+            );
+            Err(SqlError::invalid(name.span, message))
+        }
+    }
 }
 
 fn source_topic(

@@ -26,12 +26,21 @@ pub(crate) enum CommitError {
     Fenced,
 }
 
+/// What became of results. Neither: all are acknowledged.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    /// Queries whose results are refused, and why.
+    pub(crate) refused: Vec<(String, String)>,
+    /// Why some results must be written later: nothing may be committed before.
+    pub(crate) later: Option<String>,
+}
+
 /// Takes what waits in the sinks and writes it; what could not be written stays in `unwritten`.
 pub(crate) async fn write_results<'a>(
     streams: &dyn Streams,
     queries: impl Iterator<Item = &'a mut RunningQuery>,
     unwritten: &mut Unwritten,
-) -> Result<Vec<(String, String)>, CommitError> {
+) -> Written {
     for query in queries {
         if let End::Sink(sink) = &mut query.end
             && sink.waiting() > 0
@@ -43,38 +52,26 @@ pub(crate) async fn write_results<'a>(
                 .push((query.id.clone(), sink.topic().clone(), sink.drain()));
         }
     }
-    if unwritten.records.is_empty() {
-        return Ok(Vec::new());
-    }
     let writes = unwritten
         .records
         .iter()
         .map(|(_, topic, records)| streams.produce(topic, records.clone()));
     let outcomes = join_all(writes).await;
-    let mut failed = Vec::new();
-    let mut later = None;
+    let mut written = Written::default();
     let mut outcomes = outcomes.into_iter();
     unwritten.records.retain(|(query, ..)| match outcomes.next() {
-        Some(Err(error)) => keep_for_later(query, error, &mut failed, &mut later),
+        Some(Err(error)) => keep_for_later(query, error, &mut written),
         _ => false,
     });
-    match later {
-        Some(reason) if failed.is_empty() => Err(CommitError::Later(reason)),
-        _ => Ok(failed),
-    }
+    written
 }
 
-fn keep_for_later(
-    query: &str,
-    error: StreamsError,
-    failed: &mut Vec<(String, String)>,
-    later: &mut Option<String>,
-) -> bool {
+fn keep_for_later(query: &str, error: StreamsError, written: &mut Written) -> bool {
     if error.retry().1 == Retry::Never {
-        failed.push((query.to_owned(), error.to_string()));
+        written.refused.push((query.to_owned(), error.to_string()));
         return false;
     }
-    *later = Some(error.to_string());
+    written.later = Some(error.to_string());
     true
 }
 

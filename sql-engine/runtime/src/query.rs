@@ -9,12 +9,14 @@ pub(crate) use retry::{Parking, Retry};
 
 use crate::merge::Inbox;
 use crate::metrics::{Metrics, QueryView};
+use crate::processing_log::clipped;
 use crate::report::{PartitionReport, ProcessingError, QueryReport, QueryState};
 use crate::sink::SinkWriter;
 use crate::source::SourceReader;
 use crate::streams::StreamRecord;
 use arrow::array::RecordBatch;
 use millstream_columns::FormatError;
+use millstream_model::limits::SQL_LOG_RECORDS_MAX;
 use millstream_model::{Offset, PartitionIndex, TopicId, TopicName};
 use millstream_operators::{KeyCodec, Pipeline, RowFault};
 use millstream_planner::{Source, Topology};
@@ -25,6 +27,12 @@ use tokio::sync::mpsc;
 
 /// Errors kept for the report.
 const RECENT_ERRORS: usize = 20;
+
+/// Bytes of a query's results that wait for a commit, unless its session said otherwise: ksqlDB's default.
+const CACHE_BYTES: u64 = 10 * 1024 * 1024;
+
+/// How long a rate between two commits is told.
+const RATE_SECONDS: f64 = 10.0;
 
 /// Where a new query begins to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -201,6 +209,10 @@ pub(crate) struct RunningQuery {
     pub(crate) metrics: Metrics,
     errors: u64,
     recent: VecDeque<ProcessingError>,
+    /// What the processing log has not been told.
+    unlogged: Vec<String>,
+    /// Messages beyond those.
+    unlogged_more: u64,
 }
 
 /// Rows per second between commits.
@@ -219,6 +231,17 @@ impl Rate {
             rows,
             per_second: 0.0,
         }
+    }
+
+    /// The rate as of now: without a commit for a while, what came since the last one.
+    pub(crate) fn now(&self, rows: u64) -> f64 {
+        let seconds = self.since.elapsed().as_secs_f64();
+        if seconds < RATE_SECONDS {
+            return self.per_second;
+        }
+        #[allow(clippy::cast_precision_loss)]
+        let read = (rows - self.rows) as f64;
+        read / seconds
     }
 
     /// A commit happened when `rows` had been read in all.
@@ -244,9 +267,12 @@ impl RunningQuery {
 
     /// Whether its results must not wait for the commit clock.
     pub(crate) fn is_cache_full(&self) -> bool {
-        match (&self.end, self.options.cache_bytes) {
-            (End::Sink(sink), Some(bytes)) if bytes > 0 => sink.waiting_bytes() as u64 >= bytes,
-            _ => false,
+        match &self.end {
+            End::Sink(sink) => {
+                let bytes = self.options.cache_bytes.unwrap_or(CACHE_BYTES);
+                bytes > 0 && sink.waiting_bytes() as u64 >= bytes
+            }
+            End::Push { .. } => false,
         }
     }
 
@@ -310,11 +336,27 @@ impl RunningQuery {
             if self.recent.len() == RECENT_ERRORS {
                 self.recent.pop_front();
             }
+            let message = clipped(&fault.message).to_owned();
+            if self.is_persistent() && self.unlogged.len() < SQL_LOG_RECORDS_MAX {
+                self.unlogged.push(message.clone());
+            } else {
+                self.unlogged_more += 1;
+            }
             self.recent.push_back(ProcessingError {
                 time: fault.time,
-                message: fault.message,
+                message,
             });
         }
+    }
+
+    /// What the processing log is to be told, once.
+    pub(crate) fn take_log(&mut self) -> Vec<String> {
+        let more = std::mem::take(&mut self.unlogged_more);
+        let mut messages = std::mem::take(&mut self.unlogged);
+        if more > 0 && !messages.is_empty() {
+            messages.push(format!("{more} more rows failed"));
+        }
+        messages
     }
 
     /// It cannot go on: what it changed since the last commit is forgotten, the others do not notice.
@@ -345,6 +387,9 @@ impl RunningQuery {
         }
         self.dirty = false;
         self.uncommitted_rows = 0;
+        // Rows that are read again fail again.
+        self.unlogged.clear();
+        self.unlogged_more = 0;
         self.state = State::Parked { reason };
     }
 
@@ -405,7 +450,7 @@ impl RunningQuery {
             partitions: self.inputs().map(partition).collect(),
             rows_in: self.rows_in,
             rows_out: self.rows_out,
-            rows_per_second: self.rate.per_second,
+            rows_per_second: self.rate.now(self.rows_in),
             late_rows: tasks().map(|task| task.pipeline.late_rows()).sum(),
             errors: self.errors,
             recent: self.recent.iter().cloned().collect(),

@@ -7,6 +7,7 @@ mod parked;
 use crate::commit::{self, CommitError, Unwritten};
 use crate::ends::Ends;
 use crate::handle::{Meters, PullRequest, PulledRows, ShardError, ShardSettings};
+use crate::processing_log::ProcessingLog;
 use crate::query::{End, Parking, PushEnd, PushItem, QuerySpec, RunningQuery, TopicInput};
 use crate::report::QueryReport;
 use crate::streams::{StreamFetch, Streams, StreamsError};
@@ -84,6 +85,7 @@ pub(crate) struct Runner {
     commands: mpsc::Receiver<Command>,
     queries: Vec<RunningQuery>,
     unwritten: Unwritten,
+    log: ProcessingLog,
     ends: Ends,
     news: Arc<Notify>,
     /// When what is uncommitted must be committed.
@@ -124,6 +126,7 @@ impl Runner {
             commands,
             queries: Vec::new(),
             unwritten: Unwritten::default(),
+            log: ProcessingLog::new(),
             news,
             commit_at: None,
             stuck: false,
@@ -376,21 +379,8 @@ impl Runner {
 
     async fn commit(&mut self) -> Result<(), CommitError> {
         let began = Instant::now();
-        let streams = self.streams.clone();
-        let written =
-            commit::write_results(streams.as_ref(), self.queries.iter_mut(), &mut self.unwritten).await;
-        let outcome = match written {
-            Ok(failed) => {
-                for (id, reason) in failed {
-                    if let Some(query) = self.queries.iter_mut().find(|query| query.id == id) {
-                        query.park(
-                            format!("its results cannot be written: {reason}"),
-                            Parking::ForAWhile,
-                        );
-                    }
-                }
-                commit::checkpoint(&self.cold, &mut self.queries).await
-            }
+        let outcome = match self.write().await {
+            Ok(()) => commit::checkpoint(&self.cold, &mut self.queries).await,
             Err(error) => Err(error),
         };
         self.stuck = outcome.is_err();
@@ -412,6 +402,25 @@ impl Runner {
             Err(CommitError::Fenced) => {}
         }
         outcome
+    }
+
+    /// Writes what must be in topics before state and offsets may count it as done.
+    async fn write(&mut self) -> Result<(), CommitError> {
+        let streams = self.streams.clone();
+        let queries = self.queries.iter_mut();
+        let written = commit::write_results(streams.as_ref(), queries, &mut self.unwritten).await;
+        for (id, reason) in written.refused {
+            if let Some(query) = self.queries.iter_mut().find(|query| query.id == id) {
+                let reason = format!("its results cannot be written: {reason}");
+                query.park(reason, Parking::ForAWhile);
+            }
+        }
+        if let Some(reason) = written.later {
+            return Err(CommitError::Later(reason));
+        }
+        self.log.take(streams.as_ref(), self.queries.iter_mut()).await;
+        let logged = self.log.write(streams.as_ref()).await;
+        logged.map_err(|error| CommitError::Later(error.to_string()))
     }
 
     /// Shows what the queries have counted.

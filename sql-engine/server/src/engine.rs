@@ -379,7 +379,7 @@ impl Inner {
 }
 
 /// The metastore takes a source's topic as existing with it; a topic that has been deleted must not come back so.
-fn put_source(metastore: &mut Metastore, source: Source) {
+pub(crate) fn put_source(metastore: &mut Metastore, source: Source) {
     let (topic, exists) = (source.topic.clone(), metastore.topic_partitions(&source.topic));
     metastore.put_source(source);
     match exists {

@@ -1,7 +1,9 @@
 //! The bodies of catalog rows: versioned JSON.
 
 use crate::catalog::{SqlChange, SqlRow, SqlRowKind};
-use millstream_planner::Source;
+use crate::engine::put_source;
+use millstream_planner::{Metastore, QueryPlan, SessionProperties, Source, StoreSpec};
+use millstream_runtime::{QueryOptions, QueryStart};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -27,6 +29,9 @@ pub(crate) struct QueryRow {
     pub(crate) text: String,
     /// The source that it writes.
     pub(crate) sink: String,
+    /// The source that it reads, as it was then: one that is replaced does not change the query.
+    #[serde(default)]
+    pub(crate) reads: Option<Source>,
     /// `earliest` or `latest`: where it began to read.
     pub(crate) start: String,
     /// The session's properties that it keeps to.
@@ -65,24 +70,56 @@ impl SourceRow {
 }
 
 impl QueryRow {
+    /// Of a query that is made now.
     pub(crate) fn new(
         id: String,
         sequence: u64,
         text: String,
-        sink: String,
-        start: &str,
-        properties: BTreeMap<String, String>,
-        stores: Vec<(String, String)>,
+        query: &QueryPlan,
+        session: &SessionProperties,
     ) -> Self {
+        let start = match session.reads_from_beginning() {
+            true => "earliest",
+            false => "latest",
+        };
+        let store = |store: &StoreSpec| (store.id.clone(), store.facts.clone());
         Self {
             version: VERSION,
             id,
             sequence,
             text,
-            sink,
+            sink: query.sink.name.clone(),
+            reads: Some(query.reads.as_ref().clone()),
             start: start.to_owned(),
-            properties,
-            stores,
+            properties: session.lasting(),
+            stores: query.topology.stores().map(store).collect(),
+        }
+    }
+
+    /// Where it began to read, if no checkpoint says where it goes on.
+    pub(crate) fn query_start(&self) -> QueryStart {
+        match self.start.as_str() {
+            "earliest" => QueryStart::Earliest,
+            _ => QueryStart::Latest,
+        }
+    }
+
+    /// What it was told when it was made.
+    pub(crate) fn options(&self) -> QueryOptions {
+        let session = SessionProperties::from_map(self.properties.clone());
+        QueryOptions {
+            commit_interval: session.commit_interval(),
+            cache_bytes: session.cache_bytes(),
+        }
+    }
+
+    /// What it was planned against, as far as it differs from what is there now: what it reads as it was, and what it
+    /// writes not there yet.
+    pub(crate) fn plan_against(&self, metastore: &mut Metastore) {
+        metastore.remove_source(&self.sink);
+        metastore.remove_query(&self.id);
+        if let Some(reads) = &self.reads {
+            put_source(metastore, reads.clone());
         }
     }
 

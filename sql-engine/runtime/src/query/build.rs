@@ -68,6 +68,8 @@ impl RunningQuery {
             metrics: metrics.clone(),
             errors: 0,
             recent: VecDeque::new(),
+            unlogged: Vec::new(),
+            unlogged_more: 0,
         })
     }
 }

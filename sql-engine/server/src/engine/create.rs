@@ -6,7 +6,7 @@ use crate::catalog::{SqlChange, SqlRowKind};
 use crate::rows::{Known, QueryRow, SourceRow};
 use millstream_parser::SourceKind;
 use millstream_planner::{CreateQueryPlan, CreateSourcePlan, NewTopic, QueryFacts, SessionProperties};
-use millstream_runtime::{NewStreamTopic, QueryOptions, QuerySpec, QueryStart, StreamsError};
+use millstream_runtime::{NewStreamTopic, QuerySpec, StreamsError};
 use std::collections::BTreeMap;
 
 /// The settings that a topic made by SQL takes over from the topic it is made from.
@@ -52,25 +52,8 @@ impl Inner {
         let sequence = known.next_sequence();
         let id = format!("{}_{sequence}", query.id_prefix);
         let sink = query.sink.as_ref().clone();
-        let (start, word_of_start) = match session.reads_from_beginning() {
-            true => (QueryStart::Earliest, "earliest"),
-            false => (QueryStart::Latest, "latest"),
-        };
-        let stores = query
-            .topology
-            .stores()
-            .map(|store| (store.id.clone(), store.facts.clone()))
-            .collect();
         let source_row = SourceRow::new(sink.clone(), text.clone());
-        let query_row = QueryRow::new(
-            id.clone(),
-            sequence,
-            text,
-            sink.name.clone(),
-            word_of_start,
-            session.lasting(),
-            stores,
-        );
+        let query_row = QueryRow::new(id.clone(), sequence, text, &query, session);
         let changes = vec![
             source_row.put().map_err(StatementError::internal)?,
             query_row.put().map_err(StatementError::internal)?,
@@ -85,9 +68,9 @@ impl Inner {
             id: id.clone(),
             reads: query.reads,
             topology: query.topology,
-            start,
+            start: query_row.query_start(),
             push: None,
-            options: options(session),
+            options: query_row.options(),
         };
         if let Err(error) = self.start(spec).await {
             self.close_if_idle().await;
@@ -159,14 +142,6 @@ impl Inner {
             }
             Err(error) => Err(of_streams(error)),
         }
-    }
-}
-
-/// What a query takes from the session that makes it.
-pub(super) fn options(session: &SessionProperties) -> QueryOptions {
-    QueryOptions {
-        commit_interval: session.commit_interval(),
-        cache_bytes: session.cache_bytes(),
     }
 }
 

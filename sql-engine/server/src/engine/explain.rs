@@ -27,8 +27,7 @@ impl Inner {
         let Some(row) = row else {
             return Ok(vec![format!("query {id} is not known")]);
         };
-        metastore.remove_source(&row.sink);
-        metastore.remove_query(id);
+        row.plan_against(&mut metastore);
         let statement = parse_statement(&row.text);
         let planned =
             statement.and_then(|statement| plan(&statement.node, &metastore, &SessionProperties::new()));

@@ -1,12 +1,11 @@
 //! When an engine opens: rows are read, queries planned again from their text, and started in order.
 
-use super::create::options;
-use super::{Inner, Rows, of_catalog, of_shard};
+use super::{Inner, Rows, of_catalog, of_shard, put_source};
 use crate::answer::StatementError;
 use crate::rows::{self, QueryRow};
 use millstream_parser::parse_statement;
 use millstream_planner::{Metastore, Plan, QueryFacts, QueryPlan, SessionProperties, plan};
-use millstream_runtime::{QuerySpec, QueryStart, Shard, ShardError};
+use millstream_runtime::{QuerySpec, Shard, ShardError};
 
 impl Inner {
     pub(super) async fn resume(&self) -> Result<(), StatementError> {
@@ -61,12 +60,9 @@ impl Inner {
             id: row.id.clone(),
             reads: query.reads,
             topology: query.topology,
-            start: match row.start.as_str() {
-                "earliest" => QueryStart::Earliest,
-                _ => QueryStart::Latest,
-            },
+            start: row.query_start(),
             push: None,
-            options: options(&SessionProperties::from_map(row.properties.clone())),
+            options: row.options(),
         };
         match shard.resume(spec).await {
             Ok(()) => Ok(Ok(reads)),
@@ -91,9 +87,13 @@ fn planned_again(known: &Rows, mut metastore: Metastore) -> Vec<(QueryRow, Resul
     }
     let mut all = Vec::with_capacity(order.len());
     for row in order {
+        row.plan_against(&mut metastore);
         all.push((row.clone(), replan(&row.text, &metastore)));
+        if let Some(read) = row.reads.as_ref().and_then(|read| known.sources.get(&read.name)) {
+            put_source(&mut metastore, read.source.clone());
+        }
         if let Some(sink) = known.sources.get(&row.sink) {
-            metastore.put_source(sink.source.clone());
+            put_source(&mut metastore, sink.source.clone());
         }
     }
     all

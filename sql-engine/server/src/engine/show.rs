@@ -16,15 +16,18 @@ impl Inner {
         out: &Out,
     ) -> Result<(), Stop> {
         let rows = match what {
-            Shown::Streams => self.show_sources(SourceKind::Stream, out).await?,
-            Shown::Tables => self.show_sources(SourceKind::Table, out).await?,
+            Shown::Streams => self.show_sources(SourceKind::Stream, extended, out).await?,
+            Shown::Tables => self.show_sources(SourceKind::Table, extended, out).await?,
             Shown::Topics => self.show_topics(out).await?,
             Shown::Queries => self.show_queries(extended, out).await?,
             Shown::Properties => {
-                let known: Vec<&str> = SessionProperties::known().collect();
-                let value = |name: &&str| session.get(name).unwrap_or("").to_owned();
+                let known: Vec<(&str, &str)> = SessionProperties::known().collect();
+                let value =
+                    |(name, usual): &(&str, &'static str)| session.get(name).unwrap_or(usual).to_owned();
+                let set = |(name, _): &(&str, &str)| session.get(name).map_or("", |_| "SESSION");
                 let columns = vec![
-                    ("PROPERTY", Cells::text(known.iter().copied())),
+                    ("PROPERTY", Cells::text(known.iter().map(|(name, _)| *name))),
+                    ("OVERRIDE", Cells::text(known.iter().map(set))),
                     ("VALUE", Cells::text(known.iter().map(value))),
                 ];
                 send(out, "", columns).await?
@@ -43,7 +46,7 @@ impl Inner {
         Ok(out.finish(rows).await?)
     }
 
-    async fn show_sources(&self, kind: SourceKind, out: &Out) -> Result<u64, Stop> {
+    async fn show_sources(&self, kind: SourceKind, extended: bool, out: &Out) -> Result<u64, Stop> {
         let known = self.known().await;
         let sources: Vec<Source> = known
             .sources
@@ -52,6 +55,13 @@ impl Inner {
             .filter(|source| source.kind == kind)
             .collect();
         drop(known);
+        if extended {
+            let mut rows = 0;
+            for source in &sources {
+                rows += self.describe_all(source, extended, out).await?;
+            }
+            return Ok(rows);
+        }
         let yes = |yes: bool| if yes { "true" } else { "false" };
         let first = if kind == SourceKind::Stream {
             "STREAM"
@@ -136,6 +146,11 @@ impl Inner {
     }
 
     pub(super) async fn describe(&self, source: &Source, extended: bool, out: &Out) -> Result<(), Stop> {
+        let rows = self.describe_all(source, extended, out).await?;
+        Ok(out.finish(rows).await?)
+    }
+
+    async fn describe_all(&self, source: &Source, extended: bool, out: &Out) -> Result<u64, Stop> {
         let role = |index: usize| match source.kind {
             _ if index >= source.key_count => "",
             SourceKind::Stream => "KEY",
@@ -156,7 +171,7 @@ impl Inner {
         if extended {
             rows += self.describe_extended(source, out).await?;
         }
-        Ok(out.finish(rows).await?)
+        Ok(rows)
     }
 
     async fn describe_extended(&self, source: &Source, out: &Out) -> Result<u64, Stop> {
@@ -213,6 +228,9 @@ impl Inner {
             .collect();
         rows += send_queries(out, &reports).await?;
         rows += send_offsets(out, &reports).await?;
+        if reports.iter().any(|report| !report.recent.is_empty()) {
+            rows += send_log(out, &reports).await?;
+        }
         Ok(rows)
     }
 
@@ -288,6 +306,23 @@ async fn send_offsets(out: &Out, reports: &[QueryReport]) -> Result<u64, Stop> {
         ("LAG", Cells::number(all.iter().map(|(_, p)| p.lag()))),
     ];
     Ok(send(out, "offsets", columns).await?)
+}
+
+/// The latest errors of each query, the last one last.
+async fn send_log(out: &Out, reports: &[QueryReport]) -> Result<u64, Stop> {
+    let all: Vec<_> = reports
+        .iter()
+        .flat_map(|r| r.recent.iter().map(move |error| (r, error)))
+        .collect();
+    let columns = vec![
+        ("QUERY", Cells::text(all.iter().map(|(r, _)| r.id.as_str()))),
+        ("ROW_TIME", Cells::number(all.iter().map(|(_, error)| error.time))),
+        (
+            "ERROR",
+            Cells::text(all.iter().map(|(_, error)| error.message.as_str())),
+        ),
+    ];
+    Ok(send(out, "processing log", columns).await?)
 }
 
 fn state(report: &QueryReport) -> String {

@@ -23,6 +23,8 @@ pub struct ChaosStreams {
     fuse: Mutex<Option<u32>>,
     /// Told when the fuse has blown.
     pub blown: Arc<Notify>,
+    /// A topic that takes nothing now.
+    sick: Mutex<Option<TopicName>>,
 }
 
 impl ChaosStreams {
@@ -33,12 +35,18 @@ impl ChaosStreams {
             cut,
             fuse: Mutex::new(None),
             blown: Arc::new(Notify::new()),
+            sick: Mutex::new(None),
         }
     }
 
     /// The fuse blows in so many calls.
     pub fn arm(&self, calls: u32) {
         *self.fuse.lock() = Some(calls);
+    }
+
+    /// This topic takes no records until another is named.
+    pub fn sicken(&self, topic: Option<&str>) {
+        *self.sick.lock() = topic.map(|name| name.parse().unwrap());
     }
 
     pub fn disarm(&self) {
@@ -114,6 +122,10 @@ impl Streams for ChaosStreams {
         topic: &TopicName,
         records: Vec<(PartitionIndex, Vec<StreamRecord>)>,
     ) -> Result<(), StreamsError> {
+        if self.sick.lock().as_ref() == Some(topic) {
+            let reason = "it is sick".to_owned();
+            return Err(StreamsError::Unavailable { reason });
+        }
         if self.burns() {
             // Killed before the records were written, or after, before anybody knew.
             if self.random.lock().random() {

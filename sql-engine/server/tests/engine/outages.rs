@@ -154,6 +154,39 @@ async fn results_that_cannot_be_written_are_written_later() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_committed_before_the_results_of_all_are_written() {
+    let mut world = World::with(Way::Plain, 1, |shard| {
+        shard.commit_interval = Duration::from_secs(3600)
+    })
+    .await;
+    world.sql(SETUP).await;
+    // In one commit, the results of one query are refused and those of the other must wait.
+    world.sql("SET 'commit.interval.ms' = '100';").await;
+    world.sql("CREATE STREAM clock AS SELECT k, v FROM z;").await;
+    delete(&world, "ST").await;
+    world.streams.sicken(Some("ZT"));
+    for name in ["s", "z"] {
+        let record = millstream_runtime::StreamRecord {
+            offset: millstream_model::Offset(0),
+            timestamp: millstream_model::TimestampMs(1),
+            key: Some("a".into()),
+            value: Some("{\"V\":1}".into()),
+        };
+        let placed = vec![(millstream_model::PartitionIndex(0), vec![record])];
+        world.streams.inner.produce(&topic(name), placed).await.unwrap();
+    }
+    until("the one is parked", async || parked(&world, "ST").await.is_some()).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    world.kill().await;
+    world.streams.sicken(None);
+    make(&world, "ST", 1).await;
+    world.sql("INSERT INTO z (k, v) VALUES ('b', 2);").await;
+    world.settle().await;
+    let keys: Vec<_> = world.held("ZT", 0).into_iter().map(|(key, ..)| key).collect();
+    assert!(keys.contains(&Some(b"a".to_vec())), "{keys:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn state_that_does_not_fit_is_not_tried_again_and_not_shown_as_empty() {
     let mut world = World::new(Way::Plain, 1).await;
     world.sql(SETUP).await;
