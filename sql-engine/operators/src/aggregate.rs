@@ -11,7 +11,7 @@ use arrow::compute::take;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use millstream_planner::{AggregateNode, RowSchema, arrow_type};
-use millstream_state::{Corrupt, StateKey, Store, Stored};
+use millstream_state::{Corrupt, Presence, StateKey, Store, Stored};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -21,6 +21,35 @@ pub(crate) struct Group {
     /// The latest time of its rows, ms: the time of its result.
     time: i64,
     accumulators: Vec<Accumulator>,
+}
+
+impl Group {
+    /// Takes a row in, or back; what was before, if it is wanted. When it errs nothing has changed.
+    fn change(
+        &mut self,
+        change: Change,
+        arguments: &[Argument<'_>],
+        row: usize,
+        updates: Updates,
+    ) -> Result<Option<Vec<Accumulator>>, &'static str> {
+        if !change.retracts() && updates == Updates::After {
+            let all = || self.accumulators.iter().zip(arguments);
+            all().try_for_each(|(accumulator, argument)| accumulator.check(argument, row))?;
+            for (accumulator, argument) in self.accumulators.iter_mut().zip(arguments) {
+                accumulator.apply(argument, row)?;
+            }
+            return Ok(None);
+        }
+        let mut changed = self.accumulators.clone();
+        for (accumulator, argument) in changed.iter_mut().zip(arguments) {
+            match change.retracts() {
+                true => accumulator.undo(argument, row)?,
+                false => accumulator.apply(argument, row)?,
+            }
+        }
+        let before = std::mem::replace(&mut self.accumulators, changed);
+        Ok((updates == Updates::Both).then_some(before))
+    }
 }
 
 impl Stored for Group {
@@ -36,9 +65,19 @@ impl Stored for Group {
     }
 }
 
+/// What is put out of an update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Updates {
+    /// What was and what is.
+    Both,
+    /// What is: nobody behind needs what was.
+    After,
+}
+
 /// The operator of one task.
 #[derive(Debug)]
 pub(crate) struct Aggregate {
+    updates: Updates,
     node: AggregateNode,
     codec: KeyCodec,
     key_count: usize,
@@ -57,13 +96,14 @@ pub(crate) struct Needs {
 
 impl Aggregate {
     /// With no state yet. `schema` is what it puts out; `input` begins with the same key columns.
-    pub(crate) fn new(node: AggregateNode, schema: &RowSchema) -> Self {
+    pub(crate) fn new(node: AggregateNode, schema: &RowSchema, updates: Updates) -> Self {
         let types = schema
             .keys()
             .iter()
             .map(|key| arrow_type(&key.sql_type))
             .collect();
         Self {
+            updates,
             codec: KeyCodec::new(types),
             key_count: schema.key_count,
             schema: schema.arrow_schema(),
@@ -167,38 +207,33 @@ impl Aggregate {
                 self.late_rows += 1;
                 continue;
             }
-            let old = self.store.get(&key);
-            let mut new = old.cloned().unwrap_or_else(|| Group {
+            let (window, change, updates) = (key.window, batch.change(row), self.updates);
+            let calls = &self.node.aggregates;
+            let new = || Group {
                 time,
-                accumulators: self.node.aggregates.iter().map(Accumulator::new).collect(),
-            });
-            let retracts = batch.change(row).retracts();
-            let applied =
-                new.accumulators
-                    .iter_mut()
-                    .zip(&arguments)
-                    .try_for_each(|(accumulator, argument)| {
-                        if retracts {
-                            accumulator.undo(argument, row)
-                        } else {
-                            accumulator.apply(argument, row)
+                accumulators: calls.iter().map(Accumulator::new).collect(),
+            };
+            let applied = self.store.update(key, new, |group, presence| {
+                let before = group.change(change, &arguments, row, updates)?;
+                group.time = group.time.max(time);
+                let now = &group.accumulators;
+                match (presence, before) {
+                    (Presence::New, _) => out.push(row, window, group.time, Change::Insert, now),
+                    (Presence::Present, before) => {
+                        if let Some(before) = before {
+                            out.push(row, window, group.time, Change::UpdateBefore, &before);
                         }
-                    });
+                        out.push(row, window, group.time, Change::UpdateAfter, now);
+                    }
+                }
+                Ok::<_, &'static str>(())
+            });
             if let Err(message) = applied {
                 faults.push(RowFault {
                     time,
                     message: message.to_owned(),
                 });
-                continue;
             }
-            new.time = new.time.max(time);
-            if let Some(old) = old {
-                out.push(row, key.window, new.time, Change::UpdateBefore, &old.accumulators);
-                out.push(row, key.window, new.time, Change::UpdateAfter, &new.accumulators);
-            } else {
-                out.push(row, key.window, new.time, Change::Insert, &new.accumulators);
-            }
-            self.store.put(key, new);
         }
         if let Some(window) = self.node.window {
             self.store.expire(

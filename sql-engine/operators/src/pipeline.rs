@@ -1,6 +1,6 @@
 //! The operators of one task in a row: from a sub-topology's source to its end.
 
-use crate::aggregate::Aggregate;
+use crate::aggregate::{Aggregate, Updates};
 use crate::batch::{Batch, RowFault};
 use crate::latest::LatestRows;
 use crate::stateless;
@@ -8,7 +8,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use datafusion_common::ScalarValue;
 use datafusion_physical_expr::expressions::Column;
-use millstream_planner::{BoundExpr, NamedExpr, NodeKind, NullKeys, SubTopology};
+use millstream_planner::{BoundExpr, NamedExpr, Node, NodeKind, NullKeys, SubTopology};
 use millstream_state::{Corrupt, StateKey, Stored};
 use std::ops::Bound;
 
@@ -59,7 +59,7 @@ impl Pipeline {
     /// For one task of a sub-topology; its end (sink, repartition, output) is the caller's.
     pub fn new(topology: &SubTopology) -> Self {
         let mut steps = Vec::new();
-        for node in &topology.nodes {
+        for (at, node) in topology.nodes.iter().enumerate() {
             match &node.kind {
                 NodeKind::Source(source) => {
                     if let Some(spec) = &source.store {
@@ -80,10 +80,9 @@ impl Pipeline {
                     schema: node.schema.arrow_schema(),
                 }),
                 NodeKind::Aggregate(aggregate) => {
-                    steps.push(Step::Aggregate(Box::new(Aggregate::new(
-                        aggregate.clone(),
-                        &node.schema,
-                    ))));
+                    let updates = updates_wanted(&topology.nodes[at + 1..]);
+                    let aggregate = Aggregate::new(aggregate.clone(), &node.schema, updates);
+                    steps.push(Step::Aggregate(Box::new(aggregate)));
                 }
                 NodeKind::RepartitionSource { .. }
                 | NodeKind::RepartitionSink { .. }
@@ -151,7 +150,7 @@ impl Pipeline {
     pub fn changes(&self) -> Vec<StoreChange> {
         fn of<V: Stored>(
             store: &str,
-            changes: std::collections::btree_map::Iter<'_, StateKey, Option<V>>,
+            changes: std::collections::hash_map::Iter<'_, StateKey, Option<V>>,
         ) -> Vec<StoreChange> {
             let change = |(key, value): (&StateKey, &Option<V>)| StoreChange {
                 store: store.to_owned(),
@@ -250,6 +249,24 @@ impl Pipeline {
             batch = step.process(batch, &mut faults)?;
         }
         Ok(Some(batch))
+    }
+}
+
+/// What of an update those behind a stateful operator need: a filter, whose rows may go, and whoever groups anew need
+/// what was there before; a sink and a push query's client do not.
+fn updates_wanted(behind: &[Node]) -> Updates {
+    let needs_before = |node: &Node| match &node.kind {
+        NodeKind::Project { .. } | NodeKind::Sink { .. } | NodeKind::Output => false,
+        NodeKind::Source(_)
+        | NodeKind::Filter { .. }
+        | NodeKind::Rekey { .. }
+        | NodeKind::Aggregate(_)
+        | NodeKind::RepartitionSource { .. }
+        | NodeKind::RepartitionSink { .. } => true,
+    };
+    match behind.iter().any(needs_before) {
+        true => Updates::Both,
+        false => Updates::After,
     }
 }
 

@@ -18,4 +18,4 @@ mod cold;
 mod store;
 
 pub use cold::{Change, Cold, ColdCache, ColdError};
-pub use store::{Corrupt, StateKey, Store, Stored};
+pub use store::{Corrupt, Presence, StateKey, Store, Stored};

@@ -1,6 +1,6 @@
 //! One store of one task: committed values, and what changed since. Pure: no clock, no I/O.
 
-use std::collections::{BTreeMap, btree_map};
+use std::collections::{BTreeMap, HashMap, hash_map};
 use std::ops::Bound;
 
 /// A key of a store: the group's key columns, encoded, and the start of its window (0 where there are no windows).
@@ -33,7 +33,8 @@ pub trait Stored: Clone {
 #[derive(Clone, Debug)]
 pub struct Store<V> {
     hot: BTreeMap<StateKey, V>,
-    overlay: BTreeMap<StateKey, Option<V>>,
+    /// Looked up for every row, walked once per commit: no order is needed.
+    overlay: HashMap<StateKey, Option<V>>,
     /// Keys by window, so that expired windows are found without a scan; holds what overlay over hot holds.
     windows: BTreeMap<i64, Vec<Box<[u8]>>>,
     windowed: bool,
@@ -41,12 +42,25 @@ pub struct Store<V> {
     hot_bytes: usize,
 }
 
+/// Whether a key had a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It had one.
+    Present,
+    /// It had none.
+    New,
+}
+
+fn remember(windows: &mut BTreeMap<i64, Vec<Box<[u8]>>>, key: &StateKey) {
+    windows.entry(key.window).or_default().push(key.key.clone());
+}
+
 impl<V: Stored> Store<V> {
     /// An empty store. Windowed ones can [`Store::expire`].
     pub fn new(windowed: bool) -> Self {
         Self {
             hot: BTreeMap::new(),
-            overlay: BTreeMap::new(),
+            overlay: HashMap::new(),
             windows: BTreeMap::new(),
             windowed,
             hot_bytes: 0,
@@ -73,7 +87,7 @@ impl<V: Stored> Store<V> {
 
     fn remember(&mut self, key: &StateKey) {
         if self.windowed {
-            self.windows.entry(key.window).or_default().push(key.key.clone());
+            remember(&mut self.windows, key);
         }
     }
 
@@ -91,6 +105,43 @@ impl<V: Stored> Store<V> {
             self.remember(&key);
         }
         self.overlay.insert(key, Some(value));
+    }
+
+    /// Changes the value as the running task sees it, in place, at one lookup. Where there is none, `change` gets
+    /// one of `new`, and is told so. When it errs it must leave the value as it was.
+    pub fn update<R, E>(
+        &mut self,
+        key: StateKey,
+        new: impl FnOnce() -> V,
+        change: impl FnOnce(&mut V, Presence) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let hot = &self.hot;
+        match self.overlay.entry(key) {
+            hash_map::Entry::Occupied(mut at) => {
+                if let Some(value) = at.get_mut() {
+                    return change(value, Presence::Present);
+                }
+                let mut value = new();
+                let changed = change(&mut value, Presence::New)?;
+                if self.windowed {
+                    remember(&mut self.windows, at.key());
+                }
+                at.insert(Some(value));
+                Ok(changed)
+            }
+            hash_map::Entry::Vacant(at) => {
+                let (mut value, presence) = match hot.get(at.key()) {
+                    Some(value) => (value.clone(), Presence::Present),
+                    None => (new(), Presence::New),
+                };
+                let changed = change(&mut value, presence)?;
+                if self.windowed && presence == Presence::New {
+                    remember(&mut self.windows, at.key());
+                }
+                at.insert(Some(value));
+                Ok(changed)
+            }
+        }
     }
 
     /// Removes the value as the running task sees it.
@@ -125,7 +176,7 @@ impl<V: Stored> Store<V> {
     }
 
     /// What a checkpoint must write: absolute values, `None` for what went.
-    pub fn changes(&self) -> btree_map::Iter<'_, StateKey, Option<V>> {
+    pub fn changes(&self) -> hash_map::Iter<'_, StateKey, Option<V>> {
         self.overlay.iter()
     }
 

@@ -1,7 +1,7 @@
 //! Layers against a model, and checkpoints against crashes and fences.
 #![allow(clippy::unwrap_used)]
 
-use millstream_state::{Change, Cold, ColdCache, ColdError, StateKey, Store, Stored};
+use millstream_state::{Change, Cold, ColdCache, ColdError, Presence, StateKey, Store, Stored};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use proptest::prelude::*;
@@ -32,6 +32,7 @@ fn key(name: u8, window: i64) -> StateKey {
 #[derive(Clone, Debug)]
 enum Step {
     Put(u8, i64, u32),
+    Update(u8, i64, Result<u32, ()>),
     Remove(u8, i64),
     Expire(i64),
     Fold,
@@ -41,6 +42,8 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         5 => (0..3_u8, 0..4_i64, any::<u32>()).prop_map(|(k, w, v)| Step::Put(k, w, v)),
+        5 => (0..3_u8, 0..4_i64, any::<u32>(), any::<bool>())
+            .prop_map(|(k, w, v, errs)| Step::Update(k, w, if errs { Err(()) } else { Ok(v) })),
         2 => (0..3_u8, 0..4_i64).prop_map(|(k, w)| Step::Remove(k, w)),
         1 => (0..5_i64).prop_map(Step::Expire),
         1 => Just(Step::Fold),
@@ -61,6 +64,18 @@ proptest! {
                 Step::Put(k, w, v) => {
                     store.put(key(k, w), Number(v));
                     running.insert((k, w), v);
+                }
+                Step::Update(k, w, outcome) => {
+                    let was = running.get(&(k, w)).copied();
+                    let ended = store.update(key(k, w), || Number(7), |value, presence| {
+                        assert_eq!(presence == Presence::Present, was.is_some());
+                        assert_eq!(value.0, was.unwrap_or(7));
+                        outcome.map(|add| value.0 = value.0.wrapping_add(add))
+                    });
+                    prop_assert_eq!(ended, outcome.map(|_| ()));
+                    if let Ok(add) = outcome {
+                        running.insert((k, w), was.unwrap_or(7).wrapping_add(add));
+                    }
                 }
                 Step::Remove(k, w) => {
                     store.remove(&key(k, w));

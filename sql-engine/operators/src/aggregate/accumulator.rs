@@ -140,6 +140,19 @@ impl Accumulator {
         }
     }
 
+    /// Whether [`Accumulator::apply`] would succeed.
+    pub(super) fn check(&self, argument: &Argument<'_>, row: usize) -> Result<(), &'static str> {
+        match self {
+            // Sums overflow; trying one is as cheap as asking.
+            Self::SumInt(_)
+            | Self::SumBigInt(_)
+            | Self::SumDouble(_)
+            | Self::SumDecimal { .. }
+            | Self::Average { .. } => self.clone().apply(argument, row),
+            Self::Count { .. } | Self::Extreme { .. } | Self::Latest { .. } => Ok(()),
+        }
+    }
+
     /// Takes a row in.
     pub(super) fn apply(&mut self, argument: &Argument<'_>, row: usize) -> Result<(), &'static str> {
         if argument.is_null(row) {
