@@ -1,9 +1,11 @@
 //! One running query: its tasks, what waits between them, and where its results go.
 
 mod build;
+mod queue;
 mod retry;
 mod run;
 
+use queue::Queue;
 pub use retry::RetryWaits;
 pub(crate) use retry::{Parking, Retry};
 
@@ -13,7 +15,6 @@ use crate::processing_log::clipped;
 use crate::report::{PartitionReport, ProcessingError, QueryReport, QueryState};
 use crate::sink::SinkWriter;
 use crate::source::SourceReader;
-use crate::streams::StreamRecord;
 use arrow::array::RecordBatch;
 use millstream_columns::FormatError;
 use millstream_model::limits::SQL_LOG_RECORDS_MAX;
@@ -136,7 +137,7 @@ pub(crate) struct TopicInput {
     /// Everything before it has had its effect, durably: nothing of it waits behind a repartition any more.
     pub(crate) settled: Offset,
     pub(crate) end: Option<Offset>,
-    pub(crate) queue: VecDeque<StreamRecord>,
+    pub(crate) queue: Queue,
 }
 
 #[derive(Debug)]

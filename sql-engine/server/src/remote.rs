@@ -310,6 +310,7 @@ fn decode(request: &StreamFetch, bytes: Bytes) -> Result<Vec<StreamRecord>, Stre
             continue;
         }
         let set = batch.records().map_err(|error| unreadable(&error))?;
+        records.reserve(usize::try_from(batch.header().record_count).unwrap_or(0));
         for record in set.shared() {
             let record = record.map_err(|error| unreadable(&error))?;
             if record.offset >= request.offset {

@@ -1,7 +1,7 @@
 //! A plan to a query that can run: tasks, inboxes, encoders; nothing read yet.
 
 use super::{
-    BuildError, End, PushSink, QuerySpec, Rate, Retry, RunningQuery, Stage, State, Task, TaskInput,
+    BuildError, End, PushSink, QuerySpec, Queue, Rate, Retry, RunningQuery, Stage, State, Task, TaskInput,
     TopicInput,
 };
 use crate::handle::ShardSettings;
@@ -120,7 +120,7 @@ fn stage(sub: &SubTopology, writers: Option<usize>) -> Result<Stage, BuildError>
                 committed: Offset(0),
                 settled: Offset(0),
                 end: None,
-                queue: VecDeque::new(),
+                queue: Queue::default(),
             }),
         },
         pipeline: Pipeline::new(sub),

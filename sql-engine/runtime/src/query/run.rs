@@ -129,31 +129,21 @@ impl RunningQuery {
         let (batch, rows) = match &mut self.stages[stage].tasks[task].input {
             TaskInput::Topic(input) => {
                 let end = input.end.unwrap_or(input.position);
-                let ready = input
-                    .queue
-                    .iter()
-                    .take(rows_max)
-                    .take_while(|record| record.offset < end)
-                    .count();
-                let records: Vec<StreamRecord> = input.queue.drain(..ready).collect();
-                // Offsets have gaps where the log was compacted: what is known to be empty counts as read.
-                if let Some(last) = records.last() {
-                    input.position = last.offset.plus(1);
-                }
-                if input.queue.is_empty() && input.fetched > input.position {
-                    input.position = input.fetched.min(end);
-                }
-                if records.is_empty() {
+                let records = input.queue.next(rows_max, end);
+                let Some(last) = records.last() else {
+                    input.pass_over(end);
                     return Ok(0);
-                }
+                };
+                let (rows, next) = (records.len(), last.offset.plus(1));
                 let partition = i32::try_from(input.partition.0).unwrap_or(i32::MAX);
-                self.rows_in += records.len() as u64;
-                self.metrics.rows_in.inc_by(records.len() as u64);
-                self.uncommitted_rows += records.len();
-                (
-                    self.reader.read(partition, &records, faults)?.batch,
-                    records.len(),
-                )
+                let read = self.reader.read(partition, records, faults)?;
+                input.queue.advance(rows);
+                input.position = next;
+                input.pass_over(end);
+                self.rows_in += rows as u64;
+                self.metrics.rows_in.inc_by(rows as u64);
+                self.uncommitted_rows += rows;
+                (read.batch, rows)
             }
             TaskInput::Inbox(inbox) => match inbox.take(&writers, rows_max)? {
                 Some(batch) => {
@@ -225,7 +215,16 @@ impl RunningQuery {
                 Some(last) => input.fetched = last.offset.plus(1),
                 None => input.fetched = input.fetched.max(end.min(input.end.unwrap_or(end))),
             }
-            input.queue.extend(records);
+            input.queue.push(records);
+        }
+    }
+}
+
+impl TopicInput {
+    /// Offsets have gaps where the log was compacted: what is known to be empty counts as read.
+    fn pass_over(&mut self, end: Offset) {
+        if self.queue.is_empty() && self.fetched > self.position {
+            self.position = self.fetched.min(end);
         }
     }
 }
