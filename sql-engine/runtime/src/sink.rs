@@ -11,11 +11,35 @@ use millstream_model::{Offset, PartitionIndex, TimestampMs, TopicName};
 use millstream_operators::{Batch, Change, RowFault};
 use millstream_parser::SourceKind;
 use millstream_planner::Source;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Records that wait for the next write, by partition.
 pub(crate) type Pending = Vec<(PartitionIndex, Vec<StreamRecord>)>;
+
+/// A row on its way to becoming a record.
+struct Placed {
+    row: usize,
+    time: i64,
+    partition: PartitionIndex,
+    key: Option<Bytes>,
+}
+
+/// Which rows no later one of the same key replaces.
+fn last_of_each_key(rows: &[Placed]) -> Vec<bool> {
+    let mut seen = HashSet::with_capacity(rows.len());
+    let mut last: Vec<bool> = rows
+        .iter()
+        .rev()
+        .map(|row| {
+            row.key
+                .as_ref()
+                .is_none_or(|key| seen.insert((row.partition, key)))
+        })
+        .collect();
+    last.reverse();
+    last
+}
 
 /// Encodes rows for one topic.
 #[derive(Debug)]
@@ -74,6 +98,37 @@ impl SinkWriter {
         let key_count = self.source.key_count;
         let values_from = key_count + if self.window == KeyWindow::None { 0 } else { 2 };
         let columns = batch.rows.columns();
+        let placed = self.place(batch, task, faults);
+        // Only what stays is encoded: between two commits that may be one change of many.
+        let kept = match self.coalesce {
+            true => last_of_each_key(&placed),
+            false => vec![true; placed.len()],
+        };
+        for placed in placed
+            .into_iter()
+            .zip(kept)
+            .filter_map(|(it, kept)| kept.then_some(it))
+        {
+            let value = (batch.change(placed.row) != Change::Delete).then(|| {
+                let mut json = Vec::with_capacity(128);
+                self.values.encode(&columns[values_from..], placed.row, &mut json);
+                Bytes::from(json)
+            });
+            let record = StreamRecord {
+                offset: Offset(-1),
+                timestamp: TimestampMs(placed.time),
+                key: placed.key,
+                value,
+            };
+            self.add(placed.partition, record);
+        }
+    }
+
+    /// Time, partition and key of every row that makes a record.
+    fn place(&self, batch: &Batch, task: u32, faults: &mut Vec<RowFault>) -> Vec<Placed> {
+        let key_count = self.source.key_count;
+        let columns = batch.rows.columns();
+        let mut all = Vec::with_capacity(batch.len());
         for row in 0..batch.len() {
             let change = batch.change(row);
             if change == Change::UpdateBefore || (change == Change::Delete && !self.is_table()) {
@@ -105,19 +160,14 @@ impl SinkWriter {
                 }
                 Bytes::from(key)
             });
-            let value = (change != Change::Delete).then(|| {
-                let mut json = Vec::with_capacity(128);
-                self.values.encode(&columns[values_from..], row, &mut json);
-                Bytes::from(json)
-            });
-            let record = StreamRecord {
-                offset: Offset(-1),
-                timestamp: TimestampMs(time),
+            all.push(Placed {
+                row,
+                time,
+                partition,
                 key,
-                value,
-            };
-            self.add(partition, record);
+            });
         }
+        all
     }
 
     fn add(&mut self, partition: PartitionIndex, record: StreamRecord) {
