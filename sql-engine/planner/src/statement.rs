@@ -12,8 +12,8 @@ use crate::{
 use datafusion_common::ScalarValue;
 use millstream_functions as functions;
 use millstream_parser::{
-    ColumnDef, ColumnRole, Explained, Expr, Ident, IfTaken, Property, SourceKind, Spanned, SqlError, SqlType,
-    Statement, Terminated, closest,
+    ColumnDef, ColumnRole, Explained, Expr, Ident, IfTaken, Property, Query, SourceKind, Spanned, SqlError,
+    SqlType, Statement, Terminated, closest,
 };
 use std::sync::Arc;
 
@@ -47,15 +47,6 @@ pub fn plan(
             properties,
             query,
         } => {
-            if *if_taken == IfTaken::Replace && metastore.source(&name.name).is_some() {
-                return Err(SqlError::unsupported(
-                    name.span,
-                    "OR REPLACE of a query that exists",
-                ));
-            }
-            if let Some(nothing) = taken(metastore, name, *kind, *if_taken)? {
-                return Ok(nothing);
-            }
             let create = CreateAs {
                 kind: *kind,
                 name,
@@ -63,21 +54,12 @@ pub fn plan(
                 properties,
                 query,
             };
-            Ok(Plan::CreateQuery(Box::new(query::create_as(&create, metastore)?)))
+            create_as(&create, metastore)
         }
         Statement::Select(select) if select.emit.is_some() => {
             Ok(Plan::Push(Box::new(query::push(select, metastore)?)))
         }
-        Statement::Select(select) => {
-            let pull = query::pull(select, metastore)?;
-            let scans = pull.access == PullAccess::Scan && pull.source.kind == SourceKind::Table;
-            if scans && session.get("ksql.query.pull.table.scan.enabled") == Some("false") {
-                let message = "the query reads the whole table, which \
-                    'ksql.query.pull.table.scan.enabled' = 'false' forbids; say which keys with WHERE";
-                return Err(SqlError::invalid(select.from.name.span, message));
-            }
-            Ok(Plan::Pull(Box::new(pull)))
-        }
+        Statement::Select(select) => pull(select, metastore, session),
         Statement::InsertValues {
             target,
             columns,
@@ -135,6 +117,30 @@ pub fn plan(
             find_query(metastore, id).map(|query| Plan::Terminate { query })
         }
     }
+}
+
+fn create_as(create: &CreateAs, metastore: &Metastore) -> Result<Plan, SqlError> {
+    if create.if_taken == IfTaken::Replace && metastore.source(&create.name.name).is_some() {
+        return Err(SqlError::unsupported(
+            create.name.span,
+            "OR REPLACE of a query that exists",
+        ));
+    }
+    match taken(metastore, create.name, create.kind, create.if_taken)? {
+        Some(nothing) => Ok(nothing),
+        None => Ok(Plan::CreateQuery(Box::new(query::create_as(create, metastore)?))),
+    }
+}
+
+fn pull(select: &Query, metastore: &Metastore, session: &SessionProperties) -> Result<Plan, SqlError> {
+    let pull = query::pull(select, metastore)?;
+    let scans = pull.access == PullAccess::Scan && pull.source.kind == SourceKind::Table;
+    if scans && session.get("ksql.query.pull.table.scan.enabled") == Some("false") {
+        let message = "the query reads the whole table, which \
+            'ksql.query.pull.table.scan.enabled' = 'false' forbids; say which keys with WHERE";
+        return Err(SqlError::invalid(select.from.name.span, message));
+    }
+    Ok(Plan::Pull(Box::new(pull)))
 }
 
 /// What happens when the name of a CREATE is taken; None when it is free or replaced.

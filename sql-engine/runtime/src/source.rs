@@ -5,7 +5,9 @@ use crate::streams::StreamRecord;
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{FieldRef, SchemaRef};
 use arrow::error::ArrowError;
-use millstream_columns::{Decoded, FormatError, JsonDecoder, KeyDecoder, KeyFormat, KeyWindow, RowState};
+use millstream_columns::{
+    Decoded, DecodedKeys, FormatError, JsonDecoder, KeyDecoder, KeyFormat, KeyWindow, RowState,
+};
 use millstream_operators::{Batch, Change, RowFault};
 use millstream_parser::SourceKind;
 use millstream_planner::{Column, RowSchema, Source, SourceField, arrow_field};
@@ -41,6 +43,39 @@ pub struct ReadRows {
     pub batch: Batch,
     /// One per row.
     pub records: Vec<usize>,
+}
+
+/// Which records take part, and why the others do not.
+struct Kept<'a> {
+    partition: i32,
+    records: &'a [StreamRecord],
+    keep: Vec<bool>,
+    faults: &'a mut Vec<RowFault>,
+}
+
+impl Kept<'_> {
+    /// A record takes no part; its first fault is told.
+    fn fault(&mut self, row: usize, message: &str) {
+        if std::mem::replace(&mut self.keep[row], false) {
+            let record = &self.records[row];
+            let (partition, offset) = (self.partition, record.offset);
+            self.faults.push(RowFault {
+                time: record.timestamp.0,
+                message: format!("partition {partition}, offset {offset}: {message}"),
+            });
+        }
+    }
+
+    /// A row's time, ms; a record without one takes no part.
+    fn time(&mut self, row: usize, time: Result<i64, String>) -> i64 {
+        let fault = match time {
+            Ok(time) if time >= 0 => return time,
+            Ok(time) => format!("its time is negative: {time}"),
+            Err(message) => message,
+        };
+        self.fault(row, &fault);
+        0
+    }
 }
 
 /// The key format in the words of `columns`.
@@ -134,87 +169,33 @@ impl SourceReader {
         let values = self
             .values
             .decode(records.iter().map(|record| record.value.as_deref()));
-        let mut keep = vec![true; records.len()];
-        let mut fault = |keep: &mut Vec<bool>, row: usize, message: String| {
-            if std::mem::replace(&mut keep[row], false) {
-                let record = &records[row];
-                let message = format!("partition {partition}, offset {}: {message}", record.offset);
-                faults.push(RowFault {
-                    time: record.timestamp.0,
-                    message,
-                });
-            }
+        let mut kept = Kept {
+            partition,
+            records,
+            keep: vec![true; records.len()],
+            faults,
         };
-        for error in keys.keys.errors.iter().chain(&values.errors) {
-            fault(&mut keep, error.row, error.message.clone());
-        }
-        for (row, state) in values.states.iter().enumerate() {
-            if *state == RowState::Tombstone && !self.table {
-                keep[row] = false;
-            }
-        }
-        if self.table {
-            for (row, state) in keys.keys.states.iter().enumerate() {
-                if *state == RowState::Tombstone {
-                    fault(&mut keep, row, "a table's record needs a key".to_owned());
-                }
-            }
-        }
+        self.skip(&keys.keys, &values, &mut kept);
         let times = self.times(records, &keys.keys, &values);
         let times: Vec<i64> = times
             .into_iter()
             .enumerate()
-            .map(|(row, time)| match time {
-                Ok(time) if time >= 0 => time,
-                Ok(time) => {
-                    fault(&mut keep, row, format!("its time is negative: {time}"));
-                    0
-                }
-                Err(message) => {
-                    fault(&mut keep, row, message);
-                    0
-                }
-            })
+            .map(|(row, time)| kept.time(row, time))
             .collect();
-        let columns: Vec<ArrayRef> = self
+        let columns = self
             .fields
             .iter()
-            .map(|field| -> ArrayRef {
-                let window = keys.window.as_ref();
-                let none = || Arc::new(Int64Array::new_null(records.len())) as ArrayRef;
-                match field {
-                    SourceField::Key(index) => keys.keys.columns[*index].clone(),
-                    SourceField::Value(index) => {
-                        let position = self
-                            .decoded
-                            .iter()
-                            .position(|column| column == index)
-                            .unwrap_or(0);
-                        values.columns[position].clone()
-                    }
-                    SourceField::RowTime => Arc::new(Int64Array::from(times.clone())),
-                    SourceField::RowPartition => Arc::new(Int32Array::from_value(partition, records.len())),
-                    SourceField::RowOffset => Arc::new(Int64Array::from_iter_values(
-                        records.iter().map(|record| record.offset.0),
-                    )),
-                    SourceField::WindowStart => {
-                        window.map_or_else(none, |(start, _)| Arc::new(start.clone()))
-                    }
-                    SourceField::WindowEnd => window.map_or_else(none, |(_, end)| Arc::new(end.clone())),
-                }
-            })
+            .map(|field| self.column(*field, partition, records, &keys, &values, &times))
             .collect();
-        let change = |state: &RowState| {
-            if *state == RowState::Tombstone {
-                Change::Delete
-            } else {
-                Change::Insert
-            }
+        let change = |state: &RowState| match state {
+            RowState::Tombstone => Change::Delete,
+            _ => Change::Insert,
         };
         let changes = self.table.then(|| values.states.iter().map(change).collect());
         let options = RecordBatchOptions::new().with_row_count(Some(records.len()));
         let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
         let batch = Batch { rows, times, changes };
+        let keep = kept.keep;
         if keep.iter().all(|keep| *keep) {
             return Ok(ReadRows {
                 batch,
@@ -226,6 +207,51 @@ impl SourceReader {
             batch: batch.filter(&keep)?,
             records: kept,
         })
+    }
+
+    /// Leaves out what did not decode and what has no part in a stream or a table.
+    fn skip(&self, keys: &Decoded, values: &Decoded, kept: &mut Kept<'_>) {
+        for error in keys.errors.iter().chain(&values.errors) {
+            kept.fault(error.row, &error.message);
+        }
+        for (row, state) in values.states.iter().enumerate() {
+            if *state == RowState::Tombstone && !self.table {
+                kept.keep[row] = false;
+            }
+        }
+        for (row, state) in keys.states.iter().enumerate() {
+            if *state == RowState::Tombstone && self.table {
+                kept.fault(row, "a table's record needs a key");
+            }
+        }
+    }
+
+    /// One column of the rows.
+    fn column(
+        &self,
+        field: SourceField,
+        partition: i32,
+        records: &[StreamRecord],
+        keys: &DecodedKeys,
+        values: &Decoded,
+        times: &[i64],
+    ) -> ArrayRef {
+        let none = || Arc::new(Int64Array::new_null(records.len())) as ArrayRef;
+        let window = keys.window.as_ref();
+        match field {
+            SourceField::Key(index) => keys.keys.columns[index].clone(),
+            SourceField::Value(index) => {
+                let position = self.decoded.iter().position(|column| *column == index);
+                values.columns[position.unwrap_or(0)].clone()
+            }
+            SourceField::RowTime => Arc::new(Int64Array::from(times.to_vec())),
+            SourceField::RowPartition => Arc::new(Int32Array::from_value(partition, records.len())),
+            SourceField::RowOffset => Arc::new(Int64Array::from_iter_values(
+                records.iter().map(|record| record.offset.0),
+            )),
+            SourceField::WindowStart => window.map_or_else(none, |(start, _)| Arc::new(start.clone())),
+            SourceField::WindowEnd => window.map_or_else(none, |(_, end)| Arc::new(end.clone())),
+        }
     }
 
     fn times(&self, records: &[StreamRecord], keys: &Decoded, values: &Decoded) -> Vec<Result<i64, String>> {

@@ -1,11 +1,12 @@
 //! CREATE STREAM and CREATE TABLE AS SELECT: a query that writes a source.
 
-use super::stream::{key_text, projected, select, window_bounds};
-use super::{RESERVED_COLUMNS, analyse};
+use super::stream::{Selected, key_text, projected, select, window_bounds};
+use super::{Item, RESERVED_COLUMNS, analyse};
 use crate::canonical::quoted;
 use crate::properties::{Properties, check_key_format};
-use crate::{Column, CreateQueryPlan, Metastore, NamedExpr, NewTopic, NodeKind, QueryPlan, RowKind, Source};
-use crate::{KeyFormat, TimestampColumn};
+use crate::{
+    Column, CreateQueryPlan, KeyFormat, Metastore, NamedExpr, NewTopic, NodeKind, QueryPlan, RowKind, Source,
+};
 use millstream_parser::{Ident, IfTaken, Query, SourceKind, SqlError};
 use std::sync::Arc;
 
@@ -42,88 +43,18 @@ pub fn create_as(statement: &CreateAs, metastore: &Metastore) -> Result<CreateQu
         ));
     }
     let mut selected = select(&analysis)?;
-    let makes = if selected.input.kind == RowKind::Table {
-        SourceKind::Table
-    } else {
-        SourceKind::Stream
-    };
-    if makes != kind {
-        let message =
-            format!("the query makes a {makes}, not a {kind}; write CREATE {makes} {name} AS SELECT …");
-        return Err(SqlError::invalid(name.span, message));
-    }
-    for item in &analysis.items {
-        if RESERVED_COLUMNS.contains(&item.name.as_str()) {
-            let message = format!(
-                "{} is a reserved name; give the column another with AS",
-                item.name
-            );
-            return Err(SqlError::invalid(item.span, message));
-        }
-    }
-    let mut columns = Vec::new();
-    for (at, key) in selected.keys.into_iter().enumerate() {
-        let first = selected
-            .items
-            .iter_mut()
-            .find(|(_, selects)| *selects == Some(at));
-        let Some(first) = first else {
-            let what = if query.group_by.is_empty() {
-                "key column"
-            } else {
-                "GROUP BY expression"
-            };
-            let message = format!(
-                "the {what} {} must be selected too: it is the key of {name}",
-                key.expr.text()
-            );
-            return Err(SqlError::invalid(query.select_span, message));
-        };
-        // The first item that selects the key is the key; a second one is a value.
-        first.1 = Some(usize::MAX);
-        columns.push(NamedExpr {
-            name: first.0.name.clone(),
-            expr: key.expr,
-        });
-    }
-    let key_count = columns.len();
-    let windowed = selected.input.windowed;
-    columns.extend(window_bounds(&selected.input));
-    let values = selected
-        .items
-        .into_iter()
-        .filter(|(_, selects)| *selects != Some(usize::MAX));
-    columns.extend(values.map(|(item, _)| item));
-    if columns.len() == key_count + if windowed { 2 } else { 0 } {
-        let message = format!("{name} would have key columns only; select a value too");
-        return Err(SqlError::invalid(query.select_span, message));
-    }
-    let schema = projected(&columns, key_count, windowed, selected.input.kind);
+    refuse_other_kind(kind, selected.input.kind, name)?;
+    refuse_reserved(&analysis.items)?;
+    let columns = sink_columns(&mut selected, name, query)?;
+    let key_count = selected.keys.len();
+    let schema = projected(&columns, key_count, selected.input.windowed, selected.input.kind);
     let stored: Vec<Column> = schema.keys().iter().chain(schema.values()).cloned().collect();
-    let key_format = match (properties.key_format()?, source.key_format) {
-        (Some(given), _) => given,
-        (None, _) if key_count == 0 => KeyFormat::None,
-        (None, KeyFormat::None) => KeyFormat::Kafka,
-        (None, of_source) => of_source,
-    };
-    let span = query.group_span.or(query.partition_span).unwrap_or(name.span);
-    check_key_format(
-        key_format,
-        &stored[..key_count],
-        properties.span("KEY_FORMAT").unwrap_or(span),
-        || {
-            key_text(if query.group_by.is_empty() {
-                &query.partition_by
-            } else {
-                &query.group_by
-            })
-        },
-    )?;
+    let key_format = sink_key_format(&properties, &source, &stored[..key_count], name, query)?;
     let (topic, partitions, new_topic) = sink_topic(&properties, name, &source, metastore)?;
     let sink = Arc::new(Source {
         name: name.name.clone(),
         kind,
-        timestamp: timestamp(&properties, &stored)?,
+        timestamp: properties.timestamp(&stored)?,
         columns: stored,
         key_count,
         topic,
@@ -161,8 +92,95 @@ pub fn create_as(statement: &CreateAs, metastore: &Metastore) -> Result<CreateQu
     })
 }
 
-fn timestamp(properties: &Properties, columns: &[Column]) -> Result<Option<TimestampColumn>, SqlError> {
-    properties.timestamp(columns)
+/// The sink's columns: its keys, the window's bounds, then its values.
+fn sink_columns(selected: &mut Selected, name: &Ident, query: &Query) -> Result<Vec<NamedExpr>, SqlError> {
+    let mut columns = Vec::new();
+    for (at, key) in selected.keys.iter().enumerate() {
+        let selects = |(_, selects): &&mut (NamedExpr, Option<usize>)| *selects == Some(at);
+        let Some(first) = selected.items.iter_mut().find(selects) else {
+            let what = if query.group_by.is_empty() {
+                "key column"
+            } else {
+                "GROUP BY expression"
+            };
+            let message = format!(
+                "the {what} {} must be selected too: it is the key of {name}",
+                key.expr.text()
+            );
+            return Err(SqlError::invalid(query.select_span, message));
+        };
+        // The first item that selects the key is the key; a second one is a value.
+        first.1 = Some(usize::MAX);
+        columns.push(NamedExpr {
+            name: first.0.name.clone(),
+            expr: key.expr.clone(),
+        });
+    }
+    columns.extend(window_bounds(&selected.input));
+    let values_from = columns.len();
+    let is_value = |(_, selects): &(NamedExpr, Option<usize>)| *selects != Some(usize::MAX);
+    let items = std::mem::take(&mut selected.items);
+    columns.extend(items.into_iter().filter(is_value).map(|(item, _)| item));
+    if columns.len() == values_from {
+        let message = format!("{name} would have key columns only; select a value too");
+        return Err(SqlError::invalid(query.select_span, message));
+    }
+    Ok(columns)
+}
+
+/// The key format that is asked for, else the source's; one that can hold the keys.
+fn sink_key_format(
+    properties: &Properties,
+    source: &Source,
+    keys: &[Column],
+    name: &Ident,
+    query: &Query,
+) -> Result<KeyFormat, SqlError> {
+    let format = match (properties.key_format()?, source.key_format) {
+        (Some(given), _) => given,
+        (None, _) if keys.is_empty() => KeyFormat::None,
+        (None, KeyFormat::None) => KeyFormat::Kafka,
+        (None, of_source) => of_source,
+    };
+    let by = if query.group_by.is_empty() {
+        &query.partition_by
+    } else {
+        &query.group_by
+    };
+    let span = query.group_span.or(query.partition_span).unwrap_or(name.span);
+    let span = properties.span("KEY_FORMAT").unwrap_or(span);
+    check_key_format(format, keys, span, || key_text(by))?;
+    Ok(format)
+}
+
+/// A query over groups makes a table, any other a stream.
+fn refuse_other_kind(kind: SourceKind, rows: RowKind, name: &Ident) -> Result<(), SqlError> {
+    let makes = match rows {
+        RowKind::Table => SourceKind::Table,
+        RowKind::Stream => SourceKind::Stream,
+    };
+    if makes == kind {
+        return Ok(());
+    }
+    let message = format!("the query makes a {makes}, not a {kind}; write CREATE {makes} {name} AS SELECT …");
+    Err(SqlError::invalid(name.span, message))
+}
+
+/// Names that a sink's columns cannot have.
+fn refuse_reserved(items: &[Item]) -> Result<(), SqlError> {
+    match items
+        .iter()
+        .find(|item| RESERVED_COLUMNS.contains(&item.name.as_str()))
+    {
+        None => Ok(()),
+        Some(item) => {
+            let message = format!(
+                "{} is a reserved name; give the column another with AS",
+                item.name
+            );
+            Err(SqlError::invalid(item.span, message))
+        }
+    }
 }
 
 /// The topic to write, how many partitions it has, and the one to make when it does not exist.

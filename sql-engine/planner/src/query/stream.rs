@@ -236,6 +236,51 @@ fn bind_items(
 
 fn grouped(analysis: &Analysis, mut builder: Builder, schema: RowSchema) -> Result<Selected, SqlError> {
     let query = analysis.query;
+    refuse_with_group(analysis, &schema)?;
+    let keys = keys(
+        &mut Binder::new(&analysis.scope),
+        &query.group_by,
+        &analysis.items,
+    )?;
+    let window = query.window.as_ref().map(tumbling).transpose()?;
+    let (input, rekeyed) = rekey(analysis, &mut builder, &schema, &keys);
+    let output = aggregate_output(&keys, window.is_some());
+    let scope = group_scope(analysis, &output, &keys);
+    let retracts = schema.kind == RowKind::Table;
+    let mut aggregates = Aggregates::new(rekeyed, output.columns.len(), retracts);
+    let mut binder = Binder::aggregating(&scope, &mut aggregates);
+    let having = query
+        .having
+        .as_ref()
+        .map(|having| binder.predicate(having, "HAVING"))
+        .transpose()?;
+    let items = bind_items(&mut binder, &analysis.items, &keys)?;
+    let calls = aggregates.into_calls();
+    let output = with_aggregates(output, &calls);
+    let store = aggregate_store(builder.position(), input.keys(), &calls, window.as_ref());
+    builder.add(
+        NodeKind::Aggregate(AggregateNode {
+            window,
+            aggregates: calls,
+            store,
+        }),
+        output.clone(),
+    );
+    if let Some(predicate) = having {
+        builder.add(NodeKind::Filter { predicate }, output.clone());
+    }
+    Ok(Selected {
+        builder,
+        keys: keys_of_groups(keys, &output),
+        input: output,
+        window,
+        items,
+    })
+}
+
+/// What GROUP BY does not go with.
+fn refuse_with_group(analysis: &Analysis, schema: &RowSchema) -> Result<(), SqlError> {
+    let query = analysis.query;
     if let Some(span) = query.partition_span {
         return Err(SqlError::invalid(
             span,
@@ -254,89 +299,41 @@ fn grouped(analysis: &Analysis, mut builder: Builder, schema: RowSchema) -> Resu
             "WINDOW works on streams only, a table has one row per key",
         ));
     }
-    let star = analysis
-        .items
-        .iter()
-        .find(|item| matches!(item.expr, ItemExpr::Star(_)));
-    if let Some(star) = star {
-        return Err(SqlError::invalid(
+    let is_star = |item: &&Item| matches!(item.expr, ItemExpr::Star(_));
+    match analysis.items.iter().find(is_star) {
+        None => Ok(()),
+        Some(star) => Err(SqlError::invalid(
             star.span,
             "* cannot be selected with GROUP BY; name the columns",
-        ));
+        )),
     }
-    let keys = keys(
-        &mut Binder::new(&analysis.scope),
-        &query.group_by,
-        &analysis.items,
-    )?;
-    let window = query.window.as_ref().map(tumbling).transpose()?;
-    let (input, rekeyed) = rekey(analysis, &mut builder, &schema, &keys);
-    let output = aggregate_output(&keys, window.is_some());
-    // The keys come first in the result: found by the text of their expressions, or by name.
-    let mut scope = scope_of(&output, analysis);
+}
+
+/// What may be named behind a GROUP BY: the keys, by the text of their expressions, and the window's bounds, by name.
+fn group_scope(analysis: &Analysis, output: &RowSchema, keys: &[SelectedKey]) -> Scope {
+    let mut scope = scope_of(output, analysis);
     scope.texts = keys
         .iter()
         .zip(&scope.columns)
         .map(|(key, column)| (key.expr.text().to_owned(), column.clone()))
         .collect();
-    let keep_windows = |column: &ScopeColumn| column.index >= keys.len();
-    scope.columns.retain(keep_windows);
-    let retracts = schema.kind == RowKind::Table;
-    let mut aggregates = Aggregates::new(rekeyed, output.columns.len(), retracts);
-    let mut binder = Binder::aggregating(&scope, &mut aggregates);
-    let having = query
-        .having
-        .as_ref()
-        .map(|having| binder.predicate(having, "HAVING"))
-        .transpose()?;
-    let mut items = Vec::new();
-    for item in &analysis.items {
-        if let ItemExpr::Written(expr) = &item.expr {
-            let bound = binder.bind(expr)?;
-            let key = keys.iter().position(|key| key.expr.text() == bound.text());
-            items.push((
-                NamedExpr {
-                    name: item.name.clone(),
-                    expr: bound,
-                },
-                key,
-            ));
-        }
-    }
-    let calls = aggregates.into_calls();
-    let output = with_aggregates(output, &calls);
-    let store = aggregate_store(builder.position(), input.keys(), &calls, window.as_ref());
-    builder.add(
-        NodeKind::Aggregate(AggregateNode {
-            window,
-            aggregates: calls,
-            store,
-        }),
-        output.clone(),
-    );
-    if let Some(predicate) = having {
-        builder.add(NodeKind::Filter { predicate }, output.clone());
-    }
-    let keys = keys
-        .into_iter()
+    scope.columns.retain(|column| column.index >= keys.len());
+    scope
+}
+
+/// A group's keys as columns of its result, where they come first.
+fn keys_of_groups(keys: Vec<SelectedKey>, output: &RowSchema) -> Vec<SelectedKey> {
+    let key = |(index, (key, column)): (usize, (SelectedKey, &crate::Column))| {
+        let expr = datafusion_physical_expr::expressions::Column::new(&column.name, index);
+        let text = key.expr.text().to_owned();
+        let expr = BoundExpr::new(std::sync::Arc::new(expr), column.sql_type.clone(), text, false);
+        SelectedKey { name: key.name, expr }
+    };
+    keys.into_iter()
         .zip(&output.columns)
         .enumerate()
-        .map(|(index, (key, column))| {
-            let expr = std::sync::Arc::new(datafusion_physical_expr::expressions::Column::new(
-                &column.name,
-                index,
-            ));
-            let expr = BoundExpr::new(expr, column.sql_type.clone(), key.expr.text().to_owned(), false);
-            SelectedKey { name: key.name, expr }
-        });
-    let keys = keys.collect();
-    Ok(Selected {
-        builder,
-        input: output,
-        keys,
-        window,
-        items,
-    })
+        .map(key)
+        .collect()
 }
 
 /// Brings rows under the group's key, unless they are there already: then nothing moves. Returns the layout of

@@ -5,29 +5,32 @@ use crate::answer::{Answer, RowsKind, StatementError};
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use futures::StreamExt;
-use millstream_model::{Offset, PartitionIndex};
+use millstream_model::{Offset, PartitionIndex, TopicName};
 use millstream_planner::PrintPlan;
-use millstream_runtime::{StreamFetch, StreamPosition, StreamRecord};
+use millstream_runtime::{StreamFetch, StreamPosition, StreamRecord, Streams};
 use std::fmt::Write;
 use std::sync::Arc;
 
 const FETCH_BYTES: usize = 256 * 1024;
 
+/// How far a PRINT has come.
+struct Printing<'a> {
+    plan: &'a PrintPlan,
+    topic: TopicName,
+    schema: Arc<Schema>,
+    streams: &'a dyn Streams,
+    out: &'a Out,
+    next: Vec<Offset>,
+    ends: Vec<Offset>,
+    seen: u64,
+    sent: u64,
+}
+
 impl Inner {
     pub(super) async fn print(&self, plan: PrintPlan, out: &Out) -> Result<(), Stop> {
         let topic = topic_name(&plan.topic)?;
-        let streams = &self.backend.streams;
-        let schema = Arc::new(Schema::new(vec![
-            Field::new("PARTITION", DataType::Int32, false),
-            Field::new("OFFSET", DataType::Int64, false),
-            Field::new(
-                "TIMESTAMP",
-                DataType::Timestamp(TimeUnit::Millisecond, None),
-                false,
-            ),
-            Field::new("KEY", DataType::Utf8, true),
-            Field::new("VALUE", DataType::Utf8, true),
-        ]));
+        let streams = self.backend.streams.as_ref();
+        let schema = schema();
         out.send(Answer::Schema {
             schema: schema.clone(),
             kind: RowsKind::Changes,
@@ -40,70 +43,99 @@ impl Inner {
         } else {
             StreamPosition::Latest
         };
-        let mut next = streams
-            .offsets(&topic, &partitions, position)
-            .await
-            .map_err(of_streams)?;
-        let mut ends = streams
-            .offsets(&topic, &partitions, StreamPosition::Latest)
-            .await
-            .map_err(of_streams)?;
+        let next = streams.offsets(&topic, &partitions, position).await;
+        let ends = streams.offsets(&topic, &partitions, StreamPosition::Latest).await;
+        let mut printing = Printing {
+            plan: &plan,
+            topic: topic.clone(),
+            schema,
+            streams,
+            out,
+            next: next.map_err(of_streams)?,
+            ends: ends.map_err(of_streams)?,
+            seen: 0,
+            sent: 0,
+        };
         let mut news = streams.watch(partitions.iter().map(|p| (topic.clone(), *p)).collect());
-        let (mut seen, mut sent) = (0_u64, 0_u64);
         loop {
-            for index in 0..partitions.len() {
-                while next[index] < ends[index] {
-                    let partition = partitions[index];
-                    let request = StreamFetch {
-                        topic: topic.clone(),
-                        partition,
-                        offset: next[index],
-                        bytes_max: FETCH_BYTES,
-                    };
-                    let fetched = streams
-                        .fetch(std::slice::from_ref(&request))
-                        .await
-                        .map_err(of_streams)?;
-                    let records = fetched.into_iter().next().map(|f| f.records).unwrap_or_default();
-                    let Some(last) = records.last() else { break };
-                    next[index] = Offset(last.offset.0 + 1);
-                    let mut shown = Vec::new();
-                    for record in &records {
-                        seen += 1;
-                        let full = plan.limit.is_some_and(|limit| sent + shown.len() as u64 >= limit);
-                        if !full && (seen - 1) % plan.interval.max(1) == 0 {
-                            shown.push(record);
-                        }
-                    }
-                    sent += shown.len() as u64;
-                    if !shown.is_empty() {
-                        let rows = rows(&schema, partition, &shown).map_err(StatementError::internal)?;
-                        out.send(Answer::Rows { rows, commit: 0 }).await?;
-                    }
-                    if plan.limit.is_some_and(|limit| sent >= limit) {
-                        return Ok(out.finish(sent).await?);
-                    }
-                }
+            for partition in &partitions {
+                printing.partition(*partition).await?;
+            }
+            if printing.is_full() {
+                return Ok(out.finish(printing.sent).await?);
             }
             let report = tokio::select! {
                 report = news.next() => report,
                 () = out.gone() => return Err(Stop::Gone),
             };
             let Some(report) = report else {
-                let note = "the log ended the watch".to_owned();
-                return Ok(out
-                    .send(Answer::Finished {
-                        rows: sent,
-                        note,
-                        resume: None,
-                    })
-                    .await?);
+                let ended = Answer::Finished {
+                    rows: printing.sent,
+                    note: "the log ended the watch".to_owned(),
+                    resume: None,
+                };
+                return Ok(out.send(ended).await?);
             };
-            if let Some(end) = ends.get_mut(report.partition.0 as usize) {
+            if let Some(end) = printing.ends.get_mut(report.partition.0 as usize) {
                 *end = (*end).max(report.end);
             }
         }
     }
+}
+
+impl Printing<'_> {
+    fn is_full(&self) -> bool {
+        self.plan.limit.is_some_and(|limit| self.sent >= limit)
+    }
+
+    /// Prints what a partition has, up to its end as it is known.
+    async fn partition(&mut self, partition: PartitionIndex) -> Result<(), Stop> {
+        let index = partition.0 as usize;
+        while self.next[index] < self.ends[index] && !self.is_full() {
+            let request = StreamFetch {
+                topic: self.topic.clone(),
+                partition,
+                offset: self.next[index],
+                bytes_max: FETCH_BYTES,
+            };
+            let fetched = self.streams.fetch(std::slice::from_ref(&request)).await;
+            let fetched = fetched.map_err(of_streams)?.into_iter().next();
+            let records = fetched.map(|fetched| fetched.records).unwrap_or_default();
+            let Some(last) = records.last() else { break };
+            self.next[index] = last.offset.plus(1);
+            let shown = self.choose(&records);
+            if !shown.is_empty() {
+                let rows = rows(&self.schema, partition, &shown).map_err(StatementError::internal)?;
+                self.out.send(Answer::Rows { rows, commit: 0 }).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every so many of them, as many as may still be sent.
+    fn choose<'r>(&mut self, records: &'r [StreamRecord]) -> Vec<&'r StreamRecord> {
+        let mut shown = Vec::new();
+        for record in records {
+            let is_due = self.seen.is_multiple_of(self.plan.interval.max(1));
+            self.seen += 1;
+            if is_due && !self.is_full() {
+                self.sent += 1;
+                shown.push(record);
+            }
+        }
+        shown
+    }
+}
+
+fn schema() -> Arc<Schema> {
+    let time = DataType::Timestamp(TimeUnit::Millisecond, None);
+    Arc::new(Schema::new(vec![
+        Field::new("PARTITION", DataType::Int32, false),
+        Field::new("OFFSET", DataType::Int64, false),
+        Field::new("TIMESTAMP", time, false),
+        Field::new("KEY", DataType::Utf8, true),
+        Field::new("VALUE", DataType::Utf8, true),
+    ]))
 }
 
 fn rows(
