@@ -123,6 +123,63 @@ async fn continuous_queries_answer_and_outlive_a_kill() {
     assert_eq!(cli.json(&["sql", "-e", "SHOW QUERIES;"]).len(), 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_whose_topic_is_deleted_is_parked_alone_and_goes_on() {
+    let work = Work::new();
+    let server = Server::first(&work, Start::service());
+    let cli = server.cli();
+    let setup = "
+        SET 'auto.offset.reset' = 'earliest';
+        SET 'commit.interval.ms' = '200';
+        CREATE STREAM ksql_processing_log (query STRING KEY, message STRUCT<recordProcessingError STRUCT<errorMessage STRING>>)
+            WITH (KAFKA_TOPIC = 'ksql_processing_log', VALUE_FORMAT = 'JSON', PARTITIONS = 1);
+        CREATE STREAM a (k STRING KEY, v INT) WITH (KAFKA_TOPIC = 'a', VALUE_FORMAT = 'JSON', PARTITIONS = 2);
+        CREATE STREAM b (k STRING KEY, v INT) WITH (KAFKA_TOPIC = 'b', VALUE_FORMAT = 'JSON', PARTITIONS = 2);
+        CREATE TABLE of_a AS SELECT k, SUM(v) AS n FROM a GROUP BY k;
+        CREATE TABLE of_b AS SELECT k, SUM(v) AS n FROM b GROUP BY k;";
+    cli.ok(&["sql", "-e", setup], "");
+    let produce = |topic: &str, value: &str| {
+        let record = format!("x|{{\"v\":{value}}}\n");
+        cli.ok(&["produce", topic, "--key-separator", "|"], &record);
+    };
+    let sum = async |table: &str, wanted: i64| {
+        let query = format!("SELECT n FROM {table};");
+        until(&format!("{table} has {wanted}"), SOON, async || {
+            let rows = cli.json(&["sql", "-e", &query]);
+            rows.first()
+                .is_some_and(|row| row["N"] == json!(wanted))
+                .then_some(())
+        })
+        .await;
+    };
+    produce("a", "1");
+    produce("b", "\"no number\"");
+    produce("b", "10");
+    sum("of_a", 1).await;
+    sum("of_b", 10).await;
+    let logged =
+        "SELECT query, message->recordProcessingError->errorMessage AS told FROM ksql_processing_log;";
+    let logged = cli.json(&["sql", "-e", logged]);
+    assert_eq!(logged.len(), 1, "{logged:?}");
+    assert_eq!(logged[0]["QUERY"], json!("CTAS_OF_B_2"));
+    cli.ok(&["topic", "delete", "a"], "");
+    server.wait_for_metric("sql_queries_parked_total", |parked| parked >= 1.0);
+    produce("b", "20");
+    sum("of_b", 30).await;
+    let told = cli.ok(&["sql", "-e", "DESCRIBE of_a EXTENDED;"], "");
+    assert!(
+        told.contains("PARKED") && told.contains("tried again in"),
+        "{told}"
+    );
+    cli.ok(&["topic", "create", "a", "--partitions", "2"], "");
+    produce("a", "100");
+    sum("of_a", 101).await;
+    assert!(server.metric("sql_query_retries_total") >= 1.0);
+    assert_eq!(server.metric("sql_row_errors_total"), 2.0);
+    cli.ok(&["sql", "-e", "TERMINATE ALL;"], "");
+    server.wait_for_metric("sql_queries", |running| running == 0.0);
+}
+
 #[test]
 fn errors_point_at_their_place() {
     let work = Work::new();

@@ -62,13 +62,12 @@ impl Inner {
 
     async fn pull_table(&self, answering: &mut Answering<'_>) -> Result<(), Stop> {
         let source = &answering.plan.source;
-        let writer = {
+        let (writer, unplanned) = {
             let known = self.known().await;
-            known
-                .facts
-                .values()
-                .find(|facts| facts.writes == source.name)
-                .map(|facts| facts.id.clone())
+            let writer = known.facts.values().find(|facts| facts.writes == source.name);
+            let writer = writer.map(|facts| facts.id.clone());
+            let unplanned = writer.as_ref().and_then(|id| known.unplanned.get(id).cloned());
+            (writer, unplanned)
         };
         let Some(query) = writer else {
             let message = format!(
@@ -77,6 +76,10 @@ impl Inner {
             );
             return Err(StatementError::new(StatementErrorKind::Invalid, message).into());
         };
+        if let Some(reason) = unplanned {
+            let message = format!("query {query} is parked: {reason}");
+            return Err(StatementError::new(StatementErrorKind::Unavailable, message).into());
+        }
         let keys = match &answering.plan.access {
             PullAccess::Keys(keys) => Some(keys.clone()),
             PullAccess::Scan => None,

@@ -3,7 +3,7 @@
 use super::{Inner, Rows, of_catalog, of_shard, put_source};
 use crate::answer::StatementError;
 use crate::rows::{self, QueryRow};
-use millstream_parser::parse_statement;
+use millstream_parser::{SqlError, parse_statement};
 use millstream_planner::{Metastore, Plan, QueryFacts, QueryPlan, SessionProperties, plan};
 use millstream_runtime::{QuerySpec, Shard, ShardError};
 
@@ -99,12 +99,20 @@ fn planned_again(known: &Rows, mut metastore: Metastore) -> Vec<(QueryRow, Resul
     all
 }
 
-/// The plan of a stored statement.
+/// The plan of a stored statement, or why there is none, in one line.
 fn replan(text: &str, metastore: &Metastore) -> Result<QueryPlan, String> {
-    let statement = parse_statement(text).map_err(|e| e.to_string())?;
+    let unplanned = |error: SqlError| {
+        let error = error.with_text(text);
+        format!(
+            "its statement cannot be planned: {}: {}",
+            error.position,
+            error.headline()
+        )
+    };
+    let statement = parse_statement(text).map_err(unplanned)?;
     match plan(&statement.node, metastore, &SessionProperties::new()) {
         Ok(Plan::CreateQuery(create)) => Ok(create.query),
         Ok(_) => Err("its statement makes no query any more".to_owned()),
-        Err(error) => Err(error.with_text(text).to_string()),
+        Err(error) => Err(unplanned(error)),
     }
 }
