@@ -84,15 +84,15 @@ async fn bad_batches_are_refused_and_harm_nobody() {
     let refused = |bytes: Bytes| produce(&node.broker, &who, to, bytes);
     assert!(matches!(
         refused(Bytes::new()).await,
-        Err(ProduceError::Corrupt { .. })
+        Err(ProduceError::Invalid { .. })
     ));
     assert!(matches!(
         refused(good.slice(..50)).await,
-        Err(ProduceError::Corrupt { .. })
+        Err(ProduceError::Invalid { .. })
     ));
     assert!(matches!(
         refused(good.slice(..good.len() - 1)).await,
-        Err(ProduceError::Corrupt { .. })
+        Err(ProduceError::Invalid { .. })
     ));
     assert!(matches!(
         refused(with(good.len() - 1, 1)).await,
