@@ -6,6 +6,7 @@ use crate::interface::{
 };
 use crate::quota::Meter;
 use crate::read::{FailedRead, PLANS_MAX, Plan, plan};
+use crate::read_memory::ReadShare;
 use crate::shell::{NotServed, Served, Shell};
 use millstream_access::{Operation, Principal};
 use millstream_model::limits::{FETCH_BYTES_MAX, FETCH_WAIT_MS_MAX};
@@ -58,7 +59,7 @@ impl Shell {
         let waiter = Arc::new(Notify::new());
         // The first look is without registering: usually there is something.
         let mut registered = wait.is_zero();
-        let mut round = self.read_round(who, &request, None).await;
+        let (mut round, mut share) = self.read_round(who, &request, None).await;
         loop {
             let bytes: usize = round.iter().map(FetchedPartition::bytes).sum();
             let failed = round.iter().any(|partition| partition.error.is_some());
@@ -67,7 +68,7 @@ impl Shell {
                 || self.services.is_stopping()
                 || request.partitions.is_empty()
             {
-                return self.answer(who, round, bytes);
+                return self.answer(who, round, bytes, &share);
             }
             if registered {
                 let parked = &self.services.metrics.fetches_parked;
@@ -75,15 +76,27 @@ impl Shell {
                 let woken = tokio::time::timeout_at(deadline, waiter.notified()).await;
                 parked.dec();
                 if woken.is_err() {
-                    return self.answer(who, round, bytes);
+                    return self.answer(who, round, bytes, &share);
                 }
             }
             registered = true;
-            round = self.read_round(who, &request, Some(&waiter)).await;
+            // What was read so far is read again with what came since: nothing is held while waiting.
+            drop((round, share));
+            (round, share) = self.read_round(who, &request, Some(&waiter)).await;
         }
     }
 
-    fn answer(&self, who: &Principal, partitions: Vec<FetchedPartition>, bytes: usize) -> Fetched {
+    fn answer(
+        &self,
+        who: &Principal,
+        mut partitions: Vec<FetchedPartition>,
+        bytes: usize,
+        share: &ReadShare,
+    ) -> Fetched {
+        // One piece holds the share for all: an answer is sent, and dropped, as a whole.
+        if let Some(piece) = partitions.iter_mut().find_map(|read| read.records.first_mut()) {
+            *piece = share.held_by(std::mem::take(piece));
+        }
         let metrics = &self.services.metrics;
         metrics.fetches.inc();
         metrics.fetched_bytes.inc_by(bytes as u64);
@@ -98,8 +111,9 @@ impl Shell {
         who: &Principal,
         request: &Fetch,
         waiter: Option<&Arc<Notify>>,
-    ) -> Vec<FetchedPartition> {
-        let mut room = request.bytes_max.min(FETCH_BYTES_MAX);
+    ) -> (Vec<FetchedPartition>, ReadShare) {
+        let wanted = request.bytes_max.min(FETCH_BYTES_MAX);
+        let (mut room, mut share) = self.read_memory.take(wanted).await;
         let mut answers = Vec::with_capacity(request.partitions.len());
         for asked in &request.partitions {
             let answer = self
@@ -109,7 +123,8 @@ impl Shell {
             room = room.saturating_sub(answer.bytes());
             answers.push(answer);
         }
-        answers
+        share.keep(answers.iter().map(FetchedPartition::bytes).sum());
+        (answers, share)
     }
 
     #[tracing::instrument(

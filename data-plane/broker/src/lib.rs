@@ -30,6 +30,7 @@ mod produce;
 mod producer_ids;
 mod quota;
 mod read;
+mod read_memory;
 mod recover;
 pub mod replica;
 mod retention;

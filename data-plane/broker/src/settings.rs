@@ -2,7 +2,7 @@
 
 use millstream_access::RootKeys;
 use millstream_metadata::{Commands, HostPort, ImageWatch};
-use millstream_model::limits::TAIL_CACHE_BYTES;
+use millstream_model::limits::{READ_BYTES_MAX, TAIL_CACHE_BYTES};
 use millstream_partition::FlushSettings;
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -43,6 +43,8 @@ pub struct Settings {
     pub tail_bytes: usize,
     /// Produced bytes on their way to the disk in all; more is refused for the moment.
     pub in_flight_bytes_max: usize,
+    /// Fetched bytes that are not sent yet in all; when they are this many, fetches get less.
+    pub read_bytes_max: usize,
     /// The operator's decision that the journals which no living node has are lost, and what a damage took from this
     /// one: their groups are taken over from their last snapshots (LOG.md 5, 17).
     pub recover_groups: bool,
@@ -81,6 +83,7 @@ impl Settings {
             heartbeat_interval: Duration::from_secs(2),
             tail_bytes: TAIL_CACHE_BYTES,
             in_flight_bytes_max: 128 * 1024 * 1024,
+            read_bytes_max: READ_BYTES_MAX,
             recover_groups: false,
             recover_wait: Duration::from_secs(20),
             groups: millstream_coordinator::Settings::default(),

@@ -3,6 +3,7 @@
 use crate::group::{Group, Services};
 use crate::producer_ids::ProducerIds;
 use crate::quota::Quotas;
+use crate::read_memory::ReadMemory;
 use crate::settings::Settings;
 use millstream_access::{Operation, Principal, Resource, RootKeys, allowed};
 use millstream_journal::Space;
@@ -24,6 +25,7 @@ pub(crate) struct Shell {
     pub(crate) groups: RwLock<BTreeMap<GroupId, Arc<Group>>>,
     pub(crate) quotas: Quotas,
     pub(crate) producer_ids: ProducerIds,
+    pub(crate) read_memory: ReadMemory,
     pub(crate) space: SpaceWatch,
     pub(crate) stopping: CancellationToken,
     /// What is still under way is given up: the stop has waited for long enough.

@@ -10,6 +10,7 @@ use crate::follow::{Following, Found};
 use crate::group::{Disk, Services};
 use crate::groups::GroupsHandle;
 use crate::metrics::Metrics;
+use crate::read_memory::ReadMemory;
 use crate::recover;
 use crate::replica::{Recovery, RecoveryError};
 use crate::settings::{Components, Settings};
@@ -149,6 +150,7 @@ impl Broker {
             stopping: AtomicBool::new(false),
             counted_commit: AtomicU64::new(0),
         });
+        let read_memory = ReadMemory::new(settings.read_bytes_max);
         let shell = Arc::new(Shell {
             space: SpaceWatch::new(services.reader.space(), &settings.journal),
             services,
@@ -158,6 +160,7 @@ impl Broker {
             groups: Default::default(),
             quotas: Default::default(),
             producer_ids: Default::default(),
+            read_memory,
             stopping: CancellationToken::new(),
             giving_up: CancellationToken::new(),
             tasks: TaskTracker::new(),

@@ -26,6 +26,9 @@ pub const GRPC_MESSAGE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// One fetch response's record bytes, whatever the client asks for.
 pub const FETCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// Fetched records not sent yet, bytes, over all connections: what readers who are slow to take them hold in memory.
+pub const READ_BYTES_MAX: usize = 512 * 1024 * 1024;
+
 /// The longest a fetch may wait, ms: keeps parked requests bounded in time.
 pub const FETCH_WAIT_MS_MAX: i32 = 60_000;
 

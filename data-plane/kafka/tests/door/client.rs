@@ -24,10 +24,11 @@ pub struct Client {
 
 impl Client {
     pub async fn connect(address: SocketAddr) -> Client {
-        Client {
-            stream: TcpStream::connect(address).await.unwrap(),
-            next: 0,
-        }
+        Client::on(TcpStream::connect(address).await.unwrap())
+    }
+
+    pub fn on(stream: TcpStream) -> Client {
+        Client { stream, next: 0 }
     }
 
     pub async fn login(&mut self, user: &str, password: &str) -> SaslAuthenticateResponse {

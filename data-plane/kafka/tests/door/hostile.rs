@@ -1,10 +1,13 @@
 //! Frames that nobody should send: the sender is closed, everybody else goes on.
 
-use crate::client::raw;
+use crate::client::{batch, raw};
+use crate::records::{fetch_request, produce_request};
 use crate::server::Server;
-use millstream_kafka_wire::messages::{ListGroupsRequest, MetadataRequest};
+use millstream_kafka_wire::ApiKey;
+use millstream_kafka_wire::messages::{FetchResponse, ListGroupsRequest, MetadataRequest};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpSocket;
 
 #[tokio::test]
 async fn hostile_frames_close_their_own_connection_only() {
@@ -138,4 +141,50 @@ async fn random_bytes_never_hurt() {
     let mut client = server.client().await;
     assert_eq!(client.newest(&ListGroupsRequest::default()).await.error_code, 0);
     server.stop().await;
+}
+
+/// Readers that ask for much and take nothing hold what there is for that; others read on, a batch at a time.
+#[tokio::test]
+async fn readers_that_take_nothing_do_not_fill_the_memory() {
+    const MIB: usize = 1024 * 1024;
+    let server = Server::start_over(|broker| broker.read_bytes_max = 16 * MIB, |_| {}).await;
+    let mut client = server.client().await;
+    let topic = client.create_topic("t", 1).await;
+    let value = "x".repeat(MIB / 2);
+    for _ in 0..16 {
+        let request = produce_request("", topic, 0, -1, batch(&[&value]));
+        let response = client.newest(&request).await;
+        assert_eq!(response.responses[0].partition_responses[0].error_code, 0);
+    }
+    let mut fetch = fetch_request("", topic, 0, 0, 0);
+    fetch.max_bytes = 8 * MIB as i32;
+    fetch.topics[0].partitions[0].partition_max_bytes = 8 * MIB as i32;
+    let newest = *ApiKey::Fetch.versions().end();
+    let mut idle = Vec::new();
+    for _ in 0..12 {
+        // The system takes some of an answer before its reader does: little, if the reader says so.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let stream = socket.connect(server.address).await.unwrap();
+        let mut reader = server.client_on(stream).await;
+        reader.send(newest, &fetch).await;
+        // Its answer is on the way, so its share is taken.
+        reader.stream.readable().await.unwrap();
+        idle.push(reader);
+    }
+    let bytes = |response: &FetchResponse| {
+        let records = &response.responses[0].partitions[0].records;
+        records.as_ref().map_or(0, |records| records.len())
+    };
+    let read = bytes(&client.newest(&fetch).await);
+    assert!((1..2 * MIB).contains(&read), "{read} bytes beside idle readers");
+    drop(idle);
+    for _ in 0..500 {
+        if bytes(&client.newest(&fetch).await) > 7 * MIB {
+            server.stop().await;
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("what idle readers held does not come back");
 }

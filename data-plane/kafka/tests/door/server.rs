@@ -32,6 +32,14 @@ impl Server {
     }
 
     pub async fn start_with(change: impl FnOnce(&mut Settings)) -> Server {
+        Server::start_over(|_| {}, change).await
+    }
+
+    /// With another broker behind the door.
+    pub async fn start_over(
+        change_broker: impl FnOnce(&mut millstream_broker::Settings),
+        change: impl FnOnce(&mut Settings),
+    ) -> Server {
         let mut settings = Settings::new("127.0.0.1:0".parse().unwrap());
         settings.refusal_delay = Duration::from_millis(1);
         change(&mut settings);
@@ -47,6 +55,7 @@ impl Server {
         settings.journal.file_bytes = 4 * 1024 * 1024;
         settings.journal.commit_bytes_max = 1024 * 1024;
         settings.groups.initial_rebalance_delay_ms = 50;
+        change_broker(&mut settings);
         let (catalog, roots) = (Catalog::new(), Arc::new(RootKeys::from_random([7; 32])));
         let components = Components {
             image: catalog.watch.clone(),
@@ -94,7 +103,15 @@ impl Server {
     }
 
     pub async fn client_of(&self, key: &KeyRow) -> Client {
-        let mut client = self.connect().await;
+        self.logged_in(self.connect().await, key).await
+    }
+
+    /// An administrator on a connection of the caller's making.
+    pub async fn client_on(&self, stream: tokio::net::TcpStream) -> Client {
+        self.logged_in(Client::on(stream), &self.admin).await
+    }
+
+    async fn logged_in(&self, mut client: Client, key: &KeyRow) -> Client {
         let response = client.login(key.id.as_str(), &self.secret(key)).await;
         assert_eq!(response.error_code, 0, "{:?}", response.error_message);
         client
