@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use millstream_broker::Handle;
+use millstream_broker::{Handle, Standing};
 use millstream_controller as controller;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
@@ -21,6 +21,7 @@ pub struct Health {
     /// False before every door answers and while draining.
     ready: Arc<AtomicBool>,
     sound: Arc<dyn Fn() -> bool + Send + Sync>,
+    standing: Arc<dyn Fn() -> Option<Standing> + Send + Sync>,
 }
 
 impl Health {
@@ -31,6 +32,10 @@ impl Health {
             registry: Arc::new(registry),
             controller,
             ready: Arc::new(AtomicBool::new(false)),
+            standing: Arc::new({
+                let broker = broker.clone();
+                move || broker.upgrade().map(|it| it.standing())
+            }),
             sound: Arc::new(move || broker.upgrade().is_some_and(|it| it.is_healthy())),
         }
     }
@@ -94,6 +99,18 @@ async fn readyz(State(health): State<Health>) -> impl IntoResponse {
             StatusCode::SERVICE_UNAVAILABLE,
             "the journal is damaged\n".to_owned(),
         );
+    }
+    let unready = match (health.standing)() {
+        Some(Standing::Member) => None,
+        Some(Standing::Waiting) => Some(
+            "reads only, from this disk: the object store cannot be reached, and writes, groups, SQL and \
+             administration wait for it\n",
+        ),
+        Some(Standing::Refused) => Some("the controller refuses this node: it serves nothing\n"),
+        None => Some("starting or draining\n"),
+    };
+    if let Some(text) = unready {
+        return (StatusCode::SERVICE_UNAVAILABLE, text.to_owned());
     }
     // Without a controller it serves on: records flow, only changes to the catalog wait.
     let decides = match health.controller.term() {

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod backends;
+mod cluster;
 mod data_folder;
 mod demo;
 mod door;

@@ -5,6 +5,7 @@
 //! ```
 
 use crate::backends::TenantBackends;
+use crate::cluster::{self, Cluster, WithoutStore, told};
 use crate::data_folder::DataFolder;
 use crate::door;
 use crate::guard::{Guarded, tenant_of};
@@ -13,7 +14,7 @@ use crate::ready_file::{self, ShownKey};
 use crate::settings::Settings;
 use millstream_access::{RootKeys, derive_secret};
 use millstream_broker::{Broker, Components, JournalSettings, OpenStore, open_store};
-use millstream_catalog::{Identity, Joining, StoreSettings, establish};
+use millstream_catalog::StoreSettings;
 use millstream_cli::Failure;
 use millstream_controller as controller;
 use millstream_grpc::DataDoor;
@@ -32,16 +33,17 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use uuid::Uuid;
-
-/// The name of a cluster whose operator gave none.
-const CLUSTER_NAME: &str = "millstream";
 
 /// How long a stop may take before the process ends anyway.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long a start waits for the first copy of the catalog.
+const COPY_PATIENCE: Duration = Duration::from_secs(5);
+
 /// A service that answers at every door.
 pub struct Running {
+    /// Why it serves reads only, for now.
+    pub without_store: Option<String>,
     /// The Kafka door, as clients reach it.
     pub kafka: String,
     /// The HTTP door.
@@ -125,37 +127,86 @@ pub async fn start(settings: Settings) -> Result<Running, Failure> {
     let kafka_address = door::advertised(settings.kafka_advertise.as_deref(), kafka.address())?;
     let http = bind(&settings.http_listen, "--http-listen").await.map_err(told)?;
     let http_settings = door::http_settings(&settings)?;
-    let identity = cluster(&settings, &store, &mut folder, &roots).await?;
+    let mut cluster = cluster::find_or_remember(&settings, &store, &mut folder, &roots).await?;
+    let addresses = Addresses {
+        kafka: kafka_address,
+        http: http.local_addr()?,
+    };
+    let without_store = cluster.without_store.take();
+    let reason = without_store.as_ref().map(|it| it.reason.clone());
 
     let stop = CancellationToken::new();
-    let http_address = http.local_addr()?;
-    let controller = controller::run(
-        Arc::clone(&store.store),
-        controller::Settings::new(
-            identity.id,
-            folder.node(),
-            http_address.to_string(),
-            catalog_settings(&settings, &store),
-        ),
-        stop.clone(),
-    );
-    controller.active().await.map_err(told)?;
+    let controller = controller(
+        &settings,
+        &store,
+        &folder,
+        &cluster,
+        (without_store, &addresses),
+        &stop,
+    )?;
+    if reason.is_none() {
+        controller.active().await.map_err(told)?;
+    }
 
     let parts = Parts {
         settings,
         roots,
         store,
-        identity,
+        cluster,
+        addresses,
+        reason,
         controller,
         stop,
     };
     let doors = Doors {
         kafka,
-        kafka_address,
         http,
         http_settings,
     };
     parts.open(folder, doors).await
+}
+
+/// Starts the controller, with what is known of the catalog while the store is down.
+fn controller(
+    settings: &Settings,
+    store: &OpenStore,
+    folder: &DataFolder,
+    cluster: &Cluster,
+    (without_store, addresses): (Option<WithoutStore>, &Addresses),
+    stop: &CancellationToken,
+) -> Result<controller::Handle, Failure> {
+    let mut controller = controller::Settings::new(
+        cluster.id,
+        folder.node(),
+        addresses.http.to_string(),
+        catalog_settings(settings, store),
+    );
+    controller.copy = Some(cluster::copy_settings(settings, &cluster.name));
+    if let Some(mut known) = without_store {
+        known.move_to(settings, &addresses.kafka, &addresses.http())?;
+        controller.known = known.image;
+        controller.joining = Some(known.joining);
+    }
+    Ok(controller::run(
+        Arc::clone(&store.store),
+        controller,
+        stop.clone(),
+    ))
+}
+
+/// Where clients reach this process.
+struct Addresses {
+    kafka: HostPort,
+    http: SocketAddr,
+}
+
+impl Addresses {
+    fn http(&self) -> HostPort {
+        HostPort {
+            host: self.http.ip().to_string(),
+            port: self.http.port(),
+        }
+    }
 }
 
 /// Makes a new administrator's key in a folder that no process uses.
@@ -166,7 +217,7 @@ pub async fn replace_admin_key(settings: &Settings) -> Result<(), Failure> {
     let mut folder = DataFolder::open_existing(&settings.data_dir)?;
     let roots = folder.root_keys(settings)?;
     let store = open_store(&settings.store).map_err(told)?;
-    cluster(settings, &store, &mut folder, &roots).await?;
+    cluster::find(settings, &store, &mut folder, &roots).await?;
     let catalog = catalog_settings(settings, &store);
     let row = controller::replace_bootstrap_key(store.store, &catalog, roots.current())
         .await
@@ -178,31 +229,6 @@ pub async fn replace_admin_key(settings: &Settings) -> Result<(), Failure> {
         key.id,
         key.secret
     )?)
-}
-
-/// The cluster that lives in the store; this node belongs to it from now on.
-async fn cluster(
-    settings: &Settings,
-    store: &OpenStore,
-    folder: &mut DataFolder,
-    roots: &RootKeys,
-) -> Result<Identity, Failure> {
-    let first = folder.cluster().is_none();
-    let joining = Joining {
-        known: folder.cluster(),
-        // The default folder store belongs to this node alone: its cluster may be joined without naming it.
-        name: settings
-            .cluster
-            .clone()
-            .or_else(|| first.then(|| CLUSTER_NAME.to_owned())),
-        root_key_checks: roots.check_values(),
-        fresh: Uuid::new_v4(),
-    };
-    let identity = establish(store.store.as_ref(), &store.prefix, &joining)
-        .await
-        .map_err(told)?;
-    folder.join(identity.id)?;
-    Ok(identity)
 }
 
 fn catalog_settings(settings: &Settings, store: &OpenStore) -> StoreSettings {
@@ -218,26 +244,15 @@ fn shown(roots: &RootKeys, row: &KeyRow) -> Result<ShownKey, Failure> {
     })
 }
 
-/// An error as one line, its causes behind it.
-fn told(error: impl std::error::Error) -> Failure {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    Failure::new(text.replace('\n', " "))
-}
-
-/// What stands when the controller is active.
+/// What stands when the controller is active, or the store is known to be down.
 struct Parts {
     settings: Settings,
     roots: Arc<RootKeys>,
     store: OpenStore,
-    identity: Identity,
+    cluster: Cluster,
+    addresses: Addresses,
+    /// Why the store is not used yet.
+    reason: Option<String>,
     controller: controller::Handle,
     stop: CancellationToken,
 }
@@ -245,8 +260,6 @@ struct Parts {
 /// Ports that are ours, with nobody let in yet.
 struct Doors {
     kafka: Bound,
-    /// What Kafka clients are told to connect to.
-    kafka_address: HostPort,
     http: TcpListener,
     http_settings: millstream_listener::Settings,
 }
@@ -257,12 +270,10 @@ impl Parts {
         let mut registry = Registry::with_prefix("millstream");
         let Doors {
             kafka,
-            kafka_address,
             http,
             http_settings,
         } = doors;
-        let http_address = http.local_addr()?;
-        let (broker, broker_handle) = self.broker(&kafka_address, http_address, &mut registry).await?;
+        let (broker, broker_handle) = self.broker(&mut registry).await?;
         for group in broker_handle.recovered() {
             // What was lost must be seen, also where nobody reads standard output.
             tracing::warn!("{group}");
@@ -275,8 +286,8 @@ impl Parts {
 
         let data = DataDoor::new(broker.clone(), millstream_grpc::Metrics::register(&mut registry));
         let name = ClusterName {
-            id: self.identity.id.to_string(),
-            name: self.identity.name.clone(),
+            id: self.cluster.id.to_string(),
+            name: self.cluster.name.clone(),
         };
         let service = Service::new(
             self.controller.clone(),
@@ -287,7 +298,10 @@ impl Parts {
         // What SQL uses in process: the same services, authentication and quotas as over the wire.
         let inner = service.add_to(Routes::new(data.into_service()));
         let sql_metrics = millstream_server::Metrics::register(&mut registry);
-        let sql = self.settings.sql.then(|| self.sql(inner.clone(), sql_metrics));
+        let sql = self
+            .settings
+            .sql
+            .then(|| self.sql(inner.clone(), broker.clone(), sql_metrics));
         let outer = match &sql {
             Some(sql) => inner.add_service(Guarded::new(
                 millstream_server::SqlDoor::service(sql.clone(), Arc::new(tenant_of)),
@@ -303,16 +317,25 @@ impl Parts {
             .fallback(http::unknown);
         let http_door = millstream_listener::serve(http, router, http_settings)?;
 
-        // Last: a start that fails must not leave a key behind that nobody was shown.
-        let first = self.controller.bootstrap(self.roots.current()).await;
-        let first = first.map_err(told)?;
-        let key = first.map(|row| shown(&self.roots, &row)).transpose()?;
-        grpc_health.set_serving(true).await;
+        let mut key = None;
+        if self.reason.is_none() {
+            // Last: a start that fails must not leave a key behind that nobody was shown.
+            let first = self.controller.bootstrap(self.roots.current()).await;
+            key = first
+                .map_err(told)?
+                .map(|row| shown(&self.roots, &row))
+                .transpose()?;
+            self.keep_a_copy().await;
+            grpc_health.set_serving(true).await;
+        } else {
+            tokio::spawn(serve_when_joined(broker, grpc_health.clone(), draining.clone()));
+        }
         health.set_ready(true);
         Ok(Running {
-            kafka: kafka_address.to_string(),
-            http: http_address.to_string(),
+            kafka: self.addresses.kafka.to_string(),
+            http: self.addresses.http.to_string(),
             key,
+            without_store: self.reason,
             roots: self.roots,
             controller: self.controller,
             stop: self.stop,
@@ -327,18 +350,13 @@ impl Parts {
         })
     }
 
-    async fn broker(
-        &self,
-        kafka: &HostPort,
-        http: SocketAddr,
-        registry: &mut Registry,
-    ) -> Result<(Broker, millstream_broker::Handle), Failure> {
-        let http = HostPort {
-            host: http.ip().to_string(),
-            port: http.port(),
-        };
-        let mut settings =
-            millstream_broker::Settings::new(self.settings.data_dir.clone(), kafka.clone(), http);
+    async fn broker(&self, registry: &mut Registry) -> Result<(Broker, millstream_broker::Handle), Failure> {
+        let mut settings = millstream_broker::Settings::new(
+            self.settings.data_dir.clone(),
+            self.addresses.kafka.clone(),
+            self.addresses.http(),
+        );
+        settings.waits_for_controller = self.reason.is_none();
         settings.journal = JournalSettings {
             size_bytes: self.settings.journal_bytes,
             ..settings.journal
@@ -373,8 +391,22 @@ impl Parts {
         Broker::start(settings, components, registry).await.map_err(told)
     }
 
+    /// What a restart begins with while the store is down should be there from the first moment on.
+    async fn keep_a_copy(&self) {
+        let version = self.controller.image().version();
+        let copied = tokio::time::timeout(COPY_PATIENCE, self.controller.copied(version)).await;
+        if copied.is_err() {
+            tracing::warn!("there is no local copy of the catalog yet: a restart needs the object store");
+        }
+    }
+
     /// The SQL server over this process's own services; its queries resume by themselves.
-    fn sql(&self, routes: Routes, metrics: millstream_server::Metrics) -> millstream_server::Server {
+    fn sql(
+        &self,
+        routes: Routes,
+        broker: Broker,
+        metrics: millstream_server::Metrics,
+    ) -> millstream_server::Server {
         let backends = TenantBackends::new(routes, self.controller.image_watch(), Arc::clone(&self.roots));
         let store: Arc<dyn ObjectStore> = Arc::new(PrefixStore::new(
             Arc::clone(&self.store.store),
@@ -384,6 +416,9 @@ impl Parts {
         let server = millstream_server::Server::new(settings, store, Arc::new(backends), metrics);
         let resuming = server.clone();
         tokio::spawn(async move {
+            if !broker.joined().await {
+                return;
+            }
             if let Err(error) = resuming.resume().await {
                 tracing::error!(%error, "the continuous queries could not be resumed");
             }
@@ -392,10 +427,25 @@ impl Parts {
     }
 }
 
+/// Tells gRPC's health service that everything is served, once it is.
+async fn serve_when_joined(broker: Broker, health: millstream_service::Health, draining: CancellationToken) {
+    tokio::select! {
+        joined = broker.joined() => if joined {
+            health.set_serving(true).await;
+        },
+        () = draining.cancelled() => {}
+    }
+}
+
 impl Running {
     /// Prints the address of each door and, once, the first key.
     fn announce(&self) {
         let mut text = format!("Kafka     {}\ngRPC/HTTP {}\n", self.kafka, self.http);
+        if let Some(reason) = &self.without_store {
+            text.push_str(&format!(
+                "\nServes reads from this disk only until the object store is back: {reason}\n"
+            ));
+        }
         if let Some(key) = &self.key {
             text.push_str(&format!(
                 "\nThe first administrator's key, shown once (millstream admin-key makes another):\n  key    {}\n  secret {}\n",

@@ -155,7 +155,7 @@ fn poisoned_batches() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-fn produce(topic: &str, bytes: Vec<u8>) -> ProduceRequest {
+pub fn produce(topic: &str, bytes: Vec<u8>) -> ProduceRequest {
     let mut request = produce_request(topic, vec![(0, Bytes::new())]);
     request.topic_data[0].partition_data[0].records = Some(Records::from(Bytes::from(bytes)));
     request

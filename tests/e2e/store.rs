@@ -4,6 +4,7 @@ use crate::harness::tools::{self, Running};
 use crate::harness::{Server, Start, Work, until};
 use crate::wire::Wire;
 use bytes::{Bytes, BytesMut};
+use millstream_kafka_wire::batch::{BatchBuilder, NewRecord};
 use millstream_kafka_wire::messages::ListOffsetsRequest;
 use millstream_kafka_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use millstream_rust::{Client, Compression, Position, ProducerSettings, Record};
@@ -102,11 +103,15 @@ impl S3 {
 }
 
 fn on_s3(work: &Work, endpoint: &str) -> Start {
+    stored_on_s3(eager(), work, endpoint)
+}
+
+fn stored_on_s3(start: Start, work: &Work, endpoint: &str) -> Start {
     let root_key = work.path("root.key");
     if !root_key.exists() {
         std::fs::write(&root_key, format!("1:{}\n", "5a".repeat(32))).unwrap();
     }
-    eager()
+    start
         .args(&[
             "--store",
             "s3://millstream/one",
@@ -412,4 +417,85 @@ async fn a_store_that_errs_or_hangs_stops_no_produce() {
             "nothing acknowledged meanwhile is lost"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_while_the_store_is_down_serves_reads_and_becomes_whole_by_itself() {
+    let Some(s3) = S3::start() else { return };
+    let proxy = Proxy::before(s3.port).await;
+    let work = Work::new();
+    // Nothing goes to the store but the catalog: all records are on the disk.
+    let start = || {
+        stored_on_s3(
+            Start::service().args(&["--flush-age-ms", "3600000"]),
+            &work,
+            &proxy.address,
+        )
+    };
+    let server = Server::first(&work, start());
+    let identity = server.identity();
+    let client = server.client();
+    client
+        .admin()
+        .create_topic(TOPIC, PARTITIONS, BTreeMap::new())
+        .await
+        .unwrap();
+    produce(&client, 100, Compression::None).await;
+    let before = bytes_of(&client).await;
+    // A topic that has just been made is in the copy after a moment.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    server.kill();
+
+    for mode in [REFUSE, HANG] {
+        proxy.set(mode);
+        let server = Server::again(&work, start(), &identity);
+        let ready = crate::harness::http::get(&server.doors.http, "/readyz").unwrap();
+        assert_eq!(ready.0, 503, "{ready:?}");
+        assert!(ready.1.contains("reads only"), "{ready:?}");
+        let client = server.client();
+        assert_eq!(bytes_of(&client).await, before, "mode {mode}");
+        if let Some(read) = crate::kcat::read(&server, TOPIC, 1, "beginning") {
+            assert_eq!(read.lines().count(), 50);
+        }
+        let mut wire = Wire::authenticated(&server.doors.kafka, &server.key);
+        let mut batch = BatchBuilder::new();
+        batch.push(NewRecord::default()).unwrap();
+        let request = crate::hostile::produce(TOPIC, batch.build().unwrap().to_vec());
+        let answer = wire.call(9, &request);
+        let code = answer.responses[0].partition_responses[0].error_code;
+        assert_eq!(code, 6, "not the leader: try again");
+        let refused = client.admin().create_topic("other", 1, BTreeMap::new()).await;
+        assert!(refused.is_err_and(|error| error.to_string().contains("controller")));
+        if mode == REFUSE {
+            assert!(server.stop().success(), "a stop is clean");
+            continue;
+        }
+        proxy.set(PASS);
+        until("it is whole by itself", SOON, async || {
+            (crate::harness::http::get(&server.doors.http, "/readyz").ok()?.0 == 200).then_some(())
+        })
+        .await;
+        produce(&client, 100, Compression::None).await;
+        client
+            .admin()
+            .create_topic("other", 1, BTreeMap::new())
+            .await
+            .unwrap();
+        for (before, after) in before.iter().zip(&bytes_of(&client).await) {
+            assert!(after.starts_with(before) && after.len() > before.len());
+        }
+        assert!(server.stop().success());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_start_needs_the_store() {
+    let proxy = Proxy::before(1).await;
+    proxy.set(REFUSE);
+    let work = Work::new();
+    let (mut child, log) = crate::harness::server::spawn(&work, &on_s3(&work, &proxy.address), None);
+    assert!(!crate::harness::server::wait(&mut child, &log).success());
+    let told = std::fs::read_to_string(&log).unwrap();
+    let last = told.lines().last().unwrap_or_default();
+    assert!(last.contains("is it up, and is --store right?"), "{told}");
 }

@@ -3,9 +3,9 @@
 use crate::handle::{From, Request, Update, seeds};
 use crate::sessions::Sessions;
 use millstream_catalog::{Batch, Catalog, Lost};
-use millstream_metadata::{Actor, Command, Committed, ImagePublisher, Refusal, Reply};
+use millstream_metadata::{Actor, Change, Command, Committed, ImagePublisher, KeyState, Refusal, Reply, Row};
 use millstream_model::limits::COMMANDS_BATCH_MAX;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 /// A command that was decided and waits for its transaction.
 struct Pending {
@@ -19,6 +19,10 @@ pub(crate) struct Active<'a> {
     pub sessions: Sessions,
     pub publisher: &'a ImagePublisher,
     pub updates: &'a broadcast::Sender<Update>,
+    /// The version of this node's copy of the catalog.
+    pub copied: &'a watch::Receiver<u64>,
+    /// The version of the last transaction that the copy must have at once.
+    pub urgent: &'a watch::Sender<u64>,
 }
 
 impl Active<'_> {
@@ -75,6 +79,19 @@ impl Active<'_> {
         self.commit(batch).await
     }
 
+    /// Shows whether what this node knows of keys may still be believed.
+    pub fn believe(&self, is_over: bool) {
+        if is_over == self.publisher.image().is_stale() {
+            return;
+        }
+        let image = self.catalog.image();
+        self.publisher.publish(match is_over {
+            true => image.as_stale(),
+            false => image.clone(),
+        });
+        tracing::warn!(is_over, "how fresh what is known of keys is has changed");
+    }
+
     /// Makes durable, then shows.
     async fn commit(&mut self, batch: Batch) -> Result<(), Lost> {
         if batch.is_empty() {
@@ -88,6 +105,9 @@ impl Active<'_> {
             changes: Some(changes),
         };
         self.publisher.publish(image.clone());
+        if changes_revoke(&update) {
+            self.urgent.send_replace(update.version);
+        }
         // Nobody may be following.
         let _ = self.updates.send(update);
         Ok(())
@@ -108,7 +128,11 @@ impl Active<'_> {
                 pending.push(Pending { reply, outcome });
             }
             Request::Unconfirmed { version, reply } => {
-                let _ = reply.send(self.sessions.unconfirmed(self.catalog.image(), version));
+                let _ = reply.send(self.sessions.unconfirmed(
+                    self.catalog.image(),
+                    version,
+                    *self.copied.borrow(),
+                ));
             }
         }
     }
@@ -129,4 +153,16 @@ impl Active<'_> {
             _ => {}
         }
     }
+}
+
+/// Whether a transaction takes a key back: what a restart begins with must know it.
+fn changes_revoke(update: &Update) -> bool {
+    let revokes = |change: &Change| match change {
+        Change::Put(Row::Key(key)) => key.state != KeyState::Active,
+        _ => false,
+    };
+    update
+        .changes
+        .as_ref()
+        .is_some_and(|changes| changes.iter().any(revokes))
 }

@@ -72,9 +72,16 @@ pub struct Handle {
     pub(crate) images: ImageWatch,
     pub(crate) updates: broadcast::Sender<Update>,
     pub(crate) phase: watch::Receiver<Phase>,
+    pub(crate) copied: watch::Receiver<u64>,
 }
 
 impl Handle {
+    /// Waits until this node's copy of the catalog on its disk has come to `version`.
+    pub async fn copied(&self, version: u64) {
+        // An error means that the controller is gone, and no newer copy will come.
+        let _ = self.copied.clone().wait_for(|copied| *copied >= version).await;
+    }
+
     /// The newest image that this process has.
     pub fn image(&self) -> Arc<Image> {
         self.images.image()

@@ -10,20 +10,25 @@
 //! ```
 //!
 //! Invariants: commands are decided one transaction at a time and answered once it is durable (LOG.md 36); the lease
-//! is a hint, safety is the store's fencing (38); clocks raise suspicion only (37). Not here: what a command does
+//! is a hint, safety is the store's fencing (38); clocks raise suspicion only (37). A node keeps a copy of the catalog on
+//! its disk and knows for how long it may believe it ([`Trust`], 30, 43). Not here: what a command does
 //! (`catalog`), how remote callers reach it (`service`).
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod active;
+mod copy;
 mod handle;
 mod lease;
 mod sessions;
 mod settings;
 mod shell;
+mod trust;
 
+pub use copy::CopySettings;
 pub use handle::{Handle, NotActive, Update};
 pub use lease::{Lease, LeaseError, LeaseWatcher, Verdict};
 pub use sessions::Sessions;
 pub use settings::Settings;
 pub use shell::{ReplaceKeyError, replace_bootstrap_key, run};
+pub use trust::{Seen, Trust};

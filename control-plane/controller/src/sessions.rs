@@ -97,12 +97,16 @@ impl Sessions {
         expired
     }
 
-    /// The nodes that have not said that their image has come to `version`.
-    pub fn unconfirmed(&self, image: &Image, version: u64) -> Vec<NodeId> {
+    /// The nodes that have not said that their image has come to `version`; and those of this process while their copy
+    /// on disk, with which a restart may have to begin, has come to `copied` only.
+    pub fn unconfirmed(&self, image: &Image, version: u64, copied: u64) -> Vec<NodeId> {
         image
             .nodes()
-            .filter(|node| !node.lost && !self.own.contains(&node.journal))
+            .filter(|node| !node.lost)
             .filter(|node| {
+                if self.own.contains(&node.journal) {
+                    return copied < version;
+                }
                 let heard = self
                     .heard
                     .get(&node.id)

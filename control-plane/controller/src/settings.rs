@@ -1,6 +1,8 @@
 //! What a controller needs to know; plain data.
 
-use millstream_catalog::StoreSettings;
+use crate::copy::CopySettings;
+use millstream_catalog::{Joining, StoreSettings};
+use millstream_metadata::Image;
 use millstream_model::JournalId;
 use std::time::Duration;
 use uuid::Uuid;
@@ -22,6 +24,12 @@ pub struct Settings {
     pub lease_stale: Duration,
     /// A node that was not heard for so long has lost its session.
     pub session_timeout: Duration,
+    /// Where this node keeps a copy of the catalog; none without.
+    pub copy: Option<CopySettings>,
+    /// The catalog as the copy has it, when the store was down at the start.
+    pub known: Image,
+    /// What `cluster.json` is still to be compared with, when it could not be read at the start: before anything else.
+    pub joining: Option<Joining>,
 }
 
 impl Settings {
@@ -35,6 +43,9 @@ impl Settings {
             lease_interval: Duration::from_secs(3),
             lease_stale: Duration::from_secs(9),
             session_timeout: Duration::from_secs(9),
+            copy: None,
+            known: Image::new(),
+            joining: None,
         }
     }
 }

@@ -1,20 +1,23 @@
 //! The controller's task: standby, active, and the way between.
 
 use crate::active::Active;
+use crate::copy::Copier;
 use crate::handle::{Handle, Phase, Request, Update, seeds};
 use crate::lease::{self, LEASE_FORMAT, Lease, LeaseWatcher, Verdict};
 use crate::sessions::Sessions;
 use crate::settings::Settings;
-use millstream_catalog::{Batch, Catalog, CatalogError, Lost, StoreSettings};
-use millstream_metadata::{Actor, Command, Image, ImagePublisher, ImageWatch, KeyRow, Refusal, Reply};
+use crate::trust::{Seen, Trust};
+use millstream_catalog::{Batch, Catalog, CatalogError, Lost, StoreSettings, establish};
+use millstream_metadata::{Actor, Command, ImagePublisher, ImageWatch, KeyRow, Refusal, Reply};
 use millstream_model::JournalId;
 use millstream_model::limits::COMMANDS_WAITING_MAX;
 use object_store::ObjectStore;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Transactions kept for followers that are a little behind.
@@ -23,13 +26,34 @@ const UPDATES_KEPT: usize = 256;
 /// Every so many renewals the lease is read first: a controller that was overthrown while idle finds out.
 const RENEWALS_PER_READ: u64 = 5;
 
+/// The longest that reading `cluster.json` may take.
+const JOIN_MAX: Duration = Duration::from_secs(10);
+
 /// Starts a controller. Its task ends when `shutdown` is cancelled, and closes the catalog ([`Handle::stopped`]).
-pub fn run(store: Arc<dyn ObjectStore>, settings: Settings, shutdown: CancellationToken) -> Handle {
-    let (publisher, images) = ImageWatch::channel(Image::new());
+pub fn run(store: Arc<dyn ObjectStore>, mut settings: Settings, shutdown: CancellationToken) -> Handle {
+    let known = std::mem::take(&mut settings.known);
+    let (copied_sender, copied) = watch::channel(known.version());
+    let (urgent, urgent_receiver) = watch::channel(0);
+    let (publisher, images) = ImageWatch::channel(known);
     let (requests, receiver) = mpsc::channel(COMMANDS_WAITING_MAX);
     let (updates, _) = broadcast::channel(UPDATES_KEPT);
     let (phase_sender, phase) = watch::channel(Phase::Standby);
     let own = BTreeSet::from([settings.journal]);
+    match settings.copy.clone() {
+        Some(copy) => {
+            let copier = Copier {
+                settings: copy,
+                cluster: settings.cluster,
+                images: images.clone(),
+                urgent: urgent_receiver,
+                copied: copied_sender,
+                shutdown: shutdown.clone(),
+            };
+            tokio::spawn(copier.run());
+        }
+        // Without a copy there is none that could be behind.
+        None => drop(copied_sender.send_replace(u64::MAX)),
+    }
     let shell = Shell {
         store,
         own,
@@ -40,6 +64,9 @@ pub fn run(store: Arc<dyn ObjectStore>, settings: Settings, shutdown: Cancellati
         updates: updates.clone(),
         phase: phase_sender,
         started: Instant::now(),
+        copied: copied.clone(),
+        urgent,
+        trust: Trust::new(0),
     };
     tokio::spawn(shell.run());
     Handle {
@@ -47,6 +74,7 @@ pub fn run(store: Arc<dyn ObjectStore>, settings: Settings, shutdown: Cancellati
         images,
         updates,
         phase,
+        copied,
     }
 }
 
@@ -60,11 +88,18 @@ struct Shell {
     phase: watch::Sender<Phase>,
     started: Instant,
     own: BTreeSet<JournalId>,
+    copied: watch::Receiver<u64>,
+    urgent: watch::Sender<u64>,
+    trust: Trust,
 }
 
 impl Shell {
     async fn run(mut self) {
         let mut mine = Some(self.settings.journal);
+        if !self.join().await {
+            self.phase.send_replace(Phase::Stopped);
+            return;
+        }
         while self.wait_for_turn(mine).await {
             match Catalog::open(Arc::clone(&self.store), &self.settings.catalog).await {
                 Ok(catalog) => match self.lead(catalog).await {
@@ -74,11 +109,47 @@ impl Shell {
                 },
                 Err(error) => {
                     tracing::error!(%error, "cannot take over as controller yet; tries again");
+                    self.doubt(Seen::Nobody);
                     self.pause().await;
                 }
             }
         }
         self.phase.send_replace(Phase::Stopped);
+    }
+
+    /// A start that could not read `cluster.json` does so now: nothing else of the store is looked at before. False at
+    /// shutdown.
+    async fn join(&mut self) -> bool {
+        let Some(joining) = self.settings.joining.take() else {
+            return true;
+        };
+        let (store, prefix) = (Arc::clone(&self.store), self.settings.catalog.prefix.clone());
+        while !self.shutdown.is_cancelled() {
+            let establishing = timeout(JOIN_MAX, establish(store.as_ref(), &prefix, &joining));
+            let found = tokio::select! {
+                found = establishing => found,
+                () = self.shutdown.cancelled() => return false,
+            };
+            match found {
+                Ok(Ok(_)) => return true,
+                Ok(Err(error)) => tracing::warn!(%error, "waits for the object store"),
+                Err(_) => tracing::warn!("waits for the object store: it does not answer"),
+            }
+            self.doubt(Seen::Nobody);
+            self.pause().await;
+        }
+        false
+    }
+
+    /// Takes in what was seen of a controller; who is not trusted any more lets nobody new in.
+    fn doubt(&mut self, seen: Seen) {
+        let now_ms = self.now_ms();
+        if self.trust.observe(now_ms, seen) && !self.publisher.image().is_stale() {
+            tracing::error!(
+                "no controller was reached for too long: keys may have been revoked meanwhile, and nobody new is let in"
+            );
+            self.publisher.publish(self.publisher.image().as_stale());
+        }
     }
 
     /// Standby: refuses commands until the lease says that nobody decides. False at shutdown.
@@ -89,20 +160,21 @@ impl Shell {
             if self.shutdown.is_cancelled() {
                 return false;
             }
-            match lease::read(
-                self.store.as_ref(),
-                &self.settings.catalog.prefix,
-                self.settings.cluster,
-            )
-            .await
-            {
+            let (store, prefix) = (Arc::clone(&self.store), &self.settings.catalog.prefix);
+            let read = tokio::select! {
+                read = lease::read(store.as_ref(), prefix, self.settings.cluster) => read,
+                () = self.shutdown.cancelled() => return false,
+            };
+            match read {
                 Ok(found) => {
                     if watcher.observe(self.now_ms(), found) == Verdict::TakeOver {
                         return true;
                     }
+                    self.doubt(Seen::Another);
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "waits for the object store, to see who is the controller")
+                    tracing::warn!(%error, "waits for the object store, to see who is the controller");
+                    self.doubt(Seen::Nobody);
                 }
             }
             self.pause().await;
@@ -140,12 +212,15 @@ impl Shell {
             changes: None,
         });
         let overthrown = CancellationToken::new();
+        let renewed_ms = Arc::new(AtomicU64::new(self.now_ms()));
+        self.doubt(Seen::Reached);
         let renewing = tokio::spawn(renew(
             Arc::clone(&self.store),
             self.settings.clone(),
             term,
             self.shutdown.clone(),
             overthrown.clone(),
+            (self.started, Arc::clone(&renewed_ms)),
         ));
         self.phase.send_replace(Phase::Active {
             term,
@@ -157,7 +232,10 @@ impl Shell {
             sessions,
             publisher: &self.publisher,
             updates: &self.updates,
+            copied: &self.copied,
+            urgent: &self.urgent,
         };
+        let stale_ms = u64::try_from(self.settings.lease_stale.as_millis()).unwrap_or(u64::MAX);
         let mut ticks = interval(self.settings.lease_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let lost = loop {
@@ -166,7 +244,13 @@ impl Shell {
                 biased;
                 () = self.shutdown.cancelled() => break None,
                 () = overthrown.cancelled() => break Some(Lost::Fenced),
-                _ = ticks.tick() => active.tick(now_ms).await,
+                _ = ticks.tick() => {
+                    let silent_ms = now_ms.saturating_sub(renewed_ms.load(Ordering::Relaxed));
+                    let reached = silent_ms < stale_ms;
+                    let seen = if reached { Seen::Reached } else { Seen::Nobody };
+                    active.believe(self.trust.observe(now_ms, seen));
+                    active.tick(now_ms).await
+                }
                 request = self.requests.recv() => match request {
                     Some(request) => active.serve(request, &mut self.requests, now_ms).await,
                     // Every handle is gone; the lease is still worth renewing until shutdown.
@@ -221,6 +305,7 @@ async fn renew(
     term: u64,
     shutdown: CancellationToken,
     overthrown: CancellationToken,
+    (started, renewed_ms): (Instant, Arc<AtomicU64>),
 ) {
     let prefix = settings.catalog.prefix.clone();
     let mut lease = Lease {
@@ -241,8 +326,11 @@ async fn renew(
             return;
         }
         lease.counter += 1;
-        if let Err(error) = lease::write(store.as_ref(), &prefix, &lease).await {
-            tracing::warn!(%error, "the lease was not renewed");
+        // As old as its beginning: an overthrow may have come right behind.
+        let begun_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        match lease::write(store.as_ref(), &prefix, &lease).await {
+            Ok(()) => renewed_ms.store(begun_ms, Ordering::Relaxed),
+            Err(error) => tracing::warn!(%error, "the lease was not renewed"),
         }
         tokio::select! {
             () = tokio::time::sleep(settings.lease_interval) => {}

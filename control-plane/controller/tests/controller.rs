@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
-use millstream_catalog::StoreSettings;
+use millstream_catalog::{CatalogCopy, Identity, Joining, StoreSettings, establish};
 use millstream_controller::{
-    Handle, Lease, LeaseWatcher, Sessions, Settings, Verdict, replace_bootstrap_key, run,
+    CopySettings, Handle, Lease, LeaseWatcher, Seen, Sessions, Settings, Trust, Verdict,
+    replace_bootstrap_key, run,
 };
 use millstream_metadata::{
     Actor, Change, Command, Commands, HostPort, Image, NodeRow, Refusal, RegisterNode, Reply, Row,
@@ -357,5 +358,167 @@ fn sessions_end_but_not_by_the_judge_being_late() {
         assert_eq!(sessions.expired(now, &image), []);
     }
     assert_eq!(sessions.expired(49_000, &image).len(), 2);
-    assert_eq!(sessions.unconfirmed(&image, 1), [NodeId(2), NodeId(3)]);
+    assert_eq!(sessions.unconfirmed(&image, 1, 1), [NodeId(2), NodeId(3)]);
+    assert_eq!(
+        sessions.unconfirmed(&image, 1, 0),
+        [NodeId(1), NodeId(2), NodeId(3)],
+        "the judge's own copy on disk is behind"
+    );
+}
+
+#[test]
+fn trust_ends_by_what_the_store_shows_and_comes_back_with_a_controller() {
+    use Seen::{Another, Nobody, Reached};
+    let table: [(&[(u64, Seen)], bool); 9] = [
+        (&[(59_999, Another)], false),
+        (&[(60_000, Another)], true),
+        (&[(3_599_999, Nobody)], false),
+        (&[(3_600_000, Nobody)], true),
+        // The store comes back and shows another one: a revocation may have been missed.
+        (&[(1_800_000, Nobody), (1_800_001, Another)], true),
+        (&[(50_000, Reached), (100_000, Another)], false),
+        (&[(50_000, Reached), (110_000, Another)], true),
+        // Nothing but a controller restores it.
+        (&[(60_000, Another), (60_001, Nobody)], true),
+        (&[(60_000, Another), (60_001, Reached), (60_002, Nobody)], false),
+    ];
+    for (seen, over) in table {
+        let mut trust = Trust::new(0);
+        let mut found = false;
+        for (now_ms, seen) in seen {
+            found = trust.observe(*now_ms, *seen);
+        }
+        assert_eq!(found, over, "{seen:?}");
+    }
+}
+
+fn copying(folder: &std::path::Path) -> Settings {
+    Settings {
+        copy: Some(CopySettings {
+            path: folder.join("catalog"),
+            name: "millstream".into(),
+        }),
+        ..settings(1)
+    }
+}
+
+fn register(number: u128) -> Command {
+    let address = HostPort {
+        host: "localhost".into(),
+        port: 9092,
+    };
+    Command::RegisterNode(RegisterNode {
+        journal: journal(number),
+        registration_last: None,
+        kafka: address.clone(),
+        http: address,
+        feature_level_max: 1,
+        damaged: false,
+    })
+}
+
+#[tokio::test]
+async fn a_revocation_is_in_the_nodes_copy_before_it_counts_as_confirmed() {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let folder = tempfile::tempdir().unwrap();
+    let shutdown = CancellationToken::new();
+    let handle = run(Arc::clone(&store), copying(folder.path()), shutdown.clone());
+    timeout(SOON, handle.active()).await.unwrap().unwrap();
+    let key = handle.bootstrap(1).await.unwrap().unwrap();
+    let Reply::Node(node) = handle.submit(Actor::System, register(7)).await.unwrap().reply else {
+        panic!()
+    };
+    let load = || CatalogCopy::load(&folder.path().join("catalog")).unwrap();
+    timeout(SOON, handle.copied(handle.image().version()))
+        .await
+        .unwrap();
+    assert_eq!(load().unwrap().image, *handle.image());
+
+    let revoke = Command::RevokeKey {
+        tenant: key.tenant,
+        key: key.id,
+    };
+    let committed = handle.submit(Actor::System, revoke).await.unwrap();
+    let confirmed = async {
+        while !handle.unconfirmed(committed.version).await.unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    // Not at the copies' usual pace.
+    timeout(Duration::from_millis(900), confirmed).await.unwrap();
+    assert!(load().unwrap().image.active_key(&key.id).is_none());
+
+    // A disk that takes no copy does not confirm.
+    let path = folder.path().to_owned();
+    std::fs::remove_file(path.join("catalog")).unwrap();
+    std::fs::create_dir_all(path.join("catalog/in-the-way")).unwrap();
+    let Reply::Key(other) = handle
+        .submit(Actor::System, Command::ReplaceBootstrapKey { root_version: 1 })
+        .await
+        .unwrap()
+        .reply
+    else {
+        panic!()
+    };
+    let revoke = Command::RevokeKey {
+        tenant: other.tenant,
+        key: other.id,
+    };
+    let committed = handle.submit(Actor::System, revoke).await.unwrap();
+    assert_eq!(handle.unconfirmed(committed.version).await, Ok(vec![node.id]));
+    shutdown.cancel();
+    timeout(SOON, handle.stopped()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_start_without_the_store_knows_the_copy_and_looks_at_the_clusters_identity_first() {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let joining = Joining {
+        known: None,
+        name: Some("millstream".into()),
+        root_key_checks: [(1, "check".to_owned())].into(),
+        fresh: Uuid::from_u128(1),
+    };
+    let Identity { id, .. } = establish(store.as_ref(), &Path::default(), &joining)
+        .await
+        .unwrap();
+    let known = |root_key: &str| Joining {
+        known: Some(id),
+        root_key_checks: [(1, root_key.to_owned())].into(),
+        ..joining.clone()
+    };
+    let first = Process::start(&store, 1);
+    first.active().await;
+    first
+        .handle
+        .submit(Actor::System, organisation("a"))
+        .await
+        .unwrap();
+    let image = first.handle.image();
+    first.stop().await;
+    for (root_key, joins) in [("another", false), ("check", true)] {
+        let shutdown = CancellationToken::new();
+        let settings = Settings {
+            known: image.as_ref().clone(),
+            joining: Some(known(root_key)),
+            ..settings(1)
+        };
+        let handle = run(Arc::clone(&store), settings, shutdown.clone());
+        assert_eq!(names(&handle.image()), ["a"], "at once");
+        if joins {
+            timeout(SOON, handle.active()).await.unwrap().unwrap();
+            assert!(handle.image().term() > image.term());
+        } else {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            assert_eq!(
+                handle.term(),
+                None,
+                "the catalog is not opened with a wrong root key"
+            );
+            let refused = handle.submit(Actor::System, organisation("b")).await;
+            assert_eq!(refused, Err(Refusal::NotController));
+        }
+        shutdown.cancel();
+        timeout(SOON, handle.stopped()).await.unwrap();
+    }
 }

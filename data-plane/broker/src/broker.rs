@@ -5,6 +5,7 @@ use crate::interface::{
     EpochEnd, Fetch, Fetched, FoundOffset, InitProducer, InitProducerError, Isolation, ListOffset,
     OffsetError, PendingProduce, Produce, ProduceError, Produced, WatchStream,
 };
+use crate::join::Standing;
 use crate::shell::Shell;
 use millstream_access::{AuthError, Operation, Principal, Resource, RootKeys, allowed};
 use millstream_metadata::{Commands, HostPort, Image, ImageWatch};
@@ -60,6 +61,21 @@ impl Broker {
     /// The root keys, for doors that authenticate in other ways.
     pub fn roots(&self) -> &Arc<RootKeys> {
         &self.shell.roots
+    }
+
+    /// What this node is to the cluster.
+    pub fn standing(&self) -> Standing {
+        *self.shell.standing.borrow()
+    }
+
+    /// Waits until it is a part of the cluster; false when it never will be.
+    pub async fn joined(&self) -> bool {
+        let mut standing = self.shell.standing.subscribe();
+        let found = standing.wait_for(|standing| *standing != Standing::Waiting);
+        tokio::select! {
+            found = found => found.is_ok_and(|standing| *standing == Standing::Member),
+            () = self.shell.stopping.cancelled() => false,
+        }
     }
 
     /// Whether it can serve: it is not stopping and its journal is sound.

@@ -27,7 +27,7 @@ pub(crate) struct Following {
     assigned: BTreeMap<GroupId, Assignment>,
     /// Topics whose partitions are being deleted.
     deleting: Arc<Mutex<BTreeSet<TopicId>>>,
-    /// Groups that this disk has, but not whole: they are not served, and never begun anew.
+    /// Groups that this disk has, but not whole: they are not begun anew, and served only if the store makes them whole.
     pub(crate) broken: BTreeSet<GroupId>,
     /// Groups on their way from the store.
     pub(crate) installing: BTreeSet<GroupId>,
@@ -73,6 +73,7 @@ impl Shell {
                 },
                 Some((group, found)) = following.arrived.recv() => {
                     following.installing.remove(&group);
+                    following.broken.remove(&group);
                     following.found.insert(group, found);
                     self.reconcile(&watch.image(), &mut following);
                 }
@@ -84,7 +85,9 @@ impl Shell {
     /// Tells the controller that this node lives, until the broker stops.
     pub(crate) async fn heartbeat(self: Arc<Shell>) {
         let actor = Actor::Node(self.services.node);
-        let registration = self.services.registration;
+        let Some(registration) = self.services.registration.get().copied() else {
+            return;
+        };
         loop {
             let command = Command::Heartbeat {
                 registration,
@@ -127,6 +130,8 @@ impl Shell {
         following: &mut Following,
     ) -> Option<Arc<Group>> {
         if following.broken.contains(&row.id) {
+            // The local snapshot may be too old for the journal, and the store may have a newer one.
+            self.install(row, following);
             return None;
         }
         if !suffices(following.found.get(&row.id), row) {
@@ -134,12 +139,20 @@ impl Shell {
             return None;
         }
         let internal = row.purpose == GroupPurpose::Internal;
+        // Without a number yet nobody can appoint this replica.
+        let number = self.services.registration.get().copied();
         let found = following.found.remove(&row.id);
         let fresh = || Found {
             recovery: Recovery::new(GroupState::new(row.id), internal),
             snapshot: None,
         };
-        let Found { recovery, snapshot } = found.unwrap_or_else(fresh);
+        let Found {
+            mut recovery,
+            snapshot,
+        } = found.unwrap_or_else(fresh);
+        if number.is_none() && row.members == [self.services.journal] {
+            recovery.commit_all();
+        }
         let mut ledger = internal.then(|| LedgerCore::new(self.settings.groups.clone()));
         if let Some(ledger) = &mut ledger {
             ledger.partitions = ledger_partitions(image, row.id);
@@ -149,7 +162,7 @@ impl Shell {
         }
         let services = &self.services;
         let replication =
-            millstream_replication::Settings::new(row.id, services.journal, services.registration);
+            millstream_replication::Settings::new(row.id, services.journal, number.unwrap_or_default());
         let settings = ReplicaSettings {
             replication,
             planted: Default::default(),
@@ -160,7 +173,8 @@ impl Shell {
             // The journal gave all that its files hold; what was released of it can be read no more.
             replica.step(services.now_ms(), Input::Released { up_to: start }, &mut out);
         }
-        let core = Core::new(replica, out, ledger, &self.settings);
+        let mut core = Core::new(replica, out, ledger, &self.settings);
+        core.waits_for_number = number.is_none();
         let group = Group::new(row.id, Arc::clone(services), core);
         self.groups.write().insert(row.id, Arc::clone(&group));
         let reported = row.snapshot.map(|snapshot| snapshot.lsn).unwrap_or_default();

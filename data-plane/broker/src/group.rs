@@ -18,8 +18,8 @@ use millstream_metadata::Commands;
 use millstream_model::{GroupId, JournalId, NodeId, Registration, TimestampMs};
 use millstream_tier::Tier;
 use parking_lot::Mutex;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use tokio::sync::Notify;
 
@@ -36,7 +36,8 @@ pub(crate) struct Services {
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) node: NodeId,
     pub(crate) journal: JournalId,
-    pub(crate) registration: Registration,
+    /// The number of this start, once the controller has given it and the journal has it.
+    pub(crate) registration: OnceLock<Registration>,
     pub(crate) started: Instant,
     /// Produced bytes that the journal has not made durable yet.
     pub(crate) in_flight: AtomicUsize,

@@ -24,6 +24,7 @@ mod follow;
 mod group;
 mod groups;
 pub mod interface;
+mod join;
 mod metrics;
 mod offsets;
 mod produce;
@@ -45,6 +46,7 @@ mod watching;
 
 pub use broker::Broker;
 pub use groups::GroupsHandle;
+pub use join::{Standing, journal_in};
 pub use settings::{Components, Settings};
 pub use start::{Handle, StartError};
 

@@ -8,7 +8,7 @@ use crate::settings::Settings;
 use crate::shell::Shell;
 use crate::snapshot::{self, DecodeError};
 use crate::start::StartError;
-use millstream_journal::{Append, Reader, Record, SubmitError, Writer};
+use millstream_journal::{Append, ReadError, Reader, Record, SubmitError, Writer};
 use millstream_metadata::{Actor, Command, Commands, GroupPurpose, GroupRow, Image, RecoveredGroup, Reply};
 use millstream_model::{GroupId, JournalId, Lsn, Retry, TenantId};
 use millstream_replication::EntryId;
@@ -22,6 +22,9 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// How long a store that does not give a snapshot is left alone.
 const INSTALL_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
+/// Bytes read of the journal at a time.
+const REPLAY_BYTES: usize = 4 * 1024 * 1024;
+
 /// A snapshot that could not be installed.
 #[derive(Debug, thiserror::Error)]
 enum InstallError {
@@ -33,6 +36,15 @@ enum InstallError {
     Journal(#[from] SubmitError),
     #[error("the snapshot does not fit: {0}")]
     Fit(#[from] crate::replica::RecoveryError),
+    #[error("the journal: {0}")]
+    Read(#[from] ReadError),
+}
+
+impl InstallError {
+    /// Whether trying again cannot help.
+    fn is_final(&self) -> bool {
+        matches!(self, InstallError::Fit(_))
+    }
 }
 
 /// Takes over the groups of all journals that are gone; gives what was taken over, and the catalog's version then.
@@ -109,9 +121,14 @@ pub(crate) async fn skip_to(
 }
 
 impl Shell {
-    /// Installs a group from its snapshot in the store, however long that takes; then it is taken up.
+    /// Installs a group from its snapshot in the store, however long that takes; then it is taken up. Not before this
+    /// start has its number: until then nothing is written.
     pub(crate) fn install(self: &Arc<Shell>, row: &GroupRow, following: &mut Following) {
-        let Some(stored) = row.snapshot.filter(|_| following.installing.insert(row.id)) else {
+        let may = self.services.registration.get().is_some();
+        let Some(stored) = row
+            .snapshot
+            .filter(|_| may && following.installing.insert(row.id))
+        else {
             return;
         };
         tracing::info!(group = %row.id, lsn = %stored.lsn, "is installed from its snapshot in the store");
@@ -122,6 +139,14 @@ impl Shell {
                     Ok(found) => {
                         // Nobody follows the catalog any more when the broker stops.
                         let _ = arrived.send((row.id, found));
+                        return;
+                    }
+                    Err(error) if error.is_final() => {
+                        tracing::error!(
+                            group = %row.id, %error,
+                            "the group's snapshot in the store does not help; its partitions are not served, an \
+                             operator must look"
+                        );
                         return;
                     }
                     Err(error) => tracing::error!(
@@ -166,12 +191,35 @@ impl Services {
             lsn: snapshot.state.applied(),
         };
         let keep = row.purpose == GroupPurpose::Internal;
-        let recovery = Recovery::new(snapshot.state.clone(), keep).finish()?;
+        let mut recovery = Recovery::new(snapshot.state.clone(), keep);
+        self.replay(row.id, &mut recovery)?;
+        let recovery = recovery.finish()?;
         skip_to(&self.reader, &self.writer, row.id, base).await?;
         Ok(Found {
             recovery,
             snapshot: Some(snapshot),
         })
+    }
+}
+
+impl Services {
+    /// What the journal has of a group, behind a snapshot that a restart could not begin with.
+    fn replay(&self, group: GroupId, recovery: &mut Recovery) -> Result<(), InstallError> {
+        let (Some((_, start)), Some((_, end))) = (self.reader.start(group), self.reader.end(group)) else {
+            return Ok(());
+        };
+        let mut next = start.next();
+        while next <= end {
+            let entries = self.reader.entries(group, next, REPLAY_BYTES)?;
+            let Some(last) = entries.last().map(|entry| entry.header.lsn) else {
+                break;
+            };
+            next = last.next();
+            for entry in entries {
+                recovery.record(Record::Entry(entry))?;
+            }
+        }
+        Ok(())
     }
 }
 

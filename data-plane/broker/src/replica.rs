@@ -25,7 +25,7 @@ use crate::interface::Acks;
 use append::Waiting;
 use bytes::Bytes;
 use millstream_model::entry::{Entry, EntryHeader};
-use millstream_model::{GroupId, Lsn, PartitionId};
+use millstream_model::{GroupId, Lsn, PartitionId, Registration};
 use millstream_partition::{Change, Effect, GroupState, Overlay, PayloadError};
 use millstream_replication::{EntryId, Input, Machine, Output as Ordered, Role};
 use std::collections::VecDeque;
@@ -150,6 +150,11 @@ impl<T> Replica<T> {
     /// found in its log (LOG.md 23).
     pub fn log_end_is_known(&self) -> bool {
         self.leads() && (self.planted.end_is_known_at_once || self.machine.elected_log_end().is_none())
+    }
+
+    /// This process start has its number; see [`Machine::register`].
+    pub fn register(&mut self, registration: Registration) {
+        self.machine.register(registration);
     }
 
     /// Whether an entry of the partition is in the log and not yet known to be committed.

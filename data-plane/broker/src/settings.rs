@@ -50,6 +50,9 @@ pub struct Settings {
     pub recover_groups: bool,
     /// How long nodes that may be dead are waited for then: more than a session.
     pub recover_wait: Duration,
+    /// Whether a start waits until the controller has registered it. Without, it serves reads from the disk meanwhile:
+    /// for a start while the object store is down (LOG.md 30).
+    pub waits_for_controller: bool,
     /// Consumer groups.
     pub groups: millstream_coordinator::Settings,
 }
@@ -86,6 +89,7 @@ impl Settings {
             read_bytes_max: READ_BYTES_MAX,
             recover_groups: false,
             recover_wait: Duration::from_secs(20),
+            waits_for_controller: true,
             groups: millstream_coordinator::Settings::default(),
         }
     }

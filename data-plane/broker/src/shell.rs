@@ -1,6 +1,7 @@
 //! What all of a broker's calls and tasks share.
 
 use crate::group::{Group, Services};
+use crate::join::Standing;
 use crate::producer_ids::ProducerIds;
 use crate::quota::Quotas;
 use crate::read_memory::ReadMemory;
@@ -13,6 +14,7 @@ use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,6 +29,8 @@ pub(crate) struct Shell {
     pub(crate) producer_ids: ProducerIds,
     pub(crate) read_memory: ReadMemory,
     pub(crate) space: SpaceWatch,
+    /// What this node is to the cluster.
+    pub(crate) standing: watch::Sender<Standing>,
     pub(crate) stopping: CancellationToken,
     /// What is still under way is given up: the stop has waited for long enough.
     pub(crate) giving_up: CancellationToken,

@@ -4,14 +4,15 @@
 //!   local snapshots ─► (the store's, where one is missing) ─► the journal's tail ─► register ─► fsync the number
 //!      ─► groups ─► follow the catalog
 //! ```
+//! While the store is down: local snapshots, the journal's tail, groups, reads; then what is said in `join`.
 
 use crate::broker::Broker;
 use crate::follow::{Following, Found};
 use crate::group::{Disk, Services};
 use crate::groups::GroupsHandle;
+use crate::join::{Joining, Standing};
 use crate::metrics::Metrics;
 use crate::read_memory::ReadMemory;
-use crate::recover;
 use crate::replica::{Recovery, RecoveryError};
 use crate::settings::{Components, Settings};
 use crate::shell::{Shell, SpaceWatch};
@@ -20,25 +21,18 @@ use millstream_journal::{
     CommitError, Journal, LockError, OpenError, RealDisk, Record, Recovered, Running, SlowDisk, SubmitError,
     Writer, WriterSettings,
 };
-use millstream_metadata::{
-    Actor, Command, Commands, GroupPurpose, Image, NodeRow, RecoveredGroup, Refusal, RegisterNode, Reply,
-};
-use millstream_model::{GroupId, JournalId, Registration, Retry};
+use millstream_metadata::{GroupPurpose, Image, RecoveredGroup, Refusal};
+use millstream_model::GroupId;
 use millstream_partition::GroupState;
 use millstream_tier::Tier;
 use prometheus_client::registry::Registry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-
-/// The newest feature level that this release knows (LOG.md 41).
-const FEATURE_LEVEL_MAX: u32 = 1;
-
-/// How long a controller that cannot be reached is left alone before the next attempt to register.
-const REGISTER_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// How long a stop waits for background work that is under way.
 const STOP_WAIT: Duration = Duration::from_secs(5);
@@ -70,6 +64,9 @@ pub enum StartError {
     /// The number of this start cannot be kept.
     #[error("the journal cannot keep this start's registration: {0}")]
     Register(#[from] SubmitError),
+    /// The controller cannot be reached, and this node was never part of the cluster.
+    #[error("this node has not been part of the cluster yet: its first start needs the object store")]
+    NeverRegistered,
     /// A bug.
     #[error("{0}")]
     Unexpected(&'static str),
@@ -114,27 +111,25 @@ impl Broker {
         } = components;
         let tier = Tier::new(store, prefix, settings.tier.clone());
         let on_disk = read_disk(&settings, &image.image(), &tier, &metrics).await?;
-        let node = register(&settings, commands.as_ref(), &on_disk).await?;
-        let reader = on_disk.journal.reader();
+        let joining = Joining::of(&settings, &on_disk.journal, &on_disk.recovered, &on_disk.found);
+        // Before the journal's threads start: until here a start can be given up.
+        let registered = match settings.waits_for_controller {
+            true => Some(joining.register(commands.as_ref()).await?),
+            false => None,
+        };
         let journal = on_disk.journal.id();
+        let known = image.image().node_of(journal).map(|node| node.id);
+        let node_before = match (&registered, known) {
+            (Some(registered), _) => registered.row.id,
+            (None, Some(known)) => known,
+            (None, None) => return Err(StartError::NeverRegistered),
+        };
+        let reader = on_disk.journal.reader();
         let writer_settings = WriterSettings {
             waiting_bytes_max: JOURNAL_WAITING_BYTES,
             ..WriterSettings::default()
         };
         let (writer, running) = Writer::start(on_disk.journal, writer_settings)?;
-        if keep_registration(&writer, node.row.registration).await? == Kept::OnDisk {
-            confirm(commands.as_ref(), &node.row).await?;
-        }
-        for (group, found) in &on_disk.found {
-            recover::skip_to(&reader, &writer, *group, found.recovery.base()).await?;
-        }
-        let _ = image.wait_for_version(node.version).await;
-        let mut recovered = Vec::new();
-        if settings.recover_groups {
-            let (groups, version) = recover::take_over(&settings, commands.as_ref(), journal).await?;
-            let _ = image.wait_for_version(version).await;
-            recovered = groups;
-        }
         let services = Arc::new(Services {
             writer,
             reader,
@@ -142,9 +137,9 @@ impl Broker {
             commands,
             metrics,
             runtime: tokio::runtime::Handle::current(),
-            node: node.row.id,
+            node: node_before,
             journal,
-            registration: node.row.registration,
+            registration: OnceLock::new(),
             started,
             in_flight: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
@@ -161,15 +156,28 @@ impl Broker {
             quotas: Default::default(),
             producer_ids: Default::default(),
             read_memory,
+            standing: watch::Sender::new(Standing::Waiting),
             stopping: CancellationToken::new(),
             giving_up: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
         let mut following = Following::new(on_disk.found, on_disk.broken);
-        shell.reconcile(&shell.image.image(), &mut following);
-        shell.tasks.spawn(Arc::clone(&shell).follow(following));
-        shell.tasks.spawn(Arc::clone(&shell).heartbeat());
-        shell.tasks.spawn(Arc::clone(&shell).retain());
+        let mut recovered = Vec::new();
+        match registered {
+            Some(registered) => {
+                recovered = shell.joined(&joining, registered).await?;
+                shell.serve(following);
+            }
+            None => {
+                shell.reconcile(&shell.image.image(), &mut following);
+                shell
+                    .tasks
+                    .spawn(Arc::clone(&shell).join_later(joining, following));
+                tracing::warn!(
+                    "serves reads from this disk until the controller can be reached; everything else waits"
+                );
+            }
+        }
         shell
             .services
             .metrics
@@ -181,7 +189,7 @@ impl Broker {
             },
             shell: Arc::clone(&shell),
         };
-        tracing::info!(node = %node.row.id, %journal, took = ?started.elapsed(), "the broker serves");
+        tracing::info!(node = %node_before, %journal, took = ?started.elapsed(), "the broker serves");
         Ok((
             broker,
             Handle {
@@ -234,6 +242,11 @@ impl Handle {
         &self.recovered
     }
 
+    /// What this node is to the cluster.
+    pub fn standing(&self) -> Standing {
+        *self.shell.standing.borrow()
+    }
+
     /// Whether the broker can serve: its journal is sound.
     pub fn is_healthy(&self) -> bool {
         self.shell.services.reader.damage().is_none()
@@ -251,7 +264,8 @@ async fn read_disk(
     let loaded = tokio::task::spawn_blocking(move || snapshot::load_all(&folder)).await;
     let (mut snapshots, mut bytes_read) =
         loaded.map_err(|_| StartError::Unexpected("a reading task ended early"))??;
-    for row in image.groups() {
+    // A start that does not wait for the controller does not wait for the store either.
+    for row in image.groups().filter(|_| settings.waits_for_controller) {
         let Some(stored) = &row.snapshot else { continue };
         if snapshots
             .get(&row.id)
@@ -375,96 +389,8 @@ impl Replay {
                 snapshot: self.snapshot,
             }),
             Err(error) => {
-                tracing::error!(%group, %error, "a group cannot be restored from this disk and is not served; an operator must look");
+                tracing::error!(%group, %error, "a group cannot be restored from this disk alone; unless a newer snapshot in the store makes it whole it is not served, and an operator must look");
                 None
-            }
-        }
-    }
-}
-
-/// A registration that the controller gave.
-struct Registered {
-    row: Arc<NodeRow>,
-    version: u64,
-}
-
-/// Registers this start, trying again while the controller is away.
-async fn register(
-    settings: &Settings,
-    commands: &dyn Commands,
-    on_disk: &OnDisk,
-) -> Result<Registered, StartError> {
-    let journal: JournalId = on_disk.journal.id();
-    loop {
-        let command = Command::RegisterNode(RegisterNode {
-            journal,
-            registration_last: on_disk.recovered.registration,
-            kafka: settings.kafka.clone(),
-            http: settings.http.clone(),
-            feature_level_max: FEATURE_LEVEL_MAX,
-            damaged: on_disk.journal.damage().is_some(),
-        });
-        match commands.submit(Actor::System, command).await {
-            Ok(committed) => match committed.reply {
-                Reply::Node(row) => {
-                    return Ok(Registered {
-                        row,
-                        version: committed.version,
-                    });
-                }
-                _ => {
-                    return Err(StartError::Unexpected(
-                        "the controller's answer to a registration is none",
-                    ));
-                }
-            },
-            Err(refusal) if refusal.retry() == Retry::Never => return Err(refusal.into()),
-            Err(refusal) => {
-                tracing::warn!(%refusal, "cannot register yet");
-                tokio::time::sleep(REGISTER_AGAIN_AFTER).await;
-            }
-        }
-    }
-}
-
-/// Where the number of this start is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kept {
-    OnDisk,
-    /// The journal is damaged.
-    Nowhere,
-}
-
-/// The number must be on disk before anything is served (LOG.md 13). A damaged journal keeps nothing; it serves what
-/// precedes the damage.
-async fn keep_registration(writer: &Writer, registration: Registration) -> Result<Kept, StartError> {
-    match writer.register(registration).await {
-        Err(SubmitError::Commit(CommitError::Damaged(damage))) => {
-            tracing::error!(
-                %damage,
-                "the journal is damaged: it serves what precedes the damage and takes nothing; to go on from the last \
-                 snapshots instead, move the folder 'journal' away and start with --recover-groups"
-            );
-            Ok(Kept::Nowhere)
-        }
-        other => Ok(other.map(|()| Kept::OnDisk)?),
-    }
-}
-
-/// Tells the controller that the number is on disk: from here on an older one proves a rollback. Nothing may be served
-/// before the controller knows, or a journal that is rolled back to before this start would pass.
-async fn confirm(commands: &dyn Commands, node: &NodeRow) -> Result<(), StartError> {
-    loop {
-        let command = Command::ConfirmRegistration {
-            journal: node.journal,
-            registration: node.registration,
-        };
-        match commands.submit(Actor::Node(node.id), command).await {
-            Ok(_) => return Ok(()),
-            Err(refusal) if refusal.retry() == Retry::Never => return Err(refusal.into()),
-            Err(refusal) => {
-                tracing::warn!(%refusal, "cannot confirm the registration yet");
-                tokio::time::sleep(REGISTER_AGAIN_AFTER).await;
             }
         }
     }

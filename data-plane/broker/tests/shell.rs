@@ -20,5 +20,7 @@ mod reading;
 mod restart;
 #[path = "shell/trouble.rs"]
 mod trouble;
+#[path = "shell/without_store.rs"]
+mod without_store;
 #[path = "shell/writing.rs"]
 mod writing;

@@ -119,6 +119,14 @@ pub struct Committed {
     pub positions: Vec<Position>,
 }
 
+/// The id of the journal on `disk`, without opening it; none when there is none yet.
+///
+/// # Errors
+/// When the disk fails, or holds something else.
+pub fn journal_id<D: Disk>(disk: &D) -> Result<Option<JournalId>, OpenError> {
+    crate::superblock::read(disk)
+}
+
 impl<D: Disk> Journal<D> {
     /// Opens the journal on `disk`, a new one when the disk is empty, and gives every valid record in order to
     /// `replay`, one block in memory at a time (keep a copy of a payload, not the payload itself, which shares

@@ -41,7 +41,7 @@ pub use disk::real::{LockError, RealDisk};
 pub use disk::slow::SlowDisk;
 pub use disk::{Disk, DiskFile};
 pub use frame::Framed;
-pub use journal::{CommitError, Committed, Journal, OpenError};
+pub use journal::{CommitError, Committed, Journal, OpenError, journal_id};
 pub use prepare::{PrepareError, Prepared, Preparer};
 pub use reader::{ReadError, Reader};
 pub use record::{Position, Record};

@@ -14,7 +14,7 @@ use crate::tail::Tail;
 use follow::Follower;
 use lead::Leader;
 use millstream_model::entry::{Entry, EntryHeader};
-use millstream_model::{Epoch, JournalId, Lsn, TimestampMs};
+use millstream_model::{Epoch, JournalId, Lsn, Registration, TimestampMs};
 use writes::Writes;
 
 /// One replica's view of its group's log.
@@ -143,6 +143,16 @@ impl Machine {
             });
         }
         Ok(())
+    }
+
+    /// This process start has its number, which was not known when the machine was made: from here on an assignment can
+    /// appoint it (LOG.md 13, 14).
+    pub fn register(&mut self, registration: Registration) {
+        assert!(
+            !matches!(self.state, State::Leader(_)),
+            "nobody leads before its start has a number"
+        );
+        self.settings.registration = registration;
     }
 
     /// What it is now.

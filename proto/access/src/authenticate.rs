@@ -50,6 +50,12 @@ pub enum AuthError {
         /// The key.
         key: KeyId,
     },
+    /// The node has not heard of the controller for so long that the key may have been revoked meanwhile.
+    #[error("key {key} may have been revoked: this node has not reached the controller for too long")]
+    Stale {
+        /// The key.
+        key: KeyId,
+    },
     /// The token is no good.
     #[error("bad token: {0}")]
     Token(#[from] TokenError),
@@ -84,8 +90,18 @@ pub fn authenticate(
         return Err(AuthError::WrongSecret { key: id });
     }
     let principal = Principal::of_key(key);
-    recheck(image, &principal)?;
+    admit(image, &principal)?;
     Ok(principal)
+}
+
+/// Whether a caller may begin: it may go on, and what is known of its key is fresh enough.
+pub(crate) fn admit(image: &Image, who: &Principal) -> Result<(), AuthError> {
+    recheck(image, who)?;
+    // The process itself has no key that could be revoked.
+    if image.is_stale() && who.key != KeyId::NONE {
+        return Err(AuthError::Stale { key: who.key });
+    }
+    Ok(())
 }
 
 /// Whether a caller that authenticated earlier still may go on: doors ask at every change of the image.

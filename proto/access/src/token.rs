@@ -3,7 +3,7 @@
 //! SQL acts as the owner of a query with one (SQL.md 20). A token is worth no more than the key behind it: when
 //! that key is revoked, so is the token.
 
-use crate::authenticate::{AuthError, recheck};
+use crate::authenticate::{AuthError, admit};
 use crate::principal::Principal;
 use crate::root::RootKeys;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
@@ -91,7 +91,7 @@ pub fn verify(
         key: claims.sub,
         grants: Arc::new(claims.grants),
     };
-    recheck(image, &who)?;
+    admit(image, &who)?;
     Ok(who)
 }
 

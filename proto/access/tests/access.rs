@@ -111,6 +111,28 @@ fn keys_are_told_apart() {
 }
 
 #[test]
+fn nobody_new_is_let_in_on_stale_knowledge() {
+    let good = key(3, KeyState::Active);
+    let (fresh, roots) = (image(std::slice::from_ref(&good)), roots());
+    let stale = fresh.as_stale();
+    let who = authenticate(&fresh, &roots, good.id.as_str(), &secret(&good)).unwrap();
+    let refused = AuthError::Stale { key: good.id };
+    assert_eq!(
+        authenticate(&stale, &roots, good.id.as_str(), &secret(&good)),
+        Err(refused.clone())
+    );
+    let token = mint(&roots, &who, NOW, Duration::from_secs(60)).unwrap();
+    let ask = |image: &Image| authenticate_header(image, &roots, &format!("Bearer {token}"), NOW);
+    assert_eq!(ask(&fresh).unwrap().key, good.id);
+    assert_eq!(ask(&stale), Err(refused));
+    assert_eq!(recheck(&stale, &who), Ok(()), "who is in goes on");
+    let own = Principal::of_tenant(TENANT, OrganisationId(Uuid::from_u128(1)));
+    let token = mint(&roots, &own, NOW, Duration::from_secs(60)).unwrap();
+    let found = authenticate_header(&stale, &roots, &format!("Bearer {token}"), NOW);
+    assert_eq!(found.unwrap().key, KeyId::NONE, "the process itself has no key");
+}
+
+#[test]
 fn headers_carry_keys_and_tokens() {
     let good = key(3, KeyState::Active);
     let (image, roots) = (image(std::slice::from_ref(&good)), roots());

@@ -28,12 +28,27 @@ pub struct Image {
     nodes: Map<NodeId, Arc<NodeRow>>,
     quotas: Map<QuotaScope, Arc<QuotaRow>>,
     sql: Map<TenantId, Map<(String, String), Arc<SqlRow>>>,
+    /// This node can no longer know that a key in it was not revoked meanwhile.
+    is_stale: bool,
 }
 
 impl Image {
     /// Of an empty catalog.
     pub fn new() -> Image {
         Image::default()
+    }
+
+    /// Whether a key may have been revoked without this node hearing of it: then nobody new is let in (LOG.md 43).
+    pub fn is_stale(&self) -> bool {
+        self.is_stale
+    }
+
+    /// The same rows, of which this node no longer knows whether they still hold.
+    pub fn as_stale(&self) -> Image {
+        Image {
+            is_stale: true,
+            ..self.clone()
+        }
     }
 
     /// Takes in one change. Never fails; the same changes give the same image.

@@ -49,6 +49,11 @@ impl ImagePublisher {
         self.0.send_replace(Arc::new(image));
     }
 
+    /// The newest image.
+    pub fn image(&self) -> Arc<Image> {
+        Arc::clone(&self.0.borrow())
+    }
+
     /// Another watch on the same images.
     pub fn watch(&self) -> ImageWatch {
         ImageWatch(self.0.subscribe())

@@ -11,7 +11,7 @@ use crate::waiters::Waiters;
 use bytes::Bytes;
 use millstream_journal::Record;
 use millstream_model::entry::{EntryHeader, EntryKind};
-use millstream_model::{KeyId, Lsn, PartitionId, TenantId, TimestampMs};
+use millstream_model::{KeyId, Lsn, PartitionId, Registration, TenantId, TimestampMs};
 use millstream_partition::{Applied, Change, Effect, GroupState, Opened};
 use millstream_replication::Input;
 use std::collections::BTreeSet;
@@ -44,6 +44,8 @@ pub(crate) struct Core {
     pub(super) writes: Writes,
     /// Whether this is the group's only replica: then what is on this disk is all that is committed.
     pub(crate) alone: bool,
+    /// This start has no number yet: nobody leads, and what is on this disk is read.
+    pub(crate) waits_for_number: bool,
     /// Readers are served once this entry is applied: until then the state knows records that are gone.
     pub(super) reads_from: Lsn,
     /// Partitions whose opening or deletion is in the log and undecided.
@@ -106,6 +108,7 @@ impl Core {
             out,
             writes: Writes::default(),
             alone: false,
+            waits_for_number: false,
             reads_from: Lsn::ZERO,
             proposed: BTreeSet::new(),
             fresh_bytes: 0,
@@ -120,8 +123,8 @@ impl Core {
         self.replica.state()
     }
 
-    /// Whether readers are served: by a leader, and by the only replica on a damaged disk, which has what precedes
-    /// the damage (LOG.md 5).
+    /// Whether readers are served: by a leader, by the only replica on a damaged disk, which has what precedes the damage
+    /// (LOG.md 5), and by the only replica that cannot reach the controller yet, which has all that is committed (30).
     pub(crate) fn serves_reads(&self) -> bool {
         self.replica.leads() && self.state().applied() >= self.reads_from || self.is_stranded()
     }
@@ -132,7 +135,13 @@ impl Core {
     }
 
     fn is_stranded(&self) -> bool {
-        self.alone && self.replica.is_halted()
+        self.alone && (self.replica.is_halted() || self.waits_for_number)
+    }
+
+    /// This start has its number: the catalog's assignments may name it from here on.
+    pub(crate) fn registered(&mut self, registration: Registration) {
+        self.waits_for_number = false;
+        self.replica.register(registration);
     }
 
     /// Tells the replica something.

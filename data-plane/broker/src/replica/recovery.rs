@@ -115,6 +115,11 @@ impl Recovery {
         Ok(self)
     }
 
+    /// The group has no other replica: everything that its disk holds is committed.
+    pub fn commit_all(&mut self) {
+        self.recovered.mark(self.recovered.log.last().lsn);
+    }
+
     /// The last entry of the log.
     pub fn end(&self) -> EntryId {
         self.recovered.log.last()

@@ -1,0 +1,178 @@
+//! Which cluster this node belongs to: what the store says, or, while it is down, what the node knew last (LOG.md 30, 40).
+
+use crate::data_folder::DataFolder;
+use crate::settings::Settings;
+use millstream_access::RootKeys;
+use millstream_broker::{OpenStore, journal_in};
+use millstream_catalog::{CatalogCopy, Identity, IdentityError, Joining, establish};
+use millstream_cli::Failure;
+use millstream_controller::CopySettings;
+use millstream_metadata::{Change, HostPort, Image, NodeRow, Row};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+/// The name of a cluster whose operator gave none.
+const CLUSTER_NAME: &str = "millstream";
+
+/// How long a node that knows its cluster waits for the store before it starts without.
+const STORE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The cluster of this node.
+pub struct Cluster {
+    pub id: Uuid,
+    pub name: String,
+    /// The store is down, and this is what the node knows without.
+    pub without_store: Option<WithoutStore>,
+}
+
+/// What a node starts with while the store is down.
+pub struct WithoutStore {
+    /// The catalog as of the last copy.
+    pub image: Image,
+    /// What is to be compared with `cluster.json` as soon as it can be read.
+    pub joining: Joining,
+    /// Why the store is not used, in a line.
+    pub reason: String,
+}
+
+/// Where the node's copy of the catalog lies.
+pub fn copy_settings(settings: &Settings, name: &str) -> CopySettings {
+    CopySettings {
+        path: copy_path(settings),
+        name: name.to_owned(),
+    }
+}
+
+fn copy_path(settings: &Settings) -> PathBuf {
+    settings.data_dir.join("catalog")
+}
+
+/// The cluster that lives in the store; this node belongs to it from now on.
+///
+/// # Errors
+/// When the store cannot be read, or the node does not belong to the cluster.
+pub async fn find(
+    settings: &Settings,
+    store: &OpenStore,
+    folder: &mut DataFolder,
+    roots: &RootKeys,
+) -> Result<Identity, Failure> {
+    let joining = joining(settings, folder, roots);
+    let identity = establish(store.store.as_ref(), &store.prefix, &joining)
+        .await
+        .map_err(told)?;
+    folder.join(identity.id)?;
+    Ok(identity)
+}
+
+/// As [`find`], but a node that has been part of its cluster starts without the store while that is down.
+///
+/// # Errors
+/// As [`find`], and when there is no copy of the catalog to start with.
+pub async fn find_or_remember(
+    settings: &Settings,
+    store: &OpenStore,
+    folder: &mut DataFolder,
+    roots: &RootKeys,
+) -> Result<Cluster, Failure> {
+    // Taking groups over is decided by the controller: without the store there is none.
+    let (Some(cluster), false) = (folder.cluster(), settings.recover_groups) else {
+        return find(settings, store, folder, roots).await.map(with_store);
+    };
+    let joining = joining(settings, folder, roots);
+    let establishing = establish(store.store.as_ref(), &store.prefix, &joining);
+    let reason = match timeout(STORE_PATIENCE, establishing).await {
+        Ok(Ok(identity)) => return Ok(with_store(identity)),
+        Ok(Err(error @ IdentityError::Store { .. })) => told(error).text().to_owned(),
+        Ok(Err(error)) => return Err(told(error)),
+        Err(_) => format!(
+            "the object store did not answer within {} s: is it up, and is --store right?",
+            STORE_PATIENCE.as_secs()
+        ),
+    };
+    let copy = match CatalogCopy::load(&copy_path(settings)) {
+        Ok(Some(copy)) if copy.cluster == cluster => copy,
+        Ok(Some(_)) => {
+            return Err(Failure::new(format!(
+                "{reason}; the local copy of the catalog is another cluster's"
+            )));
+        }
+        Ok(None) => {
+            return Err(Failure::new(format!(
+                "{reason}; there is no local copy of the catalog to start with"
+            )));
+        }
+        Err(error) => return Err(Failure::new(format!("{reason}; {error}"))),
+    };
+    Ok(Cluster {
+        id: cluster,
+        name: copy.name,
+        without_store: Some(WithoutStore {
+            image: copy.image,
+            joining,
+            reason,
+        }),
+    })
+}
+
+impl WithoutStore {
+    /// Makes the copy tell clients where this process listens, which may have changed since.
+    ///
+    /// # Errors
+    /// When the copy does not know this node.
+    pub fn move_to(&mut self, settings: &Settings, kafka: &HostPort, http: &HostPort) -> Result<(), Failure> {
+        let journal = journal_in(&settings.data_dir).map_err(told)?;
+        let node = journal.and_then(|journal| self.image.node_of(journal).cloned());
+        let node = node.ok_or_else(|| {
+            Failure::new(format!(
+                "{}; the local copy of the catalog does not know this node's journal",
+                self.reason
+            ))
+        })?;
+        self.image.apply(&Change::Put(Row::Node(Arc::new(NodeRow {
+            kafka: kafka.clone(),
+            http: http.clone(),
+            ..node.as_ref().clone()
+        }))));
+        Ok(())
+    }
+}
+
+fn with_store(identity: Identity) -> Cluster {
+    Cluster {
+        id: identity.id,
+        name: identity.name,
+        without_store: None,
+    }
+}
+
+fn joining(settings: &Settings, folder: &DataFolder, roots: &RootKeys) -> Joining {
+    let first = folder.cluster().is_none();
+    Joining {
+        known: folder.cluster(),
+        // The default folder store belongs to this node alone: its cluster may be joined without naming it.
+        name: settings
+            .cluster
+            .clone()
+            .or_else(|| first.then(|| CLUSTER_NAME.to_owned())),
+        root_key_checks: roots.check_values(),
+        fresh: Uuid::new_v4(),
+    }
+}
+
+/// An error as one line, its causes behind it.
+pub fn told(error: impl std::error::Error) -> Failure {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    Failure::new(text.replace('\n', " "))
+}
