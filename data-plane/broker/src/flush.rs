@@ -155,27 +155,29 @@ impl Shell {
             let Some((plan, epoch)) = planned else {
                 return Ok(());
             };
-            self.flush_one(group, &plan, epoch).await?;
-            *flushed = true;
-            if self.services.is_stopping() {
+            let progressed = self.flush_one(group, &plan, epoch).await?;
+            *flushed |= progressed;
+            // The same plan again and again would fill the store with objects that nobody names.
+            if !progressed || self.services.is_stopping() {
                 return Ok(());
             }
         }
     }
 
+    /// Flushes one object's worth; whether that was of use to any partition.
     async fn flush_one(
         &self,
         group: &Arc<Group>,
         plan: &FlushPlan,
         epoch: Epoch,
-    ) -> Result<(), BackgroundError> {
+    ) -> Result<bool, BackgroundError> {
         let object = self.object(group, epoch);
         let mut builder = FlushBuilder::new(object, self.settings.tier.block_bytes);
         for run in &plan.runs {
             self.gather(group, run, &mut builder).await?;
         }
         if builder.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let flush = builder.finish();
         self.services.tier.put(&flush).await?;
@@ -199,14 +201,16 @@ impl Shell {
             }
             Some(waiting)
         });
+        let mut progressed = false;
         for receiver in proposed.ok_or(BackgroundError::NotLeader)? {
             match receiver.await.map_err(|_| BackgroundError::NotLeader)? {
-                Ok(_) | Err(Lost::Quarantined) => {}
+                Ok(_) => progressed = true,
+                Err(Lost::Quarantined) => {}
                 Err(lost) => return Err(lost.into()),
             }
         }
         tracing::debug!(group = %group.id, runs = flush.segments.len(), bytes = flush.bytes(), "flushed");
-        Ok(())
+        Ok(progressed)
     }
 
     /// Adds a partition's run to an object.

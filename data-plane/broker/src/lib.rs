@@ -18,6 +18,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod broker;
+mod endurance;
 mod fetch;
 mod flush;
 mod follow;

@@ -35,6 +35,7 @@ pub(crate) struct Metrics {
     pub(crate) journal_used_bytes: Gauge,
     pub(crate) journal_capacity_bytes: Gauge,
     pub(crate) journal_damaged: Gauge,
+    pub(crate) journal_outage_hours: Gauge<f64, AtomicU64>,
     pub(crate) in_flight_bytes: Gauge,
     pub(crate) restart_bytes_read: Gauge,
     pub(crate) restart_records_read: Gauge,
@@ -168,6 +169,11 @@ impl Metrics {
         for (name, help, gauge) in byte_gauges {
             registry.register_with_unit(name, help, Unit::Bytes, gauge.clone());
         }
+        registry.register(
+            "journal_outage_hours",
+            "Hours that the object store may be away, at the present rate, before producers are refused",
+            it.journal_outage_hours.clone(),
+        );
         let name = "restart";
         registry.register_with_unit(
             name,

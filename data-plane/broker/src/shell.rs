@@ -1,5 +1,6 @@
 //! What all of a broker's calls and tasks share.
 
+use crate::endurance::Endurance;
 use crate::group::{Group, Services};
 use crate::join::Standing;
 use crate::producer_ids::ProducerIds;
@@ -106,6 +107,7 @@ impl Shell {
 pub(crate) struct SpaceWatch {
     seen: parking_lot::Mutex<Space>,
     bytes_since: AtomicU64,
+    endurance: parking_lot::Mutex<Endurance>,
     /// Bytes after which it is looked at again.
     look_after_bytes: u64,
 }
@@ -118,6 +120,7 @@ impl SpaceWatch {
         SpaceWatch {
             seen: parking_lot::Mutex::new(space),
             bytes_since: AtomicU64::new(0),
+            endurance: Default::default(),
             // A disk that is full says so when the next file is prepared: it must be heard well within that file.
             look_after_bytes: (u64::from(journal.file_bytes) / 8).min(LOOK_AFTER_BYTES_MAX),
         }
@@ -145,6 +148,10 @@ impl SpaceWatch {
             .metrics
             .journal_damaged
             .set(i64::from(services.reader.damage().is_some()));
+        let mut endurance = self.endurance.lock();
+        endurance.observe(services.now_ms(), services.metrics.produced_bytes.get());
+        services.metrics.journal_outage_hours.set(endurance.hours(&space));
+        drop(endurance);
         let in_flight = services.in_flight.load(Ordering::Relaxed);
         services
             .metrics

@@ -185,7 +185,13 @@ impl GroupState {
             return Err("the partition was never opened here".to_owned());
         };
         if partition.quarantine.is_some() {
-            return Ok(Effect::PassedOver);
+            return Ok(match change {
+                // It adds nothing, and without it the partition would pin the group's log for ever.
+                Change::Tiered(segments) if partition.tiered(&segments) == Ok(true) => Effect::Tiered {
+                    up_to: partition.tiered_up_to,
+                },
+                _ => Effect::PassedOver,
+            });
         }
         if partition.tenant != header.tenant {
             return Err(format!(

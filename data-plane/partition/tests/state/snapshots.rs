@@ -123,6 +123,13 @@ fn an_entry_that_cannot_be_applied_puts_its_partition_aside_and_no_other() {
         (state.quarantine().unwrap().lsn, state.next_offset()),
         (Lsn(4), Offset(2))
     );
+    // What it has goes to the store all the same, or it would keep the log from being released.
+    assert_eq!(leader.state.tiered_lsn(), Lsn(2));
+    let past = leader.commit(0, &Change::Tiered(vec![segment(0, 3)]));
+    assert_eq!(past.effect, Effect::PassedOver);
+    let tiered = leader.commit(0, &Change::Tiered(vec![segment(0, 2)]));
+    assert_eq!(tiered.effect, Effect::Tiered { up_to: Offset(2) });
+    assert_eq!(leader.state.tiered_lsn(), leader.state.applied());
     leader.append(1, plain(1, 1)).unwrap();
     assert_eq!(leader.commit(0, &Change::Deleted).effect, Effect::Deleted);
 }
