@@ -18,7 +18,7 @@ use uuid::Uuid;
 const CLUSTER_NAME: &str = "millstream";
 
 /// How long a node that knows its cluster waits for the store before it starts without.
-const STORE_PATIENCE: Duration = Duration::from_secs(10);
+const STORE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The cluster of this node.
 pub struct Cluster {

@@ -1,12 +1,13 @@
 //! The object store: what it keeps when the journal is lost, and what goes on while it errs or hangs.
 
 use crate::harness::tools::{self, Running};
-use crate::harness::{Server, Start, Work, until};
+use crate::harness::{Key, Server, Start, Work, until};
 use crate::wire::Wire;
 use bytes::{Bytes, BytesMut};
 use millstream_kafka_wire::batch::{BatchBuilder, NewRecord};
 use millstream_kafka_wire::messages::ListOffsetsRequest;
 use millstream_kafka_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use millstream_rust::rpc::control::Role;
 use millstream_rust::{Client, Compression, Position, ProducerSettings, Record};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -442,8 +443,37 @@ async fn a_restart_while_the_store_is_down_serves_reads_and_becomes_whole_by_its
         .unwrap();
     produce(&client, 100, Compression::None).await;
     let before = bytes_of(&client).await;
-    // A topic that has just been made is in the copy after a moment.
+    let cli = server.cli();
+    let setup = "SET 'auto.offset.reset' = 'earliest';
+        CREATE STREAM visits (page STRING KEY, who STRING) WITH (
+            KAFKA_TOPIC = 'visits', VALUE_FORMAT = 'JSON', KEY_FORMAT = 'KAFKA', PARTITIONS = 1);
+        CREATE TABLE counts AS SELECT page, COUNT(*) AS visits FROM visits GROUP BY page;";
+    cli.ok(&["sql", "-e", setup], "");
+    let counts = |server: &Server| {
+        let rows = server.cli().json(&["sql", "-e", "SELECT visits FROM counts;"]);
+        rows.first()
+            .and_then(|row| row.as_object()?.values().next()?.as_i64())
+            .unwrap_or(0)
+    };
+    let visit = |server: &Server| {
+        let insert = "INSERT INTO visits (page, who) VALUES ('home', 'ann');";
+        server.cli().ok(&["sql", "-e", insert], "");
+    };
+    visit(&server);
+    until("the visit is counted", SOON, async || {
+        (counts(&server) == 1).then_some(())
+    })
+    .await;
+    // What was just made is in the copy after a moment; a revocation at once.
     tokio::time::sleep(Duration::from_millis(1500)).await;
+    let gone = client.admin().create_key("", "gone", Role::Admin).await.unwrap();
+    let gone = Key {
+        id: gone.key.unwrap().id,
+        secret: gone.secret,
+    };
+    drop(Wire::authenticated(&server.doors.kafka, &gone));
+    let revoked = client.admin().revoke_key(&gone.id).await.unwrap();
+    assert_eq!(revoked.unconfirmed_nodes, Vec::<i32>::new());
     server.kill();
 
     for mode in [REFUSE, HANG] {
@@ -464,6 +494,11 @@ async fn a_restart_while_the_store_is_down_serves_reads_and_becomes_whole_by_its
         let answer = wire.call(9, &request);
         let code = answer.responses[0].partition_responses[0].error_code;
         assert_eq!(code, 6, "not the leader: try again");
+        let gone = server
+            .client_as(&gone)
+            .list_offsets(TOPIC, &[0], Position::Latest)
+            .await;
+        assert!(gone.is_err(), "a key that was revoked just before the end");
         let refused = client.admin().create_topic("other", 1, BTreeMap::new()).await;
         assert!(refused.is_err_and(|error| error.to_string().contains("controller")));
         if mode == REFUSE {
@@ -481,6 +516,11 @@ async fn a_restart_while_the_store_is_down_serves_reads_and_becomes_whole_by_its
             .create_topic("other", 1, BTreeMap::new())
             .await
             .unwrap();
+        visit(&server);
+        until("the query goes on", SOON, async || {
+            (counts(&server) == 2).then_some(())
+        })
+        .await;
         for (before, after) in before.iter().zip(&bytes_of(&client).await) {
             assert!(after.starts_with(before) && after.len() > before.len());
         }

@@ -35,17 +35,18 @@ pub fn plan_retention(
     let mut bytes = partition.bytes();
     let mut log_start = None;
     for (end_offset, length, time) in cold.chain(hot) {
+        let has_time = time.0 >= 0;
+        bytes = bytes.saturating_sub(length);
         let expired = settings
             .time_ms
-            .is_some_and(|keep| time.0 >= 0 && now.0.saturating_sub(time.0) > keep);
-        let surplus = settings
-            .bytes
-            .is_some_and(|keep| bytes.saturating_sub(length) >= keep);
-        if !(expired || surplus) {
+            .is_some_and(|keep| has_time && now.0.saturating_sub(time.0) > keep);
+        let surplus = settings.bytes.is_some_and(|keep| bytes >= keep);
+        if expired || surplus {
+            log_start = Some(end_offset);
+        } else if has_time {
             break;
         }
-        bytes = bytes.saturating_sub(length);
-        log_start = Some(end_offset);
+        // What has no time is at least as old as what comes behind it, and goes when that goes.
     }
     // What belongs to an open transaction stays.
     log_start

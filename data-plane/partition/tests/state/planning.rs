@@ -1,6 +1,7 @@
 //! When to flush and what to trim.
 
 use crate::log::{Leader, opened, partition, plain, segment};
+use millstream_model::segment::SegmentRef;
 use millstream_model::{Lsn, Offset, TimestampMs};
 use millstream_partition::{Change, FlushSettings, RetentionSettings, plan_flush, plan_retention};
 
@@ -110,4 +111,26 @@ fn retention_keeps_what_is_young_and_what_fits() {
     assert_eq!(plan(None, Some(bytes), 0), None);
     assert_eq!(plan(None, Some(bytes - 100), 0), Some(10));
     assert_eq!(plan(None, Some(0), 0), Some(40));
+}
+
+#[test]
+fn what_has_no_time_goes_with_what_is_behind_it() {
+    let mut leader = Leader::with_partition();
+    leader.commit(1, &opened());
+    for time in [-1, -1, 300, 400] {
+        leader.append(0, plain(10, time)).unwrap();
+        leader.append(1, plain(1, 1)).unwrap();
+    }
+    let none = |base, end| SegmentRef {
+        timestamp_max: TimestampMs::NONE,
+        ..segment(base, end)
+    };
+    leader.commit(0, &Change::Tiered(vec![none(0, 10), none(10, 20)]));
+    let state = leader.state.partition(&partition(0)).unwrap();
+    let plan = |time_ms, bytes, now| {
+        plan_retention(state, TimestampMs(now), RetentionSettings { time_ms, bytes }).map(|offset| offset.0)
+    };
+    assert_eq!(plan(Some(100), None, 350), None);
+    assert_eq!(plan(Some(100), None, 401), Some(30));
+    assert_eq!(plan(None, Some(state.bytes() - 100), 0), Some(10));
 }
