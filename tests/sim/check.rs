@@ -231,6 +231,13 @@ impl World {
         let last = self.check.last();
         let row = self.controller.row.clone();
         self.note(|| format!("the end: {last:?}, {row:?}"));
+        for node in 0..NODES {
+            let disk = self.nodes[node].disk.clone();
+            for (name, length) in disk.files() {
+                let sum = || sum(&disk.contents(&name).unwrap_or_default());
+                self.note(|| format!("{node} has {name}: {length} bytes, {:x}", sum()));
+            }
+        }
         if row.isr.len() < NODES {
             return Err(format!("the ISR stays at {:?}", row.isr));
         }
@@ -356,11 +363,7 @@ impl World {
             let values = self.read_all(index, range.clone(), |world, position| {
                 let segment = segments.iter().find(|it| it.end_offset.0 > position);
                 let segment = segment.ok_or_else(|| format!("no segment has {index}/{position}"))?;
-                let read = world.read_cold(index, segment, position)?;
-                Ok(read.map(|records| {
-                    let from = |(offset, _): &(i64, u64)| *offset >= position;
-                    records.into_iter().filter(from).collect()
-                }))
+                world.read_cold(index, *segment, position)
             })?;
             self.check.holds(index, range, &values)?;
         }

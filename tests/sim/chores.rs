@@ -6,17 +6,16 @@ use crate::node::GROUP;
 use crate::seen::Happening;
 use crate::world::{Check, Event, PARTITIONS, TENANT, VICTIM, World, partition};
 use bytes::Bytes;
+use millstream_broker::reading::{plan_of, push_all};
 use millstream_broker::replica::Propose;
 use millstream_journal::{CommitError, Framed, Level, Record};
-use millstream_kafka_wire::batch::BatchView;
-use millstream_model::entry::EntryKind;
-use millstream_model::segment::{ObjectOwner, ObjectRef, SegmentRef};
+use millstream_model::segment::{ObjectRef, SegmentRef};
 use millstream_model::{KeyId, Lsn, Offset, PartitionId};
 use millstream_partition::{
     Change, FlushPlan, FlushSettings, Opened, RetentionSettings, plan_flush, plan_retention,
 };
 use millstream_replication::Input;
-use millstream_tier::{Batch, FlushBuilder};
+use millstream_tier::{Flush, FlushBuilder};
 use rand::Rng;
 
 const FLUSH: FlushSettings = FlushSettings {
@@ -24,6 +23,9 @@ const FLUSH: FlushSettings = FlushSettings {
     age_ms: 800,
     object_bytes_max: 20_000,
 };
+
+/// How much is read at a time.
+const GATHER_BYTES: usize = 1500;
 
 impl World {
     /// Near the end nothing new is begun.
@@ -194,18 +196,9 @@ impl World {
         let Some(plan) = plan_flush(running.replica.state(), wall, FLUSH, force) else {
             return Ok(());
         };
-        running.objects += 1;
-        let object = ObjectRef {
-            owner: ObjectOwner::Shared(GROUP),
-            group: GROUP,
-            epoch: running.replica.machine().epoch(),
-            number: running.objects,
-        };
-        let built = build(running, object, &plan);
-        let flush = match built {
-            Ok(flush) => flush,
-            Err(_) if self.may_fail(node) => return Ok(()),
-            Err(error) => return Err(format!("{node} cannot flush: {error}")),
+        let object = running.next_object();
+        let Some(flush) = self.gather(node, object, &plan)? else {
+            return Ok(());
         };
         let put = self.store.wait(self.store.tier.put(&flush));
         let process = self.process(node);
@@ -228,6 +221,29 @@ impl World {
             );
         }
         Ok(())
+    }
+
+    /// What a plan names, in an object; nothing when the disk is hurt.
+    fn gather(&mut self, node: usize, object: ObjectRef, plan: &FlushPlan) -> Result<Option<Flush>, String> {
+        let mut builder = FlushBuilder::new(object, 1024);
+        for run in &plan.runs {
+            builder.begin(run.partition);
+            let mut next = run.from;
+            while next < run.end {
+                let state = self.nodes[node].state();
+                let Some(state) = state.and_then(|state| state.partition(&run.partition)) else {
+                    return Ok(None);
+                };
+                let plan = plan_of(state, next, run.end, GATHER_BYTES);
+                let Ok(pieces) = self.read_plan(node, plan)? else {
+                    return Ok(None);
+                };
+                let end = push_all(&pieces, run.end, &mut builder);
+                let end = end.map_err(|error| format!("{node} cannot flush: {error}"))?;
+                next = end.ok_or_else(|| format!("{node} has nothing at {next} to flush"))?;
+            }
+        }
+        Ok(Some(builder.finish()))
     }
 
     fn process(&self, node: usize) -> u64 {
@@ -256,7 +272,7 @@ impl World {
 
     /// A local copy of the state; the leader's also goes to the store and is reported.
     fn take_snapshot(&mut self, node: usize) {
-        let has_no_room = self.nodes[node].full && self.chance(70);
+        let has_no_room = self.nodes[node].full && self.chance(90);
         let Some(running) = &mut self.nodes[node].running else {
             return;
         };
@@ -277,13 +293,7 @@ impl World {
         else {
             return;
         };
-        running.objects += 1;
-        let object = ObjectRef {
-            owner: ObjectOwner::Shared(GROUP),
-            group: GROUP,
-            epoch: running.replica.machine().epoch(),
-            number: running.objects,
-        };
+        let object = running.next_object();
         let put = self.store.wait(self.store.tier.put_snapshot(&object, &[bytes]));
         self.note(|| format!("{node} takes a snapshot at {lsn}: {put:?}"));
         if put.is_ok() {
@@ -310,36 +320,4 @@ impl World {
             Err(error) => self.journal_failed(node, &error.to_string()),
         }
     }
-}
-
-fn build(
-    running: &crate::node::Running,
-    object: ObjectRef,
-    plan: &FlushPlan,
-) -> Result<millstream_tier::Flush, String> {
-    let reader = running.journal.reader();
-    let mut builder = FlushBuilder::new(object, 1024);
-    for run in &plan.runs {
-        builder.begin(run.partition);
-        for lsn in run.entries.iter().flat_map(|(first, last)| first.0..=last.0) {
-            let entry = reader
-                .entry(GROUP, Lsn(lsn))
-                .map_err(|error| format!("{lsn}: {error}"))?;
-            if entry.header.partition != run.partition || entry.header.kind != EntryKind::Append {
-                continue;
-            }
-            let batch = BatchView::read(entry.payload).map_err(|error| error.to_string())?;
-            let header = *batch.header();
-            if header.next_offset() <= run.from || header.base_offset >= run.end {
-                continue;
-            }
-            builder.push(Batch {
-                bytes: batch.into_bytes(),
-                base_offset: header.base_offset,
-                end_offset: header.next_offset(),
-                timestamp_max: header.max_timestamp,
-            });
-        }
-    }
-    Ok(builder.finish())
 }

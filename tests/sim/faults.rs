@@ -69,6 +69,9 @@ impl World {
         self.nodes[node].full = true;
         self.saw(Happening::FullDisk);
         self.after(1_500, Event::Mend(Mend::Disk(node)));
+        if self.chance(40) {
+            self.after(1_500, Event::Kill { node });
+        }
     }
 
     fn restart(&mut self, node: usize) {

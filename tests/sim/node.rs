@@ -5,6 +5,7 @@ use bytes::Bytes;
 use millstream_broker::replica::{Recovery, Replica, Snapshots};
 use millstream_journal::sim::SimDisk;
 use millstream_journal::{Ending, Framed, Journal, Position, Preparer, Record, Recovered, Settings};
+use millstream_model::segment::{ObjectOwner, ObjectRef};
 use millstream_model::{GroupId, JournalId, Lsn, Registration};
 use millstream_partition::GroupState;
 use millstream_replication::{Assignment, EntryId, WriteNumber};
@@ -59,6 +60,19 @@ pub struct Running {
     pub flushing: bool,
     /// Those that this process took.
     pub snapshots: Snapshots,
+}
+
+impl Running {
+    /// A name that this process has not used.
+    pub fn next_object(&mut self) -> ObjectRef {
+        self.objects += 1;
+        ObjectRef {
+            owner: ObjectOwner::Shared(GROUP),
+            group: GROUP,
+            epoch: self.replica.machine().epoch(),
+            number: self.objects,
+        }
+    }
 }
 
 /// Log ends after each write in the order of their numbers; those below `durable` were said to be on disk.

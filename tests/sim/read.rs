@@ -4,12 +4,14 @@ use crate::node::GROUP;
 use crate::seen::Happening;
 use crate::world::{Check, Event, NODES, World, partition};
 use bytes::Bytes;
+use millstream_broker::reading::{Plan, cut, plan_of, read_journal, read_store};
 use millstream_kafka_wire::batch::batches;
-use millstream_model::entry::EntryKind;
+use millstream_model::Offset;
 use millstream_model::segment::SegmentRef;
-use millstream_model::{Lsn, Offset};
-use millstream_partition::{HotRun, Place};
 use rand::Rng;
+
+/// How much a consumer takes at once.
+const READ_BYTES: usize = 2048;
 
 /// Records: (offset, value).
 pub type Records = Vec<(i64, u64)>;
@@ -44,57 +46,66 @@ impl World {
         let Some(state) = running.replica.state().partition(&partition(index)) else {
             return Ok(Ok(Vec::new()));
         };
-        let (start, end) = (state.log_start().0, state.next_offset().0);
+        let (start, end) = (state.log_start().0, state.next_offset());
         let position = position.max(start);
-        let read = match state.place(Offset(position)) {
-            None => Ok(Vec::new()),
-            Some(Place::Cold(segment)) => self.read_cold(index, &segment, position)?,
-            Some(Place::Hot(run)) => self.read_hot(node, index, &run)?,
-        };
-        Ok(read.map(|mut records| {
-            records.retain(|(offset, _)| (position..end).contains(offset));
-            records
-        }))
+        let plan = plan_of(state, Offset(position), end, READ_BYTES);
+        match self.read_plan(node, plan)? {
+            Ok(pieces) => self.records(index, pieces, position).map(Ok),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// Reads what was planned. Nothing can have moved since, for nothing else has happened.
+    pub fn read_plan(&mut self, node: usize, plan: Plan) -> Result<Result<Vec<Bytes>, String>, String> {
+        match plan {
+            Plan::Nothing | Plan::Memory(_) => Ok(Ok(Vec::new())),
+            Plan::Journal {
+                runs,
+                from,
+                end,
+                bytes_max,
+            } => {
+                self.saw(Happening::ReadFromJournal);
+                let Some(running) = &self.nodes[node].running else {
+                    return Ok(Err("down".to_owned()));
+                };
+                match read_journal(&running.journal.reader(), GROUP, &runs) {
+                    Ok(batches) => Ok(Ok(cut(batches, from, end, bytes_max))),
+                    Err(error) if self.may_fail(node) => Ok(Err(format!("hurt: {error}"))),
+                    Err(error) => Err(format!("{node} cannot read {runs:?} of its journal: {error}")),
+                }
+            }
+            Plan::Store {
+                segment,
+                from,
+                end,
+                bytes_max,
+            } => {
+                self.saw(Happening::ReadFromStore);
+                let call = read_store(&self.store.tier, &segment, from, end, bytes_max);
+                Ok(self.store.wait(call).map_err(|error| error.to_string()))
+            }
+        }
     }
 
     /// Some of a segment from an offset on.
-    pub fn read_cold(&mut self, index: u32, segment: &SegmentRef, position: i64) -> Read {
-        let call = self.store.tier.read(segment, Offset(position), 2048);
-        let run = match self.store.wait(call) {
-            Ok(run) => run,
-            Err(error) => return Ok(Err(error.to_string())),
+    pub fn read_cold(&mut self, index: u32, segment: SegmentRef, position: i64) -> Read {
+        let plan = Plan::Store {
+            segment,
+            from: Offset(position),
+            end: segment.end_offset,
+            bytes_max: READ_BYTES,
         };
-        self.saw(Happening::ReadFromStore);
-        let mut found = Vec::new();
-        for block in run.blocks {
-            self.records(index, block, &mut found)?;
+        match self.read_plan(0, plan)? {
+            Ok(pieces) => self.records(index, pieces, position).map(Ok),
+            Err(error) => Ok(Err(error)),
         }
-        Ok(Ok(found))
     }
 
-    fn read_hot(&mut self, node: usize, index: u32, run: &HotRun) -> Read {
-        let Some(running) = &self.nodes[node].running else {
-            return Ok(Err("down".to_owned()));
-        };
-        let reader = running.journal.reader();
-        self.saw(Happening::ReadFromJournal);
+    /// The records of whole batches from a position on; each batch is the same bytes that were committed.
+    fn records(&self, index: u32, pieces: Vec<Bytes>, position: i64) -> Result<Records, String> {
         let mut found = Vec::new();
-        for lsn in run.first.0..=run.last.0 {
-            let entry = match reader.entry(GROUP, Lsn(lsn)) {
-                Ok(entry) => entry,
-                Err(_) if self.may_fail(node) => return Ok(Err("hurt".to_owned())),
-                Err(error) => return Err(format!("{node} cannot read {lsn} of its journal: {error}")),
-            };
-            if entry.header.partition == partition(index) && entry.header.kind == EntryKind::Append {
-                self.records(index, entry.payload, &mut found)?;
-            }
-        }
-        Ok(Ok(found))
-    }
-
-    /// The records of whole batches, each the same bytes that were committed.
-    fn records(&self, index: u32, bytes: Bytes, found: &mut Records) -> Check {
-        for batch in batches(bytes) {
+        for batch in pieces.into_iter().flat_map(batches) {
             let batch = batch.map_err(|error| error.to_string())?;
             self.check.batch(index, &batch)?;
             let set = batch.records().map_err(|error| error.to_string())?;
@@ -104,6 +115,7 @@ impl World {
                 found.push((record.offset.0, u64::from_le_bytes(value.unwrap_or_default())));
             }
         }
-        Ok(())
+        found.retain(|(offset, _)| *offset >= position);
+        Ok(found)
     }
 }

@@ -5,8 +5,9 @@ use crate::interface::{
     AbortedTransaction, Fetch, FetchError, FetchPartition, Fetched, FetchedPartition, Isolation,
 };
 use crate::quota::Meter;
-use crate::read::{FailedRead, PLANS_MAX, Plan, plan};
+use crate::read::{PLANS_MAX, plan};
 use crate::read_memory::ReadShare;
+use crate::reading::{FailedRead, Plan};
 use crate::shell::{NotServed, Served, Shell};
 use millstream_access::{Operation, Principal};
 use millstream_model::limits::{FETCH_BYTES_MAX, FETCH_WAIT_MS_MAX};

@@ -11,19 +11,20 @@
 //! While the store is down everything goes on but the release: the journal fills, and says so to producers.
 
 use crate::group::{Group, Unsaved};
-use crate::read::{FailedRead, PLANS_MAX, Plan, plan};
+use crate::read::{PLANS_MAX, plan};
+use crate::reading::{FailedRead, Plan, push_all};
 use crate::replica::{Lost, Snapshots};
 use crate::shell::Shell;
 use crate::snapshot;
 use bytes::Bytes;
 use millstream_journal::{Level, SubmitError};
-use millstream_kafka_wire::batch::{BatchError, batches};
+use millstream_kafka_wire::batch::BatchError;
 use millstream_metadata::{Actor, Command, Refusal, SnapshotRef};
 use millstream_model::segment::{ObjectOwner, ObjectRef};
-use millstream_model::{Epoch, KeyId, Lsn, Offset, PartitionId, TenantId, TimestampMs};
+use millstream_model::{Epoch, KeyId, Lsn, PartitionId, TenantId, TimestampMs};
 use millstream_partition::{Change, FlushPlan, FlushRun, plan_flush};
 use millstream_replication::Input;
-use millstream_tier::{Batch, FlushBuilder, TierError};
+use millstream_tier::{FlushBuilder, TierError};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -356,24 +357,4 @@ pub(crate) struct Taken {
     /// The epoch in which it was taken.
     epoch: Epoch,
     leads: bool,
-}
-
-/// Adds batches up to `end`; returns where the last one ends.
-fn push_all(pieces: &[Bytes], end: Offset, builder: &mut FlushBuilder) -> Result<Option<Offset>, BatchError> {
-    let mut read = None;
-    for batch in pieces.iter().flat_map(|piece| batches(piece.clone())) {
-        let batch = batch?;
-        let header = *batch.header();
-        if header.base_offset >= end || !builder.fits(header.size()) {
-            return Ok(None);
-        }
-        read = Some(header.next_offset());
-        builder.push(Batch {
-            base_offset: header.base_offset,
-            end_offset: header.next_offset(),
-            timestamp_max: header.max_timestamp,
-            bytes: batch.into_bytes(),
-        });
-    }
-    Ok(read)
 }

@@ -2,7 +2,7 @@
 //!
 //! In: [`Settings`], [`Components`] (the catalog's image, the command path, the object store, the root keys). Out: a
 //! [`Broker`] for the doors and a [`Handle`] that stops it. The doors' words are in [`interface`]; what decides,
-//! applies and acknowledges is [`replica`], which the simulator runs too.
+//! applies and acknowledges is [`replica`], what reads and gathers is [`reading`]: the simulator runs both too.
 //!
 //! ```text
 //!   begin_produce ─► check ─► Group (lock) ─► Replica: decide, stamp, order ─► Writer ─► durable
@@ -33,6 +33,7 @@ mod producer_ids;
 mod quota;
 mod read;
 mod read_memory;
+pub mod reading;
 mod recover;
 pub mod replica;
 mod retention;

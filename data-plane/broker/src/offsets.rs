@@ -3,7 +3,8 @@
 use crate::fetch::{EpochCheck, check_epoch};
 use crate::group::Core;
 use crate::interface::{EpochEnd, FoundOffset, Isolation, ListOffset, OffsetError};
-use crate::read::{FailedRead, PLANS_MAX, plan};
+use crate::read::{PLANS_MAX, plan};
+use crate::reading::FailedRead;
 use crate::replica::Lost;
 use crate::shell::{NotServed, Served, Shell};
 use bytes::Bytes;

@@ -1,0 +1,206 @@
+//! Reading committed batches: what to read, as the state says; from the journal and from the object store; and gathering
+//! them into an object. No lock, no cache, no task: the simulator runs it as the broker does.
+
+use bytes::Bytes;
+use millstream_journal::{Disk, ReadError, Reader};
+use millstream_kafka_wire::batch::{BatchError, BatchHeader, batches};
+use millstream_model::entry::ENTRY_HEADER_BYTES;
+use millstream_model::segment::SegmentRef;
+use millstream_model::{GroupId, Lsn, Offset};
+use millstream_partition::{HotRun, PartitionState, Place};
+use millstream_tier::{Batch, FlushBuilder, Tier, TierError};
+
+/// What to read, and up to where a reader may see.
+#[derive(Debug)]
+pub enum Plan {
+    /// Nothing is there.
+    Nothing,
+    /// These batches.
+    Memory(Vec<Bytes>),
+    /// The batches in these runs of the journal that reach from `from` to `end`.
+    Journal {
+        /// Where they lie.
+        runs: Vec<HotRun>,
+        /// The first offset that is wanted.
+        from: Offset,
+        /// One past the last.
+        end: Offset,
+        /// As many as fit, at least one.
+        bytes_max: usize,
+    },
+    /// The batches of this segment that reach from `from` to `end`.
+    Store {
+        /// Where they lie.
+        segment: SegmentRef,
+        /// The first offset that is wanted.
+        from: Offset,
+        /// One past the last.
+        end: Offset,
+        /// As many as fit, at least one.
+        bytes_max: usize,
+    },
+}
+
+/// Batches that could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum FailedRead {
+    /// Not where the plan says: make another.
+    #[error("the data has moved")]
+    Moved,
+    /// The journal cannot read it.
+    #[error("the journal: {0}")]
+    Journal(ReadError),
+    /// The store does not give it.
+    #[error("the object store: {0}")]
+    Store(TierError),
+    /// A task of ours was lost.
+    #[error("the reading task ended early")]
+    Lost,
+}
+
+/// Plans to read batches of a partition from the one that holds `offset` on, up to `end`: at least one, further ones
+/// while they fit in `bytes_max`, all from one place.
+pub fn plan_of(state: &PartitionState, offset: Offset, end: Offset, bytes_max: usize) -> Plan {
+    if offset >= end {
+        return Plan::Nothing;
+    }
+    match state.place(offset) {
+        Some(Place::Cold(segment)) => Plan::Store {
+            segment,
+            from: offset,
+            end,
+            bytes_max,
+        },
+        Some(Place::Hot(_)) => {
+            let mut bytes = 0u64;
+            let runs = state
+                .hot()
+                .starting_at(offset)
+                .take_while(|run| run.base_offset < end);
+            let fits = |run: &&HotRun| {
+                let first = bytes == 0;
+                bytes += run.bytes;
+                first || bytes <= bytes_max as u64
+            };
+            Plan::Journal {
+                runs: runs.take_while(fits).copied().collect(),
+                from: offset,
+                end,
+                bytes_max,
+            }
+        }
+        None => Plan::Nothing,
+    }
+}
+
+/// Every batch of these runs.
+///
+/// # Errors
+/// [`FailedRead::Moved`] when the journal no longer has them, else when it cannot read.
+pub fn read_journal<D: Disk>(
+    reader: &Reader<D>,
+    group: GroupId,
+    runs: &[HotRun],
+) -> Result<Vec<Bytes>, FailedRead> {
+    let mut batches = Vec::new();
+    for run in runs {
+        let mut next = run.first;
+        while next <= run.last {
+            let left = (run.last.0 - next.0 + 1).saturating_mul(ENTRY_HEADER_BYTES as u64 * 2) + run.bytes;
+            let entries = reader.entries(group, next, usize::try_from(left).unwrap_or(usize::MAX));
+            let entries = entries.map_err(|error| match error {
+                ReadError::Absent => FailedRead::Moved,
+                error => FailedRead::Journal(error),
+            })?;
+            let Some(last) = entries.last().map(|entry| entry.header.lsn) else {
+                return Err(FailedRead::Moved);
+            };
+            next = Lsn(last.0 + 1);
+            let within = entries.into_iter().filter(|entry| entry.header.lsn <= run.last);
+            batches.extend(within.map(|entry| entry.payload));
+        }
+    }
+    Ok(batches)
+}
+
+/// Batches of a segment: whole blocks are read, what lies outside of the wish is cut off.
+///
+/// # Errors
+/// [`FailedRead::Moved`] when the object was collected, else when the store does not give it.
+pub async fn read_store(
+    tier: &Tier,
+    segment: &SegmentRef,
+    from: Offset,
+    end: Offset,
+    bytes_max: usize,
+) -> Result<Vec<Bytes>, FailedRead> {
+    let run = tier
+        .read(segment, from, bytes_max)
+        .await
+        .map_err(|error| match error {
+            TierError::NotFound { .. } => FailedRead::Moved,
+            error => FailedRead::Store(error),
+        })?;
+    Ok(cut(run.blocks, from, end, bytes_max))
+}
+
+/// The batches that reach past `from` and start before `end`, at least one, while they fit. Each piece holds whole
+/// batches; pieces are cut, never copied.
+pub fn cut(pieces: Vec<Bytes>, from: Offset, end: Offset, bytes_max: usize) -> Vec<Bytes> {
+    let mut kept = Vec::with_capacity(pieces.len());
+    let mut bytes = 0usize;
+    for mut piece in pieces {
+        let (mut skip, mut take) = (0, 0);
+        let mut full = false;
+        while let Ok(header) = BatchHeader::read(&piece[skip + take..]) {
+            if take == 0 && header.next_offset() <= from {
+                skip += header.size();
+                continue;
+            }
+            let fits = bytes == 0 || bytes + header.size() <= bytes_max;
+            if header.base_offset >= end || !fits {
+                full = true;
+                break;
+            }
+            bytes += header.size();
+            take += header.size();
+        }
+        if take > 0 {
+            let _skipped = piece.split_to(skip.min(piece.len()));
+            piece.truncate(take);
+            kept.push(piece);
+        }
+        if full {
+            break;
+        }
+    }
+    kept
+}
+
+/// Adds batches up to `end` to the run that was begun; returns where the last one ends, nothing when no more of them
+/// shall or can go into this object.
+///
+/// # Errors
+/// When what was read is no batch.
+pub fn push_all(
+    pieces: &[Bytes],
+    end: Offset,
+    builder: &mut FlushBuilder,
+) -> Result<Option<Offset>, BatchError> {
+    let mut read = None;
+    for batch in pieces.iter().flat_map(|piece| batches(piece.clone())) {
+        let batch = batch?;
+        let header = *batch.header();
+        if header.base_offset >= end || !builder.fits(header.size()) {
+            return Ok(None);
+        }
+        read = Some(header.next_offset());
+        builder.push(Batch {
+            base_offset: header.base_offset,
+            end_offset: header.next_offset(),
+            timestamp_max: header.max_timestamp,
+            bytes: batch.into_bytes(),
+        });
+    }
+    Ok(read)
+}
