@@ -303,7 +303,10 @@ impl Machine {
             Message::Acknowledge(acknowledge) if epoch == self.epoch => {
                 self.acknowledged(now_ms, from, acknowledge, out);
             }
-            Message::Refuse(refuse) if epoch == self.epoch => self.refused(now_ms, from, refuse, out),
+            // What it says of a message of an earlier epoch says nothing of this one's.
+            Message::Refuse(refuse) if epoch == self.epoch && refuse.refused == epoch => {
+                self.refused(now_ms, from, refuse, out);
+            }
             Message::Acknowledge(_) | Message::Refuse(_) => {}
         }
     }

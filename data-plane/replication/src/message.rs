@@ -59,6 +59,9 @@ pub struct Refuse {
     pub epoch: Epoch,
     /// The refuser's incarnation.
     pub registration: Registration,
+    /// The epoch of the refused append. Of an earlier one than the refuser's nothing follows for its leader, who may be
+    /// the same replica, but that its epoch is over.
+    pub refused: Epoch,
     /// The number of the refused append.
     pub number: u64,
     /// The best candidate for a common entry: the last it has that is not after the one asked for.

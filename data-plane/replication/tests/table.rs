@@ -8,7 +8,8 @@ use millstream_model::{
     Epoch, GroupId, JournalId, KeyId, Lsn, PartitionId, Registration, TenantId, TimestampMs,
 };
 use millstream_replication::{
-    AppendBody, AppendRefusal, Assignment, Input, Machine, Member, Output, Recovered, Settings, WriteNumber,
+    Acknowledge, Append, AppendBody, AppendRefusal, Assignment, EntryId, Input, Machine, Member, Message,
+    Output, Recovered, Refuse, Settings, WriteNumber,
 };
 
 fn member(number: u8) -> Member {
@@ -103,4 +104,87 @@ fn too_few_live_members_refuse_at_once() {
     );
     let refused = Output::Refused(AppendRefusal::NotEnoughReplicas { live: 1, minimum: 2 });
     assert_eq!(step(&mut machine, 60_000, Input::Append(body())), [refused]);
+}
+
+/// A message of an earlier epoch arrives late at a follower that has restarted since: what it refuses is long behind what
+/// it has acknowledged, and says nothing of its disk.
+#[test]
+fn a_refusal_of_an_earlier_epochs_message_damages_nobody() {
+    let mut leader = machine();
+    let members = [member(1), member(2)];
+    let Input::Assign { mut assignment, time } = assign(&members, member(1), 2) else {
+        unreachable!("an assignment")
+    };
+    assignment.epoch = Epoch(2);
+    step(&mut leader, 0, Input::Assign { assignment, time });
+    step(&mut leader, 0, Input::Append(body()));
+    step(&mut leader, 1, Input::Durable(WriteNumber(2)));
+    let from = member(2).journal;
+    let mut tell = |message| step(&mut leader, 2, Input::Message { from, message });
+    let acknowledge = Acknowledge {
+        epoch: Epoch(2),
+        registration: Registration(1),
+        durable: Lsn(2),
+        window_bytes: 1000,
+    };
+    assert_eq!(
+        tell(Message::Acknowledge(acknowledge)),
+        [Output::Committed { up_to: Lsn(2) }]
+    );
+    let refuse = Refuse {
+        epoch: Epoch(2),
+        registration: Registration(2),
+        refused: Epoch(1),
+        number: 7,
+        has: EntryId {
+            epoch: Epoch(1),
+            lsn: Lsn(1),
+        },
+    };
+    assert_eq!(tell(Message::Refuse(refuse)), []);
+    // Of this epoch's it would: the second incarnation has less than the first one acknowledged.
+    let refused = tell(Message::Refuse(Refuse {
+        refused: Epoch(2),
+        ..refuse
+    }));
+    let damaged = Member {
+        registration: Registration(2),
+        ..member(2)
+    };
+    assert!(refused.contains(&Output::MemberDamaged(damaged)), "{refused:?}");
+}
+
+#[test]
+fn a_refusal_names_the_epoch_that_it_refuses() {
+    let mut follower = machine();
+    let mut assignment = assign(&[member(1), member(2)], member(2), 1);
+    if let Input::Assign { assignment, .. } = &mut assignment {
+        assignment.epoch = Epoch(3);
+    }
+    step(&mut follower, 0, assignment);
+    let late = Append {
+        epoch: Epoch(2),
+        number: 9,
+        previous: EntryId::ZERO,
+        entries: Vec::new(),
+        high_watermark: Lsn::ZERO,
+    };
+    let from = member(2).journal;
+    let out = step(
+        &mut follower,
+        1,
+        Input::Message {
+            from,
+            message: Message::Append(late),
+        },
+    );
+    let refuse = Refuse {
+        epoch: Epoch(3),
+        registration: Registration(1),
+        refused: Epoch(2),
+        number: 9,
+        has: EntryId::ZERO,
+    };
+    let message = Message::Refuse(refuse);
+    assert_eq!(out, [Output::Send { to: from, message }]);
 }

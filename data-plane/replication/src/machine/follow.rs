@@ -122,6 +122,7 @@ impl Machine {
         let refuse = Refuse {
             epoch: self.epoch,
             registration: self.settings.registration,
+            refused: append.epoch,
             number: append.number,
             has: self.log.not_after(append.previous),
         };
