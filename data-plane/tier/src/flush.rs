@@ -88,6 +88,11 @@ impl FlushBuilder {
     /// # Panics
     /// Without [`FlushBuilder::begin`], or when batches do not follow one another: the caller reads a committed log.
     pub fn push(&mut self, batch: Batch) {
+        // A large batch is a block of its own: the cache then keeps it as it lies in memory.
+        let is_large = batch.bytes.len() >= self.block_bytes / 2;
+        if is_large {
+            self.end_block();
+        }
         let run = self.footer.runs.last_mut().expect("a run was begun");
         let first = run.blocks.is_empty() && self.block.is_none();
         assert!(
@@ -113,10 +118,11 @@ impl FlushBuilder {
         });
         block.timestamp_max = block.timestamp_max.max(batch.timestamp_max);
         block.length += batch.bytes.len();
+        let is_full = is_large || block.length >= self.block_bytes;
         block.digest.update(&batch.bytes);
         self.digest.update(&batch.bytes);
         self.chunks.push(batch.bytes);
-        if block.length >= self.block_bytes {
+        if is_full {
             self.end_block();
         }
     }
