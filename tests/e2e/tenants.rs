@@ -9,7 +9,7 @@ use millstream_rust::rpc::control::{CreateVirtualClusterRequest, Role};
 use millstream_rust::rpc::data::{
     CommitOffsetsRequest, CommittedOffset, FetchOffsetsRequest, ListGroupsRequest, Partition,
 };
-use millstream_rust::{Client, ConsumerSettings, Error, ProducerSettings, Record, Start as From};
+use millstream_rust::{Client, ConsumerSettings, Error, ProducerSettings, Record, SqlAnswer, Start as From};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -269,4 +269,49 @@ async fn a_key_of_another_service_is_refused() {
         told.lines().count() == 1 && told.contains("key"),
         "one line that says what to do: {told}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_keys_endless_query_ends() {
+    let work = Work::new();
+    let server = Server::first(&work, Start::service());
+    let operator = server.client();
+    let made = operator.admin().create_key("", "sql", Role::Admin).await.unwrap();
+    let key = Key {
+        id: made.key.unwrap().id,
+        secret: made.secret,
+    };
+    let client = server.client_as(&key);
+    let properties = BTreeMap::from([("auto.offset.reset".to_owned(), "earliest".to_owned())]);
+    let setup = "CREATE STREAM s (v INT) WITH (KAFKA_TOPIC = 's', VALUE_FORMAT = 'JSON', PARTITIONS = 1);
+        CREATE TABLE t AS SELECT v, COUNT(*) AS n FROM s GROUP BY v;
+        INSERT INTO s (v) VALUES (1);";
+    client.sql_rows(setup, &properties).await.unwrap();
+    let text = "SELECT * FROM t EMIT CHANGES;";
+    let mut query = client.sql(text, &properties).await.unwrap();
+    let mut others = operator.sql(text, &properties).await.unwrap();
+    for stream in [&mut query, &mut others] {
+        while !matches!(
+            timeout(SOON, stream.next_answer()).await.unwrap().unwrap(),
+            Some(SqlAnswer::Rows(_))
+        ) {}
+    }
+    operator.admin().revoke_key(&key.id).await.unwrap();
+    let ended = timeout(SOON, async {
+        loop {
+            match query.next_answer().await {
+                Ok(Some(_)) => {}
+                ended => return ended,
+            }
+        }
+    });
+    let ended = ended.await.expect("an open query ends");
+    assert!(matches!(ended, Err(Error::Unauthenticated(_))), "{ended:?}");
+    // The continuous query is the tenant's, not the key's; and the other's query goes on.
+    operator
+        .sql_rows("INSERT INTO s (v) VALUES (2);", &properties)
+        .await
+        .unwrap();
+    let more = timeout(SOON, others.next_answer()).await.unwrap().unwrap();
+    assert!(matches!(more, Some(SqlAnswer::Rows(_))), "{more:?}");
 }

@@ -34,7 +34,7 @@ pub enum Command {
     Consume(consume::ConsumeArgs),
     /// The SQL shell; -e and -f run statements instead
     Sql(sql::SqlArgs),
-    /// Named addresses and keys
+    /// Named addresses and keys, kept in ~/.config/millstream/config.toml (or $MILLSTREAM_CONFIG)
     Profile(profile::ProfileArgs),
     /// Says who the key is
     Whoami,
