@@ -337,7 +337,8 @@ mod tests {
         let names = ["a", "b", "c"];
         let cells = ["1", "日本語日本語日本語", "a long text that goes on and on"];
         let line = change_line(&names, &cells, Some(30));
-        assert_eq!(line, "1        | 日本語… | a long …");
+        // Eight columns each: a wide character takes two, and what does not fill its cell is padded.
+        assert_eq!(line, "1        | 日本語…  | a long …");
         let line = change_line(&names, &cells, None);
         assert!(
             line.ends_with("on and on") && line.contains("日本語日本語日本語"),
