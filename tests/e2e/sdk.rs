@@ -1,11 +1,15 @@
 //! The Rust SDK over the wire: topics, produce, fetch, watch, consume, SQL.
 
-use crate::harness::{Server, Start, Work};
+use crate::harness::server::BINARY;
+use crate::harness::{Server, Start, Work, text_of, tools};
 use futures::StreamExt;
 use millstream_rust::{
     Compression, ConsumerSettings, Error, Position, ProducerSettings, Record, SqlAnswer, Start as From,
 };
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -175,4 +179,99 @@ async fn the_sdk_follows_a_push_query() {
         }
     }
     assert_eq!(rows, 3, "LIMIT ends the query");
+}
+
+/// A producer and a consumer that were there before a `kill -9` go on after it, at the same address, as if nothing was.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sdk_outlives_the_server() {
+    const TOPIC: &str = "outlived";
+    let work = Work::new();
+    let server = Server::first(&work, Start::service());
+    let identity = server.identity();
+    let client = server.client();
+    client
+        .admin()
+        .create_topic(TOPIC, 1, BTreeMap::new())
+        .await
+        .unwrap();
+    let producer = client.producer(ProducerSettings::default());
+    let mut consumer = client.consumer(ConsumerSettings::new(TOPIC, From::Earliest));
+    let enqueue = async |numbers: std::ops::Range<u32>| {
+        let mut deliveries = Vec::new();
+        for number in numbers {
+            let record = Record::new().value(number.to_string());
+            deliveries.push(producer.enqueue(TOPIC, record).await.unwrap());
+        }
+        deliveries
+    };
+    let mut deliveries = enqueue(0..100).await;
+    let first = timeout(SOON, consumer.next()).await.unwrap().unwrap();
+    assert_eq!(first.value.as_deref(), Some(&b"0"[..]));
+    server.kill();
+    // Nobody is there to take these.
+    deliveries.extend(enqueue(100..200).await);
+    let _server = Server::again(&work, Start::service(), &identity);
+    deliveries.extend(enqueue(200..300).await);
+    for (number, delivery) in (0..).zip(deliveries) {
+        let delivered = timeout(SOON, delivery).await.unwrap().unwrap();
+        assert_eq!(delivered.offset, number, "none lost, none doubled, in order");
+    }
+    for number in 1..300 {
+        let read = loop {
+            match timeout(SOON, consumer.next()).await.unwrap() {
+                Ok(record) => break record,
+                Err(error) => assert!(error.is_retriable(), "{error}"),
+            }
+        };
+        let text = String::from_utf8(read.value.unwrap().to_vec()).unwrap();
+        assert_eq!(text, number.to_string());
+    }
+}
+
+/// The examples do what they say.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sdks_examples_run() {
+    let (Some(produce), Some(tail), Some(query)) = (example("produce"), example("tail"), example("query"))
+    else {
+        return;
+    };
+    let work = Work::new();
+    let server = Server::first(&work, Start::service());
+    server
+        .client()
+        .admin()
+        .create_topic("shown", 2, BTreeMap::new())
+        .await
+        .unwrap();
+    let run = |program: &Path, last: &str| {
+        let mut command = Command::new(program);
+        command.args([&server.doors.http, &server.key.id, &server.key.secret, last]);
+        command
+    };
+    let output = run(&produce, "shown").output().unwrap();
+    assert_eq!(text_of(&output.stdout), "1000 records are on disk\n");
+    let mut tail = run(&tail, "shown").stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(tail.stdout.take().unwrap()).lines();
+    let lines: Vec<String> = lines.take(10).map(Result::unwrap).collect();
+    tail.kill().unwrap();
+    tail.wait().unwrap();
+    assert!(
+        lines.iter().all(|line| line.contains(" value ")),
+        "the last five of each of two partitions: {lines:?}"
+    );
+    let statements = "CREATE STREAM shown (v STRING) WITH (KAFKA_TOPIC='shown', VALUE_FORMAT='JSON');
+        SHOW STREAMS;";
+    let output = run(&query, statements).output().unwrap();
+    assert!(output.status.success(), "{}", text_of(&output.stderr));
+    assert!(
+        text_of(&output.stdout).contains("1 rows of "),
+        "{}",
+        text_of(&output.stdout)
+    );
+}
+
+/// An example of the SDK: `cargo test --workspace` builds them beside the binary.
+fn example(name: &str) -> Option<PathBuf> {
+    let folder = Path::new(BINARY).parent().unwrap().join("examples");
+    tools::built(&folder.join(name))
 }

@@ -55,6 +55,15 @@ pub fn program(name: &str) -> Option<PathBuf> {
     found
 }
 
+/// A program that the test command builds with everything else, and a single test's command does not.
+pub fn built(program: &Path) -> Option<PathBuf> {
+    if program.is_file() {
+        return Some(program.to_owned());
+    }
+    missing(&program.display().to_string());
+    None
+}
+
 /// Python with the packages of `tests/e2e/requirements.txt`.
 pub fn python() -> Option<PathBuf> {
     let python = installed().join("python/bin/python3");
