@@ -12,6 +12,7 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -128,6 +129,8 @@ pub struct PulledRows {
 pub struct Shard {
     commands: mpsc::Sender<Command>,
     kill: Arc<Notify>,
+    /// It has stopped because it had no query.
+    idle: Arc<AtomicBool>,
 }
 
 impl Shard {
@@ -143,6 +146,7 @@ impl Shard {
         let cold = Cold::open(store, path, cache).await?;
         let (commands, inbox) = mpsc::channel(64);
         let kill = Arc::new(Notify::new());
+        let idle: Arc<AtomicBool> = Arc::default();
         let runtime = tokio::runtime::Handle::current();
         let killed = kill.clone();
         let owner = move || {
@@ -160,7 +164,7 @@ impl Shard {
             .map_err(|e| ShardError::Query {
                 reason: format!("no thread for the shard: {e}"),
             })?;
-        Ok(Self { commands, kill })
+        Ok(Self { commands, kill, idle })
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, ShardError> {
@@ -238,7 +242,13 @@ impl Shard {
 
     /// As [`Shard::stop`] when no query is left, parked and push queries included; says whether it did.
     pub async fn stop_if_idle(&self) -> Result<bool, ShardError> {
-        self.ask(|reply| Command::StopIfIdle { reply }).await?
+        let idle = self.idle.clone();
+        self.ask_soon(|reply| Command::StopIfIdle { idle, reply }).await?
+    }
+
+    /// Whether it has stopped because it had no query, told or not: it can be opened again.
+    pub fn has_stopped_idle(&self) -> bool {
+        self.idle.load(Ordering::Acquire)
     }
 
     /// Ends the thread where it stands, as a crash would: nothing is committed, nothing closed. For tests.

@@ -16,6 +16,7 @@ use millstream_operators::RowFault;
 use millstream_state::Cold;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -66,6 +67,8 @@ pub(crate) enum Command {
         reply: Reply<()>,
     },
     StopIfIdle {
+        /// Set before the reply: whoever asked may have stopped waiting.
+        idle: Arc<AtomicBool>,
         reply: Reply<bool>,
     },
 }
@@ -73,7 +76,7 @@ pub(crate) enum Command {
 /// Who is told that the shard has stopped.
 enum Ending {
     Stop(Reply<()>),
-    Idle(Reply<bool>),
+    Idle(Arc<AtomicBool>, Reply<bool>),
     /// All handles are gone.
     Alone,
 }
@@ -444,7 +447,8 @@ impl Runner {
             Ending::Stop(reply) => {
                 let _ = reply.send(outcome);
             }
-            Ending::Idle(reply) => {
+            Ending::Idle(idle, reply) => {
+                idle.store(true, Ordering::Release);
                 let _ = reply.send(outcome.map(|()| true));
             }
             Ending::Alone => {}

@@ -218,7 +218,7 @@ impl Inner {
     }
 
     async fn opened(&self, shard: &mut Option<Shard>) -> Result<Shard, StatementError> {
-        if let Some(shard) = shard.as_ref() {
+        if let Some(shard) = shard.as_ref().filter(|shard| !shard.has_stopped_idle()) {
             return Ok(shard.clone());
         }
         let path = Path::from(format!("sql/{}/0", self.tenant.account()));
@@ -256,6 +256,8 @@ impl Inner {
         match open.stop_if_idle().await {
             Ok(false) => {}
             Ok(true) => *shard = None,
+            // It answers later; if it stops then, the next need opens another.
+            Err(ShardError::Busy) => {}
             Err(error) => {
                 tracing::warn!(tenant = %self.tenant, "the shard did not close in order: {error}");
                 *shard = None;
@@ -269,6 +271,7 @@ impl Inner {
 
     pub(crate) async fn reports(&self) -> Result<Vec<QueryReport>, StatementError> {
         let shard = self.shard.lock().await.clone();
+        let shard = shard.filter(|shard| !shard.has_stopped_idle());
         let mut reports = match shard {
             Some(shard) => shard.reports().await.map_err(of_shard)?,
             None => Vec::new(),

@@ -41,8 +41,10 @@ impl Runner {
                 let _ = reply.send(self.commit().await.map_err(of_commit));
             }
             Command::Stop { reply } => return Some(Ending::Stop(reply)),
-            Command::StopIfIdle { reply } if self.queries.is_empty() => return Some(Ending::Idle(reply)),
-            Command::StopIfIdle { reply } => {
+            Command::StopIfIdle { idle, reply } if self.queries.is_empty() => {
+                return Some(Ending::Idle(idle, reply));
+            }
+            Command::StopIfIdle { reply, .. } => {
                 let _ = reply.send(Ok(false));
             }
         }
