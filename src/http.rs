@@ -10,8 +10,8 @@ use millstream_broker::{Handle, Standing};
 use millstream_controller as controller;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 /// What the answers are made from.
 #[derive(Clone)]
@@ -22,6 +22,8 @@ pub struct Health {
     ready: Arc<AtomicBool>,
     sound: Arc<dyn Fn() -> bool + Send + Sync>,
     standing: Arc<dyn Fn() -> Option<Standing> + Send + Sync>,
+    /// Brings the broker's gauges up to date.
+    measure: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl Health {
@@ -35,6 +37,14 @@ impl Health {
             standing: Arc::new({
                 let broker = broker.clone();
                 move || broker.upgrade().map(|it| it.standing())
+            }),
+            measure: Arc::new({
+                let broker = Weak::clone(&broker);
+                move || {
+                    if let Some(it) = broker.upgrade() {
+                        it.measure();
+                    }
+                }
             }),
             sound: Arc::new(move || broker.upgrade().is_some_and(|it| it.is_healthy())),
         }
@@ -72,6 +82,7 @@ pub async fn unknown(headers: HeaderMap) -> Response {
 }
 
 async fn metrics(State(health): State<Health>) -> impl IntoResponse {
+    (health.measure)();
     let mut text = String::new();
     match encode(&mut text, &health.registry) {
         Ok(()) => {

@@ -98,3 +98,51 @@ fn readiness_tells_who_decides_and_ends_with_draining() {
         "nobody answers for a stopped service"
     );
 }
+
+/// Bits flip in the middle of the journal while the service is down: what precedes them is served, and every door for
+/// operators says so.
+#[test]
+fn a_damaged_journal_is_told_by_readiness_and_metrics() {
+    let work = Work::new();
+    let server = Server::first(&work, Start::service());
+    let cli = server.cli();
+    cli.ok(&["topic", "create", "t"], "");
+    for number in 0..20 {
+        cli.ok(&["produce", "t"], &format!("line {number} of this test\n"));
+    }
+    let identity = server.identity();
+    server.kill();
+    flip(&work.data().join("journal"), b"line 10 of this test");
+    let server = Server::again(&work, Start::service(), &identity);
+    let (status, text) = http::get(&server.doors.http, "/readyz").unwrap();
+    assert_eq!((status, text.as_str()), (503, "the journal is damaged\n"));
+    assert_eq!(
+        http::get(&server.doors.http, "/livez").unwrap().0,
+        200,
+        "a restart helps nothing"
+    );
+    assert_eq!(server.metric("broker_journal_damaged"), 1.0);
+    let read = server
+        .cli()
+        .ok(&["consume", "t", "--from-beginning", "--exit-at-end"], "");
+    assert_eq!(
+        read.lines().count(),
+        10,
+        "what precedes the damage is served: {read}"
+    );
+}
+
+/// Flips a bit of what is found in one of the folder's files.
+fn flip(folder: &std::path::Path, what: &[u8]) {
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let found = bytes.windows(what.len()).position(|it| it == what);
+        if let Some(at) = found {
+            bytes[at] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+            return;
+        }
+    }
+    panic!("the record is not in the journal");
+}

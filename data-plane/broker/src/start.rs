@@ -247,6 +247,12 @@ impl Handle {
         *self.shell.standing.borrow()
     }
 
+    /// Brings the gauges that are not set by what happens up to date: before metrics are told, so that they tell the
+    /// truth also of a broker in which nothing happens any more.
+    pub fn measure(&self) {
+        self.shell.space.look(&self.shell.services);
+    }
+
     /// Whether the broker can serve: its journal is sound.
     pub fn is_healthy(&self) -> bool {
         self.shell.services.reader.damage().is_none()
