@@ -1,6 +1,10 @@
 //! SQL by the command line: scripts, continuous queries that outlive a kill, errors with their place.
 
 use crate::harness::{Server, Start, Work, until, until_some};
+use millstream_cli::kafka::KafkaClient;
+use millstream_kafka_wire::ErrorCode;
+use millstream_kafka_wire::messages::CreatePartitionsRequest;
+use millstream_kafka_wire::messages::create_partitions_request::CreatePartitionsTopic;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -247,4 +251,39 @@ fn the_command_line_says_what_to_do() {
     assert_eq!(topics(&cli), 0);
     assert_eq!(cli.json(&["key", "list"]).len(), 1);
     assert!(!cli.ok(&["whoami"], "").contains(&server.key.secret));
+}
+
+/// SQL.md 5: keys stay in the partitions where a query has their state.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_a_query_relies_on_does_not_grow() {
+    let work = Work::new();
+    let server = Server::first(&work, Start::service());
+    let (doors, key) = server.identity();
+    let cli = server.cli();
+    cli.ok(&["sql", "-e", SETUP], "");
+    let mut client = KafkaClient::connect(&doors.kafka, &key.id, &key.secret)
+        .await
+        .unwrap();
+    let mut grow = async |name: &str| {
+        let topic = CreatePartitionsTopic {
+            name: name.to_owned(),
+            count: 6,
+            assignments: None,
+        };
+        let request = CreatePartitionsRequest {
+            topics: vec![topic],
+            timeout_ms: 10_000,
+            ..CreatePartitionsRequest::default()
+        };
+        let answer = client.call(3, &request).await.unwrap();
+        let result = answer.results.into_iter().next().unwrap();
+        (result.error_code, result.error_message.unwrap_or_default())
+    };
+    for (topic, query) in [("orders", "CSAS_DEAR_1"), ("SPENT", "CTAS_SPENT_2")] {
+        let (code, told) = grow(topic).await;
+        assert_eq!(code, ErrorCode::InvalidPartitions.number(), "{told}");
+        assert!(told.contains(query), "{told}");
+    }
+    cli.ok(&["sql", "-e", "TERMINATE ALL;"], "");
+    assert_eq!(grow("orders").await, (0, String::new()));
 }

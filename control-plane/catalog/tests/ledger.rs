@@ -532,6 +532,7 @@ fn sql_rows_are_compared_and_set() {
                 name: (*name).into(),
                 text: "t".into(),
                 body: "{}".into(),
+                pinned_topics: Vec::new(),
             })
             .collect(),
         delete: delete
@@ -603,7 +604,8 @@ fn any_command(tenant: TenantId) -> impl Strategy<Value = Command> {
                 kind: "k".into(),
                 name: name.into(),
                 text: "".into(),
-                body: "".into()
+                body: "".into(),
+                pinned_topics: Vec::new(),
             }],
             delete: vec![("k".into(), "a".into())],
             expected: None,
@@ -726,6 +728,43 @@ fn used_by(image: &Image, tenant: TenantId) -> BTreeSet<GroupId> {
         .topics_of(tenant)
         .flat_map(|topic| topic.partitions.iter().map(|partition| partition.group))
         .collect()
+}
+
+/// SQL.md 5: a query relies on its topics' partitions for as long as it is there.
+#[test]
+fn a_topic_that_a_query_relies_on_does_not_grow() {
+    let (mut world, key) = World::started();
+    let owner = actor(&key);
+    for name in ["read", "free"] {
+        world.topic(&owner, key.tenant, name).unwrap();
+    }
+    let query = |put: Vec<PutSql>, delete: Vec<(String, String)>| Command::WriteSql {
+        tenant: key.tenant,
+        put,
+        delete,
+        expected: None,
+    };
+    let row = PutSql {
+        kind: "query".into(),
+        name: "CTAS_T_1".into(),
+        text: "".into(),
+        body: "".into(),
+        pinned_topics: vec!["read".into()],
+    };
+    world.run(&owner, query(vec![row.clone()], vec![])).unwrap();
+    let grow = |name: &str, total| Command::CreatePartitions {
+        tenant: key.tenant,
+        name: name.into(),
+        total,
+        validate_only: false,
+    };
+    world.run(&owner, grow("free", 9)).unwrap();
+    let refused = world.run(&owner, grow("read", 9)).unwrap_err();
+    assert!(matches!(&refused, Refusal::InvalidPartitions { reason } if reason.contains("CTAS_T_1")));
+    world
+        .run(&owner, query(vec![], vec![(row.kind, row.name)]))
+        .unwrap();
+    world.run(&owner, grow("read", 9)).unwrap();
 }
 
 /// LOG.md 28: a cluster that grows does not spread a tenant's topics over more groups.

@@ -26,6 +26,7 @@ impl SqlCatalog for Service {
             name: row.name,
             text: row.text,
             body: row.body,
+            pinned_topics: row.pinned_topics,
         };
         let command = Command::WriteSql {
             tenant: who.tenant,
@@ -61,6 +62,7 @@ impl SqlCatalog for Service {
             text: row.text.clone(),
             body: row.body.clone(),
             version: row.version,
+            pinned_topics: row.pinned_topics.clone(),
         });
         Ok(Response::new(rpc::ListSqlRowsResponse {
             rows: rows.collect(),

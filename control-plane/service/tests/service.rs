@@ -328,6 +328,7 @@ async fn sql_rows_are_written_all_or_none_and_seen_at_their_version() {
         text: "SELECT 1;".into(),
         body: "{}".into(),
         version: 0,
+        pinned_topics: Vec::new(),
     };
     let write = |put: Vec<rpc::SqlRow>, expected_version| rpc::WriteSqlRowsRequest {
         put,

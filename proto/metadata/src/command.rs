@@ -95,6 +95,8 @@ pub struct PutSql {
     pub text: String,
     /// The SQL engine's form of it.
     pub body: String,
+    /// Topics whose number of partitions it relies on (SQL.md 5): they do not grow while it is there.
+    pub pinned_topics: Vec<String>,
 }
 
 /// What can be asked for.

@@ -426,6 +426,8 @@ pub struct SqlRow {
     pub text: String,
     /// What the engine resolved, in its own versioned form.
     pub body: String,
+    /// Topics whose number of partitions it relies on: they do not grow while it is there.
+    pub pinned_topics: Vec<String>,
     /// The catalog version that last wrote it.
     pub version: u64,
     /// The key that wrote it last.

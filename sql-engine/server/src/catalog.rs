@@ -46,6 +46,8 @@ pub struct SqlRow {
     pub name: String,
     /// Its body.
     pub body: String,
+    /// Topics whose number of partitions it relies on: the catalog does not let them grow (SQL.md 5).
+    pub pinned_topics: Vec<String>,
 }
 
 /// All rows of a tenant, as of a version.

@@ -5,28 +5,23 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 
-/// Bodies by kind and name.
-type Bodies = BTreeMap<(SqlRowKind, String), String>;
+/// Rows by kind and name.
+type Kept = BTreeMap<(SqlRowKind, String), SqlRow>;
 
 /// Rows in memory; outlives the engine that uses it when shared by `Arc`.
 #[derive(Debug, Default)]
 pub struct MemoryCatalog {
     /// The version and the rows.
-    rows: Mutex<(u64, Bodies)>,
+    rows: Mutex<(u64, Kept)>,
 }
 
 #[async_trait]
 impl SqlCatalog for MemoryCatalog {
     async fn load(&self) -> Result<SqlRows, CatalogError> {
         let guard = self.rows.lock();
-        let row = |((kind, name), body): (&(SqlRowKind, String), &String)| SqlRow {
-            kind: *kind,
-            name: name.clone(),
-            body: body.clone(),
-        };
         Ok(SqlRows {
             version: guard.0,
-            rows: guard.1.iter().map(row).collect(),
+            rows: guard.1.values().cloned().collect(),
         })
     }
 
@@ -34,7 +29,7 @@ impl SqlCatalog for MemoryCatalog {
         let mut guard = self.rows.lock();
         for change in changes {
             match change {
-                SqlChange::Put(row) => guard.1.insert((row.kind, row.name), row.body),
+                SqlChange::Put(row) => guard.1.insert((row.kind, row.name.clone()), row),
                 SqlChange::Delete { kind, name } => guard.1.remove(&(kind, name)),
             };
         }

@@ -360,6 +360,7 @@ impl SqlCatalog for RemoteCatalog {
                 kind: SqlRowKind::parse(&row.kind)?,
                 name: row.name,
                 body: row.body,
+                pinned_topics: row.pinned_topics,
             })
         });
         Ok(SqlRows {
@@ -370,23 +371,24 @@ impl SqlCatalog for RemoteCatalog {
 
     async fn commit(&self, changes: Vec<SqlChange>) -> Result<u64, CatalogError> {
         // The last change of a row counts.
-        let mut last: BTreeMap<(SqlRowKind, String), Option<String>> = BTreeMap::new();
+        let mut last: BTreeMap<(SqlRowKind, String), Option<SqlRow>> = BTreeMap::new();
         for change in changes {
             match change {
-                SqlChange::Put(row) => last.insert((row.kind, row.name), Some(row.body)),
+                SqlChange::Put(row) => last.insert((row.kind, row.name.clone()), Some(row)),
                 SqlChange::Delete { kind, name } => last.insert((kind, name), None),
             };
         }
         let (mut put, mut delete) = (Vec::new(), Vec::new());
-        for ((kind, name), body) in last {
+        for ((kind, name), row) in last {
             let kind = kind.as_str().to_owned();
-            match body {
-                Some(body) => put.push(RpcRow {
+            match row {
+                Some(row) => put.push(RpcRow {
                     kind,
                     name,
-                    body,
+                    body: row.body,
                     text: String::new(),
                     version: 0,
+                    pinned_topics: row.pinned_topics,
                 }),
                 None => delete.push(SqlRowName { kind, name }),
             }

@@ -65,6 +65,7 @@ impl SourceRow {
             kind: SqlRowKind::Source,
             name: self.source.name.clone(),
             body,
+            pinned_topics: Vec::new(),
         }))
     }
 }
@@ -123,12 +124,15 @@ impl QueryRow {
         }
     }
 
-    pub(crate) fn put(&self) -> Result<SqlChange, serde_json::Error> {
+    /// `writes` is the sink's topic: with the one that is read it must not grow while the query is there.
+    pub(crate) fn put(&self, writes: &str) -> Result<SqlChange, serde_json::Error> {
         let body = serde_json::to_string(self)?;
+        let reads = self.reads.iter().map(|source| source.topic.clone());
         Ok(SqlChange::Put(SqlRow {
             kind: SqlRowKind::Query,
             name: self.id.clone(),
             body,
+            pinned_topics: reads.chain([writes.to_owned()]).collect(),
         }))
     }
 }

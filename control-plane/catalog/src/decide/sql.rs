@@ -16,6 +16,9 @@ const NAME_BYTES_MAX: usize = 249;
 /// Bytes of a SQL row's kind: a word.
 const KIND_BYTES_MAX: usize = 32;
 
+/// Topics that a SQL row may pin: those that one query reads and writes.
+const PINNED_TOPICS_MAX: usize = 64;
+
 pub(super) struct Write<'a> {
     pub tenant: TenantId,
     pub put: &'a [PutSql],
@@ -91,6 +94,7 @@ fn put(draft: &mut Draft, seeds: &Seeds, actor: &Actor, tenant: TenantId, row: &
         name: row.name.clone(),
         text: row.text.clone(),
         body: row.body.clone(),
+        pinned_topics: row.pinned_topics.clone(),
         version,
         owner,
         created,
@@ -118,6 +122,13 @@ fn check(row: &PutSql) -> Result<(), Refusal> {
     if row.body.len() > SQL_BODY_BYTES_MAX {
         return Err(invalid(format!(
             "a SQL row's body has at most {SQL_BODY_BYTES_MAX} bytes"
+        )));
+    }
+    if row.pinned_topics.len() > PINNED_TOPICS_MAX
+        || row.pinned_topics.iter().any(|name| name.len() > NAME_BYTES_MAX)
+    {
+        return Err(invalid(format!(
+            "a SQL row pins at most {PINNED_TOPICS_MAX} topics, each named by at most {NAME_BYTES_MAX} bytes"
         )));
     }
     Ok(())

@@ -133,6 +133,7 @@ pub(super) fn create_partitions(
         );
         return Err(Refusal::InvalidPartitions { reason });
     }
+    check_pins(draft, wanted)?;
     check_partition_quota(draft, wanted.tenant, total - u32::try_from(now).unwrap_or(total))?;
     let groups = place(
         draft.image(),
@@ -276,6 +277,21 @@ fn check_partitions(count: i32) -> Result<u32, Refusal> {
         Ok(count) if (1..=TOPIC_PARTITIONS_MAX).contains(&count) => Ok(count),
         _ => Err(Refusal::InvalidPartitions {
             reason: format!("{count} is not between 1 and {TOPIC_PARTITIONS_MAX}"),
+        }),
+    }
+}
+
+/// A query that trusts a topic's partitioning would find keys in other partitions than before (SQL.md 5).
+fn check_pins(draft: &Draft, wanted: &MorePartitions<'_>) -> Result<(), Refusal> {
+    let mut rows = draft.image().sql_of(wanted.tenant);
+    let relies = rows.find(|row| row.pinned_topics.iter().any(|topic| topic == wanted.name));
+    match relies {
+        None => Ok(()),
+        Some(row) => Err(Refusal::InvalidPartitions {
+            reason: format!(
+                "{} '{}' relies on the partitions of topic '{}': terminate it first",
+                row.kind, row.name, wanted.name
+            ),
         }),
     }
 }

@@ -56,7 +56,7 @@ impl Inner {
         let query_row = QueryRow::new(id.clone(), sequence, text, &query, session);
         let changes = vec![
             source_row.put().map_err(StatementError::internal)?,
-            query_row.put().map_err(StatementError::internal)?,
+            query_row.put(&sink.topic).map_err(StatementError::internal)?,
         ];
         let facts = QueryFacts {
             id: id.clone(),
