@@ -4,14 +4,16 @@ use crate::data_folder::DataFolder;
 use crate::settings::Settings;
 use millstream_access::RootKeys;
 use millstream_broker::{OpenStore, journal_in};
-use millstream_catalog::{CatalogCopy, Identity, IdentityError, Joining, establish};
+use millstream_catalog::{CatalogCopy, Identity, IdentityError, Joining, StoreSettings, establish};
 use millstream_cli::Failure;
-use millstream_controller::CopySettings;
+use millstream_controller::{self as controller, CopySettings};
 use millstream_metadata::{Change, HostPort, Image, NodeRow, Row};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// The name of a cluster whose operator gave none.
@@ -39,7 +41,7 @@ pub struct WithoutStore {
 }
 
 /// Where the node's copy of the catalog lies.
-pub fn copy_settings(settings: &Settings, name: &str) -> CopySettings {
+fn copy_settings(settings: &Settings, name: &str) -> CopySettings {
     CopySettings {
         path: copy_path(settings),
         name: name.to_owned(),
@@ -161,6 +163,58 @@ fn joining(settings: &Settings, folder: &DataFolder, roots: &RootKeys) -> Joinin
         root_key_checks: roots.check_values(),
         fresh: Uuid::new_v4(),
     }
+}
+
+/// Starts the controller, with what is known of the catalog while the store is down.
+///
+/// # Errors
+/// When the copy of the catalog does not know this node.
+pub fn controller(
+    settings: &Settings,
+    store: &OpenStore,
+    folder: &DataFolder,
+    cluster: &Cluster,
+    (without_store, addresses): (Option<WithoutStore>, &Addresses),
+    stop: &CancellationToken,
+) -> Result<controller::Handle, Failure> {
+    let mut controller = controller::Settings::new(
+        cluster.id,
+        folder.node(),
+        addresses.http.to_string(),
+        catalog_settings(settings, store),
+    );
+    controller.copy = Some(copy_settings(settings, &cluster.name));
+    if let Some(mut known) = without_store {
+        known.move_to(settings, &addresses.kafka, &addresses.http())?;
+        controller.known = known.image;
+        controller.joining = Some(known.joining);
+    }
+    Ok(controller::run(
+        Arc::clone(&store.store),
+        controller,
+        stop.clone(),
+    ))
+}
+
+/// Where clients reach this process.
+pub struct Addresses {
+    pub kafka: HostPort,
+    pub http: SocketAddr,
+}
+
+impl Addresses {
+    /// The HTTP door, as nodes and clients write it.
+    pub fn http(&self) -> HostPort {
+        HostPort {
+            host: self.http.ip().to_string(),
+            port: self.http.port(),
+        }
+    }
+}
+
+/// How the catalog is kept in this store.
+pub fn catalog_settings(settings: &Settings, store: &OpenStore) -> StoreSettings {
+    StoreSettings::new(store.prefix.clone(), settings.store.starts_with("file:"))
 }
 
 /// An error as one line, its causes behind it.

@@ -5,7 +5,7 @@
 //! ```
 
 use crate::backends::TenantBackends;
-use crate::cluster::{self, Cluster, WithoutStore, told};
+use crate::cluster::{self, Addresses, Cluster, catalog_settings, told};
 use crate::data_folder::DataFolder;
 use crate::door;
 use crate::guard::{Guarded, tenant_of};
@@ -14,19 +14,17 @@ use crate::ready_file::{self, ShownKey};
 use crate::settings::Settings;
 use millstream_access::{RootKeys, derive_secret};
 use millstream_broker::{Broker, Components, JournalSettings, OpenStore, open_store};
-use millstream_catalog::StoreSettings;
 use millstream_cli::Failure;
 use millstream_controller as controller;
 use millstream_grpc::DataDoor;
 use millstream_kafka::Bound;
 use millstream_listener::bind;
-use millstream_metadata::{Actor, Command, Commands, HostPort, KeyRow, Reply};
+use millstream_metadata::{Actor, Command, Commands, KeyRow, Reply};
 use millstream_service::{ClusterName, Service, introspection};
 use object_store::ObjectStore;
 use object_store::prefix::PrefixStore;
 use prometheus_client::registry::Registry;
 use std::io::Write;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -136,7 +134,7 @@ pub async fn start(settings: Settings) -> Result<Running, Failure> {
     let reason = without_store.as_ref().map(|it| it.reason.clone());
 
     let stop = CancellationToken::new();
-    let controller = controller(
+    let controller = cluster::controller(
         &settings,
         &store,
         &folder,
@@ -166,49 +164,6 @@ pub async fn start(settings: Settings) -> Result<Running, Failure> {
     parts.open(folder, doors).await
 }
 
-/// Starts the controller, with what is known of the catalog while the store is down.
-fn controller(
-    settings: &Settings,
-    store: &OpenStore,
-    folder: &DataFolder,
-    cluster: &Cluster,
-    (without_store, addresses): (Option<WithoutStore>, &Addresses),
-    stop: &CancellationToken,
-) -> Result<controller::Handle, Failure> {
-    let mut controller = controller::Settings::new(
-        cluster.id,
-        folder.node(),
-        addresses.http.to_string(),
-        catalog_settings(settings, store),
-    );
-    controller.copy = Some(cluster::copy_settings(settings, &cluster.name));
-    if let Some(mut known) = without_store {
-        known.move_to(settings, &addresses.kafka, &addresses.http())?;
-        controller.known = known.image;
-        controller.joining = Some(known.joining);
-    }
-    Ok(controller::run(
-        Arc::clone(&store.store),
-        controller,
-        stop.clone(),
-    ))
-}
-
-/// Where clients reach this process.
-struct Addresses {
-    kafka: HostPort,
-    http: SocketAddr,
-}
-
-impl Addresses {
-    fn http(&self) -> HostPort {
-        HostPort {
-            host: self.http.ip().to_string(),
-            port: self.http.port(),
-        }
-    }
-}
-
 /// Makes a new administrator's key in a folder that no process uses.
 ///
 /// # Errors
@@ -229,10 +184,6 @@ pub async fn replace_admin_key(settings: &Settings) -> Result<(), Failure> {
         key.id,
         key.secret
     )?)
-}
-
-fn catalog_settings(settings: &Settings, store: &OpenStore) -> StoreSettings {
-    StoreSettings::new(store.prefix.clone(), settings.store.starts_with("file:"))
 }
 
 fn shown(roots: &RootKeys, row: &KeyRow) -> Result<ShownKey, Failure> {

@@ -121,6 +121,27 @@ impl Joining {
 }
 
 impl Shell {
+    /// Begins to serve: as a part of the cluster when this start was registered, else reads, and the rest later. Gives the
+    /// groups that were taken over.
+    pub(crate) async fn begin(
+        self: &Arc<Shell>,
+        joining: Joining,
+        registered: Option<Registered>,
+        mut following: Following,
+    ) -> Result<Vec<RecoveredGroup>, StartError> {
+        if let Some(registered) = registered {
+            let recovered = self.joined(&joining, registered).await?;
+            self.serve(following);
+            return Ok(recovered);
+        }
+        self.reconcile(&self.image.image(), &mut following);
+        tracing::warn!(
+            "serves reads from this disk until the controller can be reached; everything else waits"
+        );
+        self.tasks.spawn(Arc::clone(self).join_later(joining, following));
+        Ok(Vec::new())
+    }
+
     /// The controller has given this start its number: makes it count, and gives the groups that were taken over.
     pub(crate) async fn joined(
         &self,

@@ -57,6 +57,31 @@ pub(crate) struct Served {
 }
 
 impl Shell {
+    /// One that serves nothing yet.
+    pub(crate) fn over(
+        services: Arc<Services>,
+        settings: Settings,
+        image: ImageWatch,
+        roots: Arc<RootKeys>,
+    ) -> Arc<Shell> {
+        let read_memory = ReadMemory::new(settings.read_bytes_max);
+        Arc::new(Shell {
+            space: SpaceWatch::new(services.reader.space(), &settings.journal),
+            services,
+            settings,
+            image,
+            roots,
+            groups: Default::default(),
+            quotas: Default::default(),
+            producer_ids: Default::default(),
+            read_memory,
+            standing: watch::Sender::new(Standing::Waiting),
+            stopping: CancellationToken::new(),
+            giving_up: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        })
+    }
+
     /// The group that holds a partition of the caller's.
     pub(crate) fn find(
         &self,

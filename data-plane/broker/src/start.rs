@@ -12,17 +12,16 @@ use crate::group::{Disk, Services};
 use crate::groups::GroupsHandle;
 use crate::join::{Joining, Standing};
 use crate::metrics::Metrics;
-use crate::read_memory::ReadMemory;
 use crate::replica::{Recovery, RecoveryError};
 use crate::settings::{Components, Settings};
-use crate::shell::{Shell, SpaceWatch};
+use crate::shell::Shell;
 use crate::snapshot::{self, Snapshot};
 use millstream_journal::{
     CommitError, Journal, LockError, OpenError, RealDisk, Record, Recovered, Running, SlowDisk, SubmitError,
     Writer, WriterSettings,
 };
-use millstream_metadata::{GroupPurpose, Image, RecoveredGroup, Refusal};
-use millstream_model::GroupId;
+use millstream_metadata::{Commands, GroupPurpose, Image, RecoveredGroup, Refusal};
+use millstream_model::{GroupId, NodeId};
 use millstream_partition::GroupState;
 use millstream_tier::Tier;
 use prometheus_client::registry::Registry;
@@ -30,9 +29,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 /// How long a stop waits for background work that is under way.
 const STOP_WAIT: Duration = Duration::from_secs(5);
@@ -119,65 +115,22 @@ impl Broker {
         };
         let journal = on_disk.journal.id();
         let known = image.image().node_of(journal).map(|node| node.id);
-        let node_before = match (&registered, known) {
+        let node = match (&registered, known) {
             (Some(registered), _) => registered.row.id,
             (None, Some(known)) => known,
             (None, None) => return Err(StartError::NeverRegistered),
         };
-        let reader = on_disk.journal.reader();
-        let writer_settings = WriterSettings {
-            waiting_bytes_max: JOURNAL_WAITING_BYTES,
-            ..WriterSettings::default()
-        };
-        let (writer, running) = Writer::start(on_disk.journal, writer_settings)?;
-        let services = Arc::new(Services {
-            writer,
-            reader,
+        let outside = Outside {
             tier,
             commands,
             metrics,
-            runtime: tokio::runtime::Handle::current(),
-            node: node_before,
-            journal,
-            registration: OnceLock::new(),
+            node,
             started,
-            in_flight: AtomicUsize::new(0),
-            stopping: AtomicBool::new(false),
-            counted_commit: AtomicU64::new(0),
-        });
-        let read_memory = ReadMemory::new(settings.read_bytes_max);
-        let shell = Arc::new(Shell {
-            space: SpaceWatch::new(services.reader.space(), &settings.journal),
-            services,
-            settings,
-            image,
-            roots,
-            groups: Default::default(),
-            quotas: Default::default(),
-            producer_ids: Default::default(),
-            read_memory,
-            standing: watch::Sender::new(Standing::Waiting),
-            stopping: CancellationToken::new(),
-            giving_up: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-        });
-        let mut following = Following::new(on_disk.found, on_disk.broken);
-        let mut recovered = Vec::new();
-        match registered {
-            Some(registered) => {
-                recovered = shell.joined(&joining, registered).await?;
-                shell.serve(following);
-            }
-            None => {
-                shell.reconcile(&shell.image.image(), &mut following);
-                shell
-                    .tasks
-                    .spawn(Arc::clone(&shell).join_later(joining, following));
-                tracing::warn!(
-                    "serves reads from this disk until the controller can be reached; everything else waits"
-                );
-            }
-        }
+        };
+        let (services, running) = start_journal(on_disk.journal, outside)?;
+        let shell = Shell::over(services, settings, image, roots);
+        let following = Following::new(on_disk.found, on_disk.broken);
+        let recovered = shell.begin(joining, registered, following).await?;
         shell
             .services
             .metrics
@@ -189,7 +142,7 @@ impl Broker {
             },
             shell: Arc::clone(&shell),
         };
-        tracing::info!(node = %node_before, %journal, took = ?started.elapsed(), "the broker serves");
+        tracing::info!(%node, %journal, took = ?started.elapsed(), "the broker serves");
         Ok((
             broker,
             Handle {
@@ -199,6 +152,44 @@ impl Broker {
             },
         ))
     }
+}
+
+/// What the groups work with beside the journal.
+struct Outside {
+    tier: Tier,
+    commands: Arc<dyn Commands>,
+    metrics: Metrics,
+    node: NodeId,
+    started: Instant,
+}
+
+/// Starts the journal's threads.
+fn start_journal(
+    journal: Journal<Disk>,
+    outside: Outside,
+) -> Result<(Arc<Services>, Running), std::io::Error> {
+    let (id, reader) = (journal.id(), journal.reader());
+    let writer_settings = WriterSettings {
+        waiting_bytes_max: JOURNAL_WAITING_BYTES,
+        ..WriterSettings::default()
+    };
+    let (writer, running) = Writer::start(journal, writer_settings)?;
+    let services = Services {
+        writer,
+        reader,
+        tier: outside.tier,
+        commands: outside.commands,
+        metrics: outside.metrics,
+        runtime: tokio::runtime::Handle::current(),
+        node: outside.node,
+        journal: id,
+        registration: OnceLock::new(),
+        started: outside.started,
+        in_flight: AtomicUsize::new(0),
+        stopping: AtomicBool::new(false),
+        counted_commit: AtomicU64::new(0),
+    };
+    Ok((Arc::new(services), running))
 }
 
 impl Handle {
