@@ -201,7 +201,7 @@ impl World {
         self.nodes[node].rotten = true;
         self.saw(Happening::BitFlip);
         self.note(|| format!("a bit of {lsn} flips on {node}"));
-        let at_once = self.chance(50);
+        let at_once = self.chance(80);
         self.after(if at_once { 1 } else { 400 }, Event::Kill { node });
     }
 
