@@ -7,6 +7,7 @@ use millstream_broker::replica::{Recovery, Replica, Settings, Snapshots};
 use millstream_journal::sim::SimDisk;
 use millstream_journal::{Ending, Journal};
 use millstream_model::Registration;
+use millstream_partition::GroupState;
 use millstream_replication::Input;
 use rand::Rng;
 use std::collections::VecDeque;
@@ -56,6 +57,10 @@ impl World {
             self.after(60, Event::Start { node });
             return Ok(());
         }
+        if !self.newest_snapshot(node) {
+            self.after(60, Event::Start { node });
+            return Ok(());
+        }
         let Some(opened) = self.opened(node)? else {
             return Ok(());
         };
@@ -82,6 +87,31 @@ impl World {
         }
         self.nodes[node].registered = Some(registration);
         self.serve(node, journal, recovery, registration)
+    }
+
+    /// A local copy that could not be replaced is older than what the journal was recycled below: the store's counts, as
+    /// soon as it can be had.
+    fn newest_snapshot(&mut self, node: usize) -> bool {
+        if !self.nodes[node].copy_failed {
+            return true;
+        }
+        let Some((_, object)) = self.controller.snapshot else {
+            return true;
+        };
+        let Ok(snapshot) = self.store.wait(self.store.tier.get_snapshot(&object)) else {
+            return false;
+        };
+        let applied = |bytes: &[u8]| {
+            GroupState::decode_snapshot(bytes)
+                .map(|state| state.applied())
+                .ok()
+        };
+        if applied(&snapshot) > self.nodes[node].snapshot.as_deref().and_then(applied) {
+            self.saw(Happening::StoreSnapshot);
+            self.nodes[node].snapshot = Some(snapshot);
+        }
+        self.nodes[node].copy_failed = false;
+        true
     }
 
     /// The journal, if it can be opened and is sound; its failures are those that were asked for.
@@ -149,20 +179,6 @@ impl World {
             )),
             // The store's snapshot has left its journal behind.
             Ok(_) => self.give_up(node).map(|()| None),
-            // The local copy could not be replaced when the journal was recycled below the store's.
-            Err(_) if self.nodes[node].copy_failed => {
-                self.end_process(node);
-                self.after(60, Event::Start { node });
-                let Some((_, object)) = self.controller.snapshot else {
-                    return Ok(None);
-                };
-                if let Ok(snapshot) = self.store.wait(self.store.tier.get_snapshot(&object)) {
-                    self.saw(Happening::StoreSnapshot);
-                    self.nodes[node].snapshot = Some(snapshot);
-                    self.nodes[node].copy_failed = false;
-                }
-                Ok(None)
-            }
             Err(error) => Err(format!("{node}'s journal is sound, but {error}")),
         }
     }
