@@ -82,7 +82,7 @@ async fn produce(arguments: &Arguments, name: &str, partitions: u32) {
         partitions,
         batch_bytes,
         record_bytes: 1024,
-        connections: 2,
+        connections: 4,
         in_flight: 8,
         seconds: arguments.seconds,
     };

@@ -345,7 +345,7 @@ impl Parts {
     /// What a restart begins with while the store is down should be there from the first moment on.
     async fn keep_a_copy(&self) {
         let version = self.controller.image().version();
-        let copied = tokio::time::timeout(COPY_PATIENCE, self.controller.copied(version)).await;
+        let copied = tokio::time::timeout(COPY_PATIENCE, self.controller.copy(version)).await;
         if copied.is_err() {
             tracing::warn!("there is no local copy of the catalog yet: a restart needs the object store");
         }

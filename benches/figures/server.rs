@@ -9,6 +9,9 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+/// How long the disk is left alone after gigabytes were removed from it.
+const DISK_REST: Duration = Duration::from_secs(3);
+
 pub struct Server {
     kind: Kind,
     folder: TempDir,
@@ -132,6 +135,7 @@ impl Server {
         line.and_then(|rest| rest.trim().parse().ok()).unwrap_or(0.0)
     }
 
+    /// Ends it, removes what it stored, and gives the disk time to do so: the next measurement is not to pay for it.
     pub async fn stop(self) {
         match self.kind {
             Kind::Ours(mut child) => {
@@ -150,5 +154,8 @@ impl Server {
                     .unwrap();
             }
         }
+        drop(self.folder);
+        Command::new("sync").status().unwrap();
+        tokio::time::sleep(DISK_REST).await;
     }
 }

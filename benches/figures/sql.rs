@@ -11,9 +11,9 @@ use millstream_rust::{Client, Credentials};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-const EVENTS: u64 = 400_000;
+const EVENTS: u64 = 2_000_000;
 const PARTITIONS: u32 = 4;
-const BATCH_EVENTS: u64 = 2_000;
+const BATCH_EVENTS: u64 = 20_000;
 
 const STREAM: &str = "CREATE STREAM events (user STRING KEY, page STRING, took INT, at BIGINT)
   WITH (KAFKA_TOPIC='events', VALUE_FORMAT='JSON', TIMESTAMP='at', PARTITIONS=4, RETENTION_MS=-1);";

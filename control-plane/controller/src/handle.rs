@@ -73,11 +73,17 @@ pub struct Handle {
     pub(crate) updates: broadcast::Sender<Update>,
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) copied: watch::Receiver<u64>,
+    pub(crate) urgent: watch::Sender<u64>,
 }
 
 impl Handle {
-    /// Waits until this node's copy of the catalog on its disk has come to `version`.
-    pub async fn copied(&self, version: u64) {
+    /// Brings this node's copy of the catalog on its disk to `version` at once.
+    pub async fn copy(&self, version: u64) {
+        self.urgent.send_if_modified(|urgent| {
+            let rises = *urgent < version;
+            *urgent = version.max(*urgent);
+            rises
+        });
         // An error means that the controller is gone, and no newer copy will come.
         let _ = self.copied.clone().wait_for(|copied| *copied >= version).await;
     }

@@ -65,7 +65,7 @@ pub fn run(store: Arc<dyn ObjectStore>, mut settings: Settings, shutdown: Cancel
         phase: phase_sender,
         started: Instant::now(),
         copied: copied.clone(),
-        urgent,
+        urgent: urgent.clone(),
         trust: Trust::new(0),
     };
     tokio::spawn(shell.run());
@@ -75,6 +75,7 @@ pub fn run(store: Arc<dyn ObjectStore>, mut settings: Settings, shutdown: Cancel
         updates,
         phase,
         copied,
+        urgent,
     }
 }
 

@@ -429,7 +429,7 @@ async fn a_revocation_is_in_the_nodes_copy_before_it_counts_as_confirmed() {
         panic!()
     };
     let load = || CatalogCopy::load(&folder.path().join("catalog")).unwrap();
-    timeout(SOON, handle.copied(handle.image().version()))
+    timeout(SOON, handle.copy(handle.image().version()))
         .await
         .unwrap();
     assert_eq!(load().unwrap().image, *handle.image());

@@ -72,6 +72,10 @@ expected = {
     "millstream.sql.v1.Sql",
 }
 assert expected <= services, f"reflection does not list {sorted(expected - services)}"
+for service in sorted(name for name in services if name.startswith("millstream.")):
+    check = health_pb2.HealthCheckRequest(service=service)
+    status = health_pb2_grpc.HealthStub(channel).Check(check, timeout=20).status
+    assert status == health_pb2.HealthCheckResponse.SERVING, (service, status)
 
 topics = control_pb2_grpc.TopicsStub(channel)
 try:
