@@ -3,7 +3,7 @@
 use crate::data_folder::DataFolder;
 use crate::settings::Settings;
 use millstream_access::RootKeys;
-use millstream_broker::{OpenStore, journal_in};
+use millstream_broker::{LifecycleError, OpenStore, journal_in};
 use millstream_catalog::{CatalogCopy, Identity, IdentityError, Joining, StoreSettings, establish};
 use millstream_cli::Failure;
 use millstream_controller::{self as controller, CopySettings};
@@ -63,9 +63,7 @@ pub async fn find(
     roots: &RootKeys,
 ) -> Result<Identity, Failure> {
     let joining = joining(settings, folder, roots);
-    let identity = establish(store.store.as_ref(), &store.prefix, &joining)
-        .await
-        .map_err(told)?;
+    let identity = belong(store, &joining).await.map_err(told)?;
     folder.join(identity.id)?;
     Ok(identity)
 }
@@ -85,10 +83,9 @@ pub async fn find_or_remember(
         return find(settings, store, folder, roots).await.map(with_store);
     };
     let joining = joining(settings, folder, roots);
-    let establishing = establish(store.store.as_ref(), &store.prefix, &joining);
-    let reason = match timeout(STORE_PATIENCE, establishing).await {
+    let reason = match timeout(STORE_PATIENCE, belong(store, &joining)).await {
         Ok(Ok(identity)) => return Ok(with_store(identity)),
-        Ok(Err(error @ IdentityError::Store { .. })) => told(error).text().to_owned(),
+        Ok(Err(error)) if error.store_is_down() => told(error).text().to_owned(),
         Ok(Err(error)) => return Err(told(error)),
         Err(_) => format!(
             "the object store did not answer within {} s: is it up, and is --store right?",
@@ -118,6 +115,31 @@ pub async fn find_or_remember(
             reason,
         }),
     })
+}
+
+/// Why a node has no place in the store that it was given.
+#[derive(Debug, thiserror::Error)]
+enum NoPlace {
+    #[error(transparent)]
+    Lifecycle(#[from] LifecycleError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+}
+
+impl NoPlace {
+    fn store_is_down(&self) -> bool {
+        matches!(
+            self,
+            NoPlace::Lifecycle(LifecycleError::Unreachable { .. })
+                | NoPlace::Identity(IdentityError::Store { .. })
+        )
+    }
+}
+
+/// The store's cluster, if the store keeps what it is given and the node belongs there.
+async fn belong(store: &OpenStore, joining: &Joining) -> Result<Identity, NoPlace> {
+    store.refuse_harmful_rules().await?;
+    Ok(establish(store.store.as_ref(), &store.prefix, joining).await?)
 }
 
 impl WithoutStore {

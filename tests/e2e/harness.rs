@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod http;
+pub mod s3;
 pub mod server;
 pub mod terminal;
 pub mod tools;

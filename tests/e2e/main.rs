@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod batch;
+mod bucket;
 mod cli;
 mod demo;
 mod disk;

@@ -1,6 +1,6 @@
 //! The object store: what it keeps when the journal is lost, and what goes on while it errs or hangs.
 
-use crate::harness::tools::{self, Running};
+use crate::harness::s3::{HANG, PASS, Proxy, REFUSE, S3, on_s3};
 use crate::harness::{Key, Server, Start, Work, until};
 use crate::wire::Wire;
 use bytes::{Bytes, BytesMut};
@@ -10,13 +10,8 @@ use millstream_kafka_wire::messages::list_offsets_request::{ListOffsetsPartition
 use millstream_rust::rpc::control::Role;
 use millstream_rust::{Client, Compression, Position, ProducerSettings, Record};
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
 
 const TOPIC: &str = "kept";
 const PARTITIONS: u32 = 2;
@@ -24,106 +19,6 @@ const SOON: Duration = Duration::from_secs(60);
 
 /// How often hot data is flushed and snapshots are taken.
 const INTERVAL: Duration = Duration::from_millis(200);
-
-/// A proxy in front of the store that can be told to misbehave.
-struct Proxy {
-    address: String,
-    mode: Arc<AtomicU8>,
-    task: tokio::task::JoinHandle<()>,
-}
-
-const PASS: u8 = 0;
-const REFUSE: u8 = 1;
-const HANG: u8 = 2;
-
-impl Proxy {
-    async fn before(port: u16) -> Proxy {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let mode = Arc::new(AtomicU8::new(PASS));
-        let shared = Arc::clone(&mode);
-        let task = tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(forward(client, port, Arc::clone(&shared)));
-            }
-        });
-        Proxy { address, mode, task }
-    }
-
-    fn set(&self, mode: u8) {
-        self.mode.store(mode, Ordering::SeqCst);
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// Passes bytes on while the mode allows; a connection ends or stands still as soon as it does not.
-async fn forward(mut client: TcpStream, port: u16, mode: Arc<AtomicU8>) {
-    let changed = async {
-        while mode.load(Ordering::SeqCst) == PASS {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    if mode.load(Ordering::SeqCst) == PASS {
-        let Ok(mut store) = TcpStream::connect(("127.0.0.1", port)).await else {
-            return;
-        };
-        tokio::select! {
-            _ = copy_bidirectional(&mut client, &mut store) => return,
-            () = changed => {}
-        }
-    }
-    // Held open without an answer while the store hangs; dropped when it refuses.
-    while mode.load(Ordering::SeqCst) == HANG {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-/// An S3 double and a service on it.
-struct S3 {
-    _moto: Running,
-    port: u16,
-}
-
-impl S3 {
-    fn start() -> Option<S3> {
-        let mut moto = Running::start(&mut tools::script("s3.py")?);
-        let mut line = String::new();
-        BufReader::new(moto.child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        Some(S3 {
-            port: line.trim().parse().expect("the S3 double tells its port"),
-            _moto: moto,
-        })
-    }
-}
-
-fn on_s3(work: &Work, endpoint: &str) -> Start {
-    stored_on_s3(eager(), work, endpoint)
-}
-
-fn stored_on_s3(start: Start, work: &Work, endpoint: &str) -> Start {
-    let root_key = work.path("root.key");
-    if !root_key.exists() {
-        std::fs::write(&root_key, format!("1:{}\n", "5a".repeat(32))).unwrap();
-    }
-    start
-        .args(&[
-            "--store",
-            "s3://millstream/one",
-            "--root-key-file",
-            root_key.to_str().unwrap(),
-        ])
-        .env("AWS_ENDPOINT_URL", &format!("http://{endpoint}"))
-        .env("AWS_ACCESS_KEY_ID", "test")
-        .env("AWS_SECRET_ACCESS_KEY", "test")
-        .env("AWS_REGION", "us-east-1")
-}
 
 /// Flushes early and often.
 fn eager() -> Start {
@@ -291,8 +186,8 @@ async fn a_lost_journal_is_read_back_from_a_folder() {
 async fn a_lost_journal_is_read_back_from_s3() {
     let Some(s3) = S3::start() else { return };
     let work = Work::new();
-    let endpoint = format!("127.0.0.1:{}", s3.port);
-    survives_a_lost_journal(&work, || on_s3(&work, &endpoint)).await;
+    let endpoint = s3.address();
+    survives_a_lost_journal(&work, || on_s3(eager(), &work, &endpoint)).await;
 }
 
 /// Waits until every group has taken its last snapshot: an idle one takes none.
@@ -361,7 +256,7 @@ async fn a_store_that_errs_or_hangs_stops_no_produce() {
     let Some(s3) = S3::start() else { return };
     let proxy = Proxy::before(s3.port).await;
     let work = Work::new();
-    let start = || on_s3(&work, &proxy.address);
+    let start = || on_s3(eager(), &work, &proxy.address);
     let server = Server::first(&work, start());
     let identity = server.identity();
     let client = server.client();
@@ -427,7 +322,7 @@ async fn a_restart_while_the_store_is_down_serves_reads_and_becomes_whole_by_its
     let work = Work::new();
     // Nothing goes to the store but the catalog: all records are on the disk.
     let start = || {
-        stored_on_s3(
+        on_s3(
             Start::service().args(&["--flush-age-ms", "3600000"]),
             &work,
             &proxy.address,
@@ -533,7 +428,7 @@ async fn a_first_start_needs_the_store() {
     let proxy = Proxy::before(1).await;
     proxy.set(REFUSE);
     let work = Work::new();
-    let (mut child, log) = crate::harness::server::spawn(&work, &on_s3(&work, &proxy.address), None);
+    let (mut child, log) = crate::harness::server::spawn(&work, &on_s3(eager(), &work, &proxy.address), None);
     assert!(!crate::harness::server::wait(&mut child, &log).success());
     let told = std::fs::read_to_string(&log).unwrap();
     let last = told.lines().last().unwrap_or_default();

@@ -22,6 +22,7 @@ mod calls;
 mod error;
 mod flush;
 mod footer;
+mod lifecycle;
 pub mod name;
 mod open;
 mod read;
@@ -30,6 +31,7 @@ mod tier;
 
 pub use error::TierError;
 pub use flush::{Batch, Flush, FlushBuilder};
+pub use lifecycle::LifecycleError;
 pub use open::{OpenError, OpenStore, open_store};
 pub use read::ReadRun;
 pub use tier::{Settings, Tier};

@@ -1,5 +1,6 @@
 //! From `--store` to a store: `file:///folder` or `s3://bucket/prefix`.
 
+use crate::lifecycle::{Bucket, LifecycleError};
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
@@ -26,6 +27,22 @@ pub struct OpenStore {
     pub store: Arc<dyn ObjectStore>,
     /// All names begin with it; empty for a folder of its own.
     pub prefix: Path,
+    /// The bucket, where there is one.
+    bucket: Option<Bucket>,
+}
+
+impl OpenStore {
+    /// Refuses a bucket whose lifecycle rules would delete or archive this cluster's objects (LOG.md 40). What is no
+    /// bucket has none; one that does not tell them is used, with a warning.
+    ///
+    /// # Errors
+    /// [`LifecycleError::Harmful`] names the rule; the others say that the store is down, or the bucket missing.
+    pub async fn refuse_harmful_rules(&self) -> Result<(), LifecycleError> {
+        match &self.bucket {
+            Some(bucket) => bucket.refuse_harmful_rules(&self.prefix).await,
+            None => Ok(()),
+        }
+    }
 }
 
 /// A store that cannot be opened, in words for the operator.
@@ -96,6 +113,7 @@ fn open_folder(url: &str, folder: &str) -> Result<OpenStore, OpenError> {
     Ok(OpenStore {
         store: Arc::new(store),
         prefix: Path::default(),
+        bucket: None,
     })
 }
 
@@ -122,17 +140,18 @@ fn open_bucket(url: &str, rest: &str) -> Result<OpenStore, OpenError> {
         retry_timeout: RETRY_TIMEOUT,
         ..RetryConfig::default()
     };
-    let store = AmazonS3Builder::from_env()
+    let settings = AmazonS3Builder::from_env()
         .with_bucket_name(bucket)
         .with_client_options(options)
-        .with_retry(retry)
-        .build()
-        .map_err(|source| OpenError::Client {
-            url: url.to_owned(),
-            source,
-        })?;
+        .with_retry(retry);
+    let store = settings.clone().build().map_err(|source| OpenError::Client {
+        url: url.to_owned(),
+        source,
+    })?;
+    let store = Arc::new(store);
     Ok(OpenStore {
-        store: Arc::new(store),
+        bucket: Some(Bucket::of(bucket, &settings, &store)),
+        store,
         prefix,
     })
 }

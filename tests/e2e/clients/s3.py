@@ -1,5 +1,9 @@
-"""An S3 double with the bucket `millstream`: prints its port, ends when standard input does."""
+"""An S3 double with the bucket `millstream`: prints its port, ends when standard input does.
 
+A line of standard input is a list of lifecycle rules for the bucket, as JSON; answered with `done`.
+"""
+
+import json
 import logging
 import sys
 
@@ -19,5 +23,13 @@ client = boto3.client(
 )
 client.create_bucket(Bucket="millstream")
 print(port, flush=True)
-sys.stdin.read()
+for line in sys.stdin:
+    rules = json.loads(line)
+    if rules:
+        client.put_bucket_lifecycle_configuration(
+            Bucket="millstream", LifecycleConfiguration={"Rules": rules}
+        )
+    else:
+        client.delete_bucket_lifecycle(Bucket="millstream")
+    print("done", flush=True)
 server.stop()
