@@ -3,7 +3,6 @@
 use crate::harness::tools::{leave_out, run};
 use crate::harness::{Server, Start, Work, http, until};
 use millstream_rust::{ConsumerSettings, Error, ProducerSettings, Record, Start as From};
-use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
@@ -50,11 +49,7 @@ async fn a_full_disk_loses_nothing_and_room_makes_it_go_on() {
     ];
     let server = Server::first(&work, Start::service().args(&settings).under(&under));
     let client = server.client();
-    client
-        .admin()
-        .create_topic(TOPIC, 1, BTreeMap::new())
-        .await
-        .unwrap();
+    server.make_topic(TOPIC, 1).await;
     let producer = client.producer(ProducerSettings {
         delivery_timeout: Duration::from_secs(5),
         ..ProducerSettings::default()

@@ -11,9 +11,8 @@ pub fn batch() -> Vec<u8> {
         batch
             .push(NewRecord {
                 timestamp: TimestampMs(1),
-                key: None,
                 value,
-                headers: &[],
+                ..NewRecord::default()
             })
             .unwrap();
     }

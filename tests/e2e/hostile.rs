@@ -196,12 +196,7 @@ async fn neighbour(server: &Server, sent: &mut i64) {
 async fn hostile_frames_and_batches_hurt_only_their_sender() {
     let work = Work::new();
     let server = Server::first(&work, Start::service());
-    server
-        .client()
-        .admin()
-        .create_topic(TOPIC, 1, BTreeMap::new())
-        .await
-        .unwrap();
+    server.make_topic(TOPIC, 1).await;
     let mut sent = 0;
     neighbour(&server, &mut sent).await;
     for (what, bytes) in before_a_key() {
@@ -258,11 +253,7 @@ async fn hostile_frames_and_batches_hurt_only_their_sender() {
 /// Sends the batch to a topic of its own; if it is taken, its readers hear of it and nobody dies of it.
 async fn poison(server: &Server, topic: &str, what: &str, bytes: Vec<u8>) {
     let client = server.client();
-    client
-        .admin()
-        .create_topic(topic, 1, BTreeMap::new())
-        .await
-        .unwrap();
+    server.make_topic(topic, 1).await;
     if try_produce(server, topic, bytes) != Some(0) {
         return;
     }
@@ -333,12 +324,7 @@ async fn hostile_frames_without_an_end_are_cut_off() {
 async fn oversized_grpc_messages_are_refused() {
     let work = Work::new();
     let server = Server::first(&work, Start::service());
-    server
-        .client()
-        .admin()
-        .create_topic(TOPIC, 1, BTreeMap::new())
-        .await
-        .unwrap();
+    server.make_topic(TOPIC, 1).await;
     let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", server.doors.http)).unwrap();
     let channel = endpoint.connect().await.unwrap();
     let mut client = DataClient::new(channel).max_encoding_message_size(usize::MAX);

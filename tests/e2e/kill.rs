@@ -57,9 +57,8 @@ impl Producer {
             batch
                 .push(NewRecord {
                     timestamp: TimestampMs(1),
-                    key: None,
                     value,
-                    headers: &[],
+                    ..NewRecord::default()
                 })
                 .unwrap();
         }
@@ -177,12 +176,7 @@ async fn nothing_acknowledged_is_lost_or_doubled() {
     };
     let mut server = Server::first(&work, start(0));
     let identity = server.identity();
-    server
-        .client()
-        .admin()
-        .create_topic(TOPIC, PARTITIONS, BTreeMap::new())
-        .await
-        .unwrap();
+    server.make_topic(TOPIC, PARTITIONS).await;
     let new = |number| Producer {
         number,
         id: None,

@@ -6,7 +6,6 @@ use crate::wire::Wire;
 use millstream_cli::kafka::produce_request;
 use millstream_kafka_wire::messages::{FetchRequest, MetadataRequest, fetch_request, metadata_request};
 use millstream_rust::{Client, Position, ProducerSettings, Record};
-use std::collections::BTreeMap;
 
 const TOPIC: &str = "history";
 
@@ -40,12 +39,7 @@ async fn a_restart_reads_the_same_however_long_the_history() {
     let work = Work::new();
     let mut server = Server::first(&work, start());
     let identity = server.identity();
-    server
-        .client()
-        .admin()
-        .create_topic(TOPIC, 4, BTreeMap::new())
-        .await
-        .unwrap();
+    server.make_topic(TOPIC, 4).await;
     let mut costs = Vec::new();
     for count in [5_000, 45_000] {
         produce(&server.client(), count).await;

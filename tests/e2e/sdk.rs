@@ -114,11 +114,7 @@ async fn the_sdk_tells_what_went_wrong() {
     });
     let refused = wrong.admin().list_topics().await;
     assert!(matches!(refused, Err(Error::Unauthenticated(_))), "{refused:?}");
-    client
-        .admin()
-        .create_topic("once", 1, BTreeMap::new())
-        .await
-        .unwrap();
+    server.make_topic("once", 1).await;
     let again = client.admin().create_topic("once", 1, BTreeMap::new()).await;
     assert!(matches!(again, Err(Error::AlreadyExists(_))), "{again:?}");
     let many = client
@@ -189,11 +185,7 @@ async fn the_sdk_outlives_the_server() {
     let server = Server::first(&work, Start::service());
     let identity = server.identity();
     let client = server.client();
-    client
-        .admin()
-        .create_topic(TOPIC, 1, BTreeMap::new())
-        .await
-        .unwrap();
+    server.make_topic(TOPIC, 1).await;
     let producer = client.producer(ProducerSettings::default());
     let mut consumer = client.consumer(ConsumerSettings::new(TOPIC, From::Earliest));
     let enqueue = async |numbers: std::ops::Range<u32>| {
@@ -237,12 +229,7 @@ async fn the_sdks_examples_run() {
     };
     let work = Work::new();
     let server = Server::first(&work, Start::service());
-    server
-        .client()
-        .admin()
-        .create_topic("shown", 2, BTreeMap::new())
-        .await
-        .unwrap();
+    server.make_topic("shown", 2).await;
     let run = |program: &Path, last: &str| {
         let mut command = Command::new(program);
         command.args([&server.doors.http, &server.key.id, &server.key.secret, last]);

@@ -136,12 +136,7 @@ fn erase_the_disk(data: &Path) {
 async fn survives_a_lost_journal(work: &Work, start: impl Fn() -> Start) {
     let server = Server::first(work, start());
     let identity = server.identity();
-    server
-        .client()
-        .admin()
-        .create_topic(TOPIC, PARTITIONS, BTreeMap::new())
-        .await
-        .unwrap();
+    server.make_topic(TOPIC, PARTITIONS).await;
     for compression in [
         Compression::None,
         Compression::Gzip,
@@ -209,12 +204,7 @@ async fn what_only_a_lost_journal_had_is_passed_over() {
     let work = Work::new();
     let server = Server::first(&work, eager());
     let identity = server.identity();
-    let admin = server.client();
-    admin
-        .admin()
-        .create_topic(TOPIC, PARTITIONS, BTreeMap::new())
-        .await
-        .unwrap();
+    server.make_topic(TOPIC, PARTITIONS).await;
     produce(&server.client(), 200, Compression::None).await;
     kept(&server).await;
     server.kill();
@@ -260,11 +250,7 @@ async fn a_store_that_errs_or_hangs_stops_no_produce() {
     let server = Server::first(&work, start());
     let identity = server.identity();
     let client = server.client();
-    client
-        .admin()
-        .create_topic(TOPIC, PARTITIONS, BTreeMap::new())
-        .await
-        .unwrap();
+    server.make_topic(TOPIC, PARTITIONS).await;
     produce(&client, 1000, Compression::None).await;
     server.wait_for_metric("broker_flushed_objects_total", |it| it >= 1.0);
     for mode in [REFUSE, HANG] {
@@ -331,11 +317,7 @@ async fn a_restart_while_the_store_is_down_serves_reads_and_becomes_whole_by_its
     let server = Server::first(&work, start());
     let identity = server.identity();
     let client = server.client();
-    client
-        .admin()
-        .create_topic(TOPIC, PARTITIONS, BTreeMap::new())
-        .await
-        .unwrap();
+    server.make_topic(TOPIC, PARTITIONS).await;
     produce(&client, 100, Compression::None).await;
     let before = bytes_of(&client).await;
     let cli = server.cli();
@@ -406,11 +388,7 @@ async fn a_restart_while_the_store_is_down_serves_reads_and_becomes_whole_by_its
         })
         .await;
         produce(&client, 100, Compression::None).await;
-        client
-            .admin()
-            .create_topic("other", 1, BTreeMap::new())
-            .await
-            .unwrap();
+        server.make_topic("other", 1).await;
         visit(&server);
         until("the query goes on", SOON, async || {
             (counts(&server) == 2).then_some(())

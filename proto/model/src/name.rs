@@ -50,16 +50,7 @@ impl FromStr for TopicName {
     type Err = NameError;
     fn from_str(text: &str) -> Result<Self, NameError> {
         const KIND: &str = "topic";
-        if text.is_empty() {
-            return Err(NameError::Empty { kind: KIND });
-        }
-        if text.len() > Self::LENGTH_MAX {
-            return Err(NameError::TooLong {
-                kind: KIND,
-                length: text.len(),
-                max: Self::LENGTH_MAX,
-            });
-        }
+        check_length(text, KIND, Self::LENGTH_MAX)?;
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
         if text == "." || text == ".." || !text.bytes().all(legal) {
             return Err(NameError::Illegal { kind: KIND });
@@ -86,18 +77,16 @@ impl ConsumerGroupName {
 impl FromStr for ConsumerGroupName {
     type Err = NameError;
     fn from_str(text: &str) -> Result<Self, NameError> {
-        const KIND: &str = "consumer group";
-        if text.is_empty() {
-            return Err(NameError::Empty { kind: KIND });
-        }
-        if text.len() > Self::LENGTH_MAX {
-            return Err(NameError::TooLong {
-                kind: KIND,
-                length: text.len(),
-                max: Self::LENGTH_MAX,
-            });
-        }
+        check_length(text, "consumer group", Self::LENGTH_MAX)?;
         Ok(ConsumerGroupName(text.to_owned()))
+    }
+}
+
+fn check_length(text: &str, kind: &'static str, max: usize) -> Result<(), NameError> {
+    match text.len() {
+        0 => Err(NameError::Empty { kind }),
+        length if length > max => Err(NameError::TooLong { kind, length, max }),
+        _ => Ok(()),
     }
 }
 

@@ -3,6 +3,7 @@
 use super::cli::Cli;
 use millstream_rust::{Client, Credentials};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -197,6 +198,16 @@ impl Server {
     /// Sends a signal, such as `INT`.
     pub fn signal(&self, name: &str) {
         signal(self.pid, name);
+    }
+
+    /// Makes a topic with default settings.
+    pub async fn make_topic(&self, name: &str, partitions: u32) {
+        let client = self.client();
+        let made = client
+            .admin()
+            .create_topic(name, partitions, BTreeMap::new())
+            .await;
+        made.unwrap();
     }
 
     /// The SDK with the server's own key.
