@@ -3,13 +3,13 @@
 use crate::settings::Settings;
 use millstream_access::RootKeys;
 use millstream_cli::Failure;
+use millstream_durable::{Access, replace};
 use millstream_model::JournalId;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
@@ -72,7 +72,7 @@ impl DataFolder {
                     node: JournalId::random(),
                     cluster: None,
                 };
-                write_whole(&file, &node, 0o644).map_err(|error| unusable("write node.json", &error))?;
+                write_whole(&file, &node).map_err(|error| unusable("write node.json", &error))?;
                 node
             }
             Err(error) => return Err(unusable("read node.json", &error)),
@@ -123,7 +123,7 @@ impl DataFolder {
             return Ok(());
         }
         self.node.cluster = Some(cluster);
-        write_whole(&self.path.join("node.json"), &self.node, 0o644).map_err(|error| {
+        write_whole(&self.path.join("node.json"), &self.node).map_err(|error| {
             Failure::new(format!(
                 "cannot write node.json in {}: {error}",
                 self.path.display()
@@ -149,7 +149,7 @@ impl DataFolder {
                     )));
                 }
                 let keys = RootKeys::from_random(random_bytes()?);
-                write_text(&own, &keys.to_text(), 0o600)
+                replace(&own, keys.to_text().as_bytes(), Access::Owner)
                     .map_err(|error| Failure::new(format!("cannot write {}: {error}", own.display())))?;
                 Ok(keys)
             }
@@ -169,26 +169,10 @@ fn random_bytes() -> Result<[u8; 32], Failure> {
     Ok(bytes)
 }
 
-fn write_whole(path: &Path, node: &Node, mode: u32) -> std::io::Result<()> {
-    write_text(path, &serde_json::to_string_pretty(node)?, mode)
-}
-
-/// Writes a file whole or not at all, durably.
-pub fn write_text(path: &Path, text: &str, mode: u32) -> std::io::Result<()> {
-    let mut fresh = path.as_os_str().to_owned();
-    fresh.push(".new");
-    let fresh = PathBuf::from(fresh);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .open(&fresh)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)?;
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
-        _ => Ok(()),
-    }
+fn write_whole(path: &Path, node: &Node) -> std::io::Result<()> {
+    replace(
+        path,
+        serde_json::to_string_pretty(node)?.as_bytes(),
+        Access::Everybody,
+    )
 }

@@ -1,7 +1,7 @@
 //! The file that tells scripts and supervisors that every door answers.
 
-use crate::data_folder::write_text;
 use millstream_cli::Failure;
+use millstream_durable::{Access, replace};
 use serde_json::json;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -41,6 +41,6 @@ pub fn write(path: &Path, kafka: &str, http: &str, key: Option<&ShownKey>) -> Re
         ready["key"] = json!({"id": key.id, "secret": key.secret});
     }
     let path = std::path::absolute(path)?;
-    write_text(&path, &format!("{ready}\n"), 0o600)
+    replace(&path, format!("{ready}\n").as_bytes(), Access::Owner)
         .map_err(|error| Failure::new(format!("cannot write --ready-file {}: {error}", path.display())))
 }

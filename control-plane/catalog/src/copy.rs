@@ -8,9 +8,9 @@
 //! has it serves what it knows, and changes nothing before the catalog itself was opened.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use millstream_durable::{Access, replace};
 use millstream_metadata::{Change, Image, StoredError};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use uuid::Uuid;
 
@@ -115,23 +115,7 @@ impl CatalogCopy {
     /// # Errors
     /// When the disk fails or is full; the last one is then still there.
     pub fn save(&self, path: &Path) -> Result<(), CopyError> {
-        let fresh = path.with_extension("new");
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&fresh)?;
-        let written = file.write_all(&self.encode()).and_then(|()| file.sync_data());
-        if let Err(error) = written {
-            // Half a copy would only take room on a disk that may be full.
-            let _ = std::fs::remove_file(&fresh);
-            return Err(error.into());
-        }
-        std::fs::rename(&fresh, path)?;
-        match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => Ok(File::open(folder)?.sync_all()?),
-            _ => Ok(()),
-        }
+        Ok(replace(path, &self.encode(), Access::Everybody)?)
     }
 
     /// Reads the copy at `path`; none when there is none. Blocks.

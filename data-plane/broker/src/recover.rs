@@ -6,13 +6,14 @@ use crate::group::{Disk, Services};
 use crate::replica::Recovery;
 use crate::settings::Settings;
 use crate::shell::Shell;
-use crate::snapshot::{self, DecodeError};
+use crate::snapshot::{self, FetchError};
 use crate::start::StartError;
 use millstream_journal::{Append, ReadError, Reader, Record, SubmitError, Writer};
-use millstream_metadata::{Actor, Command, Commands, GroupPurpose, GroupRow, Image, RecoveredGroup, Reply};
+use millstream_metadata::{
+    Actor, Command, Commands, GroupPurpose, GroupRow, Image, RecoveredGroup, Reply, SnapshotRef,
+};
 use millstream_model::{GroupId, JournalId, Lsn, Retry, TenantId};
 use millstream_replication::EntryId;
-use millstream_tier::TierError;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,9 +30,7 @@ const REPLAY_BYTES: usize = 4 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 enum InstallError {
     #[error("{0}")]
-    Store(#[from] TierError),
-    #[error("the store's snapshot cannot be read: {0}")]
-    Decode(#[from] DecodeError),
+    Fetch(#[from] FetchError),
     #[error("the journal: {0}")]
     Journal(#[from] SubmitError),
     #[error("the snapshot does not fit: {0}")]
@@ -135,7 +134,7 @@ impl Shell {
         let (shell, row, arrived) = (Arc::clone(self), row.clone(), following.arrivals.clone());
         self.spawn_with_store(async move {
             loop {
-                match shell.services.fetch_group(&row).await {
+                match shell.services.fetch_group(&row, &stored).await {
                     Ok(found) => {
                         // Nobody follows the catalog any more when the broker stops.
                         let _ = arrived.send((row.id, found));
@@ -182,10 +181,8 @@ impl Shell {
 }
 
 impl Services {
-    async fn fetch_group(&self, row: &GroupRow) -> Result<Found, InstallError> {
-        let stored = row.snapshot.ok_or(DecodeError::Short)?;
-        let bytes = self.tier.get_snapshot(&stored.object).await?;
-        let snapshot = snapshot::decode(&bytes)?;
+    async fn fetch_group(&self, row: &GroupRow, stored: &SnapshotRef) -> Result<Found, InstallError> {
+        let snapshot = snapshot::fetch(&self.tier, row.id, stored).await?;
         let base = EntryId {
             epoch: snapshot.state.applied_epoch(),
             lsn: snapshot.state.applied(),

@@ -8,11 +8,13 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use millstream_coordinator::Record;
-use millstream_model::GroupId;
+use millstream_durable::{Access, replace};
+use millstream_metadata::SnapshotRef;
+use millstream_model::{GroupId, Lsn};
 use millstream_partition::{GroupState, SnapshotError};
+use millstream_tier::{Tier, TierError};
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 const MAGIC: u32 = u32::from_le_bytes(*b"MSSN");
@@ -40,6 +42,34 @@ pub(crate) enum DecodeError {
     Short,
     #[error(transparent)]
     State(#[from] SnapshotError),
+}
+
+/// A snapshot that the store does not give.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FetchError {
+    #[error("{0}")]
+    Store(#[from] TierError),
+    #[error("the store's snapshot cannot be read: {0}")]
+    Decode(#[from] DecodeError),
+    #[error("the store has another snapshot where the catalog names one at LSN {lsn} of group {group}")]
+    Another { group: GroupId, lsn: Lsn },
+}
+
+/// The snapshot of a group that the catalog names.
+pub(crate) async fn fetch(tier: &Tier, group: GroupId, stored: &SnapshotRef) -> Result<Snapshot, FetchError> {
+    let bytes = tier.get_snapshot(&stored.object).await?;
+    let snapshot = decode(&bytes)?;
+    let named = bytes.len() as u64 == stored.length
+        && crc_fast::crc32_iscsi(&bytes) == stored.checksum
+        && snapshot.state.group() == group
+        && snapshot.state.applied() == stored.lsn;
+    match named {
+        true => Ok(snapshot),
+        false => Err(FetchError::Another {
+            group,
+            lsn: stored.lsn,
+        }),
+    }
 }
 
 /// The stored form of a snapshot.
@@ -126,21 +156,7 @@ fn file_of(folder: &Path, group: GroupId) -> PathBuf {
 
 /// Keeps a snapshot on disk in the place of the group's last one; blocks.
 pub(crate) fn save(folder: &Path, group: GroupId, bytes: &Bytes) -> io::Result<()> {
-    let path = file_of(folder, group);
-    let fresh = path.with_extension("new");
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(&fresh)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_data());
-    if let Err(error) = written {
-        // Half a copy would only take room on a disk that may be full.
-        let _ = std::fs::remove_file(&fresh);
-        return Err(error);
-    }
-    std::fs::rename(&fresh, &path)?;
-    File::open(folder)?.sync_all()
+    replace(&file_of(folder, group), bytes, Access::Everybody)
 }
 
 /// All snapshots on disk, and how many bytes were read; one that is damaged is passed over, for the store has another.

@@ -270,14 +270,11 @@ async fn read_disk(
         {
             continue;
         }
-        match tier.get_snapshot(&stored.object).await {
-            Ok(bytes) => match snapshot::decode(&bytes) {
-                Ok(snapshot) => {
-                    bytes_read += bytes.len() as u64;
-                    snapshots.insert(row.id, snapshot);
-                }
-                Err(error) => tracing::error!(group = %row.id, %error, "the store's snapshot cannot be read"),
-            },
+        match snapshot::fetch(tier, row.id, stored).await {
+            Ok(snapshot) => {
+                bytes_read += stored.length;
+                snapshots.insert(row.id, snapshot);
+            }
             Err(error) => tracing::error!(group = %row.id, %error, "the store's snapshot cannot be had"),
         }
     }
