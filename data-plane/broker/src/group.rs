@@ -81,8 +81,9 @@ pub(crate) struct Group {
     core: Mutex<Core>,
     /// Asks for a flush.
     pub(crate) flush_wanted: Notify,
-    /// The flush's snapshots and segments in this epoch so far: no name is used twice.
-    pub(crate) objects: AtomicU64,
+    /// Objects that this process has named for the group. They are counted through all its epochs: work that an
+    /// election overtakes still names its object with the epoch before, and must not meet a name that has been used.
+    objects: AtomicU64,
     /// Tells the ledger's clock that its next deadline may have moved.
     pub(crate) ledger_changed: Notify,
 }
@@ -114,7 +115,7 @@ impl Group {
         look(&self.core.lock())
     }
 
-    /// The next number for an object of this epoch.
+    /// The next number for an object.
     pub(crate) fn next_object(&self) -> u64 {
         self.objects.fetch_add(1, Ordering::Relaxed)
     }

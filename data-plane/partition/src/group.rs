@@ -182,7 +182,15 @@ impl GroupState {
             _ => {}
         }
         let Some(partition) = self.partitions.get_mut(&id) else {
-            return Err("the partition was never opened here".to_owned());
+            return match change {
+                // What a leader decided before a deletion became known comes behind it: there is nothing to change.
+                Change::Trim { .. }
+                | Change::Tiered(_)
+                | Change::Replace(_)
+                | Change::Lost(_)
+                | Change::Closed => Ok(Effect::None),
+                _ => Err("the partition was never opened here".to_owned()),
+            };
         };
         if partition.quarantine.is_some() {
             return Ok(match change {

@@ -258,7 +258,6 @@ impl Core {
             Output::Lead { epoch } => {
                 tracing::info!(group = %group.id, %epoch, "leads");
                 group.services.metrics.led_groups.inc();
-                group.objects.store(0, std::sync::atomic::Ordering::Relaxed);
                 self.proposed.clear();
                 if let Some(ledger) = &mut self.ledger {
                     ledger.elected();

@@ -102,6 +102,18 @@ impl Catalog {
         self.put([Row::Topic(Arc::new(row))]);
     }
 
+    /// Every group is led by the same journal again, in a new epoch.
+    pub fn elect_again(&self) {
+        let image = self.image();
+        self.put(image.groups().map(|group| {
+            let epoch = Epoch(group.epoch.0 + 1);
+            Row::Group(Arc::new(GroupRow {
+                epoch,
+                ..group.as_ref().clone()
+            }))
+        }));
+    }
+
     pub fn set_quota(&self, tenant: u64, quota: Quota) {
         self.put([Row::Quota(Arc::new(QuotaRow {
             scope: QuotaScope::Tenant(TenantId(tenant)),
@@ -218,7 +230,10 @@ impl Commands for Catalog {
                 snapshot,
             } => {
                 let mut row = self.image().group(group).unwrap().as_ref().clone();
-                assert_eq!(row.epoch, epoch, "only the leader reports");
+                if row.epoch != epoch {
+                    let reason = "only the leader reports".to_owned();
+                    return Err(Refusal::Fenced { reason });
+                }
                 row.snapshot_previous = row.snapshot.replace(snapshot);
                 Committed {
                     version: self.put([Row::Group(Arc::new(row))]),

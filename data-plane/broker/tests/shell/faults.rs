@@ -16,6 +16,8 @@ pub enum Fault {
     None,
     Errs,
     Hangs,
+    /// Calls wait until the fault is another one.
+    Holds,
 }
 
 #[derive(Debug)]
@@ -38,7 +40,7 @@ impl Faults {
         self.fault.store(fault as u8, Ordering::Relaxed);
     }
 
-    /// Calls that never got an answer.
+    /// Calls that never got an answer, or waited for it.
     pub fn hanging(&self) -> usize {
         self.hanging.load(Ordering::Relaxed)
     }
@@ -46,6 +48,13 @@ impl Faults {
     async fn pass(&self) -> Result<()> {
         match self.fault.load(Ordering::Relaxed) {
             fault if fault == Fault::None as u8 => Ok(()),
+            fault if fault == Fault::Holds as u8 => {
+                self.hanging.fetch_add(1, Ordering::Relaxed);
+                while self.fault.load(Ordering::Relaxed) == fault {
+                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                }
+                Ok(())
+            }
             fault if fault == Fault::Errs as u8 => Err(object_store::Error::Generic {
                 store: "faults",
                 source: "on purpose".into(),

@@ -5,10 +5,13 @@ use crate::faults::{Fault, Faults};
 use crate::node::{
     Node, World, batch, bytes_of, end_of, eventually, first, first_bytes_of, produce, read_all,
 };
+use futures::TryStreamExt;
 use millstream_broker::StartError;
-use millstream_broker::interface::ProduceError;
+use millstream_broker::interface::{Isolation, ListOffset, ProduceError};
 use millstream_metadata::Refusal;
-use millstream_model::{Offset, Registration};
+use millstream_model::{Epoch, Offset, PartitionId, Registration};
+use millstream_tier::Tier;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -204,6 +207,49 @@ async fn a_group_is_never_begun_anew_while_its_snapshot_cannot_be_had() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn only_the_snapshot_that_the_catalog_names_is_begun_with() {
+    let mut world = World::new();
+    let topic = world.catalog.create_topic(1, "t", 1, &[]);
+    let who = world.catalog.tenant(1);
+    let mut settings = world.settings();
+    settings.flush.age_ms = 0;
+    let node = world.start(settings).await;
+    let row = || world.catalog.image().group(TENANTS).unwrap().clone();
+    for _ in 0..2 {
+        let before = row().snapshot;
+        produce(&node.broker, &who, first(topic), batch(&["kept"]))
+            .await
+            .unwrap();
+        eventually("a snapshot is reported", || row().snapshot != before).await;
+    }
+    node.stop().await;
+    // An older one lies where the newest should: whole, and of this group.
+    let tier = Tier::new(
+        Arc::clone(&world.store),
+        object_store::path::Path::default(),
+        Default::default(),
+    );
+    let (newest, older) = (
+        row().snapshot.unwrap().object,
+        row().snapshot_previous.unwrap().object,
+    );
+    let (right, wrong) = (
+        tier.get_snapshot(&newest).await.unwrap(),
+        tier.get_snapshot(&older).await.unwrap(),
+    );
+    tier.put_snapshot(&newest, &[wrong]).await.unwrap();
+    world.erase_disk();
+    let mut settings = world.settings();
+    settings.recover_groups = true;
+    let node = world.start(settings).await;
+    let refused = produce(&node.broker, &who, first(topic), batch(&["x"])).await;
+    assert_eq!(refused, Err(ProduceError::NotLeader));
+    tier.put_snapshot(&newest, &[right]).await.unwrap();
+    assert!(end_of(&node.broker, &who, first(topic)).await >= 1);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restart_costs_the_same_however_long_the_history() {
     let world = World::new();
     let topic = world.catalog.create_topic(1, "t", 2, &[]);
@@ -303,6 +349,105 @@ async fn a_deleted_topic_is_let_go() {
     })
     .await;
     node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flush_that_a_deletion_overtakes_leaves_nothing_behind_and_the_name_begins_anew() {
+    let mut world = World::new();
+    let faults = Arc::new(Faults::over(Arc::clone(&world.store)));
+    world.store = Arc::clone(&faults) as _;
+    let who = world.catalog.tenant(1);
+    let old = world.catalog.create_topic(1, "t", 1, &[]);
+    let mut settings = world.settings();
+    settings.flush.age_ms = 0;
+    let node = world.start(settings).await;
+    faults.set(Fault::Holds);
+    produce(&node.broker, &who, first(old), batch(&["old"]))
+        .await
+        .unwrap();
+    eventually("an object is on its way", || faults.hanging() > 0).await;
+    world.catalog.delete_topic(old);
+    eventually("the deletion is reported", || {
+        world.catalog.image().topic_by_id(old).unwrap().partitions[0].deleted
+    })
+    .await;
+    let new = world.catalog.create_topic(1, "t", 1, &[]);
+    eventually("the topic is there again", || {
+        world.catalog.image().topic_by_id(new).is_some()
+    })
+    .await;
+    let mut taken = Err(ProduceError::NotLeader);
+    while taken.is_err() {
+        taken = produce(&node.broker, &who, first(new), batch(&["new"])).await;
+    }
+    assert_eq!(taken.unwrap().base_offset, Offset(0));
+    faults.set(Fault::None);
+    // The entry of the overtaken flush lies in front of this one's.
+    tiered_up_to(&node, &who, first(new), 1).await;
+    assert_eq!(node.metric("quarantined_partitions"), 0.0);
+    assert_eq!(
+        read_all(&node.broker, &who, first(new), 0).await,
+        [(0, "new".to_owned())]
+    );
+    node.stop().await;
+    let node = world.start(world.settings()).await;
+    assert_eq!(end_of(&node.broker, &who, first(new)).await, 1);
+    assert_eq!(node.metric("quarantined_partitions"), 0.0);
+    node.stop().await;
+}
+
+async fn tiered_up_to(node: &Node, who: &millstream_access::Principal, of: PartitionId, end: i64) {
+    let what = ListOffset::LatestTiered;
+    let tiered = async || {
+        let found = node
+            .broker
+            .list_offset(who, of, None, what, Isolation::ReadUncommitted);
+        found.await.map(|found| found.offset)
+    };
+    for _ in 0..2000 {
+        if tiered().await.is_ok_and(|offset| offset >= Offset(end - 1)) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{of} is not in the store up to {end}");
+}
+
+/// Work that an election overtakes names its object with the epoch before: no number of that epoch may come again.
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_are_numbered_through_all_epochs_of_a_process() {
+    let world = World::new();
+    let topic = world.catalog.create_topic(1, "t", 1, &[]);
+    let who = world.catalog.tenant(1);
+    let mut settings = world.settings();
+    settings.flush.age_ms = 0;
+    let node = world.start(settings).await;
+    for _ in 0..3 {
+        while produce(&node.broker, &who, first(topic), batch(&["x"]))
+            .await
+            .is_err()
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // One that an election left undecided may be there twice.
+        let end = end_of(&node.broker, &who, first(topic)).await;
+        tiered_up_to(&node, &who, first(topic), end).await;
+        world.catalog.elect_again();
+    }
+    node.stop().await;
+    let listed: Vec<_> = world.store.list(None).try_collect().await.unwrap();
+    let prefix = object_store::path::Path::default();
+    let mut named: Vec<(u64, Epoch)> = listed
+        .iter()
+        .filter_map(|object| millstream_tier::name::parse(&prefix, &object.location))
+        .filter(|(_, object)| object.group == TENANTS)
+        .map(|(_, object)| (object.number, object.epoch))
+        .collect();
+    named.sort_unstable();
+    let epochs: BTreeSet<Epoch> = named.iter().map(|(_, epoch)| *epoch).collect();
+    assert!(epochs.len() >= 3, "{named:?}");
+    let numbers: BTreeSet<u64> = named.iter().map(|(number, _)| *number).collect();
+    assert_eq!(numbers.len(), named.len(), "{named:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -162,3 +162,38 @@ fn a_long_life_ends_in_a_small_state() {
     assert!(leader.state.encode_snapshot().len() < 300);
     assert_eq!(leader.state.tiered_lsn(), leader.state.applied());
 }
+
+/// A flush that was under way, and a trim that was decided, while the topic was deleted.
+#[test]
+fn what_comes_behind_a_deletion_leaves_nothing_of_the_partition() {
+    let mut leader = Leader::with_partition();
+    leader.commit(1, &opened());
+    leader.append(0, plain(3, 5)).unwrap();
+    leader.commit(0, &Change::Deleted);
+    let log_start = Offset(1);
+    let late = [
+        Change::Tiered(vec![segment(0, 3)]),
+        Change::Trim { log_start },
+        Change::Replace(Replacement {
+            gone: vec![(Offset(0), Offset(3))],
+            segments: vec![segment(0, 3)],
+        }),
+        Change::Closed,
+        Change::Deleted,
+    ];
+    for change in late {
+        assert_eq!(leader.commit(0, &change).effect, Effect::None, "{change:?}");
+        assert_eq!(leader.state.partition(&partition(0)), None, "{change:?}");
+    }
+    assert_eq!(
+        leader.state.tiered_lsn(),
+        leader.state.applied(),
+        "nothing pins the log"
+    );
+    // A batch is another matter: no leader orders one for a partition that is not there.
+    let applied = leader.commit_raw(0, EntryKind::Append, plain(1, 5));
+    assert!(
+        matches!(applied.effect, Effect::Quarantined { .. }),
+        "{applied:?}"
+    );
+}
