@@ -4,7 +4,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use millstream_access::{AuthError, Operation, Principal, Resource, allowed, authenticate_header, recheck};
+use millstream_access::{AuthError, Operation, Principal, Resource, allowed, authenticate_header, revoked};
 use millstream_broker::Broker;
 use millstream_metadata::ImageWatch;
 use millstream_model::{TenantId, TimestampMs};
@@ -91,26 +91,20 @@ where
 
 /// The body, cut with a status of its own when the caller's key ends.
 fn until_revoked(body: Body, image: ImageWatch, who: Principal) -> Body {
-    let state = (body, Box::pin(revoked(image, who)), false);
-    let frames = futures::stream::unfold(state, |(mut body, mut revoked, ended)| async move {
-        if ended {
-            return None;
-        }
-        tokio::select! {
-            () = revoked.as_mut() => Some((Ok(Frame::trailers(unauthenticated())), (body, revoked, true))),
-            frame = body.frame() => frame.map(|frame| (frame, (body, revoked, false))),
-        }
-    });
+    let ended = Box::pin(async move { revoked(image, &who).await });
+    let frames = futures::stream::unfold(
+        (body, ended, false),
+        |(mut body, mut revoked, ended)| async move {
+            if ended {
+                return None;
+            }
+            tokio::select! {
+                _ = revoked.as_mut() => Some((Ok(Frame::trailers(unauthenticated())), (body, revoked, true))),
+                frame = body.frame() => frame.map(|frame| (frame, (body, revoked, false))),
+            }
+        },
+    );
     Body::new(StreamBody::new(frames))
-}
-
-/// Ends when the caller may not go on.
-async fn revoked(mut image: ImageWatch, who: Principal) {
-    loop {
-        if recheck(&image.image(), &who).is_err() || image.changed().await.is_err() {
-            return;
-        }
-    }
 }
 
 fn unauthenticated() -> HeaderMap {

@@ -4,7 +4,11 @@ use crate::harness::{Key, Server, Start, Work};
 use crate::wire::{Outcome, Wire};
 use bytes::Bytes;
 use futures::StreamExt;
-use millstream_kafka_wire::messages::{MetadataRequest, SaslAuthenticateRequest, SaslHandshakeRequest};
+use millstream_kafka_wire::frame::encode_request;
+use millstream_kafka_wire::messages::fetch_request::{FetchPartition, FetchTopic};
+use millstream_kafka_wire::messages::{
+    FetchRequest, MetadataRequest, SaslAuthenticateRequest, SaslHandshakeRequest,
+};
 use millstream_rust::rpc::control::{CreateVirtualClusterRequest, Role};
 use millstream_rust::rpc::data::{
     CommitOffsetsRequest, CommittedOffset, FetchOffsetsRequest, ListGroupsRequest, Partition,
@@ -63,6 +67,25 @@ fn offset(at: i64) -> CommittedOffset {
         partition,
         offset: at,
         ..CommittedOffset::default()
+    }
+}
+
+/// Of the first partition, from its beginning; it waits a minute for the first record.
+fn fetch_that_waits(topic: &str) -> FetchRequest {
+    FetchRequest {
+        replica_id: -1,
+        max_wait_ms: 60_000,
+        min_bytes: 1,
+        max_bytes: 1 << 20,
+        topics: vec![FetchTopic {
+            topic: topic.into(),
+            partitions: vec![FetchPartition {
+                partition_max_bytes: 1 << 20,
+                ..FetchPartition::default()
+            }],
+            ..FetchTopic::default()
+        }],
+        ..FetchRequest::default()
     }
 }
 
@@ -222,8 +245,30 @@ async fn a_revoked_key_is_out_everywhere_at_once() {
     let mut watch = client.watch(&[("t".to_owned(), 0)]).await.unwrap();
     assert!(watch.next().await.unwrap().is_ok());
 
+    // One fetch waits at each door.
+    let mut waiting = Wire::authenticated(&server.doors.kafka, &key);
+    let frame = encode_request(12, 1, Some("wire"), &fetch_that_waits("t")).unwrap();
+    waiting.send(&frame.into_bytes());
+    let fetching = {
+        let client = client.clone();
+        tokio::spawn(async move {
+            let place = [("t".to_owned(), 0, 0)];
+            client.fetch(&place, 1 << 20, Duration::from_secs(60)).await
+        })
+    };
+    server.wait_for_metric("broker_fetches_parked", |parked| parked >= 2.0);
+
     let revoked = admin.admin().revoke_key(&key.id).await.unwrap();
     assert!(revoked.unconfirmed_nodes.is_empty(), "{revoked:?}");
+    let ended = timeout(SOON, fetching)
+        .await
+        .expect("a fetch that waits ends")
+        .unwrap();
+    assert!(matches!(ended, Err(Error::Unauthenticated(_))), "{ended:?}");
+    let closed = tokio::task::spawn_blocking(move || waiting.outcome())
+        .await
+        .unwrap();
+    assert_eq!(closed, Outcome::Closed, "so does one at the Kafka door");
     let ended = timeout(SOON, watch.next()).await.expect("an open watch ends");
     assert!(matches!(ended, None | Some(Err(_))), "{ended:?}");
     let closed = tokio::task::spawn_blocking(move || idle.outcome()).await.unwrap();

@@ -56,6 +56,8 @@ impl SqlCatalog for Service {
         let image = image
             .map_err(|_| Status::deadline_exceeded(format!("the catalog has not come to version {version}")))?
             .map_err(|_| Status::unavailable("the catalog is no longer followed"))?;
+        // It may have been a long wait.
+        self.caller(&request)?;
         let rows = image.sql_of(who.tenant).map(|row| rpc::SqlRow {
             kind: row.kind.clone(),
             name: row.name.clone(),

@@ -3,7 +3,7 @@
 use crate::error::of_fetch;
 use crate::names::{Names, resolve};
 use bytes::{Bytes, BytesMut};
-use millstream_access::Principal;
+use millstream_access::{AuthError, Principal, revoked};
 use millstream_broker::Broker;
 use millstream_broker::interface::{Fetch, FetchPartition, FetchedPartition, Isolation};
 use millstream_model::limits::{FETCH_BYTES_MAX, FETCH_WAIT_MS_MAX};
@@ -50,18 +50,22 @@ pub(crate) async fn fetch(
     } else {
         request.wait_ms.min(FETCH_WAIT_MS_MAX.unsigned_abs())
     };
-    let fetched = broker
-        .fetch(
-            who,
-            Fetch {
-                partitions: asked,
-                bytes_min: usize::try_from(request.bytes_min).unwrap_or(usize::MAX),
-                bytes_max: bytes_max(request.bytes_max),
-                wait_max: Duration::from_millis(wait_ms.into()),
-                isolation,
-            },
-        )
-        .await;
+    let asked = Fetch {
+        partitions: asked,
+        bytes_min: usize::try_from(request.bytes_min).unwrap_or(usize::MAX),
+        bytes_max: bytes_max(request.bytes_max),
+        wait_max: Duration::from_millis(wait_ms.into()),
+        isolation,
+    };
+    // A key that is revoked while its fetch waits gets nothing of what comes after.
+    let fetched = tokio::select! {
+        biased;
+        error = revoked(broker.image_watch(), who) => {
+            tracing::info!(%error, "a fetch ends with its key");
+            return Err(Status::unauthenticated(AuthError::CLIENT_TEXT));
+        }
+        fetched = broker.fetch(who, asked) => fetched,
+    };
     let mut found = fetched.partitions.into_iter();
     let results = results
         .into_iter()

@@ -59,6 +59,11 @@ impl Connections {
                 close: close.clone(),
             },
         );
+        drop(open);
+        // Whoever looks for revoked keys may have looked just before.
+        if recheck(&shared.broker.image(), who).is_err() {
+            close.cancel();
+        }
         Some(Entered {
             connections: Arc::clone(self),
             id,

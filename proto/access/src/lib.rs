@@ -13,6 +13,7 @@ pub mod authenticate;
 pub mod grant;
 pub mod principal;
 pub mod quota;
+pub mod revoked;
 pub mod root;
 pub mod token;
 
@@ -20,5 +21,6 @@ pub use authenticate::{AuthError, authenticate, authenticate_header, recheck};
 pub use grant::{Operation, Resource, allowed};
 pub use principal::Principal;
 pub use quota::TokenBucket;
+pub use revoked::revoked;
 pub use root::{RootKeyError, RootKeys, Secret, derive_secret};
 pub use token::{TokenError, mint};
