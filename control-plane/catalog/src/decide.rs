@@ -14,7 +14,6 @@ use millstream_model::TenantId;
 use millstream_model::limits::AUDIT_EVENTS_MAX;
 use std::sync::Arc;
 
-pub use nodes::FEATURE_LEVEL;
 pub use topics::INTERNAL_TOPICS;
 
 /// What a command comes to.
@@ -37,7 +36,7 @@ pub fn decide(
     let reply = dispatch(&mut draft, seeds, actor, command)?;
     let mut changes = draft.into_changes();
     if !changes.is_empty()
-        && let Some((tenant, resource)) = subject(command, &reply)
+        && let Some((tenant, resource)) = subject(image, command, &reply)
     {
         changes.extend(audit(image, &changes, seeds, actor, command, tenant, resource));
     }
@@ -138,7 +137,7 @@ fn dispatch(
 }
 
 /// Whom and what a command concerns, for the audit; none for what happens all the time by itself.
-fn subject(command: &Command, reply: &Reply) -> Option<(Option<TenantId>, String)> {
+fn subject(image: &Image, command: &Command, reply: &Reply) -> Option<(Option<TenantId>, String)> {
     Some(match command {
         Command::CreateOrganisation { name } => (None, name.clone()),
         Command::CreateEnvironment { name, .. } => (None, name.clone()),
@@ -164,7 +163,7 @@ fn subject(command: &Command, reply: &Reply) -> Option<(Option<TenantId>, String
         Command::SetQuota {
             scope: QuotaScope::Key(key),
             ..
-        } => (None, key.to_string()),
+        } => (image.key(key).map(|row| row.tenant), key.to_string()),
         Command::WriteSql {
             tenant, put, delete, ..
         } => {

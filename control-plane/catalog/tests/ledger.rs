@@ -5,8 +5,9 @@
 use millstream_catalog::{Batch, Seeds, decide};
 use millstream_metadata::{
     Actor, Change, Command, CreateTopic, Grant, Grants, HostPort, Image, KeyRow, PutSql, Quota, QuotaScope,
-    Refusal, RegisterNode, Replica, Reply, SnapshotRef, TopicRow, TopicState, VirtualClusterRow,
+    Refusal, RegisterNode, Replica, Reply, Row, SnapshotRef, TopicRow, TopicState, VirtualClusterRow,
 };
+use millstream_model::limits::{SQL_BODY_BYTES_MAX, TENANT_SQL_BYTES_MAX};
 use millstream_model::segment::{ObjectOwner, ObjectRef};
 use millstream_model::{Epoch, GroupId, JournalId, KeyId, Lsn, NodeId, Registration, TenantId, TimestampMs};
 use proptest::prelude::*;
@@ -871,4 +872,166 @@ fn groups_of_lost_journals_go_on_where_the_operator_says() {
         panic!()
     };
     assert_eq!(again.groups, []);
+}
+
+/// LOG.md 41: the level rises when every registered node knows it, and never falls.
+#[test]
+fn the_feature_level_waits_for_every_node() {
+    let (mut world, key) = World::started();
+    let raise = |level| Command::RaiseFeatureLevel { level };
+    let operator = actor(&key);
+    assert_eq!(world.image.feature_level(), 1, "from the first node on");
+    assert_eq!(world.run(&operator, raise(1)), Ok(Reply::Done));
+    for level in [0, 2, u32::MAX] {
+        let refused = world.run(&operator, raise(level));
+        assert!(
+            matches!(refused, Err(Refusal::InvalidRequest { .. })),
+            "{level}: {refused:?}"
+        );
+    }
+    let (_, tenant) = world.tenant("a");
+    let refused = world.run(&tenant, raise(1));
+    assert!(
+        matches!(refused, Err(Refusal::PermissionDenied { .. })),
+        "{refused:?}"
+    );
+    // A node of an older release than the cluster's level.
+    let Command::RegisterNode(mut old) = register(2, None) else {
+        panic!()
+    };
+    old.feature_level_max = 0;
+    let refused = world.run(&Actor::System, Command::RegisterNode(old));
+    let Err(Refusal::InvalidRequest { reason }) = refused else {
+        panic!("{refused:?}")
+    };
+    assert!(reason.contains("start a newer release"), "{reason}");
+    // A cluster without nodes does not run ahead of its controller either.
+    let mut empty = World::empty();
+    let refused = empty.run(&Actor::System, raise(7));
+    assert!(
+        matches!(refused, Err(Refusal::InvalidRequest { .. })),
+        "{refused:?}"
+    );
+}
+
+/// Throttled to nothing, an operator could not undo it: limiting is taking.
+#[test]
+fn a_key_is_limited_by_its_equals_only() {
+    let (mut world, first) = World::started();
+    let admin = world.key(first.tenant, [Grant::Admin]);
+    let limit = |key| Command::SetQuota {
+        scope: QuotaScope::Key(key),
+        quota: Quota {
+            connections: Some(0),
+            ..Quota::default()
+        },
+    };
+    let refused = world.run(&admin, limit(first.id));
+    assert!(
+        matches!(refused, Err(Refusal::PermissionDenied { .. })),
+        "{refused:?}"
+    );
+    let peer = world.key(first.tenant, [Grant::Consume]);
+    world.run(&admin, limit(key_of(&peer))).unwrap();
+    world.run(&actor(&first), limit(key_of(&admin))).unwrap();
+    let (_, stranger) = world.tenant("b");
+    let hidden = world.run(&stranger, limit(key_of(&peer)));
+    assert!(
+        matches!(hidden, Err(Refusal::NotFound { kind: "key", .. })),
+        "{hidden:?}"
+    );
+    // Its tenant finds it in the audit.
+    let command = limit(key_of(&peer));
+    let mut seeds = world.seeds();
+    let decided = decide(&world.image, &mut seeds, &admin, &command).unwrap();
+    let audited = decided.changes.iter().find_map(|change| match change {
+        Change::Put(Row::Audit(event)) => event.tenant,
+        _ => None,
+    });
+    assert_eq!(audited, Some(first.tenant));
+}
+
+/// They are listed in one message, which has a size.
+#[test]
+fn a_tenants_sql_rows_have_room_together() {
+    let (mut world, key) = World::started();
+    let owner = actor(&key);
+    let row = |number: usize| PutSql {
+        kind: "query".into(),
+        name: format!("q{number}"),
+        text: "t".into(),
+        body: "x".repeat(SQL_BODY_BYTES_MAX),
+        pinned_topics: Vec::new(),
+    };
+    let write = |put: Vec<PutSql>, delete: &[&str]| Command::WriteSql {
+        tenant: key.tenant,
+        put,
+        delete: delete
+            .iter()
+            .map(|name| ("query".to_owned(), (*name).to_owned()))
+            .collect(),
+        expected: None,
+    };
+    let fit = TENANT_SQL_BYTES_MAX / SQL_BODY_BYTES_MAX - 1;
+    for number in 0..fit {
+        world.run(&owner, write(vec![row(number)], &[])).unwrap();
+    }
+    let full = world.run(&owner, write(vec![row(fit), row(fit + 1)], &[]));
+    assert!(matches!(full, Err(Refusal::QuotaExceeded { .. })), "{full:?}");
+    assert_eq!(world.image.sql_of(key.tenant).count(), fit, "all or none");
+    world.run(&owner, write(vec![row(0)], &[])).unwrap();
+    world.run(&owner, write(Vec::new(), &["q1", "q2"])).unwrap();
+    world
+        .run(&owner, write(vec![row(fit), row(fit + 1)], &[]))
+        .unwrap();
+}
+
+/// A node of an older process start cannot report, lead or confirm anything.
+#[test]
+fn an_older_process_start_is_not_heard() {
+    let (mut world, _) = World::started();
+    let node = world.image.nodes().next().unwrap().clone();
+    let group = world.image.groups().next().unwrap().clone();
+    world.run(&Actor::System, register(1, None)).unwrap();
+    let replica = |registration| Replica {
+        journal: journal(1),
+        registration,
+    };
+    let stale = [
+        Command::Heartbeat {
+            registration: node.registration,
+            version: 1,
+        },
+        Command::ConfirmRegistration {
+            journal: node.journal,
+            registration: node.registration,
+        },
+        Command::ProposeIsr {
+            group: group.id,
+            epoch: group.epoch,
+            isr: vec![replica(node.registration)],
+        },
+        Command::ProposeIsr {
+            group: group.id,
+            epoch: Epoch(group.epoch.0 + 1),
+            isr: vec![replica(node.registration)],
+        },
+        Command::EndSession {
+            journal: node.journal,
+            registration: node.registration,
+        },
+    ];
+    for command in stale {
+        let who = match command {
+            Command::EndSession { .. } => Actor::System,
+            _ => Actor::Node(node.id),
+        };
+        let before = world.image.clone();
+        let refused = world.run(&who, command.clone());
+        assert!(
+            matches!(refused, Err(Refusal::Fenced { .. })),
+            "{command:?}: {refused:?}"
+        );
+        assert_eq!(world.image, before);
+    }
 }

@@ -149,6 +149,124 @@ async fn everything_is_provisioned_over_grpc_and_tenants_do_not_meet() {
     world.stop().await;
 }
 
+/// Every field of every call that takes an id: what is another tenant's reads as what is not there at all.
+#[tokio::test]
+async fn another_tenants_ids_read_like_none_in_every_call() {
+    let world = World::start().await;
+    let mut root = world.root().await;
+    let (mut a, _) = world.tenant(&mut root, "a").await;
+    let (mut b, account) = world.tenant(&mut root, "b").await;
+    let clusters = b
+        .organizations()
+        .list_virtual_clusters(rpc::ListVirtualClustersRequest::default())
+        .await
+        .unwrap()
+        .into_inner()
+        .virtual_clusters;
+    let theirs = Ids {
+        organization: clusters[0].organization_id.clone(),
+        environment: clusters[0].environment_id.clone(),
+        account,
+        key: b.id.clone(),
+    };
+    let nobodys = Ids {
+        organization: "0".repeat(32),
+        environment: "0".repeat(32),
+        account: "999999999999".into(),
+        key: "A".repeat(20),
+    };
+    let before = world.controller().image();
+    let (found, missing) = (theirs.ask(&mut a).await, nobodys.ask(&mut a).await);
+    assert_eq!(found.len(), 11);
+    assert_eq!(found, missing);
+    for (call, code, _) in &found {
+        assert_eq!(*code, Code::NotFound, "{call}");
+    }
+    assert_eq!(world.controller().image(), before, "nothing was changed");
+    world.stop().await;
+}
+
+/// Ids of somebody.
+struct Ids {
+    organization: String,
+    environment: String,
+    account: String,
+    key: String,
+}
+
+impl Ids {
+    /// Names them in every call that takes them: what each was answered, the ids themselves left out.
+    async fn ask(&self, caller: &mut Caller) -> Vec<(&'static str, Code, String)> {
+        let mut told = Vec::new();
+        macro_rules! ask {
+            ($service:ident . $call:ident ($request:expr)) => {
+                let status = caller.$service().$call($request).await.unwrap_err();
+                let text = [
+                    &self.organization,
+                    &self.environment,
+                    &self.account,
+                    &self.key,
+                ]
+                .iter()
+                .fold(status.message().to_owned(), |text, id| {
+                    text.replace(id.as_str(), "?")
+                });
+                told.push((stringify!($call), status.code(), text));
+            };
+        }
+        let organization_id = || self.organization.clone();
+        let environment_id = || self.environment.clone();
+        let account_id = || self.account.clone();
+        let name = || "mine".to_owned();
+        ask!(organizations.create_environment(rpc::CreateEnvironmentRequest {
+            organization_id: organization_id(),
+            name: name()
+        }));
+        ask!(organizations.list_environments(rpc::ListEnvironmentsRequest {
+            organization_id: organization_id()
+        }));
+        ask!(
+            organizations.create_virtual_cluster(rpc::CreateVirtualClusterRequest {
+                environment_id: environment_id(),
+                name: name(),
+                auto_create_topics: true
+            })
+        );
+        ask!(
+            organizations.list_virtual_clusters(rpc::ListVirtualClustersRequest {
+                environment_id: environment_id()
+            })
+        );
+        for role in [rpc::Role::Producer, rpc::Role::OrganizationAdmin] {
+            ask!(keys.create_key(rpc::CreateKeyRequest {
+                account_id: account_id(),
+                name: name(),
+                role: role.into()
+            }));
+        }
+        ask!(keys.list_keys(rpc::ListKeysRequest {
+            account_id: account_id()
+        }));
+        ask!(keys.revoke_key(rpc::RevokeKeyRequest { id: self.key.clone() }));
+        for (account_id, key_id, remove) in [
+            (account_id(), String::new(), false),
+            (String::new(), self.key.clone(), false),
+            (String::new(), self.key.clone(), true),
+        ] {
+            ask!(quotas.set_quota(rpc::SetQuotaRequest {
+                quota: Some(rpc::Quota {
+                    account_id,
+                    key_id,
+                    name: "partitions".into(),
+                    value: 1.0
+                }),
+                remove
+            }));
+        }
+        told
+    }
+}
+
 #[tokio::test]
 async fn wrong_revoked_and_foreign_keys_are_refused_alike() {
     let world = World::start().await;
@@ -293,6 +411,13 @@ async fn roles_bound_what_a_key_may_do() {
     for (name, value) in [
         ("partitions", 1.5),
         ("partitions", -1.0),
+        ("partitions", f64::NAN),
+        ("partitions", f64::INFINITY),
+        ("storage_bytes", 1e300),
+        ("connections", 4_294_967_296.0),
+        ("sql_cpu_ms_rate", 9_007_199_254_740_992.0),
+        ("producer_byte_rate", 0.0),
+        ("", 1.0),
         ("nonsense", 1.0),
         ("request_rate", 0.0),
     ] {

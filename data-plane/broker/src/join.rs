@@ -13,6 +13,7 @@ use crate::settings::Settings;
 use crate::shell::Shell;
 use crate::start::StartError;
 use millstream_journal::{CommitError, Journal, RealDisk, Recovered, SubmitError, Writer, journal_id};
+use millstream_metadata::stored::FEATURE_LEVEL_MAX;
 use millstream_metadata::{Actor, Command, Commands, NodeRow, RecoveredGroup, RegisterNode, Reply};
 use millstream_model::{GroupId, JournalId, Registration, Retry};
 use millstream_replication::EntryId;
@@ -20,9 +21,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The newest feature level that this release knows (LOG.md 41).
-const FEATURE_LEVEL_MAX: u32 = 1;
 
 /// How long a controller that cannot be reached is left alone before the next attempt to register.
 const REGISTER_AGAIN_AFTER: Duration = Duration::from_millis(500);

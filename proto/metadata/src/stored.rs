@@ -17,6 +17,10 @@ use uuid::Uuid;
 /// The version of a row's value that this release writes.
 pub const ROW_VERSION: u8 = 1;
 
+/// The newest feature level that this release knows, and the one that it writes at first (LOG.md 41): nobody writes a
+/// newer form before all nodes know it and the level was raised.
+pub const FEATURE_LEVEL_MAX: u32 = 1;
+
 /// Bytes that are not a row of this release.
 #[derive(Debug, thiserror::Error)]
 pub enum StoredError {

@@ -4,7 +4,7 @@
 //! shown, and change nothing: partitions own no files here.
 
 use crate::rows::TopicRow;
-use millstream_model::limits::BATCH_BYTES_MAX;
+use millstream_model::limits::{BATCH_BYTES_MAX, TOPIC_CONFIG_VALUE_BYTES_MAX};
 
 /// What a value may be.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -139,6 +139,9 @@ pub fn find(name: &str) -> Option<&'static TopicConfig> {
 pub fn check(name: &str, value: &str) -> Result<(), String> {
     let config = find(name).ok_or_else(|| format!("unknown topic config '{}'", shortened(name)))?;
     let refuse = |why: String| Err(format!("{name}={}: {why}", shortened(value)));
+    if value.len() > TOPIC_CONFIG_VALUE_BYTES_MAX {
+        return refuse(format!("longer than {TOPIC_CONFIG_VALUE_BYTES_MAX} bytes"));
+    }
     match config.domain {
         Domain::Integer { min, max } => match value.trim().parse::<i64>() {
             Ok(number) if (min..=max).contains(&number) => Ok(()),
@@ -163,8 +166,7 @@ pub fn check(name: &str, value: &str) -> Result<(), String> {
                 refuse(format!("must be {}", served.join(" or ")))
             }
         }
-        Domain::List if value.len() <= 1024 => Ok(()),
-        Domain::List => refuse("longer than 1024 bytes".to_owned()),
+        Domain::List => Ok(()),
     }
 }
 

@@ -44,9 +44,16 @@ impl ImageWatch {
 pub struct ImagePublisher(watch::Sender<Arc<Image>>);
 
 impl ImagePublisher {
-    /// Makes this the newest image.
+    /// Makes this the newest image, unless a newer one is there: who was overthrown says no more (LOG.md 36).
     pub fn publish(&self, image: Image) {
-        self.0.send_replace(Arc::new(image));
+        let order = |image: &Image| (image.term(), image.version());
+        self.0.send_if_modified(|newest| {
+            let is_old = order(&image) < order(newest);
+            if !is_old {
+                *newest = Arc::new(image);
+            }
+            !is_old
+        });
     }
 
     /// The newest image.

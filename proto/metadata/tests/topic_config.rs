@@ -45,6 +45,17 @@ fn refusals_say_why() {
     }
 }
 
+/// A number with blanks around it, or with zeros in front, is a number still; it must not fill the catalog.
+#[test]
+fn a_value_has_a_length() {
+    for config in TOPIC_CONFIGS {
+        let value = format!("{}{}", " ".repeat(2_000), config.default);
+        assert!(check(config.name, &value).is_err(), "{}", config.name);
+    }
+    assert!(check("retention.ms", &format!("{}1", "0".repeat(2_000))).is_err());
+    assert!(check("retention.ms", " 1 ").is_ok());
+}
+
 proptest! {
     #[test]
     fn any_text_is_answered(name in ".{0,300}", value in ".{0,300}", index in 0..TOPIC_CONFIGS.len()) {

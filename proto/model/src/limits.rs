@@ -44,6 +44,10 @@ pub const ENTRY_BYTES_MAX: usize = BATCH_BYTES_MAX + 4096;
 /// Partitions of one topic.
 pub const TOPIC_PARTITIONS_MAX: u32 = 10_000;
 
+/// One value of a topic's config, bytes: the longest that means something is a list of replicas. Numbers may have
+/// blanks around them and zeros in front, which must not fill the catalog.
+pub const TOPIC_CONFIG_VALUE_BYTES_MAX: usize = 1024;
+
 /// Partitions of one tenant unless its quota says otherwise.
 pub const TENANT_PARTITIONS_DEFAULT: u32 = 10_000;
 
@@ -160,6 +164,18 @@ pub const TENANT_SQL_ROWS_MAX: usize = 10_000;
 
 /// Bytes of what the SQL engine keeps with one statement; the statement itself is bounded by [`SQL_TEXT_BYTES_MAX`].
 pub const SQL_BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// SQL rows of one virtual cluster together, bytes: the SQL engine lists them all in one gRPC message.
+pub const TENANT_SQL_BYTES_MAX: usize = GRPC_MESSAGE_BYTES_MAX / 2;
+
+/// Bytes of a SQL row's name: Kafka's limit for topics, which many of them name.
+pub const SQL_ROW_NAME_BYTES_MAX: usize = 249;
+
+/// Bytes of a SQL row's kind: a word.
+pub const SQL_ROW_KIND_BYTES_MAX: usize = 32;
+
+/// Topics that a SQL row may pin: those that one query reads and writes.
+pub const SQL_PINNED_TOPICS_MAX: usize = 64;
 
 /// Rows in one write of SQL rows: they become one transaction of the catalog.
 pub const SQL_WRITE_ROWS_MAX: usize = 1_000;

@@ -5,6 +5,7 @@ use crate::decide::topics::create_internal;
 use crate::draft::Draft;
 use crate::place::{JOURNAL_GROUPS, replicas_max};
 use crate::seeds::Seeds;
+use millstream_metadata::stored::FEATURE_LEVEL_MAX;
 use millstream_metadata::{
     Actor, Class, GroupPurpose, GroupRow, HostPort, NodeRow, Refusal, RegisterNode, Replica, Reply, Row,
     RowKey, SnapshotRef, TopicRow, TopicState,
@@ -14,9 +15,6 @@ use millstream_model::{
     Epoch, GroupId, JournalId, NodeId, PartitionIndex, ProducerId, Registration, TopicId,
 };
 use std::sync::Arc;
-
-/// The feature level that this release writes at first, and the newest that it knows.
-pub const FEATURE_LEVEL: u32 = 1;
 
 pub(super) fn register(
     draft: &mut Draft,
@@ -108,7 +106,7 @@ fn check_rollback(known: Option<&NodeRow>, start: &RegisterNode) -> Result<(), R
 /// A new journal's own groups: several for tenants, and the first one for internal topics.
 fn create_groups(draft: &mut Draft, node: &NodeRow) {
     debug_assert!(
-        replicas_max(FEATURE_LEVEL) == 1,
+        replicas_max(FEATURE_LEVEL_MAX) == 1,
         "groups of several journals are made by the placement"
     );
     let internal = draft
@@ -385,6 +383,12 @@ pub(super) fn raise_feature_level(draft: &mut Draft, actor: &Actor, level: u32) 
     let now = draft.image().feature_level();
     if level < now {
         let reason = format!("the feature level is {now} and cannot be lowered");
+        return Err(Refusal::InvalidRequest { reason });
+    }
+    // The controller writes rows too.
+    if level > FEATURE_LEVEL_MAX {
+        let reason =
+            format!("this release knows feature levels up to {FEATURE_LEVEL_MAX}: start a newer release");
         return Err(Refusal::InvalidRequest { reason });
     }
     if let Some(old) = draft.image().nodes().find(|node| node.feature_level_max < level) {

@@ -1,6 +1,7 @@
 //! Quotas as data.
 
 use crate::authorise::{Need, authorise, no_tenant};
+use crate::decide::tenancy::reaches;
 use crate::draft::Draft;
 use millstream_metadata::{Actor, Quota, QuotaRow, QuotaScope, Refusal, Reply, Row, RowKey};
 use std::sync::Arc;
@@ -26,11 +27,12 @@ pub(super) fn set(
                 kind: "key",
                 name: key.to_string(),
             };
-            let tenant = draft.image().key(&key).ok_or_else(unknown)?.tenant;
-            authorise(draft.image(), actor, Need::Manage(tenant)).map_err(|refusal| match refusal {
+            let row = draft.image().key(&key).cloned().ok_or_else(unknown)?;
+            authorise(draft.image(), actor, Need::Manage(row.tenant)).map_err(|refusal| match refusal {
                 Refusal::NotFound { .. } => unknown(),
                 other => other,
             })?;
+            reaches(actor, &row.grants)?;
         }
     }
     let zero = |cap: Option<u64>| cap == Some(0);

@@ -5,19 +5,11 @@ use crate::draft::Draft;
 use crate::seeds::Seeds;
 use millstream_metadata::{Actor, PutSql, Refusal, Reply, Row, RowKey, SqlRow, VirtualClusterRow};
 use millstream_model::limits::{
-    SQL_BODY_BYTES_MAX, SQL_TEXT_BYTES_MAX, SQL_WRITE_ROWS_MAX, TENANT_SQL_ROWS_MAX,
+    SQL_BODY_BYTES_MAX, SQL_PINNED_TOPICS_MAX, SQL_ROW_KIND_BYTES_MAX, SQL_ROW_NAME_BYTES_MAX,
+    SQL_TEXT_BYTES_MAX, SQL_WRITE_ROWS_MAX, TENANT_SQL_BYTES_MAX, TENANT_SQL_ROWS_MAX,
 };
 use millstream_model::{KeyId, TenantId};
 use std::sync::Arc;
-
-/// Bytes of a SQL row's name: Kafka's limit for topics, which many of them name.
-const NAME_BYTES_MAX: usize = 249;
-
-/// Bytes of a SQL row's kind: a word.
-const KIND_BYTES_MAX: usize = 32;
-
-/// Topics that a SQL row may pin: those that one query reads and writes.
-const PINNED_TOPICS_MAX: usize = 64;
 
 pub(super) struct Write<'a> {
     pub tenant: TenantId,
@@ -68,16 +60,35 @@ pub(super) fn write(
         check(row)?;
         put(draft, seeds, actor, tenant, row);
     }
-    if draft.image().sql_of(tenant).count() > TENANT_SQL_ROWS_MAX {
-        let reason = format!("a virtual cluster has at most {TENANT_SQL_ROWS_MAX} SQL rows");
-        return Err(Refusal::QuotaExceeded { reason });
-    }
+    check_room(draft, write)?;
     let sql_version = draft.image().version();
     draft.put(Row::VirtualCluster(Arc::new(VirtualClusterRow {
         sql_version,
         ..cluster.as_ref().clone()
     })));
     Ok(Reply::Done)
+}
+
+/// Who only deletes is let off: that is how room is made.
+fn check_room(draft: &Draft, write: &Write<'_>) -> Result<(), Refusal> {
+    if write.put.is_empty() {
+        return Ok(());
+    }
+    let rows = || draft.image().sql_of(write.tenant);
+    let reason = if rows().count() > TENANT_SQL_ROWS_MAX {
+        format!("a virtual cluster has at most {TENANT_SQL_ROWS_MAX} SQL rows")
+    } else if rows().map(|row| bytes(row)).sum::<usize>() > TENANT_SQL_BYTES_MAX {
+        format!("the SQL rows of a virtual cluster have at most {TENANT_SQL_BYTES_MAX} bytes together")
+    } else {
+        return Ok(());
+    };
+    Err(Refusal::QuotaExceeded { reason })
+}
+
+/// What a row takes in a message, about.
+fn bytes(row: &SqlRow) -> usize {
+    let pinned: usize = row.pinned_topics.iter().map(|topic| topic.len() + 8).sum();
+    row.kind.len() + row.name.len() + row.text.len() + row.body.len() + pinned + 64
 }
 
 fn put(draft: &mut Draft, seeds: &Seeds, actor: &Actor, tenant: TenantId, row: &PutSql) {
@@ -104,14 +115,17 @@ fn put(draft: &mut Draft, seeds: &Seeds, actor: &Actor, tenant: TenantId, row: &
 
 fn check(row: &PutSql) -> Result<(), Refusal> {
     let word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    if row.kind.is_empty() || row.kind.len() > KIND_BYTES_MAX || !row.kind.bytes().all(word) {
+    if row.kind.is_empty() || row.kind.len() > SQL_ROW_KIND_BYTES_MAX || !row.kind.bytes().all(word) {
         return Err(invalid(format!(
-            "a SQL row's kind is a word of at most {KIND_BYTES_MAX} letters"
+            "a SQL row's kind is a word of at most {SQL_ROW_KIND_BYTES_MAX} letters"
         )));
     }
-    if row.name.is_empty() || row.name.len() > NAME_BYTES_MAX || row.name.chars().any(char::is_control) {
+    if row.name.is_empty()
+        || row.name.len() > SQL_ROW_NAME_BYTES_MAX
+        || row.name.chars().any(char::is_control)
+    {
         return Err(invalid(format!(
-            "a SQL row's name has 1 to {NAME_BYTES_MAX} bytes, no control characters"
+            "a SQL row's name has 1 to {SQL_ROW_NAME_BYTES_MAX} bytes, no control characters"
         )));
     }
     if row.text.len() > SQL_TEXT_BYTES_MAX {
@@ -124,11 +138,14 @@ fn check(row: &PutSql) -> Result<(), Refusal> {
             "a SQL row's body has at most {SQL_BODY_BYTES_MAX} bytes"
         )));
     }
-    if row.pinned_topics.len() > PINNED_TOPICS_MAX
-        || row.pinned_topics.iter().any(|name| name.len() > NAME_BYTES_MAX)
+    if row.pinned_topics.len() > SQL_PINNED_TOPICS_MAX
+        || row
+            .pinned_topics
+            .iter()
+            .any(|name| name.len() > SQL_ROW_NAME_BYTES_MAX)
     {
         return Err(invalid(format!(
-            "a SQL row pins at most {PINNED_TOPICS_MAX} topics, each named by at most {NAME_BYTES_MAX} bytes"
+            "a SQL row pins at most {SQL_PINNED_TOPICS_MAX} topics, each named by at most {SQL_ROW_NAME_BYTES_MAX} bytes"
         )));
     }
     Ok(())

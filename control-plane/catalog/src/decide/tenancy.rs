@@ -258,11 +258,11 @@ fn issue_key(
     Ok(Reply::Key(row))
 }
 
-/// Refuses who would give or take more than they have.
-fn reaches(actor: &Actor, grants: &Grants) -> Result<(), Refusal> {
+/// Refuses who would give, take or limit more than they have.
+pub(super) fn reaches(actor: &Actor, grants: &Grants) -> Result<(), Refusal> {
     match actor {
         Actor::Key { grants: own, .. } if reach(own) < reach(grants) => Err(denied(
-            "a key of a higher role is needed to make or revoke such a key",
+            "a key of a higher role is needed to make, revoke or limit such a key",
         )),
         Actor::Key { .. } | Actor::Node(_) | Actor::System => Ok(()),
     }
