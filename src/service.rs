@@ -77,8 +77,12 @@ pub async fn serve(settings: Settings) -> Result<(), Failure> {
     if let Some(path) = &ready_file {
         ready_file::write(path, &running.kafka, &running.http, running.key.as_ref())?;
     }
-    signals.received().await;
-    running.stop(&mut signals).await
+    let given_up = tokio::select! {
+        () = signals.received() => None,
+        reason = running.controller.given_up() => Some(reason),
+    };
+    let stopped = running.stop(&mut signals).await;
+    given_up.map_or(stopped, |reason| Err(Failure::new(reason)))
 }
 
 /// SIGINT and SIGTERM, listened for from the moment that it is made: a stop right after "ready" is a clean one.

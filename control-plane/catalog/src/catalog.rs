@@ -7,6 +7,7 @@ use object_store::ObjectStore;
 use slatedb::{CloseReason, Db, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// Why the catalog could not be opened or read.
@@ -57,14 +58,16 @@ pub struct Catalog {
     reader: CatalogReader,
     image: Image,
     timeout: Duration,
-    commits: u64,
+    /// The log on its way into tables.
+    settling: Option<JoinHandle<()>>,
 }
 
 /// The longest that closing in good order may take: with a store that hangs a process must end all the same.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Every so many commits the log is moved into tables: each commit is an object in the log, and a start reads them.
-const COMMITS_PER_TABLE: u64 = 512;
+/// So many commits may lie in the log, those of earlier processes included, before it is moved into tables: each is an
+/// object, and a start reads them.
+const LOG_COMMITS_MAX: u64 = 512;
 
 /// Reads what is not in the image. Cheap to clone.
 #[derive(Clone)]
@@ -84,29 +87,37 @@ impl Catalog {
         store: Arc<dyn ObjectStore>,
         settings: &StoreSettings,
     ) -> Result<Catalog, CatalogError> {
-        let opening = async {
-            let db = store::open(store, settings).await;
-            let db = db.map_err(|error| CatalogError::Store {
+        let opening = timeout(settings.timeout, store::open(store, settings)).await;
+        let db = opening
+            .map_err(|_| CatalogError::Timeout(settings.timeout))?
+            .map_err(|error| CatalogError::Store {
                 reason: error.to_string(),
             })?;
-            let image = store::read_image(&db).await?;
-            let mut catalog = Catalog {
-                reader: CatalogReader { db },
-                image,
-                timeout: settings.timeout,
-                commits: 0,
-            };
-            let mut batch = Batch::new(&catalog.image);
-            batch.raise_term();
-            let raised = catalog.commit(batch).await;
-            raised.map_err(|lost| CatalogError::Store {
-                reason: lost.to_string(),
-            })?;
-            Ok(catalog)
+        let mut catalog = Catalog {
+            reader: CatalogReader { db },
+            image: Image::new(),
+            timeout: settings.timeout,
+            settling: None,
         };
-        timeout(settings.timeout, opening)
-            .await
-            .map_err(|_| CatalogError::Timeout(settings.timeout))?
+        let taken = timeout(settings.timeout, catalog.take_over()).await;
+        match taken.unwrap_or(Err(CatalogError::Timeout(settings.timeout))) {
+            Ok(()) => Ok(catalog),
+            Err(error) => {
+                catalog.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Reads every row and raises the term.
+    async fn take_over(&mut self) -> Result<(), CatalogError> {
+        self.image = store::read_image(&self.reader.db).await?;
+        let mut batch = Batch::new(&self.image);
+        batch.raise_term();
+        let raised = self.commit(batch).await;
+        raised.map(drop).map_err(|lost| CatalogError::Store {
+            reason: lost.to_string(),
+        })
     }
 
     /// What is durable.
@@ -136,11 +147,16 @@ impl Catalog {
             }
         }
         self.image = image;
-        self.commits += 1;
-        if self.commits.is_multiple_of(COMMITS_PER_TABLE) {
-            tokio::spawn(store::settle(self.reader.db.clone()));
-        }
+        self.settle();
         Ok(changes.into())
+    }
+
+    /// Moves a log that has grown long into tables, in the background.
+    fn settle(&mut self) {
+        let settles = self.settling.as_ref().is_some_and(|task| !task.is_finished());
+        if !settles && store::commits_in_log(&self.reader.db) >= LOG_COMMITS_MAX {
+            self.settling = Some(tokio::spawn(store::settle(self.reader.db.clone())));
+        }
     }
 
     /// Whether another process is known to have taken over.
@@ -154,12 +170,21 @@ impl Catalog {
         }
     }
 
-    /// Gives the writer back in good order, so that the next start is quick. What was committed is durable anyway.
+    /// Ends the writer and what works in its background, also of one that is lost: without this that works on for as
+    /// long as the process lives. What was committed is durable already, and a table for every start would sooner or
+    /// later wait for those before it to be merged: so nothing is written.
     pub async fn close(self) {
-        match timeout(self.timeout.min(CLOSE_TIMEOUT), self.reader.db.close()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::info!(%error, "the catalog did not close cleanly; nothing is lost"),
-            Err(_) => tracing::info!("the catalog did not close in time; nothing is lost"),
+        if let Some(task) = self.settling {
+            task.abort();
+        }
+        // It goes on when nobody waits any longer: half closed, the rest would work on.
+        let closing = tokio::spawn(store::close(self.reader.db));
+        match timeout(self.timeout.min(CLOSE_TIMEOUT), closing).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => {
+                tracing::info!(%error, "the catalog did not close cleanly; nothing is lost")
+            }
+            Ok(Err(_)) | Err(_) => tracing::info!("the catalog did not close in time; nothing is lost"),
         }
     }
 }

@@ -6,8 +6,8 @@ use millstream_metadata::{AuditRow, Change, Image, Row, RowKey, StoredError};
 use object_store::ObjectStore;
 use object_store::path::Path;
 use slatedb::config::{
-    CompactionWorkerOptions, CompactorOptions, FlushOptions, FlushType, GarbageCollectorDirectoryOptions,
-    GarbageCollectorOptions, GarbageCollectorScheduleOptions,
+    CloseOptions, CompactionWorkerOptions, CompactorOptions, FlushOptions, FlushType,
+    GarbageCollectorDirectoryOptions, GarbageCollectorOptions, GarbageCollectorScheduleOptions,
 };
 use slatedb::{Db, DbIterator, Settings, WriteBatch};
 use std::sync::Arc;
@@ -47,6 +47,10 @@ const GARBAGE_AGE_MIN: Duration = Duration::from_secs(3600);
 /// Rows are few; a memtable need not be large.
 const MEMTABLE_BYTES: usize = 4 * 1024 * 1024;
 
+/// Tables that may wait to be merged: merging begins only when a process has lived for a while, and until then nothing
+/// must wait for it.
+const UNMERGED_TABLES_MAX: usize = 64;
+
 /// Opens the database as its writer: whoever was it before is fenced.
 pub(crate) async fn open(
     store: Arc<dyn ObjectStore>,
@@ -73,6 +77,8 @@ fn slate_settings(settings: &StoreSettings) -> Settings {
         manifest_poll_interval: settings.poll_interval,
         manifest_update_timeout: settings.timeout,
         l0_sst_size_bytes: MEMTABLE_BYTES,
+        l0_max_ssts: UNMERGED_TABLES_MAX,
+        l0_max_ssts_per_key: UNMERGED_TABLES_MAX,
         max_unflushed_bytes: 16 * MEMTABLE_BYTES,
         object_store_max_retries: retries,
         compactor_options: Some(CompactorOptions {
@@ -168,6 +174,19 @@ pub(crate) async fn write(db: &Db, changes: &[Change]) -> Result<(), slatedb::Er
     written.await_durable().await
 }
 
+/// Transactions that a start would have to read from the log.
+pub(crate) fn commits_in_log(db: &Db) -> u64 {
+    let status = db.status();
+    status
+        .durable_seq
+        .saturating_sub(status.current_manifest.last_l0_seq())
+}
+
+/// Ends the database and its background work, without writing a table.
+pub(crate) async fn close(db: Db) -> Result<(), slatedb::Error> {
+    db.close_with_options(CloseOptions { flush_type: None }).await
+}
+
 /// Moves what is in the log into tables, so that the next start reads little of the log. Nothing depends on it.
 pub(crate) async fn settle(db: Db) {
     if let Err(error) = db
@@ -177,5 +196,55 @@ pub(crate) async fn settle(db: Db) {
         .await
     {
         tracing::debug!(%error, "the catalog's log was not moved into tables");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// LOG.md 42, word by word: quiet when idle, bounded when the store is down, never its fences collected.
+    #[test]
+    fn the_database_is_quiet_bounded_and_keeps_its_fences() {
+        for local in [true, false] {
+            let settings = slate_settings(&StoreSettings::new(Path::default(), local));
+            let compactor = settings.compactor_options.unwrap();
+            let worker = compactor.worker.clone().unwrap();
+            let polls = [
+                settings.manifest_poll_interval,
+                compactor.poll_interval,
+                worker.compactions_poll_interval,
+            ];
+            for poll in polls {
+                assert!((30..=60).contains(&poll.as_secs()), "{poll:?}");
+            }
+            let garbage = settings.garbage_collector_options.unwrap();
+            let retries = [
+                settings.object_store_max_retries,
+                compactor.object_store_max_retries,
+                worker.object_store_max_retries,
+                garbage.object_store_max_retries,
+            ];
+            for retries in retries {
+                assert!(retries.is_some_and(|retries| retries <= 3), "{retries:?}");
+            }
+            assert!(garbage.wal_fence_options.is_none());
+            assert_eq!(garbage.boundary_files_enabled, !local);
+            let sweeps = [
+                garbage.manifest_options,
+                garbage.wal_options,
+                garbage.compacted_options,
+                garbage.compactions_options,
+            ];
+            for sweep in sweeps.into_iter().flatten() {
+                assert!(sweep.min_age >= Duration::from_secs(3600));
+                assert!(
+                    sweep
+                        .interval
+                        .is_none_or(|interval| interval >= Duration::from_secs(3600))
+                );
+            }
+            assert!(settings.flush_interval.is_none(), "an idle writer writes nothing");
+        }
     }
 }

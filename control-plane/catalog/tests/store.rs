@@ -6,9 +6,10 @@
 mod faulty;
 
 use faulty::{Fault, Faulty};
-use millstream_catalog::{Batch, Catalog, Lost, Seeds, StoreSettings};
-use millstream_metadata::{Actor, Command, Image};
-use millstream_model::TimestampMs;
+use futures::StreamExt;
+use millstream_catalog::{Batch, Catalog, CatalogError, Lost, Seeds, StoreSettings};
+use millstream_metadata::{Actor, Command, Image, RowKey};
+use millstream_model::{TenantId, TimestampMs};
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
@@ -162,4 +163,98 @@ async fn a_store_that_hangs_is_given_up() {
     assert!(opened.is_err());
     faulty.set(Fault::None);
     open(&store).await;
+}
+
+/// The objects under a folder of the database.
+async fn objects(store: &Arc<dyn ObjectStore>, folder: &str) -> usize {
+    let prefix = Path::from(format!("c/catalog/{folder}"));
+    store.list(Some(&prefix)).count().await
+}
+
+#[tokio::test]
+async fn many_short_lives_leave_nothing_that_the_next_one_waits_for() {
+    let (_folder, store) = local();
+    let lives = 12;
+    for life in 0..lives {
+        let mut catalog = open(&store).await;
+        organisation(&mut catalog, &format!("o{life}")).await.unwrap();
+        catalog.close().await;
+    }
+    // Tables are merged only in a process that lives for a while: a ninth of them would have to wait for that.
+    assert_eq!(objects(&store, "compacted").await, 0);
+    let last = open(&store).await;
+    assert_eq!(names(last.image()).len(), lives);
+    last.close().await;
+}
+
+#[tokio::test]
+async fn a_log_that_has_grown_long_is_moved_into_tables_whoever_wrote_it() {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    for (life, long) in [(0, false), (1, false), (2, true)] {
+        let mut catalog = open(&store).await;
+        for number in 0..200 {
+            organisation(&mut catalog, &format!("o{life}-{number}"))
+                .await
+                .unwrap();
+        }
+        while long && objects(&store, "compacted").await == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(objects(&store, "compacted").await, usize::from(long));
+        catalog.close().await;
+    }
+    let last = open(&store).await;
+    assert_eq!(names(last.image()).len(), 600);
+    last.close().await;
+}
+
+#[tokio::test]
+async fn nothing_works_on_behind_a_writer_that_was_given_up() {
+    let faulty = Arc::new(Faulty::new(Arc::new(InMemory::new()), 1));
+    let store: Arc<dyn ObjectStore> = Arc::clone(&faulty) as Arc<dyn ObjectStore>;
+    let short = StoreSettings {
+        timeout: Duration::from_millis(300),
+        ..settings()
+    };
+    let ended = async |what: &str| {
+        let begun = std::time::Instant::now();
+        let alive = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        while alive() > 0 {
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "{what}: {} tasks",
+                alive()
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    // Fenced.
+    let mut first = open(&store).await;
+    let mut second = open(&store).await;
+    organisation(&mut second, "a").await.unwrap();
+    assert_eq!(organisation(&mut first, "b").await, Err(Lost::Fenced));
+    first.close().await;
+    second.close().await;
+    ended("fenced").await;
+    // The store hangs in the middle of a commit, and comes back.
+    let mut catalog = Catalog::open(Arc::clone(&store), &short).await.unwrap();
+    faulty.set(Fault::Hang);
+    assert!(organisation(&mut catalog, "c").await.is_err());
+    catalog.close().await;
+    faulty.set(Fault::None);
+    ended("hung").await;
+    // A row that does not read: the database was open already.
+    spoil(&store).await;
+    let refused = Catalog::open(Arc::clone(&store), &settings()).await;
+    assert!(matches!(refused, Err(CatalogError::Row(_))), "{refused:?}");
+    ended("unreadable").await;
+}
+
+/// Leaves a row of a newer release in the database.
+async fn spoil(store: &Arc<dyn ObjectStore>) {
+    let path = Path::from("c/catalog");
+    let db = slatedb::Db::open(path, Arc::clone(store)).await.unwrap();
+    let key = RowKey::VirtualCluster(TenantId(100_000_000_001)).encode();
+    db.put(&key, b"\x63{}").await.unwrap();
+    db.close().await.unwrap();
 }

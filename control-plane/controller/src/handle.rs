@@ -18,6 +18,9 @@ pub enum NotActive {
     /// The controller has been shut down.
     #[error("the controller has been shut down")]
     Stopped,
+    /// This process can never be the controller again.
+    #[error("{0}")]
+    GivenUp(String),
     /// The store failed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -61,7 +64,12 @@ pub(crate) enum Request {
 #[derive(Clone, Debug)]
 pub(crate) enum Phase {
     Standby,
-    Active { term: u64, reader: CatalogReader },
+    Active {
+        term: u64,
+        reader: CatalogReader,
+    },
+    /// For good, and why: the process must end.
+    GivenUp(String),
     Stopped,
 }
 
@@ -107,7 +115,7 @@ impl Handle {
     pub fn term(&self) -> Option<u64> {
         match &*self.phase.borrow() {
             Phase::Active { term, .. } => Some(*term),
-            Phase::Standby | Phase::Stopped => None,
+            Phase::Standby | Phase::GivenUp(_) | Phase::Stopped => None,
         }
     }
 
@@ -117,8 +125,20 @@ impl Handle {
         let found = phase.wait_for(|phase| !matches!(phase, Phase::Standby)).await;
         match found.as_deref() {
             Ok(Phase::Active { term, .. }) => Ok(*term),
+            Ok(Phase::GivenUp(reason)) => Err(NotActive::GivenUp(reason.clone())),
             Ok(Phase::Standby | Phase::Stopped) | Err(_) => Err(NotActive::Stopped),
         }
+    }
+
+    /// Waits until this process has no place in the cluster any more, and says why: it must end.
+    pub async fn given_up(&self) -> String {
+        let mut phase = self.phase.clone();
+        let found = phase.wait_for(|phase| matches!(phase, Phase::GivenUp(_))).await;
+        if let Ok(Phase::GivenUp(reason)) = found.as_deref() {
+            return reason.clone();
+        }
+        // It ends anyway.
+        std::future::pending().await
     }
 
     /// Waits until the controller has been shut down and the catalog is closed.
@@ -144,6 +164,7 @@ impl Handle {
         let reader = match &*self.phase.borrow() {
             Phase::Active { reader, .. } => reader.clone(),
             Phase::Standby => return Err(NotActive::Standby),
+            Phase::GivenUp(reason) => return Err(NotActive::GivenUp(reason.clone())),
             Phase::Stopped => return Err(NotActive::Stopped),
         };
         Ok(reader.audit(limit, wanted).await?)

@@ -46,8 +46,13 @@ pub enum LeaseError {
     #[error("the store did not answer within {} s", REQUEST_MAX.as_secs())]
     Timeout,
     /// It does not read, or is another cluster's.
-    #[error("the lease does not read: {0}")]
-    Malformed(&'static str),
+    #[error("the lease does not read: {what}")]
+    Malformed {
+        /// Why.
+        what: &'static str,
+        /// What the store says of the object: another text is another writing of it.
+        writing: String,
+    },
 }
 
 /// Reads the lease, if there is one.
@@ -62,19 +67,18 @@ pub(crate) async fn read(
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
+        let writing = format!("{:?} {}", got.meta.e_tag, got.meta.last_modified);
+        let malformed = |what| LeaseError::Malformed { what, writing };
         if got.meta.size > LEASE_BYTES_MAX {
-            return Err(LeaseError::Malformed("it is too large"));
+            return Err(malformed("it is too large"));
         }
         let bytes = got.bytes().await?;
-        let lease: Lease = serde_json::from_slice(&bytes)
-            .map_err(|_| LeaseError::Malformed("it is not ours, or a newer release's"))?;
-        if lease.format != LEASE_FORMAT {
-            return Err(LeaseError::Malformed("a newer release wrote it"));
+        match serde_json::from_slice::<Lease>(&bytes) {
+            Err(_) => Err(malformed("it is not ours, or a newer release's")),
+            Ok(lease) if lease.format != LEASE_FORMAT => Err(malformed("a newer release wrote it")),
+            Ok(lease) if lease.cluster != cluster => Err(malformed("it is another cluster's")),
+            Ok(lease) => Ok(Some(lease)),
         }
-        if lease.cluster != cluster {
-            return Err(LeaseError::Malformed("it is another cluster's"));
-        }
-        Ok(Some(lease))
     };
     timeout(REQUEST_MAX, reading)
         .await
@@ -103,6 +107,8 @@ pub enum Verdict {
     TakeOver,
     /// Somebody else decides.
     Wait,
+    /// This process's place is taken for good.
+    GiveUp,
 }
 
 /// Judges the lease by its counter and the reader's own clock; pure.
@@ -111,6 +117,9 @@ pub struct LeaseWatcher {
     mine: Option<JournalId>,
     stale_ms: u64,
     seen: Option<(Lease, u64)>,
+    unreadable: Option<(String, u64)>,
+    /// The counter of a twin's first lease, and when it was seen.
+    twin: Option<(u64, u64)>,
 }
 
 impl LeaseWatcher {
@@ -120,6 +129,8 @@ impl LeaseWatcher {
             mine,
             stale_ms: u64::try_from(stale.as_millis()).unwrap_or(u64::MAX),
             seen: None,
+            unreadable: None,
+            twin: None,
         }
     }
 
@@ -128,18 +139,47 @@ impl LeaseWatcher {
         let Some(lease) = found else {
             return Verdict::TakeOver;
         };
-        if lease.released || self.mine == Some(lease.journal) {
-            return Verdict::TakeOver;
-        }
         match &self.seen {
-            // A controller that was overthrown may still write for a while.
+            // A controller that was overthrown may still write for a while, and give up what it no longer has.
             Some((seen, _)) if lease.term < seen.term => {}
+            _ if lease.released || self.mine == Some(lease.journal) => return Verdict::TakeOver,
             Some((seen, _)) if *seen == lease => {}
             Some(_) | None => self.seen = Some((lease, now_ms)),
         }
         match &self.seen {
             Some((_, since)) if now_ms.saturating_sub(*since) >= self.stale_ms => Verdict::TakeOver,
             Some(_) | None => Verdict::Wait,
+        }
+    }
+
+    /// What was found is of another process with this one's journal, which took over after this one had decided. One that
+    /// lives on for as long as a lease has been accepted, with a newer registration than this one's; one that is refused
+    /// is gone before.
+    pub fn observe_twin(&mut self, now_ms: u64, lease: Lease) -> Verdict {
+        self.mine = None;
+        let counter = lease.counter;
+        let (first, since) = *self.twin.get_or_insert((counter, now_ms));
+        match self.observe(now_ms, Some(lease)) {
+            Verdict::Wait if counter > first && now_ms.saturating_sub(since) >= self.stale_ms => {
+                Verdict::GiveUp
+            }
+            verdict => verdict,
+        }
+    }
+
+    /// What was found does not read, and the store knows this writing of it by this text. A hint that nobody writes any
+    /// more must not keep a cluster from having a controller.
+    pub fn observe_unreadable(&mut self, now_ms: u64, writing: String) -> Verdict {
+        let since = match &self.unreadable {
+            Some((seen, since)) if *seen == writing => *since,
+            Some(_) | None => {
+                self.unreadable = Some((writing, now_ms));
+                now_ms
+            }
+        };
+        match now_ms.saturating_sub(since) >= self.stale_ms {
+            true => Verdict::TakeOver,
+            false => Verdict::Wait,
         }
     }
 }

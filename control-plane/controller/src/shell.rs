@@ -3,7 +3,7 @@
 use crate::active::Active;
 use crate::copy::Copier;
 use crate::handle::{Handle, Phase, Request, Update, seeds};
-use crate::lease::{self, LEASE_FORMAT, Lease, LeaseWatcher, Verdict};
+use crate::lease::{self, LEASE_FORMAT, Lease, LeaseError, LeaseWatcher, Verdict};
 use crate::sessions::Sessions;
 use crate::settings::Settings;
 use crate::trust::{Seen, Trust};
@@ -25,6 +25,10 @@ const UPDATES_KEPT: usize = 256;
 
 /// Every so many renewals the lease is read first: a controller that was overthrown while idle finds out.
 const RENEWALS_PER_READ: u64 = 5;
+
+/// What an operator is told of a process whose data folder was copied.
+const TWIN: &str = "another process uses a copy of this data folder and has taken its place in the cluster: only one of \
+                    them may run, and what this one took since then may be nowhere else";
 
 /// The longest that reading `cluster.json` may take.
 const JOIN_MAX: Duration = Duration::from_secs(10);
@@ -67,6 +71,7 @@ pub fn run(store: Arc<dyn ObjectStore>, mut settings: Settings, shutdown: Cancel
         copied: copied.clone(),
         urgent: urgent.clone(),
         trust: Trust::new(0),
+        held_term: None,
     };
     tokio::spawn(shell.run());
     Handle {
@@ -92,6 +97,8 @@ struct Shell {
     copied: watch::Receiver<u64>,
     urgent: watch::Sender<u64>,
     trust: Trust,
+    /// The last term in which this process decided.
+    held_term: Option<u64>,
 }
 
 impl Shell {
@@ -108,6 +115,11 @@ impl Shell {
                     Some(Lost::Fenced) => mine = None,
                     Some(Lost::Store { .. }) => mine = Some(self.settings.journal),
                 },
+                // Rows of a newer release: whoever cannot read them must not decide (LOG.md 41).
+                Err(CatalogError::Row(error)) => {
+                    self.give_up(error.to_string()).await;
+                    break;
+                }
                 Err(error) => {
                     tracing::error!(%error, "cannot take over as controller yet; tries again");
                     self.doubt(Seen::Nobody);
@@ -166,18 +178,46 @@ impl Shell {
                 read = lease::read(store.as_ref(), prefix, self.settings.cluster) => read,
                 () = self.shutdown.cancelled() => return false,
             };
-            match read {
-                Ok(found) => {
-                    if watcher.observe(self.now_ms(), found) == Verdict::TakeOver {
-                        return true;
-                    }
-                    self.doubt(Seen::Another);
+            let verdict = match read {
+                Ok(Some(lease)) if self.is_twins(&lease) => watcher.observe_twin(self.now_ms(), lease),
+                Ok(found) => watcher.observe(self.now_ms(), found),
+                Err(LeaseError::Malformed { what, writing }) => {
+                    tracing::warn!(%what, "the lease does not read; it counts for as long as somebody writes it");
+                    watcher.observe_unreadable(self.now_ms(), writing)
                 }
                 Err(error) => {
                     tracing::warn!(%error, "waits for the object store, to see who is the controller");
                     self.doubt(Seen::Nobody);
+                    self.pause().await;
+                    continue;
                 }
+            };
+            match verdict {
+                Verdict::TakeOver => return true,
+                Verdict::GiveUp => {
+                    self.give_up(TWIN.to_owned()).await;
+                    return false;
+                }
+                Verdict::Wait => self.doubt(Seen::Another),
             }
+            self.pause().await;
+        }
+    }
+
+    /// Whether another process with this one's journal decides: one that has copied the data folder, for this one holds
+    /// the folder locked.
+    fn is_twins(&self, lease: &Lease) -> bool {
+        self.held_term.is_some_and(|term| {
+            lease.journal == self.settings.journal && lease.term > term && !lease.released
+        })
+    }
+
+    /// This process has no place in the cluster any more: says so, and refuses commands until shutdown.
+    async fn give_up(&mut self, reason: String) {
+        tracing::error!(%reason, "this process cannot go on");
+        self.phase.send_replace(Phase::GivenUp(reason));
+        while !self.shutdown.is_cancelled() {
+            self.doubt(Seen::Nobody);
             self.pause().await;
         }
     }
@@ -205,6 +245,7 @@ impl Shell {
     async fn lead(&mut self, catalog: Catalog) -> Option<Lost> {
         let image = catalog.image().clone();
         let (term, version) = (image.term(), image.version());
+        self.held_term = Some(term);
         tracing::info!(term, version, "this node is the controller");
         self.publisher.publish(image);
         let _ = self.updates.send(Update {
@@ -239,13 +280,14 @@ impl Shell {
         let stale_ms = u64::try_from(self.settings.lease_stale.as_millis()).unwrap_or(u64::MAX);
         let mut ticks = interval(self.settings.lease_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let started = self.started;
         let lost = loop {
-            let now_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
             let outcome = tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => break None,
                 () = overthrown.cancelled() => break Some(Lost::Fenced),
                 _ = ticks.tick() => {
+                    let now_ms = milliseconds_since(started);
                     let silent_ms = now_ms.saturating_sub(renewed_ms.load(Ordering::Relaxed));
                     let reached = silent_ms < stale_ms;
                     let seen = if reached { Seen::Reached } else { Seen::Nobody };
@@ -253,7 +295,9 @@ impl Shell {
                     active.tick(now_ms).await
                 }
                 request = self.requests.recv() => match request {
-                    Some(request) => active.serve(request, &mut self.requests, now_ms).await,
+                    Some(request) => {
+                        active.serve(request, &mut self.requests, milliseconds_since(started)).await
+                    }
                     // Every handle is gone; the lease is still worth renewing until shutdown.
                     None => {
                         self.shutdown.cancelled().await;
@@ -272,6 +316,8 @@ impl Shell {
             Some(lost) => {
                 renewing.abort();
                 tracing::warn!(%lost, term, "this node is no longer the controller");
+                // Its background work ends by and by; nobody waits for it.
+                tokio::spawn(active.catalog.close());
             }
             None => {
                 let ((), released) = tokio::join!(active.catalog.close(), renewing);
@@ -285,8 +331,12 @@ impl Shell {
     }
 
     fn now_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        milliseconds_since(self.started)
     }
+}
+
+fn milliseconds_since(started: Instant) -> u64 {
+    u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 fn refuse(request: Request) {
@@ -328,7 +378,7 @@ async fn renew(
         }
         lease.counter += 1;
         // As old as its beginning: an overthrow may have come right behind.
-        let begun_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let begun_ms = milliseconds_since(started);
         match lease::write(store.as_ref(), &prefix, &lease).await {
             Ok(()) => renewed_ms.store(begun_ms, Ordering::Relaxed),
             Err(error) => tracing::warn!(%error, "the lease was not renewed"),

@@ -11,9 +11,9 @@ use millstream_metadata::{
     Actor, Change, Command, Commands, HostPort, Image, NodeRow, Refusal, RegisterNode, Reply, Row,
 };
 use millstream_model::{JournalId, NodeId, Registration, TimestampMs};
-use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -301,6 +301,22 @@ fn a_lease_is_judged_by_its_counter() {
     for (now, found, verdict) in table {
         assert_eq!(watcher.observe(now, found.clone()), verdict, "{now} {found:?}");
     }
+    // What it gives up at its end it does not have any more.
+    let mut watcher = LeaseWatcher::new(Some(journal(3)), stale);
+    assert_eq!(watcher.observe(0, lease(2, 5, 1)), Verdict::Wait);
+    for (released, number) in [(true, 4), (false, 3)] {
+        let old = lease(number, 4, 7).map(|lease| Lease { released, ..lease });
+        assert_eq!(watcher.observe(1, old), Verdict::Wait);
+    }
+    // One that does not read counts while somebody writes it.
+    for (now, writing, verdict) in [
+        (10_000, "a", Verdict::Wait),
+        (15_000, "b", Verdict::Wait),
+        (23_999, "b", Verdict::Wait),
+        (24_000, "b", Verdict::TakeOver),
+    ] {
+        assert_eq!(watcher.observe_unreadable(now, writing.into()), verdict, "{now}");
+    }
     assert_eq!(LeaseWatcher::new(None, stale).observe(0, None), Verdict::TakeOver);
     assert_eq!(
         LeaseWatcher::new(Some(journal(1)), stale).observe(0, lease(1, 5, 1)),
@@ -358,6 +374,14 @@ fn sessions_end_but_not_by_the_judge_being_late() {
         assert_eq!(sessions.expired(now, &image), []);
     }
     assert_eq!(sessions.expired(49_000, &image).len(), 2);
+    // Half a session is as late as the judge may be.
+    for (pause, judged) in [(4_500, 2), (4_501, 0)] {
+        let mut sessions = Sessions::new([journal(1)].into(), Duration::from_millis(9000), 0);
+        for now in [1, 4_501] {
+            assert_eq!(sessions.expired(now, &image), []);
+        }
+        assert_eq!(sessions.expired(4_501 + pause, &image).len(), judged, "{pause}");
+    }
     assert_eq!(sessions.unconfirmed(&image, 1, 1), [NodeId(2), NodeId(3)]);
     assert_eq!(
         sessions.unconfirmed(&image, 1, 0),
@@ -521,4 +545,147 @@ async fn a_start_without_the_store_knows_the_copy_and_looks_at_the_clusters_iden
         shutdown.cancel();
         timeout(SOON, handle.stopped()).await.unwrap();
     }
+}
+
+async fn leave_lease(store: &Arc<dyn ObjectStore>, lease: &Lease) {
+    let bytes = serde_json::to_vec(lease).unwrap();
+    store.put(&Path::from("lease.json"), bytes.into()).await.unwrap();
+}
+
+/// LOG.md 38: of a controller that was killed, and of this very journal before its process was killed.
+#[tokio::test]
+async fn a_lease_that_stands_still_is_waited_out_and_ones_own_is_not() {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    leave_lease(&store, &lease(9, 1, 5).unwrap()).await;
+    let begun = tokio::time::Instant::now();
+    let process = Process::start(&store, 1);
+    process.active().await;
+    assert!(
+        begun.elapsed() >= settings(1).lease_stale,
+        "{:?}",
+        begun.elapsed()
+    );
+    process.stop().await;
+    // What it writes itself: cluster, term, counter, address.
+    let got = store.get(&Path::from("lease.json")).await.unwrap();
+    let written: Lease = serde_json::from_slice(&got.bytes().await.unwrap()).unwrap();
+    assert_eq!(
+        (
+            written.cluster,
+            written.term,
+            written.journal,
+            written.address.as_str(),
+            written.released
+        ),
+        (Uuid::from_u128(1), 1, journal(1), "node1:8080", true)
+    );
+    assert!(written.counter > 0);
+
+    let released = Lease {
+        released: false,
+        ..written
+    };
+    leave_lease(&store, &released).await;
+    let shutdown = CancellationToken::new();
+    let patient = Settings {
+        lease_stale: Duration::from_secs(3600),
+        ..settings(1)
+    };
+    let handle = run(Arc::clone(&store), patient, shutdown.clone());
+    assert_eq!(timeout(SOON, handle.active()).await.unwrap().unwrap(), 2);
+    shutdown.cancel();
+    timeout(SOON, handle.stopped()).await.unwrap();
+}
+
+/// It is a hint: whatever lies there, a cluster gets its controller.
+#[tokio::test]
+async fn a_lease_that_does_not_read_stops_nobody_for_long() {
+    let newer = br#"{"format": 99}"#.to_vec();
+    let foreign = serde_json::to_vec(&Lease {
+        cluster: Uuid::from_u128(2),
+        ..lease(9, 1, 5).unwrap()
+    });
+    for bytes in [b"garbage".to_vec(), newer, foreign.unwrap(), vec![b'x'; 100_000]] {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        store.put(&Path::from("lease.json"), bytes.into()).await.unwrap();
+        let process = Process::start(&store, 1);
+        process.active().await;
+        process.stop().await;
+    }
+}
+
+/// A data folder that was copied while its process runs: the copy finds "its own" lease and takes over, and registers
+/// anew. The first process must not serve on beside it (LOG.md 13, 14).
+#[tokio::test]
+async fn of_two_processes_with_one_journal_the_first_gives_up() {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let first = Process::start(&store, 1);
+    first.active().await;
+    let twin = Process::start(&store, 1);
+    twin.active().await;
+    let reason = timeout(SOON, first.handle.given_up()).await.unwrap();
+    assert!(reason.contains("copy of this data folder"), "{reason}");
+    assert_eq!(
+        first.handle.submit(Actor::System, organisation("a")).await,
+        Err(Refusal::NotController)
+    );
+    twin.handle
+        .submit(Actor::System, organisation("b"))
+        .await
+        .unwrap();
+    first.stop().await;
+    twin.stop().await;
+}
+
+/// One that is refused as rolled back is gone at once, and the one that belongs here goes on.
+#[tokio::test]
+async fn a_twin_that_is_soon_gone_is_outlived() {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let first = Process::start(&store, 1);
+    let term = first.active().await;
+    let gone = millstream_catalog::Catalog::open(Arc::clone(&store), &settings(1).catalog)
+        .await
+        .unwrap();
+    let left = Lease {
+        term: gone.image().term(),
+        ..lease(1, 0, 1).unwrap()
+    };
+    let outlived = async {
+        loop {
+            leave_lease(&store, &left).await;
+            if first.handle.term().is_none() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(SOON, outlived).await.unwrap();
+    gone.close().await;
+    let again = timeout(SOON, first.handle.active()).await.unwrap().unwrap();
+    assert!(again > term);
+    first.stop().await;
+}
+
+/// LOG.md 41: a node that meets an unknown version stops, and says which release it needs.
+#[tokio::test]
+async fn a_catalog_of_a_newer_release_is_not_decided_about() {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let process = Process::start(&store, 1);
+    process.active().await;
+    process.stop().await;
+    let db = slatedb::Db::open(Path::from("catalog"), Arc::clone(&store))
+        .await
+        .unwrap();
+    let key =
+        millstream_metadata::RowKey::Organisation(millstream_metadata::OrganisationId(Uuid::from_u128(5)));
+    db.put(&key.encode(), b"\x63{}").await.unwrap();
+    db.close().await.unwrap();
+    let process = Process::start(&store, 1);
+    let stopped = timeout(SOON, process.handle.active()).await.unwrap();
+    let told = stopped.unwrap_err().to_string();
+    assert!(told.contains("start a newer release"), "{told}");
+    assert!(timeout(SOON, process.handle.given_up()).await.is_ok());
+    let refused = process.handle.submit(Actor::System, organisation("a")).await;
+    assert_eq!(refused, Err(Refusal::NotController));
+    process.stop().await;
 }

@@ -90,7 +90,9 @@ impl Cluster for Service {
             .audit(limit as usize, |event| wanted(event.tenant))
             .await;
         let events = events.map_err(|error| match error {
-            NotActive::Standby | NotActive::Stopped => Status::unavailable(error.to_string()),
+            NotActive::Standby | NotActive::GivenUp(_) | NotActive::Stopped => {
+                Status::unavailable(error.to_string())
+            }
             NotActive::Catalog(error) => {
                 tracing::warn!(%error, "audit events could not be read");
                 Status::unavailable("the catalog's store failed")

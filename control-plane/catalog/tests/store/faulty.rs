@@ -18,7 +18,7 @@ pub enum Fault {
     Before,
     /// Some writes fail, though they were written.
     After,
-    /// No request is answered.
+    /// No request is answered while it lasts.
     Hang,
 }
 
@@ -52,9 +52,8 @@ impl Faulty {
     }
 
     async fn answer(&self) {
-        let hangs = self.state.lock().0 == Fault::Hang;
-        if hangs {
-            std::future::pending::<()>().await;
+        while self.state.lock().0 == Fault::Hang {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     }
 }
