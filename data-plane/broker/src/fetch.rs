@@ -18,6 +18,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+/// After so many bytes a fetch lets others have the thread: reading them takes a millisecond or so, and reads that need
+/// not wait for a disk do not yield by themselves.
+const IN_A_ROW_BYTES: usize = 4 * 1024 * 1024;
+
 impl From<NotServed> for FetchError {
     fn from(reason: NotServed) -> FetchError {
         match reason {
@@ -116,13 +120,20 @@ impl Shell {
         let wanted = request.bytes_max.min(FETCH_BYTES_MAX);
         let (mut room, mut share) = self.read_memory.take(wanted).await;
         let mut answers = Vec::with_capacity(request.partitions.len());
+        let mut in_a_row = 0;
         for asked in &request.partitions {
             let answer = self
                 .read_partition(who, asked, request.isolation, room, waiter)
                 .await;
+            let bytes = answer.bytes();
             // A first batch larger than the room is sent alone.
-            room = room.saturating_sub(answer.bytes());
+            room = room.saturating_sub(bytes);
+            in_a_row += bytes;
             answers.push(answer);
+            if in_a_row >= IN_A_ROW_BYTES {
+                in_a_row = 0;
+                tokio::task::yield_now().await;
+            }
         }
         share.keep(answers.iter().map(FetchedPartition::bytes).sum());
         (answers, share)

@@ -3,10 +3,13 @@
 use crate::error::{TierError, is_final};
 use crate::tier::Settings;
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
+use futures::{StreamExt, TryFutureExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{GetOptions, GetRange, GetResult, GetResultPayload, ObjectStore, ObjectStoreExt, PutPayload};
+use std::fs::File;
 use std::future::Future;
+use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +30,14 @@ pub(crate) struct Calls {
 pub(crate) struct Fetched {
     pub(crate) bytes: Bytes,
     pub(crate) object_bytes: u64,
+}
+
+/// An object that was asked for some of its bytes.
+pub(crate) enum Opened {
+    /// It is a file of this machine; nothing of it was read yet.
+    File(File),
+    /// The bytes.
+    Bytes(Bytes),
 }
 
 impl Calls {
@@ -60,6 +71,36 @@ impl Calls {
             Ok(Fetched {
                 bytes: found.bytes().await?,
                 object_bytes,
+            })
+        })
+        .await
+    }
+
+    /// Reads a range of an object, or opens it where objects are files.
+    pub(crate) async fn open(&self, name: &Path, range: Range<u64>) -> Result<Opened, TierError> {
+        self.attempt("get", name, || async {
+            let options = GetOptions {
+                range: Some(GetRange::Bounded(range.clone())),
+                ..GetOptions::default()
+            };
+            let found = self.store.get_opts(name, options).await?;
+            match found.payload {
+                GetResultPayload::File(file, _) => Ok(Opened::File(file)),
+                payload => GetResult { payload, ..found }.bytes().await.map(Opened::Bytes),
+            }
+        })
+        .await
+    }
+
+    /// Reads from an object that is an open file, within the same limits as everything else.
+    pub(crate) async fn read_file<F>(&self, name: &Path, mut read: impl FnMut() -> F) -> Result<Bytes, TierError>
+    where
+        F: Future<Output = io::Result<Bytes>>,
+    {
+        self.attempt("read", name, || {
+            read().map_err(|error| object_store::Error::Generic {
+                store: "file",
+                source: Box::new(error),
             })
         })
         .await

@@ -18,8 +18,10 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod buffers;
 mod calls;
 mod error;
+mod files;
 mod flush;
 mod footer;
 mod lifecycle;

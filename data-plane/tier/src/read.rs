@@ -1,13 +1,16 @@
 //! Reading runs back: find blocks in the footer, take them from the cache or fetch them in one range, check them.
 
+use crate::calls::Opened;
 use crate::error::TierError;
 use crate::footer::{Block, Footer, Run, TRAILER_BYTES, Trailer};
 use crate::name::ObjectKind;
-use crate::tier::Tier;
+use crate::tier::{Inner, Tier};
 use bytes::Bytes;
 use millstream_model::segment::{ObjectRef, SegmentRef};
 use millstream_model::{Offset, TimestampMs};
 use object_store::GetRange;
+use object_store::path::Path;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Some consecutive blocks of a run.
@@ -19,6 +22,21 @@ pub struct ReadRun {
     pub base_offset: Offset,
     /// Where to read on: the first offset of the next block, or the run's end.
     pub end_offset: Offset,
+}
+
+/// Bytes that were not in the block cache.
+enum Fetched {
+    /// From a file of this machine: the system caches those.
+    FromFile(Bytes),
+    FromStore(Bytes),
+}
+
+impl Fetched {
+    fn bytes(&self) -> &Bytes {
+        match self {
+            Fetched::FromFile(bytes) | Fetched::FromStore(bytes) => bytes,
+        }
+    }
 }
 
 impl ReadRun {
@@ -131,34 +149,48 @@ impl Tier {
         let last = wanted.iter().rev().find(missing);
         let end = last.map_or(start, |(position, block, _)| position + u64::from(block.length));
         let name = self.name(ObjectKind::Segment, object);
-        let corrupt = |what| TierError::Corrupt {
-            name: name.to_string(),
-            what,
-        };
-        let fetched = self
-            .inner
-            .calls
-            .get(&name, GetRange::Bounded(start..end))
-            .await?
-            .bytes;
+        let fetched = self.range(object, &name, start..end).await?;
         for (position, block, bytes) in wanted.iter_mut().filter(|entry| entry.2.is_none()) {
-            let at = usize::try_from(*position - start).map_err(|_| corrupt("a run is too long"))?;
-            let to = at + block.length as usize;
-            if to > fetched.len() {
-                return Err(corrupt("it ends before the run does"));
-            }
-            // Copied out, so that a cached block does not hold its neighbours' memory.
-            let block_bytes = Bytes::copy_from_slice(&fetched[at..to]);
-            if crc_fast::crc32_iscsi(&block_bytes) != block.checksum {
-                return Err(corrupt("a block's checksum does not fit"));
-            }
-            self.inner
-                .blocks
-                .insert((*object, *position), block_bytes.clone())
-                .await;
-            *bytes = Some(block_bytes);
+            let found = match checked(fetched.bytes(), *position - start, block) {
+                Ok(found) => found,
+                Err(what) => {
+                    // Whoever puts a good copy in its place puts another file there.
+                    self.inner.files.forget(object).await;
+                    let name = name.to_string();
+                    return Err(TierError::Corrupt { name, what });
+                }
+            };
+            *bytes = Some(match &fetched {
+                Fetched::FromFile(_) => found,
+                Fetched::FromStore(_) => self.keep_block((*object, *position), &found).await,
+            });
         }
         Ok(())
+    }
+
+    /// Puts a block into the cache: a copy, so that it does not hold its neighbours' memory.
+    async fn keep_block(&self, key: (ObjectRef, u64), block: &Bytes) -> Bytes {
+        let block = Bytes::copy_from_slice(block);
+        self.inner.blocks.insert(key, block.clone()).await;
+        block
+    }
+
+    /// Some bytes of an object, with at most one call to the store; fewer where the object ends before.
+    async fn range(&self, object: &ObjectRef, name: &Path, range: Range<u64>) -> Result<Fetched, TierError> {
+        let Inner { calls, files, .. } = &*self.inner;
+        let file = match files.get(object).await {
+            Some(file) => file,
+            None => match calls.open(name, range.clone()).await? {
+                Opened::Bytes(bytes) => return Ok(Fetched::FromStore(bytes)),
+                Opened::File(file) => files.keep(object, file).await,
+            },
+        };
+        let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        if let Some(bytes) = files.read_now(&file, range.start, length) {
+            return Ok(Fetched::FromFile(bytes));
+        }
+        let read = || files.read(&file, range.start, length);
+        calls.read_file(name, read).await.map(Fetched::FromFile)
     }
 
     /// The run that the log remembers, as the object has it.
@@ -217,5 +249,20 @@ impl Tier {
         let from = bytes.len() - whole;
         let footer = bytes.slice(from..from + trailer.footer_bytes);
         Footer::decode(footer, trailer).map(Arc::new).map_err(corrupt)
+    }
+}
+
+/// The block at this place of what was fetched, if it is what was written.
+fn checked(fetched: &Bytes, at: u64, block: &Block) -> Result<Bytes, &'static str> {
+    let at = usize::try_from(at).map_err(|_| "a run is too long")?;
+    let to = at + block.length as usize;
+    if to > fetched.len() {
+        return Err("it ends before the run does");
+    }
+    let bytes = fetched.slice(at..to);
+    if crc_fast::crc32_iscsi(&bytes) == block.checksum {
+        Ok(bytes)
+    } else {
+        Err("a block's checksum does not fit")
     }
 }

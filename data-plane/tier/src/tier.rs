@@ -2,6 +2,7 @@
 
 use crate::calls::Calls;
 use crate::error::TierError;
+use crate::files::Files;
 use crate::flush::Flush;
 use crate::footer::Footer;
 use crate::name::{self, ObjectKind};
@@ -65,6 +66,7 @@ pub(crate) struct Inner {
     /// Blocks by object and position.
     pub(crate) blocks: Cache<(ObjectRef, u64), Bytes>,
     pub(crate) footers: Cache<ObjectRef, Arc<Footer>>,
+    pub(crate) files: Files,
 }
 
 impl Tier {
@@ -85,6 +87,7 @@ impl Tier {
                 prefix,
                 blocks,
                 footers,
+                files: Files::new(),
             }),
         }
     }

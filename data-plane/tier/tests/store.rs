@@ -6,6 +6,8 @@
 mod faults;
 #[path = "store/faulty.rs"]
 mod faulty;
+#[path = "store/files.rs"]
+mod files;
 #[path = "store/names.rs"]
 mod names;
 #[path = "store/opening.rs"]
