@@ -70,6 +70,18 @@ pub trait DiskFile: Send + Sync + 'static {
     /// Any of the disk's.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
 
+    /// Up to `length` bytes from `offset` on, fewer before the file's end: [`DiskFile::read_at`] into memory that needs
+    /// not be zeroed first.
+    ///
+    /// # Errors
+    /// Any of the disk's.
+    fn read_vec_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        let read = self.read_at(offset, &mut bytes)?;
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+
     /// Makes all bytes and the length durable (fdatasync).
     ///
     /// # Errors

@@ -155,11 +155,10 @@ impl<D: Disk> Reader<D> {
             .live(first.generation)
             .ok_or(ReadError::Absent)?;
         let length = (last.offset + last.length - first.offset) as usize;
-        let mut buffer = vec![0u8; length];
-        let read = file.read_at(u64::from(first.offset), &mut buffer);
+        let read = file.read_vec_at(u64::from(first.offset), length);
         let entries = read
             .map_err(ReadError::Io)
-            .and_then(|_| entries_in(buffer.into(), run));
+            .and_then(|bytes| entries_in(bytes.into(), run));
         match entries {
             Err(_) if self.shared.files.lock().live(first.generation).is_none() => Err(ReadError::Absent),
             entries => entries,

@@ -62,6 +62,15 @@ fn bytes<D: Disk>(disk: &D) {
     let mut two = [0; 2];
     assert_eq!(disk.open("bytes").unwrap().read_at(9, &mut two).unwrap(), 2);
     assert_eq!(&two, b"ef");
+    for (offset, length, wanted) in [
+        (0, 20, &b"\0\0\0\0\0aXcdefg"[..]),
+        (5, 3, b"aXc"),
+        (5, 0, b""),
+        (12, 1, b""),
+        (1 << 40, 9, b""),
+    ] {
+        assert_eq!(file.read_vec_at(offset, length).unwrap(), wanted);
+    }
     disk.remove("bytes").unwrap();
 }
 

@@ -2,7 +2,9 @@
 
 use super::{Disk, DiskFile};
 use parking_lot::Mutex;
+use rustix::buffer::spare_capacity;
 use rustix::fs::{FallocateFlags, FlockOperation};
+use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
@@ -153,6 +155,21 @@ impl DiskFile for RealFile {
         Ok(read)
     }
 
+    fn read_vec_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(length);
+        while bytes.len() < length {
+            let at = offset + bytes.len() as u64;
+            match rustix::io::pread(&self.0, spare_capacity(&mut bytes), at) {
+                Ok(0) => break,
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // A vector may have more room than it was asked for.
+        bytes.truncate(length);
+        Ok(bytes)
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         self.0.sync_data()
     }
@@ -165,8 +182,8 @@ impl DiskFile for RealFile {
         match rustix::fs::fallocate(&self.0, FallocateFlags::empty(), 0, length) {
             Ok(()) => Ok(()),
             // A file system without fallocate: the length alone, and no promise of space.
-            Err(rustix::io::Errno::OPNOTSUPP) if self.length()? < length => self.0.set_len(length),
-            Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
+            Err(Errno::OPNOTSUPP) if self.length()? < length => self.0.set_len(length),
+            Err(Errno::OPNOTSUPP) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
@@ -177,7 +194,7 @@ fn write_some(file: &File, parts: &[IoSlice<'_>], offset: u64) -> io::Result<usi
     loop {
         match rustix::io::pwritev(file, parts, offset) {
             Ok(written) => return Ok(written),
-            Err(rustix::io::Errno::INTR) => {}
+            Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }

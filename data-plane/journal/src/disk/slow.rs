@@ -87,6 +87,10 @@ impl<F: DiskFile> DiskFile for SlowFile<F> {
         self.inner.read_at(offset, buffer)
     }
 
+    fn read_vec_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        self.inner.read_vec_at(offset, length)
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         std::thread::sleep(self.delay);
         self.syncs.fetch_add(1, Ordering::Relaxed);
