@@ -145,8 +145,10 @@ pub async fn read_store(
 }
 
 /// The batches that reach past `from` and start before `end`, at least one, while they fit. Each piece holds whole
-/// batches; pieces are cut, never copied.
+/// batches. Pieces are cut; when less than half of their bytes is left it is copied, so that the others' memory is not
+/// held by a reader who is counted with, and may be slow to take, a few.
 pub fn cut(pieces: Vec<Bytes>, from: Offset, end: Offset, bytes_max: usize) -> Vec<Bytes> {
+    let held: usize = pieces.iter().map(Bytes::len).sum();
     let mut kept = Vec::with_capacity(pieces.len());
     let mut bytes = 0usize;
     for mut piece in pieces {
@@ -173,6 +175,10 @@ pub fn cut(pieces: Vec<Bytes>, from: Offset, end: Offset, bytes_max: usize) -> V
         if full {
             break;
         }
+    }
+    if bytes < held / 2 {
+        kept.iter_mut()
+            .for_each(|piece| *piece = Bytes::copy_from_slice(piece));
     }
     kept
 }
@@ -203,4 +209,36 @@ pub fn push_all(
         });
     }
     Ok(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+    use bytes::Bytes;
+    use millstream_kafka_wire::batch::{BatchBuilder, NewRecord};
+    use millstream_model::{Offset, TimestampMs};
+
+    fn batch() -> Bytes {
+        let mut builder = BatchBuilder::new();
+        let record = NewRecord {
+            timestamp: TimestampMs(0),
+            key: None,
+            value: Some(&[7; 100]),
+            headers: &[],
+        };
+        builder.push(record).unwrap();
+        builder.build().unwrap()
+    }
+
+    #[test]
+    fn a_small_rest_does_not_hold_what_was_cut_off() {
+        let one = batch();
+        let piece = Bytes::from(one.repeat(4));
+        for (batches, is_copied) in [(1, true), (2, false), (4, false)] {
+            let kept = cut(vec![piece.clone()], Offset(0), Offset(1), batches * one.len());
+            assert_eq!(kept.concat(), one.repeat(batches));
+            let is_within = piece.as_ptr_range().contains(&kept[0].as_ptr());
+            assert_eq!(is_within, !is_copied, "{batches} of 4 batches");
+        }
+    }
 }
