@@ -4,10 +4,11 @@ use bytes::Bytes;
 use millstream_model::limits::TIER_IDLE_BUFFERS_BYTES_MAX;
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
 
-/// Smaller ones are the allocator's.
-const KEPT_BYTES_MIN: usize = 4 * 1024;
+/// What direct I/O wants addresses, offsets and lengths to be multiples of: no disk asks for more.
+pub(crate) const ALIGN: usize = 4096;
 
 /// Buffers that nobody uses at the moment.
 #[derive(Debug, Default)]
@@ -21,23 +22,26 @@ struct Idle {
     by_size: HashMap<usize, Vec<Vec<u8>>>,
 }
 
-/// Some bytes to write into; the memory goes back when it is dropped, also as [`Bytes`].
+/// Some bytes to read into; the memory goes back when it is dropped, also as [`Bytes`].
 #[derive(Debug)]
 pub(crate) struct Buffer {
-    /// Initialised as a whole; what it holds from earlier uses is overwritten or cut off.
+    /// Initialised as a whole, and a page longer than the buffer, so that an aligned one lies within.
     memory: Vec<u8>,
-    length: usize,
+    /// What it is of the memory. What that holds from earlier uses is overwritten or cut off.
+    range: Range<usize>,
     home: Arc<Buffers>,
 }
 
 impl Buffers {
-    /// A buffer of this length, with anything in it.
+    /// A buffer of this length that begins at a multiple of [`ALIGN`], with anything in it.
     pub(crate) fn take(self: &Arc<Buffers>, length: usize) -> Buffer {
-        let size = size_for(length);
+        let size = size_for(length.saturating_add(ALIGN));
         let kept = self.idle.lock().take(size);
+        let memory = kept.unwrap_or_else(|| vec![0; size]);
+        let start = memory.as_ptr().addr().wrapping_neg() % ALIGN;
         Buffer {
-            memory: kept.unwrap_or_else(|| vec![0; size]),
-            length,
+            memory,
+            range: start..start + length,
             home: Arc::clone(self),
         }
     }
@@ -50,42 +54,50 @@ impl Idle {
         Some(memory)
     }
 
-    /// Keeps it. When there is no room, others go: they may be of sizes that nobody asks for any more.
+    /// Keeps it. When there is no room, one of the size that takes the most goes: it may be out of use.
     fn give(&mut self, memory: Vec<u8>) {
         let size = memory.len();
-        if !(KEPT_BYTES_MIN..=TIER_IDLE_BUFFERS_BYTES_MAX).contains(&size) {
+        if size > TIER_IDLE_BUFFERS_BYTES_MAX {
             return;
         }
-        if self.bytes + size > TIER_IDLE_BUFFERS_BYTES_MAX {
-            self.by_size.retain(|other, _| *other == size);
-            self.bytes = size * self.by_size.get(&size).map_or(0, Vec::len);
+        while self.bytes + size > TIER_IDLE_BUFFERS_BYTES_MAX {
+            let most = self
+                .by_size
+                .iter()
+                .max_by_key(|(other, list)| **other * list.len());
+            let Some(other) = most.map(|(other, _)| *other).filter(|other| *other != size) else {
+                return;
+            };
+            if self.take(other).is_none() {
+                return;
+            }
         }
-        if self.bytes + size <= TIER_IDLE_BUFFERS_BYTES_MAX {
-            self.by_size.entry(size).or_default().push(memory);
-            self.bytes += size;
-        }
+        self.by_size.entry(size).or_default().push(memory);
+        self.bytes += size;
     }
 }
 
 impl Buffer {
-    /// The bytes up to `length`, which is at most what was asked for.
-    pub(crate) fn freeze(mut self, length: usize) -> Bytes {
-        self.length = self.length.min(length);
+    /// The bytes at these places, as far as there are any.
+    pub(crate) fn freeze(mut self, wanted: Range<usize>) -> Bytes {
+        let end = self.range.end;
+        let place = |at: usize| self.range.start.saturating_add(at).min(end);
+        self.range = place(wanted.start)..place(wanted.end.max(wanted.start));
         Bytes::from_owner(self)
     }
 }
 
-impl std::ops::Deref for Buffer {
+impl Deref for Buffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.memory[..self.length]
+        &self.memory[self.range.clone()]
     }
 }
 
-impl std::ops::DerefMut for Buffer {
+impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.memory[..self.length]
+        &mut self.memory[self.range.clone()]
     }
 }
 
@@ -103,9 +115,6 @@ impl Drop for Buffer {
 
 /// What is allocated: few sizes, so that buffers find a second use, and at most a quarter more than asked for.
 fn size_for(length: usize) -> usize {
-    if length < KEPT_BYTES_MIN {
-        return length;
-    }
     length.next_multiple_of(length.next_power_of_two() / 8)
 }
 
@@ -125,22 +134,25 @@ mod tests {
         let buffers = Arc::new(Buffers::default());
         let mut buffer = buffers.take(300_000);
         let place = buffer.as_ptr();
+        assert!(place.addr().is_multiple_of(ALIGN));
         buffer.fill(7);
-        let bytes = buffer.freeze(299_000);
-        assert_eq!(bytes, vec![7; 299_000]);
+        buffer[0] = 1;
+        let bytes = buffer.freeze(1..299_000);
+        assert_eq!(bytes, vec![7; 298_999]);
         let part = bytes.slice(100..);
         drop(bytes);
         assert_eq!(idle(&buffers), 0, "somebody still holds it");
         drop(part);
-        assert_eq!(idle(&buffers), size_for(300_000));
+        assert_eq!(idle(&buffers), size_for(300_000 + ALIGN));
         let again = buffers.take(290_000);
         assert_eq!((again.as_ptr(), again.len()), (place, 290_000));
         assert_eq!(idle(&buffers), 0);
+        assert!(again.freeze(300_000..400_000).is_empty());
     }
 
     #[test]
     fn sizes_are_few_and_fit() {
-        for length in [0, 1, 4_095, 4_096, 4_097, 65_537, 1_044_480, 1 << 20, (1 << 20) + 1, 9_000_000] {
+        for length in [4_096, 4_097, 65_537, 1_044_480, 1 << 20, (1 << 20) + 1, 9_000_000] {
             let size = size_for(length);
             assert!(size >= length && size <= length + length / 4, "{length}: {size}");
         }
@@ -153,14 +165,17 @@ mod tests {
         let buffers = Arc::new(Buffers::default());
         for size in [1 << 20, 1 << 19] {
             let many: Vec<_> = (0..2 * TIER_IDLE_BUFFERS_BYTES_MAX / size)
-                .map(|_| buffers.take(size))
+                .map(|_| buffers.take(size - ALIGN))
                 .collect();
             drop(many);
             assert_eq!(idle(&buffers), TIER_IDLE_BUFFERS_BYTES_MAX);
-            assert!(buffers.idle.lock().by_size.contains_key(&size));
+            let of_size = buffers.idle.lock().by_size[&size].len() * size;
+            assert!(of_size >= TIER_IDLE_BUFFERS_BYTES_MAX / 2);
         }
-        drop(buffers.take(10));
-        drop(buffers.take(2 * TIER_IDLE_BUFFERS_BYTES_MAX));
-        assert_eq!(idle(&buffers), TIER_IDLE_BUFFERS_BYTES_MAX);
+        for length in [10, 2 * TIER_IDLE_BUFFERS_BYTES_MAX] {
+            drop(buffers.take(length));
+            assert!(idle(&buffers) > TIER_IDLE_BUFFERS_BYTES_MAX / 2);
+            assert!(idle(&buffers) <= TIER_IDLE_BUFFERS_BYTES_MAX);
+        }
     }
 }

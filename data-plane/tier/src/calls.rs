@@ -1,12 +1,14 @@
 //! Calls to the object store: each with a time limit, repeated a few times when that can help.
 
 use crate::error::{TierError, is_final};
+use crate::files::OpenFile;
 use crate::tier::Settings;
 use bytes::Bytes;
 use futures::{StreamExt, TryFutureExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, GetResult, GetResultPayload, ObjectStore, ObjectStoreExt, PutPayload};
-use std::fs::File;
+use object_store::{
+    GetOptions, GetRange, GetResult, GetResultPayload, ObjectStore, ObjectStoreExt, PutPayload,
+};
 use std::future::Future;
 use std::io;
 use std::ops::Range;
@@ -35,7 +37,7 @@ pub(crate) struct Fetched {
 /// An object that was asked for some of its bytes.
 pub(crate) enum Opened {
     /// It is a file of this machine; nothing of it was read yet.
-    File(File),
+    File(OpenFile),
     /// The bytes.
     Bytes(Bytes),
 }
@@ -85,7 +87,7 @@ impl Calls {
             };
             let found = self.store.get_opts(name, options).await?;
             match found.payload {
-                GetResultPayload::File(file, _) => Ok(Opened::File(file)),
+                GetResultPayload::File(file, path) => Ok(Opened::File(OpenFile::new(file, path))),
                 payload => GetResult { payload, ..found }.bytes().await.map(Opened::Bytes),
             }
         })
@@ -93,7 +95,11 @@ impl Calls {
     }
 
     /// Reads from an object that is an open file, within the same limits as everything else.
-    pub(crate) async fn read_file<F>(&self, name: &Path, mut read: impl FnMut() -> F) -> Result<Bytes, TierError>
+    pub(crate) async fn read_file<F>(
+        &self,
+        name: &Path,
+        mut read: impl FnMut() -> F,
+    ) -> Result<Bytes, TierError>
     where
         F: Future<Output = io::Result<Bytes>>,
     {

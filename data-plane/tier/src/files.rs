@@ -1,28 +1,44 @@
-//! Objects that are files of this machine: kept open, and read on the spot where the system has them in memory.
+//! Objects that are files of this machine: kept open, and read into memory that is used again.
 //!
-//! The system's page cache is the cache of these: what it has is copied out without waking another thread, and is not
-//! kept a second time in the block cache. A blocking thread waits for what it has not.
+//! What the system has in its page cache is copied out on the spot, without waking another thread, and is not kept a
+//! second time in the block cache (but for blocks that a reader takes in several reads). A file of which the system does
+//! not have everything is read past the page cache from then on (`O_DIRECT`), by a blocking thread: pages fresh from the
+//! kernel cost several times what reading costs.
 
-use crate::buffers::{Buffer, Buffers};
+use crate::buffers::{ALIGN, Buffers};
 use bytes::Bytes;
 use millstream_model::limits::TIER_OPEN_FILES_MAX;
 use millstream_model::segment::ObjectRef;
 use moka::future::Cache;
+use rustix::fs::OFlags;
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSliceMut};
-use std::os::unix::fs::FileExt;
-use std::sync::Arc;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// How long a file stays open that nobody reads: while it is, deleting it frees no space.
+/// How long a file stays open that nobody reads (and until another is read): while it is, deleting it frees no space.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
 /// Open files, and memory to read them into.
 #[derive(Debug)]
 pub(crate) struct Files {
-    open: Cache<ObjectRef, Arc<File>>,
+    open: Cache<ObjectRef, Arc<OpenFile>>,
     buffers: Arc<Buffers>,
+}
+
+/// An object's file.
+#[derive(Debug)]
+pub(crate) struct OpenFile {
+    file: File,
+    path: PathBuf,
+    /// The system has had everything in memory so far.
+    is_cached: AtomicBool,
+    /// The same file past the page cache, once it is needed; nothing where the file system knows no such thing.
+    direct: OnceLock<Option<File>>,
 }
 
 impl Files {
@@ -37,12 +53,12 @@ impl Files {
     }
 
     /// The object's file, if it was opened before.
-    pub(crate) async fn get(&self, object: &ObjectRef) -> Option<Arc<File>> {
+    pub(crate) async fn get(&self, object: &ObjectRef) -> Option<Arc<OpenFile>> {
         self.open.get(object).await
     }
 
     /// Remembers an open file.
-    pub(crate) async fn keep(&self, object: &ObjectRef, file: File) -> Arc<File> {
+    pub(crate) async fn keep(&self, object: &ObjectRef, file: OpenFile) -> Arc<OpenFile> {
         let file = Arc::new(file);
         self.open.insert(*object, Arc::clone(&file)).await;
         file
@@ -54,22 +70,70 @@ impl Files {
     }
 
     /// So many bytes from `offset` on, if all of them are in the system's memory.
-    pub(crate) fn read_now(&self, file: &File, offset: u64, length: usize) -> Option<Bytes> {
+    pub(crate) fn read_now(&self, file: &OpenFile, offset: u64, length: usize) -> Option<Bytes> {
+        if !file.is_cached.load(Ordering::Relaxed) {
+            return None;
+        }
         let mut buffer = self.buffers.take(length);
-        fill_now(file, &mut buffer, offset).then(|| buffer.freeze(length))
+        if fill_now(&file.file, &mut buffer, offset) {
+            return Some(buffer.freeze(0..length));
+        }
+        file.is_cached.store(false, Ordering::Relaxed);
+        None
     }
 
     /// The same from wherever they are; fewer when the file ends before.
-    pub(crate) async fn read(&self, file: &Arc<File>, offset: u64, length: usize) -> io::Result<Bytes> {
-        let (file, buffer) = (Arc::clone(file), self.buffers.take(length));
-        let read = tokio::task::spawn_blocking(move || fill(&file, buffer, offset));
+    pub(crate) async fn read(&self, file: &Arc<OpenFile>, offset: u64, length: usize) -> io::Result<Bytes> {
+        let (file, buffers) = (Arc::clone(file), Arc::clone(&self.buffers));
+        let read = tokio::task::spawn_blocking(move || file.read(&buffers, offset, length));
         read.await
             .unwrap_or_else(|_| Err(io::Error::other("the reading task ended early")))
     }
 }
 
+impl OpenFile {
+    pub(crate) fn new(file: File, path: PathBuf) -> OpenFile {
+        OpenFile {
+            file,
+            path,
+            is_cached: AtomicBool::new(true),
+            direct: OnceLock::new(),
+        }
+    }
+
+    fn read(&self, buffers: &Arc<Buffers>, offset: u64, length: usize) -> io::Result<Bytes> {
+        if let Some(direct) = self.direct() {
+            match read_direct(direct, buffers, offset, length) {
+                // Refused for how it was asked: not by every file system, and the other way works on all.
+                Err(error) if error.kind() == ErrorKind::InvalidInput => {}
+                read => return read,
+            }
+        }
+        let mut buffer = buffers.take(length);
+        let filled = fill(&self.file, &mut buffer, offset, length)?;
+        // Now the system has read it into its memory.
+        self.is_cached.store(true, Ordering::Relaxed);
+        Ok(buffer.freeze(0..filled))
+    }
+
+    fn direct(&self) -> Option<&File> {
+        let open = || {
+            let flags = i32::try_from(OFlags::DIRECT.bits()).ok()?;
+            let file = File::options()
+                .read(true)
+                .custom_flags(flags)
+                .open(&self.path)
+                .ok()?;
+            // Another one by now, or renamed: then the one that is open is the object.
+            let (one, other) = (self.file.metadata().ok()?, file.metadata().ok()?);
+            ((one.dev(), one.ino()) == (other.dev(), other.ino())).then_some(file)
+        };
+        self.direct.get_or_init(open).as_ref()
+    }
+}
+
 /// Whether all of the buffer could be filled without waiting for a disk. What is in the way, if anything, shows when
-/// the file is read by [`fill`].
+/// the file is read by [`OpenFile::read`].
 fn fill_now(file: &File, buffer: &mut [u8], offset: u64) -> bool {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -85,9 +149,19 @@ fn fill_now(file: &File, buffer: &mut [u8], offset: u64) -> bool {
     true
 }
 
-fn fill(file: &File, mut buffer: Buffer, offset: u64) -> io::Result<Bytes> {
+/// Reads whole pages, and keeps what was wanted of them.
+fn read_direct(file: &File, buffers: &Arc<Buffers>, offset: u64, length: usize) -> io::Result<Bytes> {
+    let before = (offset % ALIGN as u64) as usize;
+    let wanted = before..before.saturating_add(length);
+    let mut buffer = buffers.take(wanted.end.next_multiple_of(ALIGN));
+    let filled = fill(file, &mut buffer, offset - before as u64, wanted.end)?;
+    Ok(buffer.freeze(wanted.start..wanted.end.min(filled)))
+}
+
+/// Reads into the buffer until `wanted` bytes are there or the file ends; returns how many there are.
+fn fill(file: &File, buffer: &mut [u8], offset: u64, wanted: usize) -> io::Result<usize> {
     let mut filled = 0;
-    while filled < buffer.len() {
+    while filled < wanted {
         match file.read_at(&mut buffer[filled..], offset + filled as u64) {
             Ok(0) => break,
             Ok(read) => filled += read,
@@ -95,5 +169,5 @@ fn fill(file: &File, mut buffer: Buffer, offset: u64) -> io::Result<Bytes> {
             Err(error) => return Err(error),
         }
     }
-    Ok(buffer.freeze(filled))
+    Ok(filled)
 }

@@ -11,6 +11,9 @@
 //! its entry in the footer gives first offset, length, largest timestamp and checksum, so that a read finds an offset
 //! or a time with one look at the footer and one range request.
 //!
+//! Where objects are files of this machine ([`open_store`] with `file://`) they stay open and are read on the spot, and the
+//! system's page cache takes the place of the block cache.
+//!
 //! Invariants: a name is never used twice (epoch and number are in it), so an upload may be repeated and a cached
 //! block never goes stale; an object counts only once a committed log entry names it, so a failed upload harms nothing;
 //! every call to the store ends within a time ([`Settings`]), and what is read is checked before it is believed.

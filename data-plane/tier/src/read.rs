@@ -121,7 +121,7 @@ impl Tier {
             ));
             position += u64::from(block.length);
         }
-        self.fetch_missing(object, &mut wanted).await?;
+        self.fetch_missing(object, &mut wanted, bytes_max).await?;
         let next = first + wanted.len();
         Ok(ReadRun {
             base_offset: run
@@ -141,6 +141,7 @@ impl Tier {
         &self,
         object: &ObjectRef,
         wanted: &mut [(u64, Block, Option<Bytes>)],
+        bytes_max: usize,
     ) -> Result<(), TierError> {
         let missing = |entry: &&(u64, Block, Option<Bytes>)| entry.2.is_none();
         let Some(start) = wanted.iter().find(missing).map(|entry| entry.0) else {
@@ -160,17 +161,19 @@ impl Tier {
                     return Err(TierError::Corrupt { name, what });
                 }
             };
+            let key = (*object, *position);
             *bytes = Some(match &fetched {
-                Fetched::FromFile(_) => found,
-                Fetched::FromStore(_) => self.keep_block((*object, *position), &found).await,
+                Fetched::FromFile(_) if block.length as usize <= bytes_max => found,
+                // Who takes less than a block comes back for the rest of it; it was read alone.
+                Fetched::FromFile(_) => self.keep_block(key, found).await,
+                // A copy, so that a cached block does not hold its neighbours' memory.
+                Fetched::FromStore(_) => self.keep_block(key, Bytes::copy_from_slice(&found)).await,
             });
         }
         Ok(())
     }
 
-    /// Puts a block into the cache: a copy, so that it does not hold its neighbours' memory.
-    async fn keep_block(&self, key: (ObjectRef, u64), block: &Bytes) -> Bytes {
-        let block = Bytes::copy_from_slice(block);
+    async fn keep_block(&self, key: (ObjectRef, u64), block: Bytes) -> Bytes {
         self.inner.blocks.insert(key, block.clone()).await;
         block
     }

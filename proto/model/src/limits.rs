@@ -201,8 +201,8 @@ pub const KAFKA_REQUESTS_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// Kafka answers of one connection that wait to be written, bytes; one answer more may be in the making.
 pub const KAFKA_ANSWERS_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// Files of a local object store that are kept open for reading: a reader of old records walks through them one after
-/// the other, and file descriptors are few.
+/// Files of a local object store that are kept open for reading, each with two descriptors at most: a reader of old
+/// records walks through them one after the other, and file descriptors are few.
 pub const TIER_OPEN_FILES_MAX: u64 = 256;
 
 /// Memory for reads from a local object store that is kept for the next ones, bytes: two of the largest fetches.

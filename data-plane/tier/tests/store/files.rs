@@ -18,7 +18,11 @@ async fn folder() -> (tempfile::TempDir, Arc<Faulty>, Tier, SegmentRef, Vec<u8>)
     let flushed = flush(1, &[(0, wanted.clone())]);
     tier(&local.store, &local.prefix).put(&flushed).await.unwrap();
     let counted = Faulty::new(local.store, Fault::Error, 0);
-    let reader = Tier::new(Arc::clone(&counted) as Arc<dyn ObjectStore>, local.prefix, settings());
+    let reader = Tier::new(
+        Arc::clone(&counted) as Arc<dyn ObjectStore>,
+        local.prefix,
+        settings(),
+    );
     (folder, counted, reader, flushed.segments[0].1, joined(&wanted))
 }
 
@@ -48,12 +52,12 @@ async fn a_file_is_opened_once_for_many_reads() {
 async fn what_the_system_has_not_in_memory_is_read_from_the_disk() {
     let (folder, _, reader, segment, wanted) = folder().await;
     let path = only_file(folder.path());
-    for _ in 0..3 {
+    for bytes_max in [1_200, 10_000, 1_200] {
         // Where a file system keeps everything in memory, this is the first test again.
         let file = std::fs::File::open(&path).unwrap();
         file.sync_all().unwrap();
         rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
-        assert_eq!(read_all(&reader, &segment, 10_000).await, wanted);
+        assert_eq!(read_all(&reader, &segment, bytes_max).await, wanted);
     }
 }
 
@@ -77,4 +81,17 @@ async fn a_damaged_file_is_not_believed_and_a_good_one_in_its_place_is() {
         std::fs::rename(&copy, &path).unwrap();
         assert_eq!(read_all(&reader, &segment, 10_000).await, wanted);
     }
+}
+
+#[tokio::test]
+async fn a_block_that_is_taken_in_part_is_remembered() {
+    let (folder, _, reader, segment, wanted) = folder().await;
+    for (from, bytes_max) in [(0, 1), (40, 10_000)] {
+        reader.read(&segment, Offset(from), bytes_max).await.unwrap();
+    }
+    std::fs::write(only_file(folder.path()), b"nothing of it").unwrap();
+    let first = reader.read(&segment, Offset(0), 1).await.unwrap();
+    assert_eq!(first.blocks.concat(), wanted[..1_200]);
+    let error = reader.read(&segment, Offset(40), 10_000).await.unwrap_err();
+    assert!(matches!(error, TierError::Corrupt { .. }), "{error}");
 }
