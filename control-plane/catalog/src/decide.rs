@@ -119,7 +119,12 @@ fn dispatch(
             journal,
             registration,
         } => nodes::end_session(draft, actor, *journal, *registration),
-        Command::ProposeIsr { group, epoch, isr } => nodes::propose_isr(draft, actor, *group, *epoch, isr),
+        Command::ProposeIsr {
+            group,
+            epoch,
+            base_version,
+            isr,
+        } => nodes::propose_isr(draft, actor, *group, (*epoch, *base_version), isr),
         Command::ReportSnapshot {
             group,
             epoch,

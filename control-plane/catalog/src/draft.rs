@@ -1,6 +1,7 @@
 //! The changes that one command makes, over the image that they would make.
 
-use millstream_metadata::{Change, ClusterRow, Image, Row, RowKey};
+use millstream_metadata::{Change, ClusterRow, GroupRow, Image, Row, RowKey};
+use std::sync::Arc;
 
 /// An image with changes on top that nobody else sees yet.
 #[derive(Debug)]
@@ -26,6 +27,13 @@ impl Draft {
     /// Writes a row.
     pub fn put(&mut self, row: Row) {
         self.push(Change::Put(row));
+    }
+
+    /// Writes the row of a group whose leadership, members or in-sync replicas change: whatever was proposed on the
+    /// strength of the row before is stale from here on.
+    pub fn put_group(&mut self, row: GroupRow) {
+        let version = self.image.group(row.id).map_or(0, |before| before.version) + 1;
+        self.put(Row::Group(Arc::new(GroupRow { version, ..row })));
     }
 
     /// Removes a row.

@@ -4,8 +4,9 @@
 
 use millstream_catalog::{Batch, Seeds, decide};
 use millstream_metadata::{
-    Actor, Change, Command, CreateTopic, Grant, Grants, HostPort, Image, KeyRow, PutSql, Quota, QuotaScope,
-    Refusal, RegisterNode, Replica, Reply, Row, SnapshotRef, TopicRow, TopicState, VirtualClusterRow,
+    Actor, Change, Command, CreateTopic, Grant, Grants, GroupRow, HostPort, Image, KeyRow, PutSql, Quota,
+    QuotaScope, Refusal, RegisterNode, Replica, Reply, Row, SnapshotRef, TopicRow, TopicState,
+    VirtualClusterRow,
 };
 use millstream_model::limits::{SQL_BODY_BYTES_MAX, TENANT_SQL_BYTES_MAX};
 use millstream_model::segment::{ObjectOwner, ObjectRef};
@@ -496,6 +497,7 @@ fn only_the_leader_of_the_epoch_reports() {
             Command::ProposeIsr {
                 group: group.id,
                 epoch: Epoch(1),
+                base_version: group.version,
                 isr: vec![Replica {
                     journal: journal(1),
                     registration: Registration(99),
@@ -512,12 +514,59 @@ fn only_the_leader_of_the_epoch_reports() {
     let empty = Command::ProposeIsr {
         group: group.id,
         epoch: Epoch(1),
+        base_version: group.version,
         isr: Vec::new(),
     };
     assert!(matches!(
         world.run(&node, empty),
         Err(Refusal::InvalidRequest { .. })
     ));
+}
+
+/// A copy of a proposal that comes late does not undo what came after it, and neither does one that was made before the
+/// last change of the row.
+#[test]
+fn a_stale_proposal_of_in_sync_replicas_is_refused() {
+    let (mut world, _) = World::started();
+    let group = world.image.groups().next().unwrap().clone();
+    let node = Actor::Node(NodeId(1));
+    let propose = |base_version| Command::ProposeIsr {
+        group: group.id,
+        epoch: group.epoch,
+        base_version,
+        isr: group.isr.clone(),
+    };
+    // Reports change the row, and nothing that a proposal is based on.
+    let report = Command::ReportSnapshot {
+        group: group.id,
+        epoch: group.epoch,
+        snapshot: SnapshotRef {
+            lsn: Lsn(5),
+            epoch: group.epoch,
+            object: ObjectRef {
+                owner: ObjectOwner::Shared(group.id),
+                group: group.id,
+                epoch: group.epoch,
+                number: 1,
+            },
+            length: 1,
+            checksum: 2,
+        },
+    };
+    world.run(&node, report).unwrap();
+    assert_eq!(world.image.group(group.id).unwrap().version, group.version);
+    world.run(&node, propose(group.version)).unwrap();
+    let taken = world.image.group(group.id).unwrap().clone();
+    assert_eq!(taken.version, group.version + 1);
+    for stale in [group.version, taken.version + 1] {
+        let refused = world.run(&node, propose(stale));
+        assert!(
+            matches!(refused, Err(Refusal::VersionConflict { found, .. }) if found == taken.version),
+            "{refused:?}"
+        );
+        assert_eq!(**world.image.group(group.id).unwrap(), *taken);
+    }
+    world.run(&node, propose(taken.version)).unwrap();
 }
 
 #[test]
@@ -690,6 +739,19 @@ fn check_rules(before: &Image, after: &Image) {
     for group in before.groups() {
         let now = after.group(group.id).expect("groups stay");
         assert!(now.epoch >= group.epoch);
+        let settled = |row: &GroupRow| {
+            (
+                row.epoch,
+                row.leader,
+                row.isr.clone(),
+                row.members.clone(),
+                row.class,
+            )
+        };
+        assert!(
+            now.version > group.version || now.version == group.version && settled(now) == settled(group),
+            "a proposal based on {group:?} would be taken for one based on {now:?}"
+        );
         if now.leader != group.leader {
             assert!(now.epoch > group.epoch, "a leader changes with the epoch only");
         }

@@ -189,13 +189,7 @@ impl Shell {
     /// Tells a group who leads it, when that has changed.
     fn assign(&self, image: &Image, row: &GroupRow, group: &Arc<Group>, following: &mut Following) {
         let assignment = assignment(image, row);
-        let same = following.assigned.get(&row.id).is_some_and(|told| {
-            Assignment {
-                version: assignment.version,
-                ..told.clone()
-            } == assignment
-        });
-        if same {
+        if following.assigned.get(&row.id) == Some(&assignment) {
             return;
         }
         following.assigned.insert(row.id, assignment.clone());
@@ -392,7 +386,7 @@ fn assignment(image: &Image, row: &GroupRow) -> Assignment {
     });
     Assignment {
         epoch: row.epoch,
-        version: image.version(),
+        version: row.version,
         leader,
         members: row.members.iter().copied().map(incarnation).collect(),
         isr: row.isr.iter().map(|replica| replica.journal).collect(),

@@ -215,12 +215,15 @@ pub enum Command {
         /// The process start that was judged; a newer one is spared.
         registration: Registration,
     },
-    /// A leader proposes a new set of in-sync replicas. Replies [`Reply::Done`].
+    /// A leader proposes a new set of in-sync replicas. Replies [`Reply::Done`]; [`Refusal::VersionConflict`] when the
+    /// group's row has changed since, be it by an earlier copy of the same proposal (LOG.md 14).
     ProposeIsr {
         /// The group.
         group: GroupId,
         /// The epoch in which the proposer leads.
         epoch: Epoch,
+        /// The version of the group's row that it changes: a copy that comes late must not undo what came after.
+        base_version: u64,
         /// The new set, with the incarnation of each.
         isr: Vec<Replica>,
     },

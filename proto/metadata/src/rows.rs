@@ -320,6 +320,10 @@ pub struct GroupRow {
     pub class: Class,
     /// The current leadership's number.
     pub epoch: Epoch,
+    /// Raised at every change of leadership, members or in-sync replicas: what a proposal of other in-sync replicas says
+    /// that it is based on. Rises with every epoch too, and never falls.
+    #[serde(default)]
+    pub version: u64,
     /// Who leads in this epoch; none while nobody can.
     pub leader: Option<JournalId>,
     /// The committed in-sync replicas, each with the incarnation that was accepted.

@@ -114,6 +114,7 @@ fn row(kind: u8, number: u64, text: String, flag: bool) -> Row {
             },
             class: Class::TWO,
             epoch: Epoch(small),
+            version: number,
             leader: flag.then_some(JournalId(id)),
             isr: vec![replica],
             members: vec![JournalId(id)],

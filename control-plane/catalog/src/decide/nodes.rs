@@ -126,11 +126,12 @@ fn create_group(draft: &mut Draft, node: &NodeRow, purpose: GroupPurpose) {
         row.group_next += 1;
         row.group_next
     }));
-    draft.put(Row::Group(Arc::new(GroupRow {
+    draft.put_group(GroupRow {
         id,
         purpose,
         class: Class::ONE,
         epoch: Epoch(1),
+        version: 0,
         leader: Some(node.journal),
         isr: vec![Replica {
             journal: node.journal,
@@ -139,7 +140,7 @@ fn create_group(draft: &mut Draft, node: &NodeRow, purpose: GroupPurpose) {
         members: vec![node.journal],
         snapshot: None,
         snapshot_previous: None,
-    })));
+    });
 }
 
 /// Ends every leadership of a journal that starts again (LOG.md 14): the next epoch of a group is led by an in-sync
@@ -164,7 +165,7 @@ fn restart_groups(draft: &mut Draft, node: &NodeRow) {
                 .then_some(node.journal);
             row.leader = other.or(own);
         }
-        draft.put(Row::Group(Arc::new(row)));
+        draft.put_group(row);
     }
 }
 
@@ -223,7 +224,7 @@ fn adopt_leaderless(draft: &mut Draft, journal: JournalId) {
             let mut row = group.as_ref().clone();
             row.epoch = next(row.epoch);
             row.leader = Some(journal);
-            draft.put(Row::Group(Arc::new(row)));
+            draft.put_group(row);
         }
     }
 }
@@ -252,7 +253,7 @@ pub(super) fn end_session(
             let mut row = group.as_ref().clone();
             row.epoch = next(row.epoch);
             row.leader = Some(successor);
-            draft.put(Row::Group(Arc::new(row)));
+            draft.put_group(row);
         }
     }
     Ok(Reply::Done)
@@ -262,10 +263,18 @@ pub(super) fn propose_isr(
     draft: &mut Draft,
     actor: &Actor,
     group: GroupId,
-    epoch: Epoch,
+    (epoch, base_version): (Epoch, u64),
     isr: &[Replica],
 ) -> Result<Reply, Refusal> {
     let row = led(draft, actor, group, epoch)?;
+    if row.version != base_version {
+        return Err(Refusal::VersionConflict {
+            kind: "group",
+            name: group.to_string(),
+            expected: base_version,
+            found: row.version,
+        });
+    }
     let mut isr = isr.to_vec();
     isr.sort();
     isr.dedup_by_key(|replica| replica.journal);
@@ -284,10 +293,10 @@ pub(super) fn propose_isr(
         }
         incarnation(draft, replica.journal, replica.registration)?;
     }
-    draft.put(Row::Group(Arc::new(GroupRow {
+    draft.put_group(GroupRow {
         isr,
         ..row.as_ref().clone()
-    })));
+    });
     Ok(Reply::Done)
 }
 

@@ -2,9 +2,7 @@
 
 use crate::authorise::{Need, authorise};
 use crate::draft::Draft;
-use millstream_metadata::{
-    Actor, Class, GroupRow, GroupsRecovered, RecoveredGroup, Refusal, Replica, Reply, Row,
-};
+use millstream_metadata::{Actor, Class, GroupRow, GroupsRecovered, RecoveredGroup, Refusal, Replica, Reply};
 use millstream_model::{Epoch, JournalId};
 use std::sync::Arc;
 
@@ -33,7 +31,7 @@ pub(super) fn recover_groups(draft: &mut Draft, actor: &Actor, journal: JournalI
             snapshot: group.snapshot,
             partitions: draft.image().partitions_in(group.id),
         });
-        draft.put(Row::Group(Arc::new(GroupRow {
+        draft.put_group(GroupRow {
             epoch,
             // One member cannot be a majority of more; the placement adds others later.
             class: Class::ONE,
@@ -44,7 +42,7 @@ pub(super) fn recover_groups(draft: &mut Draft, actor: &Actor, journal: JournalI
             }],
             members: vec![journal],
             ..group.as_ref().clone()
-        })));
+        });
     }
     recovered.alive.sort_unstable();
     recovered.alive.dedup();

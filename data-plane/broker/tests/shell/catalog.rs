@@ -151,6 +151,7 @@ impl Catalog {
                 purpose,
                 class: Class::ONE,
                 epoch: Epoch(before.as_ref().map_or(1, |row| row.epoch.0 + 1)),
+                version: before.as_ref().map_or(1, |row| row.version + 1),
                 leader: Some(journal),
                 isr: vec![Replica {
                     journal,
@@ -177,6 +178,7 @@ impl Catalog {
         for group in image.groups().filter(|group| image.is_gone(group)) {
             let mut row = group.as_ref().clone();
             row.epoch = Epoch(row.epoch.0 + 1);
+            row.version += 1;
             row.leader = Some(journal);
             row.isr = vec![Replica {
                 journal,

@@ -213,6 +213,7 @@ impl Catalog {
                 purpose,
                 class: Class::ONE,
                 epoch: Epoch(1),
+                version: 1,
                 leader: Some(journal),
                 isr: vec![Replica {
                     journal,
