@@ -173,9 +173,11 @@ impl<T> Replica<T> {
         self.answer_durable(out);
     }
 
-    /// The shell has loaded a snapshot that [`Output::InstallSnapshot`] asked for.
+    /// The shell has loaded a snapshot that [`Output::InstallSnapshot`] asked for. One that comes when this replica leads
+    /// by now has nothing that it lacks.
     pub fn install(&mut self, now_ms: u64, snapshot: GroupState, out: &mut Vec<Output<T>>) {
-        if snapshot.applied() <= self.state.applied() {
+        let follows = matches!(self.machine.role(), Role::Follower(_));
+        if !follows || snapshot.applied() <= self.state.applied() {
             return;
         }
         let base = EntryId {
@@ -250,12 +252,19 @@ impl<T> Replica<T> {
 
     /// Applies every entry up to `lsn`, and answers who waited for it.
     fn apply_up_to(&mut self, lsn: Lsn, out: &mut Vec<Output<T>>) {
-        while let Some(Undecided {
-            header,
-            change,
-            payload,
-        }) = self.undecided.pop_front_if(|entry| entry.header.lsn <= lsn)
-        {
+        while let Some(entry) = self.undecided.front().filter(|entry| entry.header.lsn <= lsn) {
+            if let Err(PayloadError::Version { version }) = entry.change {
+                self.stop_at(entry.header.lsn, version, out);
+                return;
+            }
+            let Some(Undecided {
+                header,
+                change,
+                payload,
+            }) = self.undecided.pop_front()
+            else {
+                return;
+            };
             let producer = match &change {
                 Ok(Change::Append(facts)) => facts.sequenced().map(|producer| producer.id),
                 _ => None,
@@ -272,6 +281,14 @@ impl<T> Replica<T> {
                 self.acknowledge(waiting, taken, out);
             }
         }
+    }
+
+    /// A committed entry is of a newer release: whoever knows its form applies it, so this one must not pass over it.
+    fn stop_at(&mut self, lsn: Lsn, version: u8, out: &mut Vec<Output<T>>) {
+        let mut ordered = Vec::new();
+        self.machine
+            .step(0, Input::Unreadable { lsn, version }, &mut ordered);
+        self.carry_out(&mut ordered, out);
     }
 
     /// Answers who asked for no more than this replica's disk.

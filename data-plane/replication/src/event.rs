@@ -105,6 +105,14 @@ pub enum Input {
     },
     /// The journal is damaged: nothing more may be acknowledged from it (LOG.md 5, 6).
     Damaged,
+    /// A committed entry has a form that only a newer release knows: applying it differently from a replica that knows it
+    /// is out of the question (LOG.md 22, 41).
+    Unreadable {
+        /// The entry.
+        lsn: Lsn,
+        /// Its payload's version.
+        version: u8,
+    },
     /// Time passed. Once per `heartbeat_ms` is enough.
     Tick,
 }
@@ -128,7 +136,7 @@ pub enum Output {
         /// The last entry that stays.
         to: Lsn,
     },
-    /// Forget the whole log; the next entry follows `base`.
+    /// Forget the whole log, which ends below `base` by now; the next entry follows `base`.
     Reset {
         /// Its number.
         write: WriteNumber,
@@ -159,7 +167,8 @@ pub enum Output {
         /// The epoch it led.
         epoch: Epoch,
     },
-    /// This leader's own disk holds everyone up: let the controller choose another (LOG.md 19).
+    /// This leader's own disk holds everyone up: let the controller choose another (LOG.md 19). Repeated until it does or
+    /// the disk moves.
     Resign {
         /// The epoch it leads.
         epoch: Epoch,
@@ -244,4 +253,12 @@ pub enum HaltReason {
     /// The journal failed.
     #[error("the journal is damaged")]
     JournalDamaged,
+    /// An older release runs than the one that wrote the log.
+    #[error("entry {lsn} has a payload of version {version}: start the newer release that wrote it")]
+    NewerRelease {
+        /// The entry.
+        lsn: Lsn,
+        /// Its payload's version.
+        version: u8,
+    },
 }

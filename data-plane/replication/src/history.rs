@@ -138,6 +138,9 @@ pub struct Recovered {
     pub log: EpochHistory,
     /// What is known to be committed: the snapshot's LSN or a later mark. Never more than the log's end.
     pub high_watermark: Lsn,
+    /// What the journal has, when that is not `log`: the snapshot went on without it. It has to be told before it takes
+    /// anything that follows the snapshot.
+    pub(crate) stale: Option<EpochHistory>,
 }
 
 impl Default for Recovered {
@@ -152,6 +155,7 @@ impl Recovered {
         Recovered {
             log: EpochHistory::new(base),
             high_watermark: base.lsn,
+            stale: None,
         }
     }
 
@@ -190,7 +194,9 @@ impl Recovered {
     }
 
     /// The last thing to say: the local snapshot contains everything up to `base`, which is committed. Entries that
-    /// it covers stay in the log as far as the journal has them: followers, and the flush, still need them.
+    /// it covers stay in the log as far as the journal has them: followers, and the flush, still need them. A log that
+    /// has not the snapshot's last entry is none: it ends too early, or a leader that is gone wrote its end. So it is
+    /// after a crash between [`Output::InstallSnapshot`](crate::Output::InstallSnapshot) and what follows it.
     ///
     /// # Errors
     /// When the journal starts after the snapshot ends: entries are missing.
@@ -202,10 +208,15 @@ impl Recovered {
             });
         }
         if !self.log.has(base) {
-            self.log = EpochHistory::new(base);
+            self.stale = Some(std::mem::replace(&mut self.log, EpochHistory::new(base)));
         }
         self.high_watermark = base.lsn;
         Ok(())
+    }
+
+    /// Whether nothing of what the journal has belongs to the log.
+    pub fn starts_anew(&self) -> bool {
+        self.stale.is_some()
     }
 
     /// A mark: everything up to `lsn` was known to be committed.

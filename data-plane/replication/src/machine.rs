@@ -31,6 +31,8 @@ pub struct Machine {
     log: EpochHistory,
     tail: Tail,
     writes: Writes,
+    /// What a restart found in the journal and is not this log.
+    stale: Option<EpochHistory>,
     high_watermark: Lsn,
     /// The highest epoch heard of.
     epoch: Epoch,
@@ -60,13 +62,18 @@ pub enum Role {
 impl Machine {
     /// A machine that knows what its journal holds and waits for an assignment or a leader's message.
     pub fn new(settings: Settings, recovered: Recovered) -> Machine {
-        let Recovered { log, high_watermark } = recovered;
+        let Recovered {
+            log,
+            high_watermark,
+            stale,
+        } = recovered;
         let last = log.last();
         assert!(high_watermark <= last.lsn, "what is committed is in the log");
         Machine {
             settings,
             tail: Tail::default(),
             writes: Writes::new(last.lsn),
+            stale,
             high_watermark,
             epoch: last.epoch,
             assignment: None,
@@ -104,6 +111,7 @@ impl Machine {
             Input::Installed { base } => self.installed(base, out),
             Input::Released { up_to } => self.log.release(up_to.min(self.high_watermark)),
             Input::Damaged => self.halt(HaltReason::JournalDamaged, out),
+            Input::Unreadable { lsn, version } => self.halt(HaltReason::NewerRelease { lsn, version }, out),
             Input::Tick => self.tick(now_ms, out),
         }
     }
@@ -128,7 +136,7 @@ impl Machine {
     /// When this replica does not lead, too few members live, or too much waits already.
     pub fn check_append(&self, now_ms: u64) -> Result<(), AppendRefusal> {
         let leader = match &self.state {
-            State::Leader(leader) if !leader.resigned => leader,
+            State::Leader(leader) if leader.resigned_at_ms.is_none() => leader,
             State::Halted(_) => return Err(AppendRefusal::Halted),
             _ => return Err(AppendRefusal::NotLeader),
         };
@@ -250,6 +258,9 @@ impl Machine {
 
     /// Writes an entry that is not in the log yet.
     fn persist(&mut self, entry: Entry, out: &mut Vec<Output>) {
+        if let Some(stale) = self.stale.take() {
+            self.start_anew(stale.base().lsn, stale.last().lsn, out);
+        }
         self.log.push(EntryId::of(&entry.header));
         let write = self.writes.persist();
         if !self.alone() {
@@ -258,6 +269,22 @@ impl Machine {
                 .shrink(self.settings.tail_bytes_max, self.writes.durable());
         }
         out.push(Output::Persist { write, entry });
+    }
+
+    /// The journal's log begins again behind the snapshot that `self.log` starts after. What it has after `keep` is cut
+    /// first: to release a part of a log leaves what comes behind it.
+    fn start_anew(&mut self, keep: Lsn, end: Lsn, out: &mut Vec<Output>) {
+        let base = self.log.base();
+        if end > keep && end >= base.lsn {
+            let write = self.writes.truncate(keep);
+            out.push(Output::Truncate {
+                write,
+                epoch: self.epoch,
+                to: keep,
+            });
+        }
+        let write = self.writes.reset(base.lsn);
+        out.push(Output::Reset { write, base });
     }
 
     /// Whether there is nobody to send anything to.

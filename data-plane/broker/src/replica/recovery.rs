@@ -104,6 +104,10 @@ impl Recovery {
             };
             self.recovered.snapshot(base)?;
             self.recovered.mark(marked);
+            if self.recovered.starts_anew() {
+                // They follow something else than the snapshot.
+                self.undecided.clear();
+            }
         } else if self.recovered.log.base() != EntryId::ZERO {
             let found = self.recovered.log.base();
             return Err(GapError {

@@ -11,7 +11,9 @@ use millstream_model::{
     TenantId, TimestampMs, TopicId,
 };
 use millstream_partition::{AppendError, Decision, Opened};
-use millstream_replication::{AppendRefusal, Assignment, Member, Settings as LogSettings, WriteNumber};
+use millstream_replication::{
+    AppendRefusal, Assignment, HaltReason, Member, Settings as LogSettings, WriteNumber,
+};
 
 const GROUP: GroupId = GroupId(3);
 const TENANT: TenantId = TenantId(1);
@@ -373,4 +375,122 @@ fn tiered(base_offset: i64, end_offset: i64) -> Propose<Who> {
         time: TimestampMs(3),
         ticket: 2000,
     }
+}
+
+/// The journal's records as a restart would read them, and then what `more` adds.
+fn recovered(
+    snapshot: GroupState,
+    records: &[Record],
+    more: Option<Record>,
+) -> Result<Recovery, RecoveryError> {
+    let mut recovery = Recovery::new(snapshot, false);
+    for record in records.iter().cloned().chain(more) {
+        recovery.record(record)?;
+    }
+    recovery.finish()
+}
+
+fn entry_after(last: &Record, epoch: u32, lsn: u64, payload: &'static [u8]) -> Record {
+    let Record::Entry(last) = last else {
+        unreachable!("an entry")
+    };
+    Record::Entry(Entry {
+        header: EntryHeader {
+            kind: EntryKind::Trim,
+            epoch: Epoch(epoch),
+            previous_epoch: last.header.epoch,
+            lsn: Lsn(lsn),
+            partition: partition(),
+            tenant: TENANT,
+            ..last.header
+        },
+        payload: Bytes::from_static(payload),
+    })
+}
+
+/// LOG.md 22, 41: an older release does not put a partition aside that a newer one goes on with. It stops.
+#[test]
+fn an_entry_of_a_newer_release_stops_the_replica() {
+    let mut driven = Driven::leader();
+    driven.append(Acks::All, 0, 1).unwrap();
+    driven.finish_writes(usize::MAX);
+    let newer = entry_after(driven.written.last().unwrap(), 1, 4, &[9, 1, 2, 3]);
+    let mut recovery = recovered(GroupState::new(GROUP), &driven.written, Some(newer)).unwrap();
+    recovery.commit_all();
+    let mut again = Driven::new(recovery, Planted::default());
+    let halted = |output: &Output<Who>| {
+        matches!(
+            output,
+            Output::Halt(HaltReason::NewerRelease {
+                lsn: Lsn(4),
+                version: 9
+            })
+        )
+    };
+    assert_eq!(again.out.iter().filter(|output| halted(output)).count(), 1);
+    assert!(again.replica.is_halted());
+    again.replica.settle_alone(&mut again.out);
+    let state = again.replica.state();
+    assert_eq!(state.applied(), Lsn(3));
+    assert_eq!(state.partition(&partition()).unwrap().quarantine(), None);
+}
+
+/// The snapshot of a peer was kept, and the process ended before the journal was told: what the journal has behind the
+/// snapshot was written by a leader whose log did not become the group's.
+#[test]
+fn what_a_snapshot_has_left_behind_is_never_applied() {
+    let mut driven = Driven::leader();
+    for sequence in 0..4 {
+        driven.append(Acks::All, sequence, 0).unwrap();
+    }
+    driven.finish_writes(2);
+    let mut group = driven.replica.state().clone();
+    driven.finish_writes(usize::MAX);
+    // Another leader's log: its entry 5 is not the one here.
+    let Record::Entry(other) = entry_after(&driven.written[3], 2, 5, &[1, 0, 0, 0, 0, 0, 0, 0, 0]) else {
+        unreachable!("an entry")
+    };
+    group.apply(&other);
+    let recovery = recovered(group, &driven.written, None).unwrap();
+    assert_eq!(
+        (recovery.end(), recovery.tail_entries()),
+        (EntryId::of(&other.header), 0)
+    );
+    let mut again = Driven::new(recovery, Planted::default());
+    again.lead(3);
+    let orders: Vec<&str> = again
+        .out
+        .iter()
+        .filter_map(|output| match output {
+            Output::Truncate { to: Lsn(0), .. } => Some("cut"),
+            Output::Reset { base, .. } if *base == EntryId::of(&other.header) => Some("reset"),
+            Output::Persist { entry, .. } if entry.header.lsn == Lsn(6) => Some("write"),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(orders, ["cut", "reset", "write"]);
+}
+
+/// A snapshot that was asked for as a follower arrives when this replica leads: it has all that the snapshot has.
+#[test]
+fn a_leader_installs_no_snapshot() {
+    let mut driven = Driven::leader();
+    driven.append(Acks::All, 0, 1).unwrap();
+    let mut ahead = driven.replica.state().clone();
+    let Some(Output::Persist { entry, .. }) = driven
+        .out
+        .iter()
+        .find(|output| matches!(output, Output::Persist { .. }))
+    else {
+        panic!("the batch is written")
+    };
+    ahead.apply(entry);
+    driven.replica.install(0, ahead, &mut driven.out);
+    assert_eq!(
+        driven.end(),
+        Offset(0),
+        "what it has not committed it has not applied"
+    );
+    assert_eq!(driven.finish_writes(usize::MAX), vec![(1, Ok(Offset(0)))]);
+    assert_eq!(driven.end(), Offset(1));
 }

@@ -2,7 +2,7 @@
 
 use super::{Machine, State};
 use crate::event::{HaltReason, Output};
-use crate::history::EntryId;
+use crate::history::{EntryId, EpochHistory};
 use crate::message::{Acknowledge, Append, Install, Message, Refuse};
 use millstream_model::entry::Entry;
 use millstream_model::{JournalId, Lsn};
@@ -199,10 +199,12 @@ impl Machine {
         // A snapshot holds committed entries only, so its end agrees with every leader's log.
         follower.verified = follower.verified.max(base.lsn);
         if !self.log.has(base) {
-            self.log = crate::history::EpochHistory::new(base);
+            let gone = std::mem::replace(&mut self.log, EpochHistory::new(base));
+            let gone = self.stale.take().unwrap_or(gone);
             self.tail = crate::tail::Tail::default();
-            let write = self.writes.reset(base.lsn);
-            out.push(Output::Reset { write, base });
+            // Nothing that lies behind the high watermark there agrees with the snapshot.
+            let keep = self.high_watermark.clamp(gone.base().lsn, gone.last().lsn);
+            self.start_anew(keep, gone.last().lsn, out);
         }
         self.commit(base.lsn, out);
         self.acknowledge(out);

@@ -81,9 +81,7 @@ impl Machine {
             return false;
         };
         let needed = self.high_watermark.max(leader.elected_log_end.next());
-        progress.lives(now_ms, self.settings.session_ms)
-            && !progress.damaged
-            && progress.durable >= Some(needed)
+        progress.keeps_up(now_ms, self.settings.session_ms) && progress.durable >= Some(needed)
     }
 
     /// Proposes the ISR that should be, when it is not the one that is; repeats a proposal that got no answer.

@@ -23,7 +23,8 @@ pub(super) struct Leader {
     pub(super) pending_bytes: usize,
     /// When the own disk last moved, or had nothing to do.
     disk_moved_at_ms: u64,
-    pub(super) resigned: bool,
+    /// When it last asked the controller for another leader; nothing is taken from then on until the disk moves.
+    pub(super) resigned_at_ms: Option<u64>,
 }
 
 /// A proposal that the controller has not answered in a way that settles it.
@@ -46,7 +47,7 @@ impl Machine {
             pending: VecDeque::new(),
             pending_bytes: 0,
             disk_moved_at_ms: now_ms,
-            resigned: false,
+            resigned_at_ms: None,
         }));
         self.sync_members(now_ms);
         out.push(Output::Lead { epoch: self.epoch });
@@ -131,7 +132,7 @@ impl Machine {
             .shrink(self.settings.tail_bytes_max, self.writes.durable());
         if let State::Leader(leader) = &mut self.state {
             leader.disk_moved_at_ms = now_ms;
-            leader.resigned = false; // The controller may never have heard it.
+            leader.resigned_at_ms = None; // The controller may never have heard it.
         }
         self.advance(out);
     }
@@ -367,12 +368,14 @@ impl Machine {
             leader.disk_moved_at_ms = now_ms;
         }
         let stalled = now_ms.saturating_sub(leader.disk_moved_at_ms) > session_ms;
+        let retry_ms = self.settings.retry_ms;
+        let asked = |at: u64| now_ms.saturating_sub(at) < retry_ms;
         let ahead = |journal: &JournalId| {
             let progress = leader.followers.get(journal);
             progress.is_some_and(|it| it.lives(now_ms, session_ms) && it.durable > Some(durable))
         };
-        if stalled && !leader.resigned && assignment.isr.iter().any(ahead) {
-            leader.resigned = true;
+        if stalled && !leader.resigned_at_ms.is_some_and(asked) && assignment.isr.iter().any(ahead) {
+            leader.resigned_at_ms = Some(now_ms);
             out.push(Output::Resign { epoch: leader.epoch });
         }
     }

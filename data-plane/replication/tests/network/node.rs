@@ -58,6 +58,12 @@ impl Node {
                     self.log.split_off(&to.next());
                 }
                 Record::Reset(base) => {
+                    let end = recovered.log.last().lsn;
+                    if base.lsn <= end {
+                        return Err(format!(
+                            "a log up to {end} is released up to {base:?}, and goes on"
+                        ));
+                    }
                     recovered.reset(*base);
                     self.log.clear();
                 }
@@ -72,7 +78,9 @@ impl Node {
         }) {
             return Err("the recovered log has no end".to_owned());
         }
-        self.log.split_off(&recovered.log.last().lsn.next());
+        if recovered.starts_anew() {
+            self.log.clear();
+        }
         self.machine = Some(Machine::new(settings, recovered));
         Ok(())
     }
