@@ -1,5 +1,6 @@
 //! Fetching: read what is there, or wait for it, woken by commits and never by a clock's ticks.
 
+use crate::bounds::{check_position, ends};
 use crate::group::{Core, Group};
 use crate::interface::{
     AbortedTransaction, Fetch, FetchError, FetchPartition, Fetched, FetchedPartition, Isolation,
@@ -212,21 +213,15 @@ fn look(
         EpochCheck::Fenced => return Err(FetchError::FencedEpoch { current }),
         EpochCheck::Unknown => return Err(FetchError::UnknownEpoch { current }),
     }
-    let Some(state) = core.state().partition(&id) else {
-        return unopened(asked, current);
-    };
-    if state.is_closed() {
+    let state = core.state().partition(&id);
+    if state.is_some_and(PartitionState::is_closed) {
         return Err(FetchError::NotLeader);
     }
-    let (log_start, high_watermark) = (state.log_start(), state.next_offset());
-    let unknown_end = !core.log_end_is_known() && asked.offset > high_watermark;
-    if asked.offset < log_start || asked.offset > high_watermark && !unknown_end {
-        return Err(FetchError::OffsetOutOfRange {
-            offset: asked.offset,
-            log_start,
-            log_end: high_watermark,
-        });
-    }
+    check_position(state, asked.offset, core.log_end_is_known())?;
+    let (log_start, high_watermark) = ends(state);
+    let Some(state) = state else {
+        return Ok(unopened(asked, current));
+    };
     if state.quarantine().is_some() && asked.offset >= high_watermark {
         return Err(FetchError::Storage);
     }
@@ -260,16 +255,9 @@ pub(crate) fn not_led(group: &Group) -> FetchError {
     }
 }
 
-/// A partition that the catalog has and the group's log has not yet: it is empty.
-fn unopened(asked: &FetchPartition, leader_epoch: LeaderEpoch) -> Result<Looked, FetchError> {
+/// A partition that the catalog has and the committed log has not yet: it is empty, as far as is known.
+fn unopened(asked: &FetchPartition, leader_epoch: LeaderEpoch) -> Looked {
     let zero = Offset(0);
-    if asked.offset != zero {
-        return Err(FetchError::OffsetOutOfRange {
-            offset: asked.offset,
-            log_start: zero,
-            log_end: zero,
-        });
-    }
     let answer = FetchedPartition {
         partition: asked.partition,
         error: None,
@@ -280,10 +268,10 @@ fn unopened(asked: &FetchPartition, leader_epoch: LeaderEpoch) -> Result<Looked,
         aborted: None,
         records: Vec::new(),
     };
-    Ok(Looked {
+    Looked {
         answer,
         plan: Plan::Nothing,
-    })
+    }
 }
 
 fn aborted(state: &PartitionState, from: Offset) -> Vec<AbortedTransaction> {

@@ -1,5 +1,6 @@
 //! Looking offsets up, and moving a partition's start.
 
+use crate::bounds::{Look, NOT_FOUND, epoch_end, look_up, seen_end};
 use crate::fetch::{EpochCheck, check_epoch};
 use crate::group::Core;
 use crate::interface::{EpochEnd, FoundOffset, Isolation, ListOffset, OffsetError};
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use millstream_access::{Operation, Principal};
 use millstream_kafka_wire::batch::{BatchError, batches};
 use millstream_model::{LeaderEpoch, Offset, PartitionId, TimestampMs};
-use millstream_partition::{Change, PartitionState, Place};
+use millstream_partition::Change;
 use std::time::Duration;
 
 /// Bytes read at a time when looking for a timestamp.
@@ -19,12 +20,6 @@ const SCAN_BYTES: usize = 1024 * 1024;
 
 /// How long a trim may take to become durable.
 const TRIM_TIMEOUT: Duration = Duration::from_secs(30);
-
-const NOT_FOUND: FoundOffset = FoundOffset {
-    offset: Offset(-1),
-    timestamp: TimestampMs::NONE,
-    leader_epoch: LeaderEpoch(-1),
-};
 
 impl From<NotServed> for OffsetError {
     fn from(reason: NotServed) -> OffsetError {
@@ -34,12 +29,6 @@ impl From<NotServed> for OffsetError {
             NotServed::NotHere => OffsetError::NotLeader,
         }
     }
-}
-
-/// An answer that is known at once, or where to look for a timestamp.
-enum Look {
-    Found(FoundOffset),
-    Scan { from: Offset, time: TimestampMs },
 }
 
 impl Shell {
@@ -52,9 +41,11 @@ impl Shell {
         isolation: Isolation,
     ) -> Result<FoundOffset, OffsetError> {
         let served = self.find(&self.image.image(), who, Operation::Describe, partition)?;
-        let looked = served
-            .group
-            .with(|core| look(core, &served, partition, leader_epoch, what, isolation))?;
+        let looked = served.group.with(|core| {
+            let current = check(core, &served, partition, leader_epoch)?;
+            let state = core.state().partition(&partition);
+            look_up(state, current, what, isolation, core.log_end_is_known())
+        })?;
         match looked {
             Look::Found(found) => Ok(found),
             Look::Scan { from, time } => self.scan(&served, partition, from, time, isolation).await,
@@ -112,23 +103,8 @@ impl Shell {
         let served = self.find(&self.image.image(), who, Operation::Describe, partition)?;
         served.group.with(|core| {
             let now = check(core, &served, partition, current)?;
-            let Some(state) = core.state().partition(&partition) else {
-                return Ok(EpochEnd {
-                    leader_epoch: epoch.min(now),
-                    end_offset: Offset(0),
-                });
-            };
-            if epoch > now {
-                return Err(OffsetError::UnknownEpoch { current: now });
-            }
-            let (leader_epoch, end_offset) = match epoch == now {
-                true => (now, state.next_offset()),
-                false => state.epochs().end_of(epoch, state.next_offset()),
-            };
-            Ok(EpochEnd {
-                leader_epoch,
-                end_offset,
-            })
+            let state = core.state().partition(&partition);
+            epoch_end(state, now, epoch, core.log_end_is_known())
         })
     }
 
@@ -198,70 +174,6 @@ fn check(
         EpochCheck::Fits => Ok(current),
         EpochCheck::Fenced => Err(OffsetError::FencedEpoch { current }),
         EpochCheck::Unknown => Err(OffsetError::UnknownEpoch { current }),
-    }
-}
-
-fn seen_end(state: &PartitionState, isolation: Isolation) -> Offset {
-    match isolation {
-        Isolation::ReadUncommitted => state.next_offset(),
-        Isolation::ReadCommitted => state.last_stable(),
-    }
-}
-
-fn look(
-    core: &mut Core,
-    served: &Served,
-    partition: PartitionId,
-    asked: Option<LeaderEpoch>,
-    what: ListOffset,
-    isolation: Isolation,
-) -> Result<Look, OffsetError> {
-    let current = check(core, served, partition, asked)?;
-    let at = |offset: Offset, leader_epoch: LeaderEpoch| {
-        Ok(Look::Found(FoundOffset {
-            offset,
-            timestamp: TimestampMs::NONE,
-            leader_epoch,
-        }))
-    };
-    let Some(state) = core.state().partition(&partition) else {
-        return match what {
-            ListOffset::Earliest | ListOffset::Latest | ListOffset::EarliestLocal => at(Offset(0), current),
-            ListOffset::MaxTimestamp | ListOffset::AtOrAfter(_) | ListOffset::LatestTiered => {
-                Ok(Look::Found(NOT_FOUND))
-            }
-        };
-    };
-    let unknown_end = !core.log_end_is_known();
-    let epoch_at = |offset: Offset| state.epochs().epoch_at(offset).unwrap_or(current);
-    let scan = |place: Option<Place>, time: Option<TimestampMs>| {
-        let Some(place) = place else {
-            return Ok(Look::Found(NOT_FOUND));
-        };
-        let (base, timestamp_max) = match place {
-            Place::Cold(segment) => (segment.base_offset, segment.timestamp_max),
-            Place::Hot(run) => (run.base_offset, run.timestamp_max),
-        };
-        Ok(Look::Scan {
-            from: base.max(state.log_start()),
-            time: time.unwrap_or(timestamp_max),
-        })
-    };
-    match what {
-        ListOffset::Latest if unknown_end => Err(OffsetError::NotAvailable),
-        ListOffset::Latest => at(seen_end(state, isolation), current),
-        ListOffset::Earliest => at(state.log_start(), epoch_at(state.log_start())),
-        ListOffset::EarliestLocal => {
-            let offset = state.tiered_up_to().max(state.log_start());
-            at(offset, epoch_at(offset))
-        }
-        ListOffset::LatestTiered if state.cold().is_empty() => Ok(Look::Found(NOT_FOUND)),
-        ListOffset::LatestTiered => {
-            let offset = state.tiered_up_to().plus(-1);
-            at(offset, epoch_at(offset))
-        }
-        ListOffset::MaxTimestamp => scan(state.place_of_max_timestamp(), None),
-        ListOffset::AtOrAfter(time) => scan(state.place_at_or_after(time), Some(time)),
     }
 }
 
