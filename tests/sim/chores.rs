@@ -173,11 +173,14 @@ impl World {
 
     /// Does to one partition what none survives: the others must not notice (LOG.md 22).
     fn harm(&mut self, node: usize) -> Check {
-        let change = match self.random.random_range(0..4) {
+        let change = match self.random.random_range(0..5) {
             0 => Change::Trim {
                 log_start: Offset(1_000),
             },
             1 => Change::Closed,
+            2 => Change::ForgetProducers {
+                silent_since: self.wall(node),
+            },
             _ => Change::Deleted,
         };
         self.propose(node, partition(VICTIM), change)

@@ -1,11 +1,13 @@
-//! Trimming what topics no longer keep: the leader decides by the clock, the log carries it out.
+//! Trimming what topics no longer keep, and forgetting producers that are silent: the leader decides by the clock, the
+//! log carries it out (LOG.md 21).
 
 use crate::group::Group;
 use crate::shell::Shell;
 use crate::topic_config;
 use millstream_metadata::TopicState;
+use millstream_model::limits::PRODUCER_SILENT_MS_MAX;
 use millstream_model::{KeyId, TimestampMs};
-use millstream_partition::{Change, plan_retention};
+use millstream_partition::{Change, plan_forgetting, plan_retention};
 use std::sync::Arc;
 
 impl Shell {
@@ -38,24 +40,26 @@ impl Shell {
                     continue;
                 }
                 if let Some(log_start) = plan_retention(state, now, topic_config::retention(topic)) {
-                    due.push((*id, state.tenant(), log_start));
+                    due.push((*id, state.tenant(), Change::Trim { log_start }));
+                }
+                if let Some(silent_since) = plan_forgetting(state, now, PRODUCER_SILENT_MS_MAX) {
+                    due.push((*id, state.tenant(), Change::ForgetProducers { silent_since }));
                 }
             }
             due.into_iter()
-                .filter_map(|(id, tenant, log_start)| {
-                    let change = Change::Trim { log_start };
-                    Some((
-                        id,
-                        log_start,
-                        core.propose(&self.services, id, (tenant, KeyId::NONE), change)?,
-                    ))
+                .filter_map(|(id, tenant, change)| {
+                    let by = (tenant, KeyId::NONE);
+                    let receiver = core.propose(&self.services, id, by, change.clone())?;
+                    Some((id, change, receiver))
                 })
                 .collect::<Vec<_>>()
         });
-        for (partition, log_start, receiver) in waiting {
+        for (partition, change, receiver) in waiting {
             if let Ok(Ok(_)) = receiver.await {
-                self.services.metrics.trims.inc();
-                tracing::debug!(%partition, %log_start, "trimmed by retention");
+                if matches!(change, Change::Trim { .. }) {
+                    self.services.metrics.trims.inc();
+                }
+                tracing::debug!(%partition, ?change, "no longer kept");
             }
         }
     }

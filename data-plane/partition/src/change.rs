@@ -10,6 +10,7 @@
 //!     opened     base epoch i32, log start i64
 //!     closed     nothing
 //!     deleted    nothing
+//!     forget     time i64
 //! ```
 
 use crate::codec::{CodecError, Reader, Writer};
@@ -154,6 +155,11 @@ pub enum Change {
     Deleted,
     /// Puts a batch without records in the place of records that are gone.
     Lost(Gap),
+    /// Forgets the idempotent producers that have written nothing since then.
+    ForgetProducers {
+        /// The time of the last entry of the youngest that goes.
+        silent_since: TimestampMs,
+    },
 }
 
 /// A payload that cannot be read.
@@ -238,6 +244,9 @@ impl Change {
             }),
             EntryKind::Closed => Change::Closed,
             EntryKind::Deleted => Change::Deleted,
+            EntryKind::ForgetProducers => Change::ForgetProducers {
+                silent_since: from.time()?,
+            },
             EntryKind::EpochStart | EntryKind::Append | EntryKind::Lost => unreachable!("returned above"),
         };
         from.end()?;
@@ -276,6 +285,10 @@ impl Change {
             }
             Change::Closed => EntryKind::Closed,
             Change::Deleted => EntryKind::Deleted,
+            Change::ForgetProducers { silent_since } => {
+                out.time(*silent_since);
+                EntryKind::ForgetProducers
+            }
         };
         Some((kind, out.finish().into()))
     }

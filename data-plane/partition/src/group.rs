@@ -65,6 +65,8 @@ pub enum Effect {
         /// One past the last.
         end_offset: Offset,
     },
+    /// Forgot idempotent producers.
+    ForgotProducers,
     /// The entry could not be applied; the partition takes no more of them. A person must look.
     Quarantined {
         /// Why.
@@ -188,6 +190,7 @@ impl GroupState {
                 | Change::Tiered(_)
                 | Change::Replace(_)
                 | Change::Lost(_)
+                | Change::ForgetProducers { .. }
                 | Change::Closed => Ok(Effect::None),
                 _ => Err("the partition was never opened here".to_owned()),
             };
@@ -237,6 +240,10 @@ impl GroupState {
                     base_offset: gap.base_offset,
                     end_offset: gap.end_offset,
                 },
+                false => Effect::None,
+            },
+            Change::ForgetProducers { silent_since } => match partition.forget_producers(silent_since) {
+                true => Effect::ForgotProducers,
                 false => Effect::None,
             },
             Change::Closed => match std::mem::replace(&mut partition.closed, true) {

@@ -2,7 +2,7 @@
 //!
 //! In: committed [`Entry`](millstream_model::entry::Entry)s in LSN order. Out: a [`GroupState`] to look things up in
 //! and to snapshot, an [`Overlay`] with which a leader decides about batches that are not committed yet, and plans
-//! ([`plan_flush`], [`plan_retention`], [`plan_lost`]) that a shell carries out by appending further entries.
+//! ([`plan_flush`], [`plan_retention`], [`plan_forgetting`], [`plan_lost`]) that a shell carries out by appending further entries.
 //!
 //! Invariants: [`GroupState::apply`] never fails, and the same entries give the same snapshot bytes; time enters only
 //! as an entry's field; an entry that cannot be applied quarantines its partition and no other. Snapshot + tail gives
@@ -36,6 +36,6 @@ pub use lost::{Gap, plan_lost};
 pub use overlay::{AppendError, Decision, Overlay};
 pub use partition::{PartitionState, Place, Quarantine};
 pub use producers::{ProducerBatch, ProducerState, Producers, SequenceError};
-pub use retention::{RetentionSettings, plan_retention};
+pub use retention::{RetentionSettings, plan_forgetting, plan_retention};
 pub use snapshot::SnapshotError;
 pub use transactions::{AbortedRange, Transactions};

@@ -61,6 +61,8 @@ struct Pending {
     tenant: TenantId,
     base_epoch: i32,
     closed: bool,
+    /// It was closed, not only never opened: to open it again does nothing.
+    left: bool,
     next_offset: Offset,
     /// How many of its entries are undecided.
     entries: usize,
@@ -164,18 +166,20 @@ impl Overlay {
             base_epoch: committed.map_or(0, |state| state.base_epoch),
             // Until an entry opens it, a partition that is not there takes nothing.
             closed: committed.is_none_or(|state| state.closed),
+            left: false,
             next_offset: committed.map_or(Offset(0), |state| state.next_offset),
             entries: 0,
             producers: BTreeMap::new(),
         });
         pending.entries += 1;
         match change {
-            Change::Opened(opened) if committed.is_none() && pending.closed => {
+            Change::Opened(opened) if committed.is_none() && pending.closed && !pending.left => {
                 pending.closed = false;
                 pending.base_epoch = opened.base_epoch;
                 pending.next_offset = opened.log_start;
             }
-            Change::Closed | Change::Deleted => pending.closed = true,
+            Change::Closed => (pending.closed, pending.left) = (true, true),
+            Change::Deleted => (pending.closed, pending.left) = (true, false),
             Change::Append(facts) => pending.append(committed, header.lsn, header.time, facts),
             _ => {}
         }

@@ -237,6 +237,12 @@ impl PartitionState {
         })
     }
 
+    /// Forgets producers that have written nothing since, but those whose transaction is open; whether there were any.
+    pub(crate) fn forget_producers(&mut self, silent_since: TimestampMs) -> bool {
+        let transactions = &self.transactions;
+        self.producers.forget(silent_since, |id| transactions.is_open(id))
+    }
+
     /// Moves the log's start up; a trim to below it does nothing.
     pub(crate) fn trim(&mut self, log_start: Offset) -> Result<bool, String> {
         if log_start > self.next_offset {

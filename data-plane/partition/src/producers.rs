@@ -1,16 +1,14 @@
 //! Idempotent producers of one partition: which sequence comes next, and which recent batches would be repeats.
 //!
 //! Kafka's rules: a producer that is not known may start anywhere, a new epoch starts at 0, sequences wrap from
-//! 2^31 - 1 to 0, and the last five batches are remembered so that a repeat is answered with its first offset.
+//! 2^31 - 1 to 0, and the last five batches are remembered so that a repeat is answered with its first offset. Who is
+//! forgotten for having been silent is the leader's decision, an entry of the log (LOG.md 21).
 
 use crate::change::ProducerFacts;
 use crate::codec::{CodecError, Reader, Writer};
 use millstream_model::limits::{PARTITION_PRODUCERS_MAX, PRODUCER_BATCHES_MAX};
 use millstream_model::{Lsn, Offset, ProducerEpoch, ProducerId, TimestampMs};
 use std::collections::{BTreeMap, VecDeque};
-
-/// A producer that has written nothing for this long is forgotten, ms: Kafka's `producer.id.expiration.ms`.
-const EXPIRATION_MS: i64 = 86_400_000;
 
 /// A batch that a producer wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,8 +137,8 @@ impl ProducerState {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Producers {
     by_id: BTreeMap<ProducerId, ProducerState>,
-    /// No producer expires before this.
-    expire_from: TimestampMs,
+    /// Nobody's last entry is older than this.
+    oldest: TimestampMs,
 }
 
 impl Producers {
@@ -159,22 +157,31 @@ impl Producers {
         self.by_id.is_empty()
     }
 
+    /// Whether there is somebody who has written nothing since `until`.
+    pub(crate) fn is_any_silent(&self, until: TimestampMs, is_busy: impl Fn(ProducerId) -> bool) -> bool {
+        let silent = |(id, state): (&ProducerId, &ProducerState)| state.time <= until && !is_busy(*id);
+        self.oldest <= until && self.by_id.iter().any(silent)
+    }
+
+    /// Forgets who has written nothing since; whether there was anybody.
+    pub(crate) fn forget(&mut self, silent_since: TimestampMs, is_busy: impl Fn(ProducerId) -> bool) -> bool {
+        let before = self.by_id.len();
+        self.by_id
+            .retain(|id, state| state.time > silent_since || is_busy(*id));
+        let times = self.by_id.values().map(|state| state.time);
+        self.oldest = times.min().unwrap_or(self.oldest);
+        self.by_id.len() < before
+    }
+
     /// Remembers a committed batch; `time` never falls from call to call.
     pub(crate) fn append(&mut self, facts: &ProducerFacts, base_offset: Offset, lsn: Lsn, time: TimestampMs) {
-        self.forget(time);
-        self.by_id
-            .entry(facts.id)
-            .or_insert_with(|| ProducerState::new(facts.epoch, time))
+        self.known(facts.id, facts.epoch, time)
             .append(facts, base_offset, lsn, time);
     }
 
     /// A transaction marker: a newer epoch fences the old one.
     pub(crate) fn marker(&mut self, id: ProducerId, epoch: ProducerEpoch, time: TimestampMs) {
-        self.forget(time);
-        let state = self
-            .by_id
-            .entry(id)
-            .or_insert_with(|| ProducerState::new(epoch, time));
+        let state = self.known(id, epoch, time);
         if epoch > state.epoch {
             state.epoch = epoch;
             state.batches.clear();
@@ -182,32 +189,26 @@ impl Producers {
         state.time = time;
     }
 
-    /// Forgets who has been silent for too long, and the oldest when there are too many.
-    ///
-    /// Looks at all of them only when one can have expired or a tenth has to go: a constant cost per batch.
-    fn forget(&mut self, now: TimestampMs) {
-        if now >= self.expire_from {
-            self.by_id
-                .retain(|_, state| state.time.0.saturating_add(EXPIRATION_MS) > now.0);
-            let oldest = self
-                .by_id
-                .values()
-                .map(|state| state.time.0)
-                .min()
-                .unwrap_or(now.0);
-            self.expire_from = TimestampMs(oldest.saturating_add(EXPIRATION_MS));
-        }
-        if self.by_id.len() >= PARTITION_PRODUCERS_MAX {
+    /// The producer; one that is new here pushes out the oldest when there are too many, a tenth of them, so that each
+    /// costs little.
+    fn known(&mut self, id: ProducerId, epoch: ProducerEpoch, time: TimestampMs) -> &mut ProducerState {
+        if !self.by_id.contains_key(&id) && self.by_id.len() >= PARTITION_PRODUCERS_MAX {
             let mut ages: Vec<_> = self.by_id.iter().map(|(id, state)| (state.time, *id)).collect();
             ages.sort_unstable();
             for (_, id) in ages.iter().take(PARTITION_PRODUCERS_MAX / 10) {
                 self.by_id.remove(id);
             }
         }
+        if self.by_id.is_empty() {
+            self.oldest = time;
+        }
+        self.by_id
+            .entry(id)
+            .or_insert_with(|| ProducerState::new(epoch, time))
     }
 
     pub(crate) fn encode(&self, out: &mut Writer) {
-        out.time(self.expire_from);
+        out.time(self.oldest);
         out.count(self.by_id.len());
         for (id, state) in &self.by_id {
             out.i64(id.0);
@@ -224,7 +225,7 @@ impl Producers {
     }
 
     pub(crate) fn decode(from: &mut Reader<'_>) -> Result<Producers, CodecError> {
-        let expire_from = from.time()?;
+        let oldest = from.time()?;
         let producers = from.list(22, |from| {
             let id = ProducerId(from.i64()?);
             let epoch = ProducerEpoch(from.i16()?);
@@ -248,7 +249,7 @@ impl Producers {
         })?;
         Ok(Producers {
             by_id: producers.into_iter().collect(),
-            expire_from,
+            oldest,
         })
     }
 }

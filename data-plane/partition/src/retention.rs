@@ -1,4 +1,5 @@
-//! How far a partition's log may be trimmed: by the age of its records and by its size.
+//! How far a partition's log may be trimmed, by the age of its records and by its size; and whose sequences it need not
+//! remember any longer.
 
 use crate::partition::PartitionState;
 use millstream_model::{Offset, TimestampMs};
@@ -52,4 +53,13 @@ pub fn plan_retention(
     log_start
         .map(|offset| offset.min(partition.last_stable()))
         .filter(|offset| *offset > partition.log_start)
+}
+
+/// Since when idempotent producers must have been silent to be forgotten now, if there are any: Kafka's
+/// `producer.id.expiration.ms`. One whose transaction is open stays.
+pub fn plan_forgetting(partition: &PartitionState, now: TimestampMs, keep_ms: i64) -> Option<TimestampMs> {
+    let silent_since = TimestampMs(now.0.saturating_sub(keep_ms));
+    let is_busy = |id| partition.transactions.is_open(id);
+    let due = partition.producers.is_any_silent(silent_since, is_busy);
+    due.then_some(silent_since)
 }

@@ -40,6 +40,8 @@ pub enum EntryKind {
     Deleted = 7,
     /// Records are gone with every journal that had them; the payload is an empty batch that stands in their place.
     Lost = 8,
+    /// Idempotent producers that were silent for long are forgotten.
+    ForgetProducers = 9,
 }
 
 impl EntryKind {
@@ -55,6 +57,7 @@ impl EntryKind {
             6 => Self::Closed,
             7 => Self::Deleted,
             8 => Self::Lost,
+            9 => Self::ForgetProducers,
             _ => return None,
         })
     }

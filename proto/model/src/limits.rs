@@ -60,6 +60,9 @@ pub const PIPELINE_REQUESTS_MAX: usize = 64;
 /// Idempotent producers remembered per partition; the oldest are forgotten first.
 pub const PARTITION_PRODUCERS_MAX: usize = 10_000;
 
+/// A producer that has written nothing for this long is forgotten, ms: Kafka's `producer.id.expiration.ms`.
+pub const PRODUCER_SILENT_MS_MAX: i64 = 86_400_000;
+
 /// Batches remembered per idempotent producer: Kafka's five.
 pub const PRODUCER_BATCHES_MAX: usize = 5;
 

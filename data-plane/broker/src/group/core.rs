@@ -343,6 +343,8 @@ impl Core {
                 group.services.metrics.quarantined_partitions.inc();
             }
             Effect::Trimmed { .. } | Effect::Tiered { .. } | Effect::Replaced | Effect::Lost { .. } => {}
+            // Nothing that a reader waits for.
+            Effect::ForgotProducers => return,
             Effect::None | Effect::PassedOver => {
                 self.proposed.remove(&partition);
                 return;

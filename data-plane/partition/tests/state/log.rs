@@ -9,7 +9,8 @@ use millstream_model::{
     TenantId, TimestampMs, TopicId,
 };
 use millstream_partition::{
-    AppendError, AppendFacts, Applied, Change, Decision, GroupState, Opened, Overlay, Replacement, plan_lost,
+    AppendError, AppendFacts, Applied, Change, Decision, Effect, GroupState, Opened, Overlay, PartitionState,
+    Replacement, plan_forgetting, plan_lost,
 };
 use proptest::prelude::*;
 
@@ -202,6 +203,7 @@ pub enum Act {
     Tier { index: u32, per_mille: i64 },
     Merge { index: u32 },
     Lose { per_mille: u64 },
+    Forget { index: u32, keep_ms: i64 },
     Open { index: u32 },
     Close { index: u32 },
     Delete { index: u32 },
@@ -222,10 +224,11 @@ pub fn acts() -> impl Strategy<Value = Vec<Act>> {
         4 => (index.clone(), 0..1200i64).prop_map(|(index, per_mille)| Act::Tier { index, per_mille }),
         2 => index.clone().prop_map(|index| Act::Merge { index }),
         1 => (0..1000u64).prop_map(|per_mille| Act::Lose { per_mille }),
+        1 => (index.clone(), 0..100_000_000i64).prop_map(|(index, keep_ms)| Act::Forget { index, keep_ms }),
         6 => index.clone().prop_map(|index| Act::Open { index }),
         1 => index.clone().prop_map(|index| Act::Close { index }),
         1 => index.clone().prop_map(|index| Act::Delete { index }),
-        1 => (index, 1..9u8, proptest::collection::vec(any::<u8>(), 0..80))
+        1 => (index, 1..10u8, proptest::collection::vec(any::<u8>(), 0..80))
             .prop_map(|(index, kind, payload)| Act::Garbage { index, kind, payload }),
         2 => Just(Act::Lead),
         2 => (0..100_000_000i64).prop_map(Act::Wait),
@@ -299,6 +302,18 @@ fn run(leader: &mut Leader, act: &Act) {
                 drop(leader.commit(id.index.0, &Change::Lost(gap)));
             }
             assert_eq!(plan_lost(&leader.state, start), [], "it is said once");
+        }
+        Act::Forget { index, keep_ms } => {
+            let now = TimestampMs(leader.time);
+            let state = leader.state.partition(&partition(*index));
+            let plan = |state: &PartitionState| plan_forgetting(state, now, *keep_ms);
+            let Some(silent_since) = state.and_then(plan) else {
+                return;
+            };
+            let is_open = state.is_some_and(|state| state.quarantine().is_none());
+            let done = leader.commit(*index, &Change::ForgetProducers { silent_since });
+            let again = leader.state.partition(&partition(*index)).and_then(plan);
+            assert!(!is_open || done.effect == Effect::ForgotProducers && again.is_none());
         }
         Act::Open { index } => drop(leader.commit(*index, &opened())),
         Act::Close { index } => drop(leader.commit(*index, &Change::Closed)),

@@ -3,8 +3,10 @@
 use crate::log::{Leader, TENANT, in_transaction, marker, of_producer, opened, partition, plain};
 use millstream_kafka_wire::batch::Marker;
 use millstream_model::limits::PARTITION_PRODUCERS_MAX;
-use millstream_model::{Epoch, LeaderEpoch, Lsn, Offset, ProducerEpoch, ProducerId, TenantId};
-use millstream_partition::{AppendError, AppendFacts, Change, Decision, SequenceError};
+use millstream_model::{Epoch, LeaderEpoch, Lsn, Offset, ProducerEpoch, ProducerId, TenantId, TimestampMs};
+use millstream_partition::{
+    AppendError, AppendFacts, Change, Decision, Effect, SequenceError, plan_forgetting,
+};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -192,32 +194,52 @@ fn a_partition_takes_batches_as_soon_as_its_opening_is_ordered_and_none_once_its
     assert_eq!(decide(&leader, TenantId(2)), Err(AppendError::Foreign));
     leader.overlay.ordered(&leader.state, &header(2), &Change::Closed);
     assert_eq!(decide(&leader, TENANT), Err(AppendError::Closed));
+    leader.overlay.ordered(&leader.state, &header(3), &opened());
+    assert_eq!(
+        decide(&leader, TENANT),
+        Err(AppendError::Closed),
+        "a repeat opens nothing"
+    );
 }
 
+/// By an entry that the leader writes, never by applying something else (LOG.md 21).
 #[test]
-fn silent_producers_are_forgotten_by_the_logs_own_time() {
+fn silent_producers_are_forgotten_when_the_log_says_so() {
     let mut leader = Leader::with_partition();
     leader.append(0, of_producer(1, 0, 0, 1)).unwrap();
     leader.time += DAY_MS / 2;
     leader.append(0, of_producer(2, 0, 0, 1)).unwrap();
-    leader.time += DAY_MS / 2;
-    leader.append(0, of_producer(3, 0, 0, 1)).unwrap();
-    let known = |leader: &Leader, id| {
-        leader
-            .state
-            .partition(&partition(0))
-            .unwrap()
-            .producers()
-            .get(ProducerId(id))
-            .is_some()
-    };
-    assert_eq!(
-        (known(&leader, 1), known(&leader, 2), known(&leader, 3)),
-        (false, true, true)
-    );
-    leader.time -= 2 * DAY_MS;
+    leader.append(0, in_transaction(3, 0)).unwrap();
+    leader.time += 3 * DAY_MS;
     leader.append(0, of_producer(4, 0, 0, 1)).unwrap();
-    assert!(known(&leader, 2), "a clock that goes back forgets nobody");
+    let known = |leader: &Leader| {
+        let producers = leader.state.partition(&partition(0)).unwrap().producers();
+        [1, 2, 3, 4].map(|id| producers.get(ProducerId(id)).is_some())
+    };
+    assert_eq!(known(&leader), [true; 4], "time alone forgets nobody");
+    let plan = |leader: &Leader, days: i64| {
+        let state = leader.state.partition(&partition(0)).unwrap();
+        plan_forgetting(state, TimestampMs(leader.time), days * DAY_MS)
+    };
+    assert_eq!(plan(&leader, 4), None);
+    let silent_since = plan(&leader, 3).unwrap();
+    let forget = Change::ForgetProducers { silent_since };
+    assert_eq!(leader.commit(0, &forget).effect, Effect::ForgotProducers);
+    assert_eq!(
+        known(&leader),
+        [false, false, true, true],
+        "whose transaction is open stays"
+    );
+    assert_eq!(plan(&leader, 3), None);
+    assert_eq!(leader.commit(0, &forget).effect, Effect::None, "a repeat");
+    leader.append(0, marker(3, Marker::Commit)).unwrap();
+    // Who is known was not forgotten by being too many, and goes on where it was.
+    assert_eq!(
+        base_of(leader.append(0, of_producer(4, 0, 1, 1)).unwrap()),
+        (5, true)
+    );
+    // Who was forgotten may start anywhere, as one that was never known.
+    leader.append(0, of_producer(1, 0, 7, 1)).unwrap();
 }
 
 #[test]

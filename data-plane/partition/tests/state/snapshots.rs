@@ -2,7 +2,7 @@
 
 use crate::log::{Act, GROUP, Leader, acts, log_of, opened, partition, plain, segment};
 use millstream_model::entry::EntryKind;
-use millstream_model::{Lsn, Offset};
+use millstream_model::{Lsn, Offset, TimestampMs};
 use millstream_partition::{Change, Effect, GroupState, Opened, Place, Replacement, SnapshotError};
 use proptest::prelude::*;
 
@@ -78,6 +78,7 @@ proptest! {
             Change::Opened(Opened { base_epoch: -5, log_start }),
             Change::Closed,
             Change::Deleted,
+            Change::ForgetProducers { silent_since: TimestampMs(offsets.len() as i64) },
         ];
         for change in changes {
             let (kind, payload) = change.payload().unwrap();
@@ -89,7 +90,7 @@ proptest! {
     }
 
     #[test]
-    fn hostile_payloads_are_refused_quickly(kind in 1..8u8, payload in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn hostile_payloads_are_refused_quickly(kind in 1..10u8, payload in proptest::collection::vec(any::<u8>(), 0..200)) {
         let kind = EntryKind::from_number(kind).unwrap();
         drop(Change::read(kind, &payload.into()));
     }
@@ -178,6 +179,9 @@ fn what_comes_behind_a_deletion_leaves_nothing_of_the_partition() {
             gone: vec![(Offset(0), Offset(3))],
             segments: vec![segment(0, 3)],
         }),
+        Change::ForgetProducers {
+            silent_since: TimestampMs(i64::MAX),
+        },
         Change::Closed,
         Change::Deleted,
     ];
