@@ -5,10 +5,12 @@ use crate::read::Records;
 use crate::world::{Check, NODES, PARTITIONS, VICTIM, World, partition};
 use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, checksum};
+use millstream_broker::bounds::{Look, check_position, ends, epoch_end, look_up};
+use millstream_broker::interface::{Isolation, ListOffset};
 use millstream_kafka_wire::batch::BatchView;
 use millstream_model::entry::EntryHeader;
-use millstream_model::{Epoch, Lsn};
-use millstream_partition::{Applied, Effect, GroupState};
+use millstream_model::{Epoch, LeaderEpoch, Lsn, Offset};
+use millstream_partition::{Applied, Effect, GroupState, PartitionState};
 use millstream_replication::EntryId;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -132,7 +134,7 @@ impl Checker {
     }
 
     /// The newest leader says where a partition ends: not before anything that a client knows of (LOG.md 23).
-    fn end(&self, epoch: Epoch, partition: u32, end: i64) -> Check {
+    fn end(&self, epoch: Epoch, partition: u32, Offset(end): Offset) -> Check {
         let known = self.ends.get(&partition).copied().unwrap_or_default();
         if epoch >= self.led && end < known {
             return Err(format!(
@@ -140,6 +142,17 @@ impl Checker {
             ));
         }
         Ok(())
+    }
+
+    /// The newest leader never says that a consumer which has read everything is out of range (LOG.md 23).
+    fn reads_on(&self, epoch: Epoch, index: u32, state: Option<&PartitionState>, is_known: bool) -> Check {
+        let known = Offset(self.ends.get(&index).copied().unwrap_or_default());
+        // What was trimmed since is gone, though nobody has seen it.
+        if epoch < self.led || known < ends(state).0 {
+            return Ok(());
+        }
+        let checked = check_position(state, known, is_known);
+        checked.map_err(|error| format!("the leader of {epoch} sends a consumer away: {error}"))
     }
 
     /// A whole range of a partition was read: nothing acknowledged or seen is missing or different.
@@ -177,8 +190,8 @@ impl Checker {
 }
 
 impl World {
-    /// An entry is committed: every member of the ISR has it on its disk (LOG.md 16). The leader counts more of them
-    /// than the controller has committed, never fewer.
+    /// An entry is committed: every member of the ISR has it on its disk (LOG.md 16), whether the entry came later or
+    /// the member. The leader counts more of them than the controller has committed, never fewer.
     pub fn check_committed(&self, entry: EntryId) -> Check {
         let isr = &self.controller.row.isr;
         let lacking = self
@@ -193,19 +206,34 @@ impl World {
         }
     }
 
-    /// What a leader would answer to ListOffsets(latest).
+    /// What a leader would answer to ListOffsets(latest), to OffsetForLeaderEpoch, and to a consumer that has read all that
+    /// any client knows of.
     pub fn check_ends(&self, node: usize) -> Check {
         let running = self.nodes[node].running.as_ref();
         let Some(replica) = running
             .map(|running| &running.replica)
-            .filter(|replica| replica.log_end_is_known())
+            .filter(|replica| replica.leads())
         else {
             return Ok(());
         };
+        let (epoch, is_known) = (replica.machine().epoch(), replica.log_end_is_known());
         for index in 0..PARTITIONS {
-            let end = replica.state().partition(&partition(index));
-            let end = end.map_or(0, |state| state.next_offset().0);
-            self.check.end(replica.machine().epoch(), index, end)?;
+            let state = replica.state().partition(&partition(index));
+            let now = LeaderEpoch(i32::try_from(epoch.0).unwrap());
+            let latest = look_up(
+                state,
+                now,
+                ListOffset::Latest,
+                Isolation::ReadUncommitted,
+                is_known,
+            );
+            if let Ok(Look::Found(found)) = latest {
+                self.check.end(epoch, index, found.offset)?;
+            }
+            if let Ok(end) = epoch_end(state, now, now, is_known) {
+                self.check.end(epoch, index, end.end_offset)?;
+            }
+            self.check.reads_on(epoch, index, state, is_known)?;
         }
         Ok(())
     }
@@ -394,10 +422,14 @@ fn what_is_lost_doubled_out_of_order_or_different_is_found() {
         assert!(check.holds(1, 3..7, &values).is_err(), "{changed:?}");
     }
     assert!(check.read(1, 6, 61).is_err(), "another record at the same offset");
-    assert!(check.end(Epoch(0), 1, 6).is_err(), "the end goes back");
-    assert_eq!(check.end(Epoch(0), 1, 7), Ok(()));
+    assert!(check.end(Epoch(0), 1, Offset(6)).is_err(), "the end goes back");
+    assert_eq!(check.end(Epoch(0), 1, Offset(7)), Ok(()));
     check.leads(Epoch(2));
-    assert_eq!(check.end(Epoch(1), 1, 6), Ok(()), "who was deposed may be behind");
+    assert_eq!(
+        check.end(Epoch(1), 1, Offset(6)),
+        Ok(()),
+        "who was deposed may be behind"
+    );
 
     assert_eq!(Checker::in_order([7, 8, 9].into_iter()), Ok(()));
     for wrong in [[7, 7, 8], [7, 9, 10], [7, 9, 8]] {

@@ -42,10 +42,12 @@ pub struct Controller {
     registrations: u64,
     /// It answers nothing and decides nothing before this.
     pub away_until_ms: u64,
+    /// A bug put in on purpose: a proposal is taken whatever row it is based on, as long as its epoch lasts.
+    takes_stale_proposals: bool,
 }
 
 impl Controller {
-    pub fn new(journals: &[JournalId]) -> Controller {
+    pub fn new(journals: &[JournalId], takes_stale_proposals: bool) -> Controller {
         let members = journals.iter().map(|journal| Member {
             journal: *journal,
             registration: Registration(0),
@@ -63,6 +65,7 @@ impl Controller {
             reports: BTreeMap::new(),
             registrations: 0,
             away_until_ms: 0,
+            takes_stale_proposals,
         }
     }
 
@@ -149,7 +152,8 @@ impl Controller {
                 && self.reports.get(&member.journal).is_some_and(|it| !it.damaged)
         };
         let leads = self.row.leader.is_some_and(|leader| leader.journal == from);
-        let current = proposal.epoch == self.row.epoch && proposal.base_version == self.row.version && leads;
+        let based = proposal.base_version == self.row.version || self.takes_stale_proposals;
+        let current = proposal.epoch == self.row.epoch && based && leads;
         if !current || proposal.isr.len() < self.row.minimum || !proposal.isr.iter().all(sound) {
             return Err(self.row.version);
         }

@@ -19,6 +19,8 @@ pub enum Plant {
     OverlayOutlivesItsEpoch,
     RepeatIsAppended,
     EndIsKnownAtOnce,
+    /// Of the controller, which is a model here: what the catalog must not do.
+    StaleProposalAccepted,
 }
 
 impl FromStr for Plant {
@@ -40,6 +42,7 @@ impl FromStr for Plant {
             "overlay-outlives-its-epoch" => Plant::OverlayOutlivesItsEpoch,
             "repeat-is-appended" => Plant::RepeatIsAppended,
             "end-is-known-at-once" => Plant::EndIsKnownAtOnce,
+            "stale-proposal-accepted" => Plant::StaleProposalAccepted,
             _ => return Err(format!("no planted bug is called {name}")),
         })
     }

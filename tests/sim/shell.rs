@@ -240,7 +240,13 @@ impl World {
     }
 
     pub fn tell(&mut self, from: usize, command: Command) {
-        let twice = self.faulty && self.chance(2);
+        // Who gets no answer asks again; heartbeats come anew anyway.
+        let percent = if matches!(command, Command::Heartbeat { .. }) {
+            2
+        } else {
+            80
+        };
+        let twice = self.faulty && self.chance(percent);
         let again = twice.then(|| Event::ToController {
             from,
             command: command.clone(),
@@ -274,6 +280,7 @@ impl World {
                     } else {
                         Happening::IsrShrinks
                     });
+                    self.check_committed(self.check.last())?;
                     return self.publish();
                 }
                 Err(version) => {

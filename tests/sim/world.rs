@@ -148,7 +148,7 @@ impl World {
             queue: BTreeMap::new(),
             queued: 0,
             nodes,
-            controller: Controller::new(&[]),
+            controller: Controller::new(&[], false),
             store: Store::new(seed),
             clients,
             positions: vec![0; PARTITIONS as usize],
@@ -178,7 +178,7 @@ impl World {
             self.make_journal(node)?;
         }
         let journals: Vec<_> = self.nodes.iter().map(|node| node.id).collect();
-        self.controller = Controller::new(&journals);
+        self.controller = Controller::new(&journals, self.plant == Plant::StaleProposalAccepted);
         for node in 0..NODES {
             self.after(1, Event::Start { node });
             self.after(10, Event::Tick { node });
@@ -265,7 +265,9 @@ impl World {
         self.after(within_ms, event);
         if let Some(again) = again.filter(|_| self.faulty) {
             self.saw(Happening::DoubledMessage);
-            self.after(300, again);
+            // What goes to the controller may have waited in a retry until much else was decided.
+            let is_command = matches!(again, Event::ToController { .. });
+            self.after(if is_command { 2_500 } else { 300 }, again);
         }
     }
 
