@@ -78,6 +78,24 @@ fn confluent_kafka_loses_and_doubles_nothing() {
     assert_eq!(committed, ends, "committed offsets outlive a kill");
 }
 
+/// KIP-848's groups are not served. librdkafka looks for another coordinator for ever where the API is not advertised.
+#[test]
+fn a_consumer_with_the_new_group_protocol_is_told_that_it_is_not_served() {
+    let Some(mut script) = tools::script("new_protocol.py") else {
+        return;
+    };
+    let work = Work::new();
+    let server = Server::first(&work, Start::service());
+    server.cli().ok(&["topic", "create", "t"], "");
+    script.args([
+        server.doors.kafka.as_str(),
+        &server.key.id,
+        &server.key.secret,
+        "t",
+    ]);
+    assert_eq!(tools::run_ok(&mut script).trim(), "_FATAL");
+}
+
 #[test]
 fn a_python_grpc_client_works() {
     let Some(mut script) = tools::script("grpc_client.py") else {

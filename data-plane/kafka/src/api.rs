@@ -3,6 +3,7 @@
 pub(crate) mod api_versions;
 mod authorized;
 mod configs;
+mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
@@ -197,6 +198,11 @@ pub(crate) const TABLE: &[Api] = &[
         key: ApiKey::DescribeCluster,
         from: 0,
         run: run::<describe_cluster::DescribeCluster>,
+    },
+    Api {
+        key: ApiKey::ConsumerGroupHeartbeat,
+        from: 0,
+        run: run::<consumer_group_heartbeat::ConsumerGroupHeartbeat>,
     },
 ];
 

@@ -13,9 +13,9 @@ use millstream_kafka_wire::messages::offset_fetch_request::{
 };
 use millstream_kafka_wire::messages::sync_group_request::SyncGroupRequestAssignment;
 use millstream_kafka_wire::messages::{
-    DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest, HeartbeatRequest, JoinGroupRequest,
-    JoinGroupResponse, LeaveGroupRequest, ListGroupsRequest, OffsetCommitRequest, OffsetFetchRequest,
-    SyncGroupRequest,
+    ConsumerGroupHeartbeatRequest, DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest,
+    HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, ListGroupsRequest,
+    OffsetCommitRequest, OffsetFetchRequest, SyncGroupRequest,
 };
 use millstream_kafka_wire::{ApiKey, ErrorCode};
 use millstream_metadata::Grant;
@@ -248,6 +248,24 @@ async fn the_coordinator_is_found_in_every_version() {
                     .all(|found| found.port == port && found.error_code == 0)
             );
         }
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_new_group_protocol_is_refused_in_words() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    for version in versions(ApiKey::ConsumerGroupHeartbeat) {
+        let request = ConsumerGroupHeartbeatRequest {
+            group_id: "g".to_owned(),
+            member_id: "m".to_owned(),
+            ..ConsumerGroupHeartbeatRequest::default()
+        };
+        let refused = client.ask(version, &request).await;
+        assert_eq!(refused.error_code, ErrorCode::UnsupportedVersion.number());
+        let text = refused.error_message.unwrap_or_default();
+        assert!(text.contains("group.protocol=classic"), "{text}");
     }
     server.stop().await;
 }
