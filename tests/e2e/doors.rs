@@ -130,6 +130,11 @@ fn a_damaged_journal_is_told_by_readiness_and_metrics() {
         10,
         "what precedes the damage is served: {read}"
     );
+    let refused = server.cli().refused(&["produce", "t"]);
+    assert!(
+        refused.contains("the service's journal is damaged") && refused.contains("--recover-groups"),
+        "{refused}"
+    );
 }
 
 /// Flips a bit of what is found in one of the folder's files.

@@ -163,7 +163,7 @@ fn append_to(
         .append(services.now_ms(), append, &mut core.out)
         .map_err(|refused| {
             if services.reader.damage().is_some() {
-                ProduceError::Storage
+                ProduceError::Damaged
             } else {
                 refusal(refused)
             }

@@ -31,7 +31,7 @@ pub(crate) fn of_produce(cause: &ProduceError) -> Error {
         ProduceError::NotEnoughReplicas => "NOT_ENOUGH_REPLICAS",
         ProduceError::Timeout => "REQUEST_TIMED_OUT",
         ProduceError::Full => "THROTTLING_QUOTA_EXCEEDED",
-        ProduceError::Storage => "KAFKA_STORAGE_ERROR",
+        ProduceError::Storage | ProduceError::Damaged => "KAFKA_STORAGE_ERROR",
     };
     error(code, cause, cause.retry())
 }

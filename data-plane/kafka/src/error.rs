@@ -48,7 +48,7 @@ impl Code for ProduceError {
             Self::Timeout => ErrorCode::RequestTimedOut,
             // Retriable in every client, and nothing was appended.
             Self::Full => ErrorCode::NotEnoughReplicas,
-            Self::Storage => ErrorCode::KafkaStorageError,
+            Self::Storage | Self::Damaged => ErrorCode::KafkaStorageError,
         }
     }
 }

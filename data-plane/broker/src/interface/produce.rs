@@ -125,9 +125,15 @@ pub enum ProduceError {
     /// The journal is nearly full: nothing was appended, later there will be room (retriable).
     #[error("the journal is full until older data has reached the object store")]
     Full,
-    /// The disk or the partition's state is damaged (KAFKA_STORAGE_ERROR).
+    /// The partition's state is damaged (KAFKA_STORAGE_ERROR).
     #[error("the partition's storage failed")]
     Storage,
+    /// The journal is damaged and holds the only replica: an operator has to decide (KAFKA_STORAGE_ERROR).
+    #[error(
+        "the service's journal is damaged: it serves what precedes the damage and takes nothing until an operator has \
+         decided (millstream start --recover-groups)"
+    )]
+    Damaged,
     /// The broker is stopping (NOT_LEADER_OR_FOLLOWER, or a closed connection).
     #[error("the broker is shutting down")]
     ShuttingDown,
@@ -153,6 +159,7 @@ impl ProduceError {
             | Self::Timeout
             | Self::Full
             | Self::Storage
+            | Self::Damaged
             | Self::ShuttingDown => Fault::Dependency,
         }
     }
@@ -168,7 +175,9 @@ impl ProduceError {
             | Self::InvalidTimestamp
             | Self::OutOfOrderSequence { .. }
             | Self::FencedProducer { .. }
-            | Self::NoTransaction => Retry::Never,
+            | Self::NoTransaction
+            // Nothing changes before the service is started anew: who waits would wait in vain.
+            | Self::Damaged => Retry::Never,
             Self::UnknownPartition | Self::NotLeader | Self::Storage | Self::ShuttingDown => {
                 Retry::AfterRefresh
             }

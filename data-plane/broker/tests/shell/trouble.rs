@@ -4,7 +4,7 @@ use crate::catalog::partition;
 use crate::faults::{Fault, Faults};
 use crate::node::{World, batch, eventually, first, produce, read_all};
 use millstream_broker::interface::{Isolation, ListOffset, ProduceError};
-use millstream_model::Offset;
+use millstream_model::{Offset, Retry};
 use object_store::local::LocalFileSystem;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -38,7 +38,12 @@ async fn a_damaged_journal_serves_what_precedes_the_damage_and_takes_nothing() {
     let values = read_all(&node.broker, &who, first(topic), 0).await;
     assert_eq!(values.len(), 10, "what precedes the damage");
     let refused = produce(&node.broker, &who, first(topic), batch(&["x"])).await;
-    assert_eq!(refused, Err(ProduceError::Storage));
+    assert_eq!(refused, Err(ProduceError::Damaged));
+    assert_eq!(
+        ProduceError::Damaged.retry(),
+        Retry::Never,
+        "nobody waits in vain"
+    );
     let isolation = Isolation::ReadUncommitted;
     let latest = node
         .broker
