@@ -224,9 +224,7 @@ impl State {
         let queue = self.queues.get_mut(place)?;
         let draft = queue.drafts.front_mut()?;
         if draft.opened.elapsed() >= timeout {
-            let late = Error::Timeout(format!(
-                "not delivered within {timeout:?}; the last refusal was: {error}"
-            ));
+            let late = late(error, timeout);
             self.settled += queue.settle(place.1, &Ending::Failed(late.clone()));
             return Some(late);
         }
@@ -323,4 +321,50 @@ impl Queue {
 
 fn refused(error: BatchError) -> Error {
     Error::Invalid(format!("the record does not fit into a batch: {error}"))
+}
+
+/// What is told when the time is up: the service's last refusal, if it answered at all.
+fn late(error: Error, timeout: Duration) -> Error {
+    match error {
+        Error::Partition {
+            topic,
+            partition,
+            code,
+            message,
+            retriable,
+        } => Error::Partition {
+            topic,
+            partition,
+            code,
+            message: format!("not delivered within {timeout:?}: {message}"),
+            retriable,
+        },
+        silent => Error::Timeout(format!("not delivered within {timeout:?}: {silent}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Error, late};
+    use std::time::Duration;
+
+    #[test]
+    fn a_service_that_answered_is_not_said_to_be_silent() {
+        let timeout = Duration::from_secs(120);
+        let full = Error::Partition {
+            topic: "t".into(),
+            partition: 0,
+            code: "THROTTLING_QUOTA_EXCEEDED".into(),
+            message: "the journal is full".into(),
+            retriable: true,
+        };
+        assert_eq!(
+            late(full, timeout).to_string(),
+            "t-0: not delivered within 120s: the journal is full (THROTTLING_QUOTA_EXCEEDED)"
+        );
+        assert!(matches!(
+            late(Error::Unavailable("gone".into()), timeout),
+            Error::Timeout(_)
+        ));
+    }
 }
