@@ -1,6 +1,7 @@
 //! What is wrong with a text, where, and what would have been right.
 
 use crate::position::{Position, Span};
+use std::borrow::Cow;
 use std::fmt;
 
 /// Characters of the faulty line shown on each side of the fault.
@@ -88,11 +89,20 @@ impl SqlError {
     /// The message and what was expected, without position and line.
     #[must_use]
     pub fn headline(&self) -> String {
-        match self.expected.as_slice() {
+        let expected: Vec<Cow<'_, str>> = self.expected.iter().map(|it| shown(it)).collect();
+        match expected.as_slice() {
             [] => self.message.clone(),
             [one] => format!("{}, expected {one}", self.message),
             [most @ .., last] => format!("{}, expected {} or {last}", self.message, most.join(", ")),
         }
+    }
+}
+
+/// Signs stand in backquotes, lest a comma be taken for one of the list's; words stand alone.
+fn shown(expected: &str) -> Cow<'_, str> {
+    match expected.contains(|it: char| it.is_alphanumeric()) {
+        true => Cow::Borrowed(expected),
+        false => Cow::Owned(format!("`{expected}`")),
     }
 }
 

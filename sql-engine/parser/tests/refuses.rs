@@ -15,13 +15,13 @@ const CASES: &[(&str, u32, u32, &str)] = &[
         "SELECT * FORM a;",
         1,
         10,
-        "unexpected FORM (did you mean FROM?), expected , or FROM",
+        "unexpected FORM (did you mean FROM?), expected `,` or FROM",
     ),
     (
         "SELECT FROM a;",
         1,
         8,
-        "unexpected FROM, a reserved word (as a name, write `FROM`), expected * or an expression",
+        "unexpected FROM, a reserved word (as a name, write `FROM`), expected `*` or an expression",
     ),
     (
         "SELECT a FROM;",
@@ -47,12 +47,12 @@ const CASES: &[(&str, u32, u32, &str)] = &[
         27,
         "unexpected `;`, expected an expression",
     ),
-    ("SELECT (a FROM t;", 1, 11, "unexpected FROM, expected )"),
+    ("SELECT (a FROM t;", 1, 11, "unexpected FROM, expected `)`"),
     (
         "SELECT a) FROM t;",
         1,
         9,
-        "unexpected `)`, expected AS, , or FROM",
+        "unexpected `)`, expected AS, `,` or FROM",
     ),
     (
         "SELECT f(a, FROM t;",
@@ -104,7 +104,7 @@ const CASES: &[(&str, u32, u32, &str)] = &[
         "SELECT CAST(a AS DECIMAL) FROM t;",
         1,
         25,
-        "unexpected `)`, expected (",
+        "unexpected `)`, expected `(`",
     ),
     (
         "SELECT CAST(a AS DECIMAL(39)) FROM t;",
@@ -142,7 +142,12 @@ const CASES: &[(&str, u32, u32, &str)] = &[
         29,
         "unexpected `)`, expected an expression",
     ),
-    ("SELECT a FROM t WHERE a IN 1;", 1, 28, "unexpected 1, expected ("),
+    (
+        "SELECT a FROM t WHERE a IN 1;",
+        1,
+        28,
+        "unexpected 1, expected `(`",
+    ),
     (
         "SELECT a FROM t WHERE a IS 1;",
         1,
@@ -153,7 +158,7 @@ const CASES: &[(&str, u32, u32, &str)] = &[
         "SELECT a FROM t WHERE a NOT 1;",
         1,
         25,
-        "unexpected NOT, expected GROUP, PARTITION, HAVING, EMIT, LIMIT or ;",
+        "unexpected NOT, expected GROUP, PARTITION, HAVING, EMIT, LIMIT or `;`",
     ),
     (
         "SELECT a FROM t WHERE a LIKE 'x' ESCAPE 'ab';",
@@ -161,7 +166,7 @@ const CASES: &[(&str, u32, u32, &str)] = &[
         41,
         "ESCAPE takes exactly one character",
     ),
-    ("SELECT a[1 FROM t;", 1, 12, "unexpected FROM, expected ]"),
+    ("SELECT a[1 FROM t;", 1, 12, "unexpected FROM, expected `]`"),
     (
         "SELECT a->1 FROM t;",
         1,
@@ -172,15 +177,15 @@ const CASES: &[(&str, u32, u32, &str)] = &[
         "SELECT a.b.c FROM t;",
         1,
         11,
-        "unexpected `.`, expected AS, , or FROM",
+        "unexpected `.`, expected AS, `,` or FROM",
     ),
     (
         "SELECT a::INT FROM t;",
         1,
         9,
-        "unexpected `::`, expected AS, , or FROM",
+        "unexpected `::`, expected AS, `,` or FROM",
     ),
-    ("SELECT MAP('a' 1) FROM t;", 1, 16, "unexpected 1, expected :="),
+    ("SELECT MAP('a' 1) FROM t;", 1, 16, "unexpected 1, expected `:=`"),
     (
         "SELECT STRUCT(a := 1, a := 2) FROM t;",
         1,
@@ -216,7 +221,7 @@ const CASES: &[(&str, u32, u32, &str)] = &[
         "SELECT a FROM t extra words;",
         1,
         23,
-        "unexpected words, expected WINDOW, WHERE, GROUP, PARTITION, HAVING, EMIT, LIMIT or ;",
+        "unexpected words, expected WINDOW, WHERE, GROUP, PARTITION, HAVING, EMIT, LIMIT or `;`",
     ),
     (
         "SELECT a FROM t WINDOW TUMBLING (SIZE 0 HOURS) GROUP BY a;",
@@ -259,7 +264,7 @@ const CASES: &[(&str, u32, u32, &str)] = &[
         "CREATE STREAM s;",
         1,
         16,
-        "unexpected `;`, expected (, WITH or AS",
+        "unexpected `;`, expected `(`, WITH or AS",
     ),
     ("CREATE STREAM s (a INT);", 1, 24, "unexpected `;`, expected WITH"),
     (
@@ -296,13 +301,13 @@ const CASES: &[(&str, u32, u32, &str)] = &[
         "CREATE STREAM s (a ARRAY<INT) WITH (x=1);",
         1,
         29,
-        "unexpected `)`, expected >",
+        "unexpected `)`, expected `>`",
     ),
     (
         "CREATE STREAM s (a MAP<STRING>) WITH (x=1);",
         1,
         30,
-        "unexpected `>`, expected ,",
+        "unexpected `>`, expected `,`",
     ),
     (
         "CREATE STREAM s (select INT) WITH (x=1);",
@@ -320,7 +325,7 @@ const CASES: &[(&str, u32, u32, &str)] = &[
         "CREATE STREAM s (a INT) WITH (x 1);",
         1,
         33,
-        "unexpected 1, expected =",
+        "unexpected 1, expected `=`",
     ),
     (
         "CREATE STREAM s (a INT) WITH (x=y);",
@@ -348,7 +353,7 @@ const CASES: &[(&str, u32, u32, &str)] = &[
         23,
         "unexpected `)`, expected an expression",
     ),
-    ("INSERT INTO s VALUES 1;", 1, 22, "unexpected 1, expected ("),
+    ("INSERT INTO s VALUES 1;", 1, 22, "unexpected 1, expected `(`"),
     ("PRINT;", 1, 6, "unexpected `;`, expected a topic's name"),
     (
         "PRINT t FROM START;",
@@ -357,7 +362,7 @@ const CASES: &[(&str, u32, u32, &str)] = &[
         "unexpected START, expected BEGINNING",
     ),
     ("PRINT t INTERVAL 0;", 1, 18, "INTERVAL must be at least 1"),
-    ("SET 'a' 'b';", 1, 9, "unexpected 'b', expected ="),
+    ("SET 'a' 'b';", 1, 9, "unexpected 'b', expected `=`"),
     (
         "SET auto.offset.reset = 'earliest';",
         1,
@@ -389,7 +394,7 @@ const CASES: &[(&str, u32, u32, &str)] = &[
         "SHOW TABLES SHOW STREAMS;",
         1,
         13,
-        "unexpected SHOW, expected EXTENDED or ;",
+        "unexpected SHOW, expected EXTENDED or `;`",
     ),
 ];
 
@@ -485,7 +490,7 @@ fn an_error_shows_its_line_and_a_caret() {
     let error = parse_script("SELECT a,\n\tb FORM t\nWHERE c;").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "line 2, column 9: unexpected t, expected , or FROM\n 2 |  b FORM t\n   |         ^"
+        "line 2, column 9: unexpected t, expected `,` or FROM\n 2 |  b FORM t\n   |         ^"
     );
     let long = format!("SELECT {} FROM t WHERE;", "a + ".repeat(100) + "1");
     let shown = parse_script(&long).unwrap_err().to_string();
