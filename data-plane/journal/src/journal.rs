@@ -68,7 +68,9 @@ pub enum OpenError {
         source: io::Error,
     },
     /// There is no room for the file that a start needs.
-    #[error("the disk has no room for a journal file of {file_bytes} bytes")]
+    #[error(
+        "the disk has no room for a journal file of {file_bytes} bytes; make room, or choose a smaller journal"
+    )]
     Full {
         /// The file's size.
         file_bytes: u32,
