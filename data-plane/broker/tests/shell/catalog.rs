@@ -5,7 +5,7 @@ use millstream_access::Principal;
 use millstream_metadata::{
     Actor, Change, Class, ClusterRow, Command, Commands, Committed, EnvironmentId, GroupPurpose, GroupRow,
     GroupsRecovered, Image, ImagePublisher, ImageWatch, NodeRow, OrganisationId, PartitionRow, Quota,
-    QuotaRow, QuotaScope, RecoveredGroup, Refusal, Replica, Reply, Row, TopicRow, TopicState,
+    QuotaRow, QuotaScope, RecoveredGroup, Refusal, Replica, Reply, Row, RowKey, TopicRow, TopicState,
     VirtualClusterRow,
 };
 use millstream_model::{
@@ -100,6 +100,18 @@ impl Catalog {
         let mut row = self.image().topic_by_id(id).unwrap().as_ref().clone();
         row.state = TopicState::Deleting;
         self.put([Row::Topic(Arc::new(row))]);
+    }
+
+    /// The topic's row is gone, without a tombstone: as when a catalog was put back to an older state.
+    pub fn lose_topic(&self, id: TopicId) -> Arc<TopicRow> {
+        let row = Arc::clone(self.image().topic_by_id(id).unwrap());
+        self.image.lock().0.apply(&Change::Remove(RowKey::Topic(id)));
+        self.put([]);
+        row
+    }
+
+    pub fn find_topic(&self, row: Arc<TopicRow>) {
+        self.put([Row::Topic(row)]);
     }
 
     /// Every group is led by the same journal again, in a new epoch.

@@ -351,6 +351,34 @@ async fn a_deleted_topic_is_let_go() {
     node.stop().await;
 }
 
+/// LOG.md 34: nothing is deleted because something is missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_the_catalog_does_not_know_is_kept_and_told() {
+    let world = World::new();
+    let topic = world.catalog.create_topic(1, "t", 2, &[]);
+    let who = world.catalog.tenant(1);
+    let mut settings = world.settings();
+    settings.flush.age_ms = 0;
+    settings.retention_interval = Duration::from_millis(10);
+    let node = world.start(settings.clone()).await;
+    fill(&world, &node, topic, 0, 5).await;
+    let row = world.catalog.lose_topic(topic);
+    eventually("it is told", || node.metric("unknown_partitions") == 2.0).await;
+    let refused = produce(&node.broker, &who, first(topic), batch(&["x"])).await;
+    assert_eq!(refused, Err(ProduceError::UnknownPartition));
+    node.stop().await;
+    let node = world.start(settings).await;
+    eventually("it is told again", || node.metric("unknown_partitions") == 2.0).await;
+    world.catalog.find_topic(row);
+    eventually("it is known again", || node.metric("unknown_partitions") == 0.0).await;
+    assert_eq!(end_of(&node.broker, &who, first(topic)).await, 5);
+    assert_eq!(
+        read_all(&node.broker, &who, partition(topic, 1), 0).await.len(),
+        5
+    );
+    node.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flush_that_a_deletion_overtakes_leaves_nothing_behind_and_the_name_begins_anew() {
     let mut world = World::new();
