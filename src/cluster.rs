@@ -1,7 +1,7 @@
 //! Which cluster this node belongs to: what the store says, or, while it is down, what the node knew last (LOG.md 30, 40).
 
 use crate::data_folder::DataFolder;
-use crate::settings::Settings;
+use crate::settings::{Settings, own_store};
 use millstream_access::RootKeys;
 use millstream_broker::{LifecycleError, OpenStore, journal_in};
 use millstream_catalog::{CatalogCopy, Identity, IdentityError, Joining, StoreSettings, establish};
@@ -174,14 +174,15 @@ fn with_store(identity: Identity) -> Cluster {
 }
 
 fn joining(settings: &Settings, folder: &DataFolder, roots: &RootKeys) -> Joining {
-    let first = folder.cluster().is_none();
+    // The default folder store belongs to this node alone: its cluster may be joined without naming it, as after a first
+    // start that was cut short. Any other may be somebody's (LOG.md 40).
+    let is_alone = folder.cluster().is_none() && settings.store == own_store(&settings.data_dir);
     Joining {
         known: folder.cluster(),
-        // The default folder store belongs to this node alone: its cluster may be joined without naming it.
         name: settings
             .cluster
             .clone()
-            .or_else(|| first.then(|| CLUSTER_NAME.to_owned())),
+            .or_else(|| is_alone.then(|| CLUSTER_NAME.to_owned())),
         root_key_checks: roots.check_values(),
         fresh: Uuid::new_v4(),
     }

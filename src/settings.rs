@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use millstream_cli::Failure;
 use serde::Deserialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The flags (and, by clap, the environment) of `millstream start`; what is not given comes from the file.
@@ -150,10 +150,7 @@ impl StartArgs {
             .unwrap_or_else(|| "millstream-data".into());
         let data_dir = std::path::absolute(&data_dir)
             .map_err(|error| Failure::new(format!("--data-dir {}: {error}", data_dir.display())))?;
-        let store = self
-            .store
-            .or(file.store)
-            .unwrap_or_else(|| format!("file://{}", data_dir.join("store").display()));
+        let store = self.store.or(file.store).unwrap_or_else(|| own_store(&data_dir));
         let bytes =
             |flag: &str, given: Option<String>| given.map(|text| parse_bytes(flag, &text)).transpose();
         let journal_bytes =
@@ -248,6 +245,11 @@ fn parse_bytes(flag: &str, text: &str) -> Result<u64, Failure> {
         _ => return Err(wrong()),
     };
     number.checked_mul(1 << shift).ok_or_else(wrong)
+}
+
+/// The store of who names none: a folder that belongs to this node alone.
+pub fn own_store(data_dir: &Path) -> String {
+    format!("file://{}", data_dir.join("store").display())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::harness::server::{BINARY, Server, clean, signal, spawn, tail, wait};
 use crate::harness::{Key, Start, Work, text_of, tools};
 use serde_json::Value;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -82,6 +83,57 @@ fn a_second_process_on_the_folder_is_refused() {
         "{told}"
     );
     server.cli().ok(&["topic", "list"], "");
+}
+
+/// LOG.md 40, 41, 43: who may join which cluster, and with what.
+#[test]
+fn a_node_joins_only_where_it_belongs() {
+    let (work, other) = (Work::new(), Work::new());
+    let server = Server::first(&work, Start::service());
+    let identity = server.identity();
+    assert!(server.stop().success());
+    let root_key = work.data().join("root.key");
+    let mode = std::fs::metadata(&root_key).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "made on the first start, for its owner only");
+    let store = format!("file://{}", work.data().join("store").display());
+    let joining = |args: &[&str]| Start::service().args(&["--store", &store]).args(args);
+    let told = fails(&other, joining(&[]));
+    assert!(told.contains("--cluster millstream"), "{told}");
+    let told = fails(&other, joining(&["--cluster", "other"]));
+    assert!(told.contains("'millstream', not 'other'"), "{told}");
+    let told = fails(&other, joining(&["--cluster", "millstream"]));
+    assert!(told.contains("root key is not this cluster's"), "{told}");
+    let inner = format!("{store}/inner");
+    let told = fails(&other, Start::service().args(&["--store", &inner]));
+    assert!(told.contains("inside the store of another cluster"), "{told}");
+    let bucket = fails(&Work::new(), Start::service().args(&["--store", "s3://bucket"]));
+    assert!(bucket.contains("--root-key-file"), "{bucket}");
+    // The node's own folder knows its cluster, and its form.
+    let file = work.data().join("node.json");
+    let node: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    for (field, value, says) in [
+        (
+            "cluster",
+            Value::from("00000000-0000-0000-0000-000000000007"),
+            "belongs to cluster",
+        ),
+        ("format", Value::from(99), "newer release"),
+    ] {
+        let mut changed = node.clone();
+        changed[field] = value;
+        std::fs::write(&file, changed.to_string()).unwrap();
+        let told = fails(&work, Start::service());
+        assert!(told.contains(says), "{told}");
+    }
+    std::fs::write(&file, node.to_string()).unwrap();
+    let cluster = work.data().join("store/cluster.json");
+    let text = std::fs::read_to_string(&cluster).unwrap();
+    std::fs::write(&cluster, text.replace("\"format\": 1", "\"format\": 99")).unwrap();
+    let told = fails(&work, Start::service());
+    assert!(told.contains("newer release"), "{told}");
+    std::fs::write(&cluster, text).unwrap();
+    let server = Server::again(&work, Start::service(), &identity);
+    assert!(server.stop().success());
 }
 
 #[test]

@@ -5,6 +5,7 @@ use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,12 @@ const RETRIES_MAX: usize = 2;
 
 /// After so long the client repeats no more.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// What says who a cluster is (the catalog writes it), at the top of its folder.
+const CLUSTER_FILE: &str = "cluster.json";
+
+/// It has a few hundred bytes.
+const CLUSTER_FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// A store and where in it a cluster's objects lie.
 #[derive(Clone, Debug)]
@@ -62,6 +69,16 @@ pub enum OpenError {
         /// The system's words.
         source: std::io::Error,
     },
+    /// Two clusters, one inside the other, would take each other's objects for garbage.
+    #[error(
+        "the folder {folder} lies inside the store of another cluster ('{outer}'): choose a folder beside it"
+    )]
+    Nested {
+        /// The folder.
+        folder: String,
+        /// The other cluster's file.
+        outer: String,
+    },
     /// The prefix has characters that a name may not have.
     #[error("the prefix of {url} is not a legal object name: {source}")]
     Prefix {
@@ -100,10 +117,23 @@ fn open_folder(url: &str, folder: &str) -> Result<OpenStore, OpenError> {
     if !folder.starts_with('/') {
         return Err(OpenError::Form { url: url.to_owned() });
     }
-    std::fs::create_dir_all(folder).map_err(|source| OpenError::Folder {
+    let unusable = |source| OpenError::Folder {
         folder: folder.to_owned(),
         source,
-    })?;
+    };
+    std::fs::create_dir_all(folder).map_err(unusable)?;
+    let whole = std::fs::canonicalize(folder).map_err(unusable)?;
+    if let Some(outer) = whole
+        .ancestors()
+        .skip(1)
+        .map(|outer| outer.join(CLUSTER_FILE))
+        .find(is_ours)
+    {
+        return Err(OpenError::Nested {
+            folder: folder.to_owned(),
+            outer: outer.display().to_string(),
+        });
+    }
     let store = LocalFileSystem::new_with_prefix(folder)
         .map_err(|source| OpenError::Client {
             url: url.to_owned(),
@@ -115,6 +145,13 @@ fn open_folder(url: &str, folder: &str) -> Result<OpenStore, OpenError> {
         prefix: Path::default(),
         bucket: None,
     })
+}
+
+/// Whether a file says who a cluster is, and is no other's file of that name.
+fn is_ours(file: &PathBuf) -> bool {
+    let short =
+        std::fs::metadata(file).is_ok_and(|found| found.is_file() && found.len() <= CLUSTER_FILE_BYTES_MAX);
+    short && std::fs::read_to_string(file).is_ok_and(|text| text.contains("\"root_key_checks\""))
 }
 
 fn open_bucket(url: &str, rest: &str) -> Result<OpenStore, OpenError> {

@@ -43,3 +43,17 @@ fn other_urls_are_refused_in_words() {
     let error = open_store(&format!("file://{}/below", file.path().display())).unwrap_err();
     assert!(matches!(error, OpenError::Folder { .. }), "{error}");
 }
+
+/// LOG.md 40, for folders: those above are not in the store, and so no object's name leads there.
+#[test]
+fn a_folder_inside_another_clusters_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("cluster.json");
+    let inside = format!("file://{}/some/where", folder.path().display());
+    std::fs::write(&file, r#"{"name": "of something else"}"#).unwrap();
+    open_store(&inside).unwrap();
+    std::fs::write(&file, r#"{"format": 1, "root_key_checks": {}}"#).unwrap();
+    let error = open_store(&inside).unwrap_err();
+    assert!(matches!(error, OpenError::Nested { .. }), "{error}");
+    open_store(&format!("file://{}", folder.path().display())).unwrap();
+}
