@@ -133,7 +133,7 @@ impl Streams for MemoryStreams {
         partitions.iter().map(of).collect()
     }
 
-    async fn fetch(&self, requests: &[StreamFetch]) -> Result<Vec<StreamFetched>, StreamsError> {
+    async fn fetch(&self, requests: &[StreamFetch]) -> Vec<Result<StreamFetched, StreamsError>> {
         let topics = self.topics.lock();
         let answer = |request: &StreamFetch| {
             let topic = topics
@@ -165,10 +165,12 @@ impl Streams for MemoryStreams {
                 bytes += size(record).max(1);
                 fits
             });
+            let records: Vec<StreamRecord> = taken.cloned().collect();
             Ok(StreamFetched {
                 end,
                 start: Offset(0),
-                records: taken.cloned().collect(),
+                next: offset(from + records.len()),
+                records,
             })
         };
         requests.iter().map(answer).collect()

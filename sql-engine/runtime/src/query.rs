@@ -138,6 +138,15 @@ pub(crate) struct TopicInput {
     pub(crate) settled: Offset,
     pub(crate) end: Option<Offset>,
     pub(crate) queue: Queue,
+    /// It could not be read: not asked for again before this is over.
+    pub(crate) held: Option<Held>,
+}
+
+/// A wait after a failed fetch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    pub(crate) wait: Duration,
+    pub(crate) until: Instant,
 }
 
 #[derive(Debug)]

@@ -2,17 +2,16 @@
 
 mod commands;
 mod enter;
+mod fetch;
 mod parked;
 
 use crate::commit::{self, CommitError, Unwritten};
 use crate::ends::Ends;
 use crate::handle::{Meters, PullRequest, PulledRows, ShardError, ShardSettings};
 use crate::processing_log::ProcessingLog;
-use crate::query::{End, Parking, PushEnd, PushItem, QuerySpec, RunningQuery, TopicInput};
+use crate::query::{End, Parking, PushEnd, PushItem, QuerySpec, RunningQuery};
 use crate::report::QueryReport;
-use crate::streams::{StreamFetch, Streams, StreamsError};
-use millstream_model::{Offset, PartitionIndex, TimestampMs, TopicName};
-use millstream_operators::RowFault;
+use crate::streams::Streams;
 use millstream_state::Cold;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -23,9 +22,6 @@ use tokio::sync::{Notify, mpsc, oneshot};
 /// The first wait after something outside failed; it doubles up to the last.
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_LAST: Duration = Duration::from_secs(5);
-
-/// The wait when the log has news but no records yet.
-const NOTHING_YET: Duration = Duration::from_millis(5);
 
 /// The wait when a push query's client must take rows first.
 const CLIENT_FULL: Duration = Duration::from_millis(20);
@@ -96,6 +92,8 @@ pub(crate) struct Runner {
     /// The last commit failed: persistent queries read nothing more until one succeeds.
     stuck: bool,
     commits: u64,
+    /// Counts fetches: each begins with another partition.
+    fetches: usize,
     backoff: Duration,
     /// Nothing is fetched or committed before this moment.
     wait_until: Option<Instant>,
@@ -134,6 +132,7 @@ impl Runner {
             commit_at: None,
             stuck: false,
             commits: 0,
+            fetches: 0,
             backoff: BACKOFF_FIRST,
             wait_until: None,
             meters,
@@ -254,91 +253,6 @@ impl Runner {
                 }
             }
         });
-    }
-
-    /// One fetch for all queries. `Ok(true)`: records came. `Err`: wait a little.
-    async fn fetch(&mut self) -> Result<bool, Duration> {
-        let mut wanted: Vec<(usize, u32, Offset)> = Vec::new();
-        for (index, query) in self.queries.iter().enumerate() {
-            if self.stuck && query.is_persistent() {
-                continue;
-            }
-            wanted.extend(
-                query
-                    .wants()
-                    .into_iter()
-                    .map(|(partition, offset)| (index, partition, offset)),
-            );
-        }
-        if wanted.is_empty() {
-            return Ok(false);
-        }
-        let request = |(index, partition, offset): &(usize, u32, Offset)| StreamFetch {
-            topic: self.queries[*index].topic.clone(),
-            partition: PartitionIndex(*partition),
-            offset: *offset,
-            bytes_max: self.settings.fetch_bytes,
-        };
-        let requests: Vec<StreamFetch> = wanted.iter().map(request).collect();
-        let answers = match self.streams.fetch(&requests).await {
-            Ok(answers) => answers,
-            Err(error) => return Err(self.fetch_failed(error).await),
-        };
-        self.backoff = BACKOFF_FIRST;
-        let mut any = false;
-        for ((index, partition, offset), answer) in wanted.into_iter().zip(answers) {
-            any |= !answer.records.is_empty();
-            self.queries[index].accept(partition, offset, answer.records, answer.end);
-        }
-        if any { Ok(true) } else { Err(NOTHING_YET) }
-    }
-
-    async fn fetch_failed(&mut self, error: StreamsError) -> Duration {
-        match &error {
-            StreamsError::UnknownTopic { topic } => {
-                self.topic_is_gone(topic);
-                Duration::ZERO
-            }
-            StreamsError::OffsetOutOfRange {
-                topic,
-                partition,
-                offset,
-                start,
-                end,
-            } => {
-                if offset > end {
-                    // Perhaps it is another topic of the same name.
-                    self.check_topics().await;
-                }
-                self.skip_to(
-                    topic,
-                    *partition,
-                    *offset,
-                    (*offset).clamp(*start, (*end).max(*start)),
-                );
-                Duration::ZERO
-            }
-            other => self.back_off(&other.to_string()),
-        }
-    }
-
-    /// Retention has passed queries by: they go on with what is there, and say so.
-    fn skip_to(&mut self, topic: &TopicName, partition: PartitionIndex, from: Offset, to: Offset) {
-        let here = |input: &&mut TopicInput| input.partition == partition && input.fetched == from;
-        for query in self.queries.iter_mut().filter(|query| query.topic == *topic) {
-            let Some(input) = query.inputs_mut().find(here) else {
-                continue;
-            };
-            input.queue.clear();
-            (input.fetched, input.position) = (to, to);
-            query.dirty |= query.is_persistent();
-            query.log(vec![RowFault {
-                time: TimestampMs::now().0,
-                message: format!(
-                    "partition {partition}: offset {from} is not there any more, going on at {to}"
-                ),
-            }]);
-        }
     }
 
     fn back_off(&mut self, reason: &str) -> Duration {

@@ -76,6 +76,9 @@ pub struct StreamFetched {
     pub end: Offset,
     /// The first offset that still exists.
     pub start: Offset,
+    /// Where reading goes on: behind all that this answer covers, offsets without a record included. The asked offset
+    /// where it covers nothing: there is nothing, or the answer had no room left for this partition.
+    pub next: Offset,
     /// Records from the asked offset on, in offset order; none before it.
     pub records: Vec<StreamRecord>,
 }
@@ -172,8 +175,9 @@ pub trait Streams: Send + Sync + 'static {
         position: StreamPosition,
     ) -> Result<Vec<Offset>, StreamsError>;
 
-    /// Reads what is there now, without waiting; one answer per request, in order.
-    async fn fetch(&self, requests: &[StreamFetch]) -> Result<Vec<StreamFetched>, StreamsError>;
+    /// Reads what is there now, without waiting; one answer per request, in order. Together they are bounded: one that
+    /// brings nothing does not mean that nothing is there, [`StreamFetched::next`] says how far it came.
+    async fn fetch(&self, requests: &[StreamFetch]) -> Vec<Result<StreamFetched, StreamsError>>;
 
     /// Appends records to partitions of a topic; returns when all are acknowledged by every in-sync replica.
     /// Order within a partition is kept. Keys were placed by the caller.

@@ -7,6 +7,7 @@ mod insert;
 mod print;
 mod pull;
 mod push;
+mod read;
 mod resume;
 mod script;
 mod show;

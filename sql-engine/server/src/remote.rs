@@ -167,7 +167,7 @@ impl Streams for RemoteStreams {
         Ok(found.into_iter().map(Offset).collect())
     }
 
-    async fn fetch(&self, requests: &[StreamFetch]) -> Result<Vec<StreamFetched>, StreamsError> {
+    async fn fetch(&self, requests: &[StreamFetch]) -> Vec<Result<StreamFetched, StreamsError>> {
         let asked: Vec<(String, u32, i64)> = requests
             .iter()
             .map(|it| (it.topic.to_string(), it.partition.0, it.offset.0))
@@ -175,26 +175,20 @@ impl Streams for RemoteStreams {
         let bytes_max = requests.iter().map(|it| it.bytes_max).max().unwrap_or(0);
         let fetched = patiently(|| {
             let asked = &asked;
-            Box::pin(async move {
-                let fetched = self.client.fetch(asked, bytes_max, Duration::ZERO).await?;
-                match fetched
-                    .iter()
-                    .find_map(|it| it.error.clone().filter(Error::is_retriable))
-                {
-                    Some(error) => Err(error),
-                    None => Ok(fetched),
-                }
-            })
+            Box::pin(async move { self.client.fetch(asked, bytes_max, Duration::ZERO).await })
         })
-        .await
-        .map_err(|error| StreamsError::Unavailable {
-            reason: error.to_string(),
-        })?;
-        requests
-            .iter()
-            .zip(fetched)
-            .map(|(request, part)| fetched_part(request, part))
-            .collect()
+        .await;
+        match fetched {
+            Ok(parts) => requests
+                .iter()
+                .zip(parts)
+                .map(|(request, part)| fetched_part(request, part))
+                .collect(),
+            Err(error) => {
+                let reason = error.to_string();
+                vec![Err(StreamsError::Unavailable { reason }); requests.len()]
+            }
+        }
     }
 
     async fn produce(
@@ -290,22 +284,28 @@ fn fetched_part(request: &StreamFetch, part: FetchedPartition) -> Result<StreamF
             _ => streams_error(error, &request.topic),
         });
     }
-    let records = decode(request, part.records)?;
-    Ok(StreamFetched { end, start, records })
+    let (records, next) = decode(request, part.records)?;
+    Ok(StreamFetched {
+        end,
+        start,
+        next,
+        records,
+    })
 }
 
-/// The records of whole batches from the asked offset on. A batch that does not read is an error: skipping it would
-/// be a silent gap.
-fn decode(request: &StreamFetch, bytes: Bytes) -> Result<Vec<StreamRecord>, StreamsError> {
+/// The records of whole batches from the asked offset on, and where the batches end: some have no records. A batch
+/// that does not read is an error: skipping it would be a silent gap.
+fn decode(request: &StreamFetch, bytes: Bytes) -> Result<(Vec<StreamRecord>, Offset), StreamsError> {
     let unreadable = |error: &dyn std::fmt::Display| StreamsError::Unavailable {
         reason: format!(
             "{}-{} cannot be read at {}: {error}",
             request.topic, request.partition, request.offset
         ),
     };
-    let mut records = Vec::new();
+    let (mut records, mut next) = (Vec::new(), request.offset);
     for batch in batches(bytes) {
         let batch = batch.map_err(|error| unreadable(&error))?;
+        next = next.max(batch.header().next_offset());
         if batch.header().attributes.is_control() {
             continue;
         }
@@ -323,7 +323,7 @@ fn decode(request: &StreamFetch, bytes: Bytes) -> Result<Vec<StreamRecord>, Stre
             }
         }
     }
-    Ok(records)
+    Ok((records, next))
 }
 
 /// A tenant's SQL rows.

@@ -121,6 +121,7 @@ fn stage(sub: &SubTopology, writers: Option<usize>) -> Result<Stage, BuildError>
                 settled: Offset(0),
                 end: None,
                 queue: Queue::default(),
+                held: None,
             }),
         },
         pipeline: Pipeline::new(sub),

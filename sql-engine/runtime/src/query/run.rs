@@ -1,8 +1,8 @@
 //! One turn of a query: rows from its inputs through its tasks to its end.
 
-use super::{End, PushEnd, PushItem, RunningQuery, Stage, TaskInput, TopicInput};
+use super::{End, Held, PushEnd, PushItem, RunningQuery, Stage, TaskInput, TopicInput};
 use crate::merge::WriterState;
-use crate::streams::{StreamRecord, partition_for};
+use crate::streams::{StreamFetched, partition_for};
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::nullif;
 use arrow::error::ArrowError;
@@ -25,8 +25,10 @@ impl RunningQuery {
         if !self.is_running() || self.is_stalled() {
             return Vec::new();
         }
+        let now = Instant::now();
         let hungry = self.inputs().enumerate().filter(|(task, input)| {
-            let more = input.end.is_some_and(|end| input.fetched < end);
+            let held = input.held.is_some_and(|held| held.until > now);
+            let more = !held && input.end.is_some_and(|end| input.fetched < end);
             more && input.queue.len() < QUEUE_ROWS_LOW && !self.is_blocked(0, *task)
         });
         hungry
@@ -206,22 +208,40 @@ impl RunningQuery {
         }
     }
 
-    /// Takes in what was fetched for a partition.
-    pub(crate) fn accept(&mut self, partition: u32, from: Offset, records: Vec<StreamRecord>, end: Offset) {
-        // Where it does not go on from there, the query was parked or moved meanwhile.
-        let here = |input: &&mut TopicInput| input.partition.0 == partition && input.fetched == from;
-        if let Some(input) = self.inputs_mut().find(here) {
-            match records.last() {
-                Some(last) => input.fetched = last.offset.plus(1),
-                None => input.fetched = input.fetched.max(end.min(input.end.unwrap_or(end))),
-            }
-            input.queue.push(records);
+    /// Takes in what was fetched for a partition; says whether that brought it further.
+    pub(crate) fn accept(&mut self, partition: u32, from: Offset, fetched: StreamFetched) -> bool {
+        let StreamFetched { next, records, .. } = fetched;
+        debug_assert!(
+            records.last().is_none_or(|last| last.offset < next),
+            "read on behind"
+        );
+        let Some(input) = self.input_at(partition, from) else {
+            return false;
+        };
+        input.held = None;
+        input.fetched = next.max(from);
+        input.queue.push(records);
+        next > from
+    }
+
+    /// A partition could not be read: it is asked for again after a wait, which doubles up to `last`.
+    pub(crate) fn hold(&mut self, partition: u32, from: Offset, first: Duration, last: Duration) {
+        if let Some(input) = self.input_at(partition, from) {
+            let wait = input.held.map_or(first, |held| (held.wait * 2).min(last));
+            let until = Instant::now() + wait;
+            input.held = Some(Held { wait, until });
         }
+    }
+
+    /// Where it does not go on from there, the query was parked or moved meanwhile.
+    fn input_at(&mut self, partition: u32, from: Offset) -> Option<&mut TopicInput> {
+        self.inputs_mut()
+            .find(|input| input.partition.0 == partition && input.fetched == from)
     }
 }
 
 impl TopicInput {
-    /// Offsets have gaps where the log was compacted: what is known to be empty counts as read.
+    /// Offsets have gaps where the log was compacted or lost: what is known to be empty counts as read.
     fn pass_over(&mut self, end: Offset) {
         if self.queue.is_empty() && self.fetched > self.position {
             self.position = self.fetched.min(end);

@@ -1,5 +1,6 @@
 //! PRINT: a topic's records as they come, keys and values shown as well as they can be.
 
+use super::read::read_on;
 use super::{Inner, Out, Stop, of_streams, topic_name};
 use crate::answer::{Answer, RowsKind, StatementError};
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
@@ -98,12 +99,9 @@ impl Printing<'_> {
                 offset: self.next[index],
                 bytes_max: FETCH_BYTES,
             };
-            let fetched = self.streams.fetch(std::slice::from_ref(&request)).await;
-            let fetched = fetched.map_err(of_streams)?.into_iter().next();
-            let records = fetched.map(|fetched| fetched.records).unwrap_or_default();
-            let Some(last) = records.last() else { break };
-            self.next[index] = last.offset.plus(1);
-            let shown = self.choose(&records);
+            let fetched = read_on(self.streams, &request).await?;
+            self.next[index] = fetched.next;
+            let shown = self.choose(&fetched.records);
             if !shown.is_empty() {
                 let rows = rows(&self.schema, partition, &shown).map_err(StatementError::internal)?;
                 self.out.send(Answer::Rows { rows, commit: 0 }).await?;

@@ -1,12 +1,13 @@
 //! Pull queries: committed rows of a table, or a bounded read of a stream's topic.
 
+use super::read::read_on;
 use super::{Inner, Out, Stop, of_shard, of_streams, topic_name};
 use crate::answer::{Answer, RowsKind, StatementError, StatementErrorKind};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
-use millstream_model::{Offset, PartitionIndex, limits};
+use millstream_model::{PartitionIndex, limits};
 use millstream_parser::SourceKind;
 use millstream_planner::{PullAccess, PullPlan, Source, SourceField, arrow_field, arrow_type};
 use millstream_runtime::{PullRequest, SourceReader, StreamFetch, StreamPosition};
@@ -127,14 +128,10 @@ impl Inner {
                     offset: at,
                     bytes_max: FETCH_BYTES,
                 };
-                let fetched = streams
-                    .fetch(std::slice::from_ref(&request))
-                    .await
-                    .map_err(of_streams)?;
-                let mut records = fetched.into_iter().next().map(|f| f.records).unwrap_or_default();
+                let fetched = read_on(streams.as_ref(), &request).await?;
+                at = fetched.next;
+                let mut records = fetched.records;
                 records.retain(|record| record.offset < end);
-                let Some(last) = records.last() else { break };
-                at = Offset(last.offset.0 + 1);
                 let index = i32::try_from(partition.0).unwrap_or(i32::MAX);
                 // Records that do not decode are skipped, as a query over the stream skips them.
                 let read = reader

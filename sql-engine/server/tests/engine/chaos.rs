@@ -10,6 +10,7 @@ use millstream_runtime::{
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use std::ops::Range;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -25,6 +26,10 @@ pub struct ChaosStreams {
     pub blown: Arc<Notify>,
     /// A topic that takes nothing now.
     sick: Mutex<Option<TopicName>>,
+    /// A partition that cannot be read now.
+    mute: Mutex<Option<(TopicName, PartitionIndex)>>,
+    /// Offsets that have no records, in every partition.
+    hole: Mutex<Option<Range<i64>>>,
 }
 
 impl ChaosStreams {
@@ -36,6 +41,8 @@ impl ChaosStreams {
             fuse: Mutex::new(None),
             blown: Arc::new(Notify::new()),
             sick: Mutex::new(None),
+            mute: Mutex::new(None),
+            hole: Mutex::new(None),
         }
     }
 
@@ -47,6 +54,16 @@ impl ChaosStreams {
     /// This topic takes no records until another is named.
     pub fn sicken(&self, topic: Option<&str>) {
         *self.sick.lock() = topic.map(|name| name.parse().unwrap());
+    }
+
+    /// This partition cannot be read until another is named.
+    pub fn mute(&self, partition: Option<(&str, u32)>) {
+        *self.mute.lock() = partition.map(|(topic, index)| (topic.parse().unwrap(), PartitionIndex(index)));
+    }
+
+    /// These offsets have no records: the log answers such a run alone, as it keeps it.
+    pub fn dig(&self, hole: Range<i64>) {
+        *self.hole.lock() = Some(hole);
     }
 
     pub fn disarm(&self) {
@@ -73,6 +90,17 @@ impl ChaosStreams {
     async fn die<T>(&self) -> T {
         self.blown.notify_one();
         std::future::pending().await
+    }
+}
+
+/// What the log answers where a run of offsets has no records: up to it, or it alone, or from its end on.
+fn pass_over(answer: &mut StreamFetched, from: Offset, hole: Range<i64>) {
+    if hole.contains(&from.0) {
+        answer.records.clear();
+        answer.next = Offset(hole.end);
+    } else if from.0 < hole.start {
+        answer.records.retain(|record| record.offset.0 < hole.start);
+        answer.next = Offset(answer.next.0.min(hole.start));
     }
 }
 
@@ -103,18 +131,30 @@ impl Streams for ChaosStreams {
         self.inner.offsets(topic, partitions, position).await
     }
 
-    async fn fetch(&self, requests: &[StreamFetch]) -> Result<Vec<StreamFetched>, StreamsError> {
+    async fn fetch(&self, requests: &[StreamFetch]) -> Vec<Result<StreamFetched, StreamsError>> {
         if self.burns() {
             return self.die().await;
         }
-        let mut answers = self.inner.fetch(requests).await?;
-        if let Some(cut) = self.cut {
-            let mut random = self.random.lock();
-            for answer in &mut answers {
-                answer.records.truncate(random.random_range(1..=cut));
+        let mut answers = self.inner.fetch(requests).await;
+        for (request, answer) in requests.iter().zip(&mut answers) {
+            if self.mute.lock().as_ref() == Some(&(request.topic.clone(), request.partition)) {
+                let reason = "it is mute".to_owned();
+                *answer = Err(StreamsError::Unavailable { reason });
+            }
+            let Ok(answer) = answer else { continue };
+            if let Some(cut) = self.cut {
+                // None: no room was left for this one.
+                answer.records.truncate(self.random.lock().random_range(0..=cut));
+            }
+            answer.next = answer
+                .records
+                .last()
+                .map_or(request.offset, |last| last.offset.plus(1));
+            if let Some(hole) = self.hole.lock().clone() {
+                pass_over(answer, request.offset, hole);
             }
         }
-        Ok(answers)
+        answers
     }
 
     async fn produce(

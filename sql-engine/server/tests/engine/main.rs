@@ -5,5 +5,6 @@ mod chaos;
 mod oracle;
 mod outages;
 mod properties;
+mod reading;
 mod statements;
 mod world;

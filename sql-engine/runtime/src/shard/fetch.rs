@@ -1,0 +1,124 @@
+//! Fetching for all queries of a shard: one call, and what each partition's failure means to its own readers only.
+
+use super::{BACKOFF_FIRST, BACKOFF_LAST, Runner};
+use crate::query::TopicInput;
+use crate::streams::{StreamFetch, StreamsError};
+use millstream_model::{Offset, PartitionIndex, TimestampMs, TopicName};
+use millstream_operators::RowFault;
+use std::time::Duration;
+
+/// The wait when the log has news but no records yet.
+const NOTHING_YET: Duration = Duration::from_millis(5);
+
+/// A query's place among the shard's, and what it wants of one partition.
+struct Wanted {
+    query: usize,
+    partition: u32,
+    offset: Offset,
+}
+
+impl Runner {
+    /// One fetch for all queries. `Ok(true)`: it brought something. `Err`: wait a little.
+    pub(super) async fn fetch(&mut self) -> Result<bool, Duration> {
+        let wanted = self.wanted();
+        if wanted.is_empty() {
+            return Ok(false);
+        }
+        let request = |wanted: &Wanted| StreamFetch {
+            topic: self.queries[wanted.query].topic.clone(),
+            partition: PartitionIndex(wanted.partition),
+            offset: wanted.offset,
+            bytes_max: self.settings.fetch_bytes,
+        };
+        let requests: Vec<StreamFetch> = wanted.iter().map(request).collect();
+        let answers = self.streams.fetch(&requests).await;
+        let (mut further, mut failed) = (false, Vec::new());
+        for (wanted, answer) in wanted.into_iter().zip(answers) {
+            let query = &mut self.queries[wanted.query];
+            match answer {
+                Ok(answer) => further |= query.accept(wanted.partition, wanted.offset, answer),
+                Err(error) => failed.push((wanted, error)),
+            }
+        }
+        let held = failed.len();
+        for (wanted, error) in failed {
+            self.fetch_failed(&wanted, error).await;
+        }
+        match further {
+            true => Ok(true),
+            false if held > 0 => Ok(false),
+            false => Err(NOTHING_YET),
+        }
+    }
+
+    /// What all queries want. An answer is bounded: each fetch begins with another partition, so that none is always
+    /// among those for which no room is left.
+    fn wanted(&mut self) -> Vec<Wanted> {
+        let mut wanted: Vec<Wanted> = Vec::new();
+        for (query, running) in self.queries.iter().enumerate() {
+            if self.stuck && running.is_persistent() {
+                continue;
+            }
+            let all = running.wants().into_iter();
+            wanted.extend(all.map(|(partition, offset)| Wanted {
+                query,
+                partition,
+                offset,
+            }));
+        }
+        self.fetches = self.fetches.wrapping_add(1);
+        let first = self.fetches % wanted.len().max(1);
+        wanted.rotate_left(first);
+        wanted
+    }
+
+    /// Only those who read the partition wait for it.
+    async fn fetch_failed(&mut self, wanted: &Wanted, error: StreamsError) {
+        match &error {
+            StreamsError::UnknownTopic { topic } => self.topic_is_gone(topic),
+            StreamsError::OffsetOutOfRange {
+                topic,
+                partition,
+                offset,
+                start,
+                end,
+            } => {
+                if offset > end {
+                    // Perhaps it is another topic of the same name.
+                    self.check_topics().await;
+                }
+                self.skip_to(
+                    topic,
+                    *partition,
+                    *offset,
+                    (*offset).clamp(*start, (*end).max(*start)),
+                );
+            }
+            other => {
+                let query = &mut self.queries[wanted.query];
+                let (id, topic, partition) = (&query.id, &query.topic, wanted.partition);
+                tracing::warn!(query = %id, "{topic}-{partition} cannot be read now: {other}");
+                query.hold(partition, wanted.offset, BACKOFF_FIRST, BACKOFF_LAST);
+            }
+        }
+    }
+
+    /// Retention has passed queries by: they go on with what is there, and say so.
+    fn skip_to(&mut self, topic: &TopicName, partition: PartitionIndex, from: Offset, to: Offset) {
+        let here = |input: &&mut TopicInput| input.partition == partition && input.fetched == from;
+        for query in self.queries.iter_mut().filter(|query| query.topic == *topic) {
+            let Some(input) = query.inputs_mut().find(here) else {
+                continue;
+            };
+            input.queue.clear();
+            (input.fetched, input.position) = (to, to);
+            query.dirty |= query.is_persistent();
+            query.log(vec![RowFault {
+                time: TimestampMs::now().0,
+                message: format!(
+                    "partition {partition}: offset {from} is not there any more, going on at {to}"
+                ),
+            }]);
+        }
+    }
+}

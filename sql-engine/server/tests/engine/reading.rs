@@ -1,0 +1,67 @@
+//! Reading a log whose answers are bounded, has offsets without records, or cannot answer for one partition.
+
+use crate::statements::given;
+use crate::world::{Given, Way, World};
+use serde_json::json;
+use std::time::Duration;
+
+const SETUP: &str = "
+CREATE STREAM s (k STRING KEY, v INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);
+CREATE TABLE st AS SELECT k, COUNT(*) AS n, SUM(v) AS total FROM s GROUP BY k;";
+
+fn rows(values: std::ops::RangeInclusive<i64>) -> Vec<Given> {
+    values.map(|v| given("a", json!({"v": v}), v)).collect()
+}
+
+/// Offsets that a lost journal left without records are passed over; every record behind them counts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn offsets_without_records_hide_nothing_behind_them() {
+    for way in Way::ALL {
+        let mut world = World::new(way, 3).await;
+        world.streams.dig(10..20);
+        world.sql(SETUP).await;
+        world.produce("s", &rows(0..=39)).await;
+        let total: i64 = (0..40).sum::<i64>() - (10..20).sum::<i64>();
+        let expected = [json!({"N": 30, "TOTAL": total})];
+        assert_eq!(world.sql("SELECT n, total FROM st;").await, expected, "{way:?}");
+        assert_eq!(world.sql("SELECT v FROM s;").await.len(), 30, "{way:?}");
+        assert_eq!(
+            world.sql("SELECT v FROM s EMIT CHANGES LIMIT 30;").await.len(),
+            30
+        );
+        assert_eq!(world.sql("PRINT 's' FROM BEGINNING LIMIT 30;").await.len(), 30);
+    }
+}
+
+/// A partition that the log cannot read holds up its own readers only, and they go on by themselves.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_that_cannot_be_read_holds_up_its_readers_only() {
+    let mut world = World::new(Way::Plain, 3).await;
+    world.sql(SETUP).await;
+    world
+        .sql(
+            "CREATE STREAM z (k STRING KEY, v INT) WITH (KAFKA_TOPIC='z', VALUE_FORMAT='JSON', PARTITIONS=2);
+             CREATE TABLE zt AS SELECT k, COUNT(*) AS n FROM z GROUP BY k;",
+        )
+        .await;
+    world.streams.mute(Some(("s", 0)));
+    world.sql("INSERT INTO s (k, v) VALUES ('a', 7);").await;
+    world
+        .sql("INSERT INTO z (k, v) VALUES ('a', 1), ('b', 1), ('c', 1), ('d', 1);")
+        .await;
+    let others = async |world: &mut World| {
+        while world.sql("SELECT n FROM zt;").await.len() < 4 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), others(&mut world))
+        .await
+        .expect("the query over z goes on");
+    assert!(world.sql("SELECT n FROM st;").await.is_empty());
+    world.streams.mute(None);
+    world.settle().await;
+    assert_eq!(
+        world.sql("SELECT n, total FROM st;").await,
+        [json!({"N": 1, "TOTAL": 7})]
+    );
+}
