@@ -169,6 +169,12 @@ static ENTRIES: &[Entry] = &[
         |a| nested::array_length(one(a)?)
     ),
     generic!(
+        "AS_VALUE",
+        "A copy of a key column among the values.",
+        ["(T) → T"],
+        |a| one(a).and_then(|_| choose::coalesce("AS_VALUE", a))
+    ),
+    generic!(
         "CEIL",
         "The smallest whole number not below.",
         ["(number) → same type"],

@@ -236,6 +236,7 @@ fn patterns_read_back_what_they_wrote() {
         compiled.parse("2013-03-10 02:30", Tz::America__New_York).unwrap(),
         1_362_900_600_000
     );
+    offsets_as_the_pattern_says();
     for text in [
         "2013-01-01",
         "2013-13-01 00:00",
@@ -289,4 +290,24 @@ fn iso_text() {
         (format_time(-1), format_time(86_400_000), parse_time("24:00")),
         (None, None, None)
     );
+}
+
+/// What `DateTimeFormatter.ofPattern(…).parse(…)` says in jshell 17; None is a refusal.
+fn offsets_as_the_pattern_says() {
+    const TEXTS: [&str; 6] = ["Z", "+00", "+0000", "+00:00", "+0130", "+01:30"];
+    const TABLE: [(&str, [Option<i64>; 6]); 5] = [
+        ("X", [Some(0), Some(0), Some(0), None, Some(90), None]),
+        ("XX", [Some(0), None, Some(0), None, Some(90), None]),
+        ("XXX", [Some(0), None, None, Some(0), None, Some(90)]),
+        ("x", [None, Some(0), None, None, Some(90), None]),
+        ("Z", [None, None, Some(0), None, Some(90), None]),
+    ];
+    for (letters, minutes) in TABLE {
+        let pattern = DatePattern::new(&format!("yyyy-MM-dd HH:mm{letters}")).unwrap();
+        for (text, minutes) in TEXTS.into_iter().zip(minutes) {
+            let parsed = pattern.parse(&format!("1970-01-01 12:00{text}"), Tz::UTC).ok();
+            let wanted = minutes.map(|minutes| (720 - minutes) * 60_000);
+            assert_eq!(parsed, wanted, "{letters} {text}");
+        }
+    }
 }

@@ -326,8 +326,23 @@ impl Fields {
                 self.zone = Some(zone_by_name(&text[..length])?);
                 Some(&text[length..])
             }
-            _ => self.parse_offset(text, letter),
+            _ => self.parse_offset_as(text, letter, count),
         }
+    }
+
+    /// An offset as the pattern's letters write it: `X` also reads `Z`, three letters want a colon, only one may leave
+    /// the minutes out.
+    fn parse_offset_as<'t>(&mut self, text: &'t str, letter: char, count: usize) -> Option<&'t str> {
+        let rest = self.parse_offset(text, letter)?;
+        let read = &text[..text.len() - rest.len()];
+        let fits = match (letter, count, read.len()) {
+            ('X', _, 1) | ('X' | 'x', 1, 3) | ('X' | 'x', 2, 5) | ('X' | 'x', 3, 6) | ('Z', _, 5) => true,
+            ('X', 1, 5) => true,
+            // Java reads the short form of no offset first.
+            ('x', 1, 5) => read != "+0000",
+            _ => false,
+        };
+        fits.then_some(rest)
     }
 
     pub(super) fn parse_offset<'t>(&mut self, text: &'t str, letter: char) -> Option<&'t str> {
