@@ -7,14 +7,7 @@ pub fn canonical(expr: &Expr) -> String {
     match &expr.kind {
         ExprKind::Literal(literal) => literal_text(literal),
         ExprKind::Column { name, .. } => quoted(&name.name),
-        ExprKind::Unary { op, operand } => {
-            let sign = match op {
-                UnaryOp::Negate => "-",
-                UnaryOp::Plus => "+",
-                UnaryOp::Not => "NOT ",
-            };
-            format!("({sign}{})", canonical(operand))
-        }
+        ExprKind::Unary { op, operand } => format!("({}{})", sign(*op), canonical(operand)),
         ExprKind::Binary { left, op, right, .. } => {
             format!("({} {op} {})", canonical(left), canonical(right))
         }
@@ -24,26 +17,23 @@ pub fn canonical(expr: &Expr) -> String {
             low,
             high,
         } => {
+            let (low, high) = (canonical(low), canonical(high));
             format!(
-                "({} {}BETWEEN {} AND {})",
+                "({} {}BETWEEN {low} AND {high})",
                 canonical(operand),
-                not(*negated),
-                canonical(low),
-                canonical(high)
+                not(*negated)
             )
         }
         ExprKind::In {
             operand,
             negated,
             candidates,
-        } => {
-            format!(
-                "({} {}IN ({}))",
-                canonical(operand),
-                not(*negated),
-                list(candidates)
-            )
-        }
+        } => format!(
+            "({} {}IN ({}))",
+            canonical(operand),
+            not(*negated),
+            list(candidates)
+        ),
         ExprKind::Like {
             operand,
             negated,
@@ -51,31 +41,15 @@ pub fn canonical(expr: &Expr) -> String {
             escape,
         } => {
             let escape = escape.map_or(String::new(), |c| format!(" ESCAPE '{c}'"));
-            format!(
-                "({} {}LIKE {}{escape})",
-                canonical(operand),
-                not(*negated),
-                canonical(pattern)
-            )
+            let pattern = canonical(pattern);
+            format!("({} {}LIKE {pattern}{escape})", canonical(operand), not(*negated))
         }
         ExprKind::IsNull { operand, negated } => format!("({} IS {}NULL)", canonical(operand), not(*negated)),
         ExprKind::Case {
             operand,
             branches,
             otherwise,
-        } => {
-            let mut text = "CASE".to_owned();
-            operand
-                .iter()
-                .for_each(|operand| text.push_str(&format!(" {}", canonical(operand))));
-            for (when, then) in branches {
-                text.push_str(&format!(" WHEN {} THEN {}", canonical(when), canonical(then)));
-            }
-            otherwise
-                .iter()
-                .for_each(|otherwise| text.push_str(&format!(" ELSE {}", canonical(otherwise))));
-            text + " END"
-        }
+        } => case(operand.as_deref(), branches, otherwise.as_deref()),
         ExprKind::Cast { operand, sql_type } => format!("CAST({} AS {sql_type})", canonical(operand)),
         ExprKind::Function { name, star: true, .. } => format!("{}(*)", name.name),
         ExprKind::Function { name, arguments, .. } => format!("{}({})", name.name, list(arguments)),
@@ -83,26 +57,42 @@ pub fn canonical(expr: &Expr) -> String {
         ExprKind::Index { base, index } => format!("{}[{}]", canonical(base), canonical(index)),
         ExprKind::Array(elements) => format!("ARRAY[{}]", list(elements)),
         ExprKind::Map(entries) => {
-            let entries = entries
-                .iter()
-                .map(|(k, v)| format!("{} := {}", canonical(k), canonical(v)));
-            format!("MAP({})", entries.collect::<Vec<_>>().join(", "))
+            let entry = |(key, value): &(Expr, Expr)| format!("{} := {}", canonical(key), canonical(value));
+            format!("MAP({})", joined(entries.iter().map(entry)))
         }
         ExprKind::Struct(fields) => {
-            let fields = fields
-                .iter()
-                .map(|(k, v)| format!("{} := {}", quoted(&k.name), canonical(v)));
-            format!("STRUCT({})", fields.collect::<Vec<_>>().join(", "))
+            let field =
+                |(name, value): &(Ident, Expr)| format!("{} := {}", quoted(&name.name), canonical(value));
+            format!("STRUCT({})", joined(fields.iter().map(field)))
         }
         ExprKind::Lambda { parameters, body } => {
-            let names = parameters
-                .iter()
-                .map(|p| quoted(&p.name))
-                .collect::<Vec<_>>()
-                .join(", ");
-            format!("({names}) => {}", canonical(body))
+            let names = parameters.iter().map(|parameter| quoted(&parameter.name));
+            format!("({}) => {}", joined(names), canonical(body))
         }
     }
+}
+
+fn sign(op: UnaryOp) -> &'static str {
+    match op {
+        UnaryOp::Negate => "-",
+        UnaryOp::Plus => "+",
+        UnaryOp::Not => "NOT ",
+    }
+}
+
+fn case(operand: Option<&Expr>, branches: &[(Expr, Expr)], otherwise: Option<&Expr>) -> String {
+    let mut text = "CASE".to_owned();
+    let mut add = |word: &str, expr: &Expr| {
+        text.push_str(word);
+        text.push_str(&canonical(expr));
+    };
+    operand.iter().for_each(|operand| add(" ", operand));
+    for (when, then) in branches {
+        add(" WHEN ", when);
+        add(" THEN ", then);
+    }
+    otherwise.iter().for_each(|otherwise| add(" ELSE ", otherwise));
+    text + " END"
 }
 
 fn not(negated: bool) -> &'static str {
@@ -110,7 +100,11 @@ fn not(negated: bool) -> &'static str {
 }
 
 fn list(all: &[Expr]) -> String {
-    all.iter().map(canonical).collect::<Vec<_>>().join(", ")
+    joined(all.iter().map(canonical))
+}
+
+fn joined(texts: impl Iterator<Item = String>) -> String {
+    texts.collect::<Vec<_>>().join(", ")
 }
 
 /// A name, in backquotes when it would not read back as it is.

@@ -1,19 +1,19 @@
 //! From a statement to its plan.
 
+mod create_source;
+
 use crate::aggregate;
 use crate::bind::constant;
-use crate::canonical::quoted;
-use crate::properties::{Properties, check_key_format};
-use crate::query::{self, CreateAs, RESERVED_COLUMNS, find_source};
+use crate::query::{self, CreateAs, find_source};
 use crate::{
-    Column, CreateSourcePlan, DropPlan, ExplainPlan, InsertPlan, InsertRow, KeyFormat, Metastore, NewTopic,
-    Plan, PrintPlan, PullAccess, SessionProperties, Source, arrow_type,
+    DropPlan, ExplainPlan, InsertPlan, InsertRow, Metastore, Plan, PrintPlan, PullAccess, SessionProperties,
+    Source, arrow_type,
 };
 use datafusion_common::ScalarValue;
 use millstream_functions as functions;
 use millstream_parser::{
-    ColumnDef, ColumnRole, Explained, Expr, Ident, IfTaken, Property, Query, SourceKind, Spanned, SqlError,
-    SqlType, Statement, Terminated, closest,
+    Explained, Expr, Ident, IfTaken, Query, SourceKind, Spanned, SqlError, SqlType, Statement, Terminated,
+    closest,
 };
 use std::sync::Arc;
 
@@ -38,7 +38,13 @@ pub fn plan(
             if let Some(nothing) = taken(metastore, name, *kind, *if_taken)? {
                 return Ok(nothing);
             }
-            create_source(*kind, name, *if_taken, columns, properties, metastore).map(Plan::CreateSource)
+            let create = create_source::Create {
+                kind: *kind,
+                name,
+                if_taken: *if_taken,
+                columns,
+            };
+            create_source::plan(&create, properties, metastore).map(Plan::CreateSource)
         }
         Statement::CreateAs {
             kind,
@@ -177,172 +183,6 @@ fn taken(
     }
 }
 
-fn create_source(
-    kind: SourceKind,
-    name: &Ident,
-    if_taken: IfTaken,
-    columns: &[ColumnDef],
-    given: &[Property],
-    metastore: &Metastore,
-) -> Result<CreateSourcePlan, SqlError> {
-    let properties = Properties::new(given)?;
-    if let Some(span) = properties.span("WINDOW_TYPE").or(properties.span("WINDOW_SIZE")) {
-        return Err(SqlError::unsupported(
-            span,
-            "sources over windowed topics of others",
-        ));
-    }
-    if columns.is_empty() {
-        return Err(SqlError::unsupported(
-            name.span,
-            "columns from a schema registry; write the columns",
-        ));
-    }
-    if let Some(reserved) = columns
-        .iter()
-        .find(|column| RESERVED_COLUMNS.contains(&column.name.name.as_str()))
-    {
-        let message = format!("{} is a reserved name for a column", reserved.name);
-        return Err(SqlError::invalid(reserved.name.span, message));
-    }
-    let (keys, values): (Vec<_>, Vec<_>) = columns
-        .iter()
-        .partition(|column| column.role != ColumnRole::Value);
-    if kind == SourceKind::Table && keys.is_empty() {
-        let message = format!("the table {name} needs a PRIMARY KEY column");
-        return Err(SqlError::invalid(name.span, message));
-    }
-    if values.is_empty() {
-        return Err(SqlError::invalid(
-            name.span,
-            format!("{name} needs at least one column that is no key"),
-        ));
-    }
-    let column = |def: &&ColumnDef| Column::new(def.name.name.clone(), def.sql_type.clone());
-    let all: Vec<Column> = keys.iter().chain(&values).map(column).collect();
-    let key_format = match properties.key_format()? {
-        Some(format) => format,
-        None if keys.is_empty() => KeyFormat::None,
-        None => KeyFormat::Kafka,
-    };
-    let key_span = keys
-        .get(1)
-        .or(keys.first())
-        .map_or(name.span, |key| key.role_span);
-    let shown = || {
-        keys.iter()
-            .map(|key| key.name.to_string())
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    check_key_format(key_format, &all[..keys.len()], key_span, shown)?;
-    let Some(value_format) = properties.value_format()? else {
-        return Err(SqlError::invalid(name.span, "WITH needs VALUE_FORMAT='JSON'"));
-    };
-    let Some(topic) = properties.topic()? else {
-        return Err(SqlError::invalid(
-            name.span,
-            "WITH needs KAFKA_TOPIC, the topic to read",
-        ));
-    };
-    let (partitions, new_topic) = source_topic(&properties, &topic, metastore)?;
-    let source = Source {
-        name: name.name.clone(),
-        kind,
-        timestamp: properties.timestamp(&all)?,
-        columns: all,
-        key_count: keys.len(),
-        topic,
-        partitions,
-        key_format,
-        value_format,
-        window_size_ms: None,
-    };
-    let replaces = metastore.source(&name.name).cloned();
-    if let Some(old) = &replaces {
-        check_replacement(name, old, &source, metastore)?;
-    }
-    Ok(CreateSourcePlan {
-        source,
-        if_taken,
-        replaces,
-        new_topic,
-    })
-}
-
-/// What queries read may grow by columns at its end; anything else would change what they were made from.
-fn check_replacement(
-    name: &Ident,
-    old: &Source,
-    new: &Source,
-    metastore: &Metastore,
-) -> Result<(), SqlError> {
-    let Some(reader) = metastore.queries().find(|query| query.reads.contains(&old.name)) else {
-        return Ok(());
-    };
-    let timestamp = |source: &Source| {
-        let column = source.timestamp.as_ref()?;
-        Some((source.columns[column.column].name.clone(), column.format.clone()))
-    };
-    let other = if old.topic != new.topic || old.partitions != new.partitions {
-        Some("its topic".to_owned())
-    } else if (old.key_format, old.value_format) != (new.key_format, new.value_format) {
-        Some("its formats".to_owned())
-    } else if timestamp(old) != timestamp(new) {
-        Some("its TIMESTAMP".to_owned())
-    } else if old.keys() != new.keys() {
-        Some("its key".to_owned())
-    } else {
-        let kept = old
-            .values()
-            .iter()
-            .zip(new.values().iter().map(Some).chain(std::iter::repeat(None)));
-        let changed = kept.into_iter().find(|(old, new)| Some(*old) != *new);
-        changed.map(|(column, _)| format!("the column {} {}", quoted(&column.name), column.sql_type))
-    };
-    match other {
-        None => Ok(()),
-        Some(what) => {
-            let message = format!(
-                "{name} is read by {}: a replacement must keep {what} and may only add columns at the end",
-                reader.id
-            );
-            Err(SqlError::invalid(name.span, message))
-        }
-    }
-}
-
-fn source_topic(
-    properties: &Properties,
-    topic: &str,
-    metastore: &Metastore,
-) -> Result<(u32, Option<NewTopic>), SqlError> {
-    let asked = properties.partitions()?;
-    let span = |name| properties.span(name).unwrap_or(millstream_parser::Span::START);
-    match (metastore.topic_partitions(topic), asked) {
-        (Some(exists), Some(wanted)) if exists != wanted => {
-            let message = format!("the topic {topic} exists with {exists} partitions, not {wanted}");
-            Err(SqlError::invalid(span("PARTITIONS"), message))
-        }
-        (Some(exists), _) => Ok((exists, None)),
-        (None, Some(partitions)) => {
-            let replicas = properties.replicas()?;
-            let new = NewTopic {
-                name: topic.to_owned(),
-                partitions,
-                replicas,
-                retention_ms: properties.retention_ms()?,
-                like: None,
-            };
-            Ok((partitions, Some(new)))
-        }
-        (None, None) => {
-            let message = format!("the topic {topic} does not exist; add PARTITIONS to WITH to make it");
-            Err(SqlError::invalid(span("KAFKA_TOPIC"), message))
-        }
-    }
-}
-
 fn insert(
     target: &Ident,
     columns: &[Ident],
@@ -443,8 +283,15 @@ fn find_topic(metastore: &Metastore, topic: &Spanned<String>) -> Result<u32, Sql
     Err(SqlError::invalid(topic.span, message))
 }
 
+/// A query by its id: as it is, or else in any case, for an id holds its sink's name, which may need backquotes.
 fn find_query(metastore: &Metastore, id: &Ident) -> Result<String, SqlError> {
     if let Some(query) = metastore.query(&id.name) {
+        return Ok(query.id.clone());
+    }
+    let mut alike = metastore
+        .queries()
+        .filter(|query| query.id.eq_ignore_ascii_case(&id.name));
+    if let (Some(query), None) = (alike.next(), alike.next()) {
         return Ok(query.id.clone());
     }
     let mut message = format!("unknown query {id}");
