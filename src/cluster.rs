@@ -8,6 +8,7 @@ use millstream_catalog::{CatalogCopy, Identity, IdentityError, Joining, StoreSet
 use millstream_cli::Failure;
 use millstream_controller::{self as controller, CopySettings};
 use millstream_metadata::{Change, HostPort, Image, NodeRow, Row};
+use millstream_server::StoreKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -237,7 +238,20 @@ impl Addresses {
 
 /// How the catalog is kept in this store.
 pub fn catalog_settings(settings: &Settings, store: &OpenStore) -> StoreSettings {
-    StoreSettings::new(store.prefix.clone(), settings.store.starts_with("file:"))
+    StoreSettings::new(store.prefix.clone(), is_directory(settings))
+}
+
+/// How SQL keeps its state in this store.
+pub fn sql_settings(settings: &Settings) -> millstream_server::Settings {
+    let mut sql = millstream_server::Settings::default();
+    if is_directory(settings) {
+        sql.shard.store = StoreKind::Directory;
+    }
+    sql
+}
+
+fn is_directory(settings: &Settings) -> bool {
+    settings.store.starts_with("file:")
 }
 
 /// An error as one line, its causes behind it.

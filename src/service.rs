@@ -5,7 +5,7 @@
 //! ```
 
 use crate::backends::TenantBackends;
-use crate::cluster::{self, Addresses, Cluster, catalog_settings, told};
+use crate::cluster::{self, Addresses, Cluster, catalog_settings, sql_settings, told};
 use crate::data_folder::DataFolder;
 use crate::door;
 use crate::guard::{Guarded, tenant_of};
@@ -367,7 +367,7 @@ impl Parts {
             Arc::clone(&self.store.store),
             self.store.prefix.clone(),
         ));
-        let settings = millstream_server::Settings::default();
+        let settings = sql_settings(&self.settings);
         let server = millstream_server::Server::new(settings, store, Arc::new(backends), metrics);
         let resuming = server.clone();
         tokio::spawn(async move {

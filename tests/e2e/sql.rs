@@ -5,6 +5,7 @@ use millstream_cli::kafka::KafkaClient;
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::CreatePartitionsRequest;
 use millstream_kafka_wire::messages::create_partitions_request::CreatePartitionsTopic;
+use millstream_rust::{ProducerSettings, Record};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -286,4 +287,40 @@ async fn a_topic_that_a_query_relies_on_does_not_grow() {
     }
     cli.ok(&["sql", "-e", "TERMINATE ALL;"], "");
     assert_eq!(grow("orders").await, (0, String::new()));
+}
+
+/// What the partitions of one topic hold together is more than an answer of the log may: none is passed over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_over_more_than_one_answer_holds_counts_every_record() {
+    const PARTITIONS: u32 = 32;
+    let work = Work::new();
+    let server = Server::first(&work, Start::service());
+    let cli = server.cli();
+    let source = format!(
+        "CREATE STREAM wide (k INT, pad STRING) WITH (KAFKA_TOPIC = 'wide', VALUE_FORMAT = 'JSON', \
+         PARTITIONS = {PARTITIONS});"
+    );
+    cli.ok(&["sql", "-e", &source], "");
+    let producer = server.client().producer(ProducerSettings::default());
+    let value = format!("{{\"k\":1,\"pad\":\"{}\"}}", "x".repeat(300_000));
+    let mut deliveries = Vec::new();
+    for number in 0..PARTITIONS * 3 {
+        let record = Record {
+            partition: Some(number % PARTITIONS),
+            ..Record::new().value(value.clone())
+        };
+        deliveries.push(producer.enqueue("wide", record).await.unwrap());
+    }
+    for delivery in deliveries {
+        delivery.await.unwrap();
+    }
+    let query = "SET 'auto.offset.reset' = 'earliest';
+        CREATE TABLE counted AS SELECT k, COUNT(*) AS n FROM wide GROUP BY k;";
+    cli.ok(&["sql", "-e", query], "");
+    until("every record is counted", SOON, async || {
+        let rows = cli.json(&["sql", "-e", "SELECT n FROM counted;"]);
+        let counted = rows.first().map(|row| row["N"].clone());
+        (counted == Some(json!(PARTITIONS * 3))).then_some(())
+    })
+    .await;
 }

@@ -142,7 +142,9 @@ impl Printer {
                     tell(visible_lines(&note));
                 }
                 if !resume_token.is_empty() {
-                    tell(format_args!("Go on with token {resume_token}"));
+                    tell(format_args!(
+                        "Go on where it was: --set resume.token={resume_token}"
+                    ));
                 }
                 Ok(())
             }

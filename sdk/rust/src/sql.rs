@@ -56,6 +56,9 @@ pub enum SqlAnswer {
         note: String,
         /// From where a cut push query can go on.
         resume_token: String,
+        /// For a pull query of a table: the commit that it saw; else 0. The property `pull.commit.min` asks for at
+        /// least one.
+        commit: u64,
     },
 }
 
@@ -170,6 +173,7 @@ impl SqlStream {
                 rows: it.rows,
                 note: it.note,
                 resume_token: it.resume_token,
+                commit: it.commit,
             }),
             Some(Event::Failed(it)) => {
                 return Err(Error::Sql {

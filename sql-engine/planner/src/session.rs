@@ -17,6 +17,9 @@ enum Allowed {
 const CACHE: &str = "cache.max.bytes.buffering";
 const COMMIT_INTERVAL: &str = "commit.interval.ms";
 
+/// Ours (SQL.md 21): pull queries see at least this commit.
+const PULL_COMMIT_MIN: &str = "pull.commit.min";
+
 /// The properties that are, each of which does what it says: name, values, and what holds where it is not set.
 const KNOWN: &[(&str, Allowed, &str)] = &[
     (
@@ -42,6 +45,7 @@ const KNOWN: &[(&str, Allowed, &str)] = &[
         Allowed::Words(&["at_least_once", "exactly_once", "exactly_once_v2"]),
         "at_least_once",
     ),
+    (PULL_COMMIT_MIN, Allowed::Number(0, i64::MAX as u64), "0"),
 ];
 
 /// Other names of properties.
@@ -122,6 +126,15 @@ impl SessionProperties {
     #[must_use]
     pub fn cache_bytes(&self) -> Option<u64> {
         self.get(CACHE)?.trim().parse().ok()
+    }
+
+    /// `pull.commit.min`: the earliest commit that a pull query of a table may see; 0 unless set.
+    #[must_use]
+    pub fn pull_commit_min(&self) -> u64 {
+        let number = self
+            .get(PULL_COMMIT_MIN)
+            .and_then(|value| value.trim().parse().ok());
+        number.unwrap_or(0)
     }
 
     /// What a query that is made now keeps to for as long as it lives.

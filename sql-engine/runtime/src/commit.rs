@@ -75,8 +75,13 @@ fn keep_for_later(query: &str, error: StreamsError, written: &mut Written) -> bo
     true
 }
 
-/// Makes what the queries changed durable, and visible.
-pub(crate) async fn checkpoint(cold: &Cold, queries: &mut [RunningQuery]) -> Result<(), CommitError> {
+/// Makes what the queries changed durable, and visible; answers with the number of the commit that has it, which is
+/// one more than the last if anything changed.
+pub(crate) async fn checkpoint(
+    cold: &Cold,
+    queries: &mut [RunningQuery],
+    commits: u64,
+) -> Result<u64, CommitError> {
     let mut changes = Vec::new();
     for query in queries
         .iter_mut()
@@ -86,6 +91,11 @@ pub(crate) async fn checkpoint(cold: &Cold, queries: &mut [RunningQuery]) -> Res
             Ok(more) => changes.extend(more),
             Err(error) => query.park(format!("its state cannot be written: {error}"), Parking::ForGood),
         }
+    }
+    let mut number = commits;
+    if !changes.is_empty() {
+        number += 1;
+        changes.push(checkpoint::counted(number));
     }
     match cold.checkpoint(changes).await {
         Ok(()) => {}
@@ -109,5 +119,5 @@ pub(crate) async fn checkpoint(cold: &Cold, queries: &mut [RunningQuery]) -> Res
         let rows = query.rows_in;
         query.rate.sample(rows);
     }
-    Ok(())
+    Ok(number)
 }

@@ -1,5 +1,6 @@
 //! The handle of a shard: what the server asks of it.
 
+use crate::checkpoint;
 use crate::metrics::{Metrics, Place};
 use crate::query::{QuerySpec, RetryWaits};
 use crate::report::QueryReport;
@@ -7,7 +8,7 @@ use crate::shard::{Command, Runner};
 use crate::streams::{Streams, StreamsError};
 use arrow::array::RecordBatch;
 use datafusion_common::ScalarValue;
-use millstream_state::{Cold, ColdCache, ColdError};
+use millstream_state::{Cold, ColdCache, ColdError, StoreKind};
 use object_store::ObjectStore;
 use object_store::path::Path;
 use std::ops::Bound;
@@ -43,6 +44,8 @@ pub struct ShardSettings {
     pub coalesce: bool,
     /// When a parked query is tried again.
     pub retry: RetryWaits,
+    /// Where its state is kept.
+    pub store: StoreKind,
 }
 
 impl Default for ShardSettings {
@@ -57,6 +60,7 @@ impl Default for ShardSettings {
                 first: Duration::from_secs(1),
                 last: Duration::from_secs(60),
             },
+            store: StoreKind::default(),
         }
     }
 }
@@ -84,6 +88,14 @@ pub enum ShardError {
     State {
         /// Why.
         reason: String,
+    },
+    /// A pull asked for a commit that is still to come.
+    #[error("the tables are as of commit {commit}, {wanted} was asked for; try again")]
+    Behind {
+        /// The last one.
+        commit: u64,
+        /// The earliest that would do.
+        wanted: u64,
     },
     /// The shard is at a commit that does not end: its log or its store hangs.
     #[error("the tenant's queries do not answer: their log or state store takes too long; try again")]
@@ -113,6 +125,8 @@ pub struct PullRequest {
     pub keys: Option<Vec<Vec<ScalarValue>>>,
     /// Windows that start within, ms.
     pub windows: (Bound<i64>, Bound<i64>),
+    /// The earliest commit that will do.
+    pub commit_min: u64,
 }
 
 /// Rows of a table as of one commit: the sink's columns (keys, window bounds, values) and each row's time.
@@ -120,7 +134,7 @@ pub struct PullRequest {
 pub struct PulledRows {
     /// The rows, in parts.
     pub parts: Vec<(RecordBatch, Vec<i64>)>,
-    /// Counts the commits of this shard since it was opened.
+    /// The commit that it saw. They are counted from the first that the shard has made.
     pub commit: u64,
 }
 
@@ -143,7 +157,8 @@ impl Shard {
         cache: &ColdCache,
         meters: Meters,
     ) -> Result<Self, ShardError> {
-        let cold = Cold::open(store, path, cache).await?;
+        let cold = Cold::open(store, settings.store, path, cache).await?;
+        let commits = checkpoint::commits(&cold).await?;
         let (commands, inbox) = mpsc::channel(64);
         let kill = Arc::new(Notify::new());
         let idle: Arc<AtomicBool> = Arc::default();
@@ -151,7 +166,7 @@ impl Shard {
         let killed = kill.clone();
         let owner = move || {
             runtime.block_on(async move {
-                let runner = Runner::new(settings, streams, cold, inbox, meters);
+                let runner = Runner::new(settings, streams, (cold, commits), inbox, meters);
                 tokio::select! {
                     () = killed.notified() => {}
                     () = runner.run() => {}

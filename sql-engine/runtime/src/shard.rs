@@ -91,6 +91,7 @@ pub(crate) struct Runner {
     commit_at: Option<Instant>,
     /// The last commit failed: persistent queries read nothing more until one succeeds.
     stuck: bool,
+    /// Counts commits, over all lives of the shard.
     commits: u64,
     /// Counts fetches: each begins with another partition.
     fetches: usize,
@@ -114,7 +115,7 @@ impl Runner {
     pub(crate) fn new(
         settings: ShardSettings,
         streams: Arc<dyn Streams>,
-        cold: Cold,
+        (cold, commits): (Cold, u64),
         commands: mpsc::Receiver<Command>,
         meters: Meters,
     ) -> Self {
@@ -131,7 +132,7 @@ impl Runner {
             news,
             commit_at: None,
             stuck: false,
-            commits: 0,
+            commits,
             fetches: 0,
             backoff: BACKOFF_FIRST,
             wait_until: None,
@@ -297,17 +298,17 @@ impl Runner {
     async fn commit(&mut self) -> Result<(), CommitError> {
         let began = Instant::now();
         let outcome = match self.write().await {
-            Ok(()) => commit::checkpoint(&self.cold, &mut self.queries).await,
+            Ok(()) => commit::checkpoint(&self.cold, &mut self.queries, self.commits).await,
             Err(error) => Err(error),
         };
         self.stuck = outcome.is_err();
         let metrics = &self.meters.metrics;
         match &outcome {
-            Ok(()) => {
+            Ok(commits) => {
                 metrics.commits.inc();
                 metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
                 self.commit_at = None;
-                self.commits += 1;
+                self.commits = *commits;
                 self.backoff = BACKOFF_FIRST;
                 self.publish();
             }
@@ -318,7 +319,7 @@ impl Runner {
             }
             Err(CommitError::Fenced) => {}
         }
-        outcome
+        outcome.map(|_| ())
     }
 
     /// Writes what must be in topics before state and offsets may count it as done.

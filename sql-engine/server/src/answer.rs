@@ -76,6 +76,9 @@ pub enum Answer {
         note: String,
         /// Where a push query that was cut can go on: the session property `resume.token`.
         resume: Option<String>,
+        /// For a pull query of a table: the commit that it saw; else 0. The session property `pull.commit.min` asks
+        /// for at least it.
+        commit: u64,
     },
 }
 

@@ -90,6 +90,7 @@ impl Out {
             rows,
             note: String::new(),
             resume: None,
+            commit: 0,
         })
         .await
     }
@@ -448,7 +449,7 @@ pub(crate) fn of_shard(error: ShardError) -> StatementError {
         ShardError::Streams(error) => of_streams(error),
         ShardError::UnknownQuery { .. } => StatementError::new(Kind::NotFound, error.to_string()),
         ShardError::Query { .. } => StatementError::new(Kind::Invalid, error.to_string()),
-        ShardError::State { .. } | ShardError::Busy | ShardError::Stopped => {
+        ShardError::State { .. } | ShardError::Behind { .. } | ShardError::Busy | ShardError::Stopped => {
             StatementError::new(Kind::Unavailable, error.to_string())
         }
     }

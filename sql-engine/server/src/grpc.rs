@@ -119,10 +119,16 @@ fn event(answer: Answer, ipc: &mut Ipc) -> Result<Vec<Event>, ArrowError> {
                 .collect());
         }
         Answer::Property { name, value } => Event::Property(wire::PropertyChange { name, value }),
-        Answer::Finished { rows, note, resume } => Event::Finished(wire::Finished {
+        Answer::Finished {
+            rows,
+            note,
+            resume,
+            commit,
+        } => Event::Finished(wire::Finished {
             rows,
             note,
             resume_token: resume.unwrap_or_default(),
+            commit,
         }),
     }])
 }

@@ -35,5 +35,5 @@ pub use grpc::{SqlDoor, TenantOf};
 pub use memory::MemoryCatalog;
 pub use metrics::Metrics;
 pub use millstream_runtime::{QueryReport, QueryState, ShardSettings, Streams, StreamsError};
-pub use millstream_state::ColdCache;
+pub use millstream_state::{ColdCache, StoreKind};
 pub use server::Server;

@@ -55,8 +55,18 @@ const L0_SSTS_MAX: usize = 128;
 /// that takes a checkpoint each second must not reach [`L0_SSTS_MAX`].
 const COMPACTION_POLL: Duration = Duration::from_secs(30);
 
+/// What the shards' store is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StoreKind {
+    /// It takes conditional writes of a key that is there.
+    #[default]
+    Objects,
+    /// A local directory, which does not: no boundary files, without which nothing would be collected there.
+    Directory,
+}
+
 /// Replaced tables and manifests go after ten minutes, looked for every five; there is no WAL to collect.
-fn garbage_collection() -> GarbageCollectorOptions {
+fn garbage_collection(kind: StoreKind) -> GarbageCollectorOptions {
     let directory = GarbageCollectorDirectoryOptions {
         interval: Some(Duration::from_secs(300)),
         min_age: Duration::from_secs(600),
@@ -69,6 +79,7 @@ fn garbage_collection() -> GarbageCollectorOptions {
         wal_options: None,
         wal_fence_options: None,
         detach_options: None,
+        boundary_files_enabled: kind != StoreKind::Directory,
         ..GarbageCollectorOptions::default()
     }
 }
@@ -101,7 +112,12 @@ pub struct Cold {
 
 impl Cold {
     /// Opens the database at `path`, making it if need be; whoever had it open before is fenced.
-    pub async fn open(store: Arc<dyn ObjectStore>, path: Path, cache: &ColdCache) -> Result<Self, ColdError> {
+    pub async fn open(
+        store: Arc<dyn ObjectStore>,
+        kind: StoreKind,
+        path: Path,
+        cache: &ColdCache,
+    ) -> Result<Self, ColdError> {
         let settings = Settings {
             // State is checkpointed whole; an un-awaited write must not become durable by itself (SQL.md 15).
             flush_interval: None,
@@ -112,7 +128,7 @@ impl Cold {
             // it writes: many small checkpoints must not stall on that.
             l0_max_ssts: L0_SSTS_MAX,
             l0_max_ssts_per_key: L0_SSTS_MAX,
-            garbage_collector_options: Some(garbage_collection()),
+            garbage_collector_options: Some(garbage_collection(kind)),
             compactor_options: Some(CompactorOptions {
                 poll_interval: COMPACTION_POLL,
                 ..CompactorOptions::default()
@@ -163,5 +179,16 @@ impl Cold {
     /// Closes it; what was not checkpointed is not written.
     pub async fn close(self) -> Result<(), ColdError> {
         Ok(self.db.close().await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{StoreKind, garbage_collection};
+
+    #[test]
+    fn a_directory_is_collected_without_boundary_files() {
+        assert!(garbage_collection(StoreKind::Objects).boundary_files_enabled);
+        assert!(!garbage_collection(StoreKind::Directory).boundary_files_enabled);
     }
 }

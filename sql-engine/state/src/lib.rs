@@ -17,5 +17,5 @@
 mod cold;
 mod store;
 
-pub use cold::{Change, Cold, ColdCache, ColdError};
+pub use cold::{Change, Cold, ColdCache, ColdError, StoreKind};
 pub use store::{Corrupt, Presence, StateKey, Store, Stored};

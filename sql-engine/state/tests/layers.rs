@@ -1,7 +1,7 @@
 //! Layers against a model, and checkpoints against crashes and fences.
 #![allow(clippy::unwrap_used)]
 
-use millstream_state::{Change, Cold, ColdCache, ColdError, Presence, StateKey, Store, Stored};
+use millstream_state::{Change, Cold, ColdCache, ColdError, Presence, StateKey, Store, StoreKind, Stored};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use proptest::prelude::*;
@@ -116,7 +116,7 @@ proptest! {
 async fn a_checkpoint_survives_and_a_takeover_fences() {
     let store: Arc<InMemory> = Arc::new(InMemory::new());
     let cache = ColdCache::new(1 << 20);
-    let open = || Cold::open(store.clone(), Path::from("sql/1"), &cache);
+    let open = || Cold::open(store.clone(), StoreKind::Objects, Path::from("sql/1"), &cache);
     let put = |key: &str, value: &str| Change {
         key: key.into(),
         value: Some(value.into()),

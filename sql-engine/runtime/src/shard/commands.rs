@@ -104,6 +104,12 @@ impl Runner {
     }
 
     fn pull(&mut self, request: &PullRequest) -> Result<PulledRows, ShardError> {
+        if self.commits < request.commit_min {
+            return Err(ShardError::Behind {
+                commit: self.commits,
+                wanted: request.commit_min,
+            });
+        }
         let unknown = || ShardError::UnknownQuery {
             id: request.query.clone(),
         };

@@ -74,6 +74,7 @@ impl Inner {
                     rows: printing.sent,
                     note: "the log ended the watch".to_owned(),
                     resume: None,
+                    commit: 0,
                 };
                 return Ok(out.send(ended).await?);
             };
@@ -161,7 +162,10 @@ fn rows(
     RecordBatch::try_new(schema.clone(), columns)
 }
 
-/// Text as it is; text with a window start behind it as `text@start`; 4 or 8 bytes as a number; else hexadecimal.
+/// The last moment that a window start is taken for: the end of the year 9999, ms.
+const WINDOW_START_MAX: i64 = 253_402_300_799_999;
+
+/// Text as it is; 4 or 8 bytes as a number; either with a window start behind it as `key@start`; else hexadecimal.
 fn readable(bytes: &[u8]) -> String {
     let printable = |bytes: &[u8]| {
         std::str::from_utf8(bytes)
@@ -172,20 +176,58 @@ fn readable(bytes: &[u8]) -> String {
     if let Some(text) = printable(bytes) {
         return text;
     }
-    if let Ok(word) = <[u8; 8]>::try_from(bytes) {
-        return i64::from_be_bytes(word).to_string();
-    }
-    if let Ok(word) = <[u8; 4]>::try_from(bytes) {
-        return i32::from_be_bytes(word).to_string();
+    let number = |bytes: &[u8]| match bytes.len() {
+        8 => bytes
+            .try_into()
+            .map(i64::from_be_bytes)
+            .ok()
+            .map(|n| n.to_string()),
+        4 => bytes
+            .try_into()
+            .map(i32::from_be_bytes)
+            .ok()
+            .map(|n| n.to_string()),
+        _ => None,
+    };
+    if let Some(number) = number(bytes) {
+        return number;
     }
     if let Some((head, tail)) = bytes.split_last_chunk::<8>()
-        && let Some(text) = printable(head)
+        && let start = i64::from_be_bytes(*tail)
+        && (0..=WINDOW_START_MAX).contains(&start)
+        && let Some(key) = printable(head).or_else(|| number(head))
     {
-        return format!("{text}@{}", i64::from_be_bytes(*tail));
+        return format!("{key}@{start}");
     }
     let mut hex = String::from("0x");
     for byte in bytes {
         let _ = write!(hex, "{byte:02x}");
     }
     hex
+}
+
+#[cfg(test)]
+mod tests {
+    use super::readable;
+
+    #[test]
+    fn keys_are_shown_as_well_as_they_can_be() {
+        let windowed = |key: &[u8], start: i64| [key, &start.to_be_bytes()].concat();
+        let table: [(Vec<u8>, &str); 8] = [
+            (b"bob".to_vec(), "bob"),
+            (7_i32.to_be_bytes().to_vec(), "7"),
+            ((-7_i64).to_be_bytes().to_vec(), "-7"),
+            (windowed(b"bob", 60_000), "bob@60000"),
+            (windowed(&7_i32.to_be_bytes(), 60_000), "7@60000"),
+            (
+                windowed(&(-7_i64).to_be_bytes(), 1_704_067_200_000),
+                "-7@1704067200000",
+            ),
+            (windowed(b"bob", i64::MAX), "0x626f627fffffffffffffff"),
+            (vec![1, 2, 3], "0x010203"),
+        ];
+        for (bytes, shown) in table {
+            assert_eq!(readable(&bytes), shown);
+        }
+    }
 }

@@ -9,12 +9,21 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use millstream_model::{PartitionIndex, limits};
 use millstream_parser::SourceKind;
-use millstream_planner::{PullAccess, PullPlan, Source, SourceField, arrow_field, arrow_type};
-use millstream_runtime::{PullRequest, SourceReader, StreamFetch, StreamPosition};
+use millstream_planner::{
+    PullAccess, PullPlan, SessionProperties, Source, SourceField, arrow_field, arrow_type,
+};
+use millstream_runtime::{PullRequest, PulledRows, ShardError, SourceReader, StreamFetch, StreamPosition};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Bytes read from a stream's partition at a time.
 const FETCH_BYTES: usize = 1024 * 1024;
+
+/// How long a pull query waits for the commit that it asks for: some commit intervals as they are by default.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The wait between two looks.
+const COMMIT_LOOK: Duration = Duration::from_millis(10);
 
 /// What is left to send, and how.
 struct Answering<'a> {
@@ -22,11 +31,18 @@ struct Answering<'a> {
     schema: SchemaRef,
     left: u64,
     sent: u64,
+    /// There were more rows than may be sent.
+    cut: bool,
     out: &'a Out,
 }
 
 impl Inner {
-    pub(super) async fn pull(&self, plan: PullPlan, out: &Out) -> Result<(), Stop> {
+    pub(super) async fn pull(
+        &self,
+        plan: PullPlan,
+        session: &SessionProperties,
+        out: &Out,
+    ) -> Result<(), Stop> {
         let field = |c: &millstream_planner::NamedExpr| arrow_field(&c.name, c.expr.sql_type());
         let schema = Arc::new(Schema::new(plan.columns.iter().map(field).collect::<Vec<_>>()));
         let limit = plan.limit.unwrap_or(limits::PULL_ROWS_MAX as u64);
@@ -41,14 +57,17 @@ impl Inner {
             schema,
             left: limit,
             sent: 0,
+            cut: false,
             out,
         };
-        match plan.source.kind {
-            SourceKind::Table => self.pull_table(&mut answering).await?,
-            SourceKind::Stream => self.pull_stream(&mut answering).await?,
-        }
-        let sent = answering.sent;
-        if plan.limit.is_none() && answering.left == 0 {
+        let commit = match plan.source.kind {
+            SourceKind::Table => self.pull_table(&mut answering, session.pull_commit_min()).await?,
+            SourceKind::Stream => {
+                self.pull_stream(&mut answering).await?;
+                0
+            }
+        };
+        if plan.limit.is_none() && answering.cut {
             return Err(StatementError::new(
                 StatementErrorKind::Limit,
                 format!(
@@ -58,10 +77,17 @@ impl Inner {
             )
             .into());
         }
-        Ok(out.finish(sent).await?)
+        let finished = Answer::Finished {
+            rows: answering.sent,
+            note: String::new(),
+            resume: None,
+            commit,
+        };
+        Ok(out.send(finished).await?)
     }
 
-    async fn pull_table(&self, answering: &mut Answering<'_>) -> Result<(), Stop> {
+    /// Answers with the commit that it saw.
+    async fn pull_table(&self, answering: &mut Answering<'_>, commit_min: u64) -> Result<u64, Stop> {
         let source = &answering.plan.source;
         let (writer, unplanned) = {
             let known = self.known().await;
@@ -86,18 +112,36 @@ impl Inner {
             PullAccess::Scan => None,
         };
         let windows = answering.plan.windows.start;
-        let request = PullRequest { query, keys, windows };
-        let pulled = self.shard().await?.pull(request).await.map_err(of_shard)?;
+        let request = PullRequest {
+            query,
+            keys,
+            windows,
+            commit_min,
+        };
+        let pulled = self.pull_in_time(&request).await?;
         let source = source.clone();
         for (rows, times) in pulled.parts {
             let batch = table_fields(&source, &answering.plan.fields, &rows, &times)
                 .map_err(StatementError::internal)?;
             answering.rows(&batch, pulled.commit).await?;
-            if answering.left == 0 {
+            if answering.cut {
                 break;
             }
         }
-        Ok(())
+        Ok(pulled.commit)
+    }
+
+    /// Waits a while for a commit that is still to come.
+    async fn pull_in_time(&self, request: &PullRequest) -> Result<PulledRows, StatementError> {
+        let until = Instant::now() + COMMIT_PATIENCE;
+        loop {
+            match self.shard().await?.pull(request.clone()).await {
+                Err(ShardError::Behind { .. }) if Instant::now() < until => {
+                    tokio::time::sleep(COMMIT_LOOK).await;
+                }
+                pulled => return pulled.map_err(of_shard),
+            }
+        }
     }
 
     async fn pull_stream(&self, answering: &mut Answering<'_>) -> Result<(), Stop> {
@@ -121,7 +165,7 @@ impl Inner {
             .map_err(|e| StatementError::new(StatementErrorKind::Invalid, e.to_string()))?;
         for ((partition, start), end) in partitions.iter().zip(starts).zip(ends) {
             let mut at = start;
-            while at < end && answering.left > 0 {
+            while at < end && !answering.cut {
                 let request = StreamFetch {
                     topic: topic.clone(),
                     partition: *partition,
@@ -151,6 +195,7 @@ impl Answering<'_> {
         let length = shown
             .num_rows()
             .min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        self.cut |= length < shown.num_rows() || self.plan.limit.is_some() && length as u64 == self.left;
         if length > 0 {
             self.left -= length as u64;
             self.sent += length as u64;

@@ -150,6 +150,7 @@ impl Sending<'_> {
             rows: self.sent,
             note: note.to_owned(),
             resume: behind.filter(|_| resumable).as_ref().map(write_token),
+            commit: 0,
         };
         Ok(self.out.send(finished).await?)
     }

@@ -198,7 +198,7 @@ async fn read_only(
 ) -> Result<(), Stop> {
     match planned {
         Plan::Push(push) => return inner.push(*push, request, session, out).await,
-        Plan::Pull(pull) => return inner.pull(*pull, out).await,
+        Plan::Pull(pull) => return inner.pull(*pull, session, out).await,
         Plan::Insert(insert) => return inner.insert(insert, out).await,
         Plan::Print(print) => return inner.print(print, out).await,
         Plan::Show { what, extended } => return inner.show(what, extended, session, out).await,

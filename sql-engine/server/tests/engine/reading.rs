@@ -2,6 +2,8 @@
 
 use crate::statements::given;
 use crate::world::{Given, Way, World};
+use futures::StreamExt;
+use millstream_server::{Answer, Engine, Request};
 use serde_json::json;
 use std::time::Duration;
 
@@ -64,4 +66,36 @@ async fn a_partition_that_cannot_be_read_holds_up_its_readers_only() {
         world.sql("SELECT n, total FROM st;").await,
         [json!({"N": 1, "TOTAL": 7})]
     );
+}
+
+/// The commit that a pull query saw when it asked for at least `commit_min`.
+async fn commit(engine: Engine, commit_min: u64) -> u64 {
+    let properties = [("pull.commit.min".to_owned(), commit_min.to_string())];
+    let mut answers = engine.execute(Request {
+        text: "SELECT * FROM st WHERE k = 'nobody';".to_owned(),
+        properties: properties.into(),
+        validate_only: false,
+    });
+    while let Some((_, answer)) = answers.next().await {
+        if let Answer::Finished { commit, .. } = answer.unwrap() {
+            return commit;
+        }
+    }
+    panic!("the query did not finish");
+}
+
+/// SQL.md 21: commits only grow, in all lives of the shard, and a client may ask for one that is still to come.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pull_query_names_its_commit_and_may_ask_for_one() {
+    let mut world = World::new(Way::Plain, 3).await;
+    world.sql(SETUP).await;
+    world.produce("s", &rows(1..=3)).await;
+    let first = commit(world.engine.clone(), 0).await;
+    assert!(first >= 1, "{first}");
+    world.kill().await;
+    assert!(commit(world.engine.clone(), first).await >= first);
+    world.restart().await;
+    let waiting = tokio::spawn(commit(world.engine.clone(), first + 1));
+    world.produce("s", &rows(4..=6)).await;
+    assert!(waiting.await.unwrap() > first);
 }
