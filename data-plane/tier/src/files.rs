@@ -1,9 +1,8 @@
 //! Objects that are files of this machine: kept open, and read into memory that is used again.
 //!
 //! What the system has in its page cache is copied out on the spot, without waking another thread, and is not kept a
-//! second time in the block cache (but for blocks that a reader takes in several reads). A file of which the system does
-//! not have everything is read past the page cache from then on (`O_DIRECT`), by a blocking thread: pages fresh from the
-//! kernel cost several times what reading costs.
+//! second time in the block cache (but for blocks that a reader takes in several reads). What it has not is read past the
+//! page cache (`O_DIRECT`) by a blocking thread: pages fresh from the kernel cost several times what reading costs.
 
 use crate::buffers::{ALIGN, Buffers};
 use bytes::Bytes;
@@ -16,12 +15,15 @@ use std::fs::File;
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// How long a file stays open that nobody reads (and until another is read): while it is, deleting it frees no space.
 const IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// After a miss so many reads of a file go past the page cache at once: what it lost, or never had, is mostly together.
+const UNASKED_READS: u32 = 8;
 
 /// Open files, and memory to read them into.
 #[derive(Debug)]
@@ -35,8 +37,8 @@ pub(crate) struct Files {
 pub(crate) struct OpenFile {
     file: File,
     path: PathBuf,
-    /// The system has had everything in memory so far.
-    is_cached: AtomicBool,
+    /// Reads to come that do not ask the page cache: asking it for what it has not makes it read that.
+    unasked: AtomicU32,
     /// The same file past the page cache, once it is needed; nothing where the file system knows no such thing.
     direct: OnceLock<Option<File>>,
 }
@@ -71,14 +73,16 @@ impl Files {
 
     /// So many bytes from `offset` on, if all of them are in the system's memory.
     pub(crate) fn read_now(&self, file: &OpenFile, offset: u64, length: usize) -> Option<Bytes> {
-        if !file.is_cached.load(Ordering::Relaxed) {
+        let unasked = file.unasked.load(Ordering::Relaxed);
+        if unasked > 0 {
+            file.unasked.store(unasked - 1, Ordering::Relaxed);
             return None;
         }
         let mut buffer = self.buffers.take(length);
         if fill_now(&file.file, &mut buffer, offset) {
             return Some(buffer.freeze(0..length));
         }
-        file.is_cached.store(false, Ordering::Relaxed);
+        file.unasked.store(UNASKED_READS, Ordering::Relaxed);
         None
     }
 
@@ -96,7 +100,7 @@ impl OpenFile {
         OpenFile {
             file,
             path,
-            is_cached: AtomicBool::new(true),
+            unasked: AtomicU32::new(0),
             direct: OnceLock::new(),
         }
     }
@@ -111,8 +115,8 @@ impl OpenFile {
         }
         let mut buffer = buffers.take(length);
         let filled = fill(&self.file, &mut buffer, offset, length)?;
-        // Now the system has read it into its memory.
-        self.is_cached.store(true, Ordering::Relaxed);
+        // Now the page cache has it, and more of what follows.
+        self.unasked.store(0, Ordering::Relaxed);
         Ok(buffer.freeze(0..filled))
     }
 

@@ -11,8 +11,8 @@
 //! its entry in the footer gives first offset, length, largest timestamp and checksum, so that a read finds an offset
 //! or a time with one look at the footer and one range request.
 //!
-//! Where objects are files of this machine ([`open_store`] with `file://`) they stay open and are read on the spot, and the
-//! system's page cache takes the place of the block cache.
+//! Where objects are files of this machine ([`open_store`] with `file://`) they stay open: what the system's page cache has
+//! is read on the spot, the rest past it, and neither into the block cache.
 //!
 //! Invariants: a name is never used twice (epoch and number are in it), so an upload may be repeated and a cached
 //! block never goes stale; an object counts only once a committed log entry names it, so a failed upload harms nothing;
