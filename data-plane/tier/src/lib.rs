@@ -26,6 +26,7 @@ mod calls;
 mod error;
 mod files;
 mod flush;
+mod folder;
 mod footer;
 mod lifecycle;
 pub mod name;
@@ -33,6 +34,7 @@ mod open;
 mod read;
 mod snapshot;
 mod tier;
+mod upload;
 
 pub use error::TierError;
 pub use flush::{Batch, Flush, FlushBuilder};

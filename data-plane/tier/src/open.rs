@@ -1,8 +1,8 @@
 //! From `--store` to a store: `file:///folder` or `s3://bucket/prefix`.
 
+use crate::folder::Folder;
 use crate::lifecycle::{Bucket, LifecycleError};
 use object_store::aws::AmazonS3Builder;
-use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
 use std::path::PathBuf;
@@ -134,12 +134,10 @@ fn open_folder(url: &str, folder: &str) -> Result<OpenStore, OpenError> {
             outer: outer.display().to_string(),
         });
     }
-    let store = LocalFileSystem::new_with_prefix(folder)
-        .map_err(|source| OpenError::Client {
-            url: url.to_owned(),
-            source,
-        })?
-        .with_fsync(true);
+    let store = Folder::open(folder).map_err(|source| OpenError::Client {
+        url: url.to_owned(),
+        source,
+    })?;
     Ok(OpenStore {
         store: Arc::new(store),
         prefix: Path::default(),

@@ -1,6 +1,7 @@
-//! The real disk: a folder of the file system.
+//! The real disk: a folder of the file system, written past the page cache where the file system can.
 
 use super::{Disk, DiskFile};
+use millstream_direct::{Buffers, DirectFile};
 use parking_lot::Mutex;
 use rustix::buffer::spare_capacity;
 use rustix::fs::{FallocateFlags, FlockOperation};
@@ -9,15 +10,23 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The most parts that one `pwritev` takes (Linux' `UIO_MAXIOV`).
 const PARTS_MAX: usize = 1024;
+
+/// What goes to the disk at once, when it is written past the page cache: enough to keep it busy.
+const BUFFER_BYTES: usize = 4 * 1024 * 1024;
+
+/// One for the writer and one for who prepares files.
+const BUFFERS_IDLE_MAX: usize = 2;
 
 /// A folder of the file system.
 #[derive(Debug)]
 pub struct RealDisk {
     path: PathBuf,
     folder: File,
+    buffers: Arc<Buffers>,
     locked: Mutex<bool>,
 }
 
@@ -54,6 +63,7 @@ impl RealDisk {
         let disk = RealDisk {
             path: path.to_owned(),
             folder: File::open(path).map_err(io)?,
+            buffers: Buffers::new(BUFFER_BYTES, BUFFERS_IDLE_MAX),
             locked: Mutex::new(false),
         };
         disk.lock().map_err(|source| match source.kind() {
@@ -71,6 +81,15 @@ impl RealDisk {
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    fn open_with(&self, options: &mut OpenOptions, name: &str) -> io::Result<RealFile> {
+        let path = self.path.join(name);
+        let file = options.read(true).write(true).open(&path)?;
+        Ok(RealFile {
+            file,
+            direct: DirectFile::open(&path, &self.buffers),
+        })
     }
 }
 
@@ -101,15 +120,11 @@ impl Disk for RealDisk {
     }
 
     fn create(&self, name: &str) -> io::Result<RealFile> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true);
-        options.open(self.path.join(name)).map(RealFile)
+        self.open_with(OpenOptions::new().create_new(true), name)
     }
 
     fn open(&self, name: &str) -> io::Result<RealFile> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true);
-        options.open(self.path.join(name)).map(RealFile)
+        self.open_with(&mut OpenOptions::new(), name)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -127,15 +142,24 @@ impl Disk for RealDisk {
 
 /// An open file of a [`RealDisk`].
 #[derive(Debug)]
-pub struct RealFile(File);
+pub struct RealFile {
+    file: File,
+    /// For whole pages, which is what commits are.
+    direct: DirectFile,
+}
 
 impl DiskFile for RealFile {
     fn write_at(&self, mut offset: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        let length = parts.iter().map(|part| part.len()).sum();
+        let pieces = parts.iter().map(|part| &**part);
+        if self.direct.write(offset, length, pieces)? {
+            return Ok(());
+        }
         for parts in parts.chunks(PARTS_MAX) {
             let total: usize = parts.iter().map(|part| part.len()).sum();
-            let written = write_some(&self.0, parts, offset)?;
+            let written = write_some(&self.file, parts, offset)?;
             if written < total {
-                write_rest(&self.0, parts, written, offset)?;
+                write_rest(&self.file, parts, written, offset)?;
             }
             offset += total as u64;
         }
@@ -145,7 +169,7 @@ impl DiskFile for RealFile {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let mut read = 0;
         while read < buffer.len() {
-            match self.0.read_at(&mut buffer[read..], offset + read as u64) {
+            match self.file.read_at(&mut buffer[read..], offset + read as u64) {
                 Ok(0) => break,
                 Ok(count) => read += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -159,7 +183,7 @@ impl DiskFile for RealFile {
         let mut bytes = Vec::with_capacity(length);
         while bytes.len() < length {
             let at = offset + bytes.len() as u64;
-            match rustix::io::pread(&self.0, spare_capacity(&mut bytes), at) {
+            match rustix::io::pread(&self.file, spare_capacity(&mut bytes), at) {
                 Ok(0) => break,
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
@@ -171,18 +195,18 @@ impl DiskFile for RealFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn length(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn allocate(&self, length: u64) -> io::Result<()> {
-        match rustix::fs::fallocate(&self.0, FallocateFlags::empty(), 0, length) {
+        match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, length) {
             Ok(()) => Ok(()),
             // A file system without fallocate: the length alone, and no promise of space.
-            Err(Errno::OPNOTSUPP) if self.length()? < length => self.0.set_len(length),
+            Err(Errno::OPNOTSUPP) if self.length()? < length => self.file.set_len(length),
             Err(Errno::OPNOTSUPP) => Ok(()),
             Err(error) => Err(error.into()),
         }

@@ -18,6 +18,69 @@ async fn a_folder_is_made_and_used() {
     assert_eq!(std::fs::read(inside.join("a/b")).unwrap(), b"hello");
 }
 
+/// The names in a folder and all below it.
+fn names(folder: &std::path::Path) -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        match entry.file_type().unwrap().is_dir() {
+            true => names.append(&mut self::names(&entry.path())),
+            false => names.push(entry.file_name().into_string().unwrap()),
+        }
+    }
+    names
+}
+
+#[tokio::test]
+async fn a_folder_takes_objects_in_parts_of_any_length() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_store(&format!("file://{}", folder.path().display()))
+        .unwrap()
+        .store;
+    let bytes: Vec<u8> = (0..5_000_000u32).map(|at| (at % 251) as u8).collect();
+    // Parts that begin and end within pages, at pages, and that are smaller than one; in pieces of their own.
+    for (number, cuts) in [vec![], vec![4096, 4_500_000], vec![1, 100, 9_000, 4_200_001]]
+        .into_iter()
+        .enumerate()
+    {
+        let name = Path::from(format!("made/anew/{number}"));
+        let mut upload = store.put_multipart(&name).await.unwrap();
+        let ends = cuts.iter().copied().chain([bytes.len()]);
+        let mut from = 0;
+        let mut parts = Vec::new();
+        for to in ends {
+            let pieces = bytes[from..to].chunks(70_001).map(bytes::Bytes::copy_from_slice);
+            parts.push(upload.put_part(pieces.collect()));
+            from = to;
+        }
+        parts.reverse();
+        futures::future::try_join_all(parts).await.unwrap();
+        assert!(store.head(&name).await.is_err(), "not before it is complete");
+        upload.complete().await.unwrap();
+        assert_eq!(store.get(&name).await.unwrap().bytes().await.unwrap(), bytes);
+        assert!(upload.complete().await.is_err() && upload.abort().await.is_ok());
+        assert_eq!(store.head(&name).await.unwrap().size, bytes.len() as u64);
+    }
+    assert_eq!(names(folder.path()).len(), 3);
+}
+
+#[tokio::test]
+async fn an_upload_that_is_given_up_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_store(&format!("file://{}", folder.path().display()))
+        .unwrap()
+        .store;
+    for abort in [true, false] {
+        let mut upload = store.put_multipart(&Path::from("object")).await.unwrap();
+        upload.put_part(vec![7; 10_000].into()).await.unwrap();
+        assert_eq!(names(folder.path()).len(), 1);
+        if abort {
+            upload.abort().await.unwrap();
+        }
+        drop(upload);
+        assert_eq!(names(folder.path()), Vec::<String>::new());
+    }
+}
+
 #[test]
 fn a_bucket_has_a_prefix() {
     let opened = open_store("s3://bucket/some/prefix/").unwrap();

@@ -1,0 +1,104 @@
+//! A folder as object store: `object_store`'s own, but large objects are written past the page cache.
+//!
+//! An object is written once and read from the caches or not for long: pages that the kernel had to find for it, write
+//! out and drop again cost more CPU than the rest of the flush. An upload of several parts goes into a file beside its
+//! destination (`name#number`, which no listing shows), is synced and then renamed, as the inner store does it.
+
+use crate::upload::FolderUpload;
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use millstream_direct::Buffers;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
+};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// What goes to the disk at once: enough to keep it busy.
+const BUFFER_BYTES: usize = 4 * 1024 * 1024;
+
+/// As many as uploads are usually under way.
+const BUFFERS_IDLE_MAX: usize = 4;
+
+/// A folder.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    inner: LocalFileSystem,
+    buffers: Arc<Buffers>,
+}
+
+impl Folder {
+    /// The folder at `path`, which exists; what is put into it is durable.
+    pub(crate) fn open(path: &str) -> Result<Folder> {
+        Ok(Folder {
+            inner: LocalFileSystem::new_with_prefix(path)?.with_fsync(true),
+            buffers: Buffers::new(BUFFER_BYTES, BUFFERS_IDLE_MAX),
+        })
+    }
+}
+
+impl std::fmt::Display for Folder {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.inner.fmt(out)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Folder {
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        if !options.attributes.is_empty() {
+            return self.inner.put_multipart_opts(location, options).await;
+        }
+        let destination = self.inner.path_to_filesystem(location)?;
+        let upload = FolderUpload::begin(destination, Arc::clone(&self.buffers)).await?;
+        Ok(Box::new(upload))
+    }
+
+    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        self.inner.put_opts(location, payload, options).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.inner.get_opts(location, options).await
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.inner.get_ranges(location, ranges).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list_with_offset(prefix, offset)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        self.inner.rename_opts(from, to, options).await
+    }
+}
