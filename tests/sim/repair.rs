@@ -55,7 +55,11 @@ impl World {
             epoch,
             lsn: start,
         }));
-        records.extend(entries.into_iter().map(|entry| Framed::new(Record::Entry(entry))));
+        records.extend(
+            entries
+                .into_iter()
+                .map(|entry| Framed::checked(Record::Entry(entry))),
+        );
         let written = records
             .chunks(8)
             .try_for_each(|chunk| running.journal.commit(chunk).map(drop));

@@ -54,7 +54,7 @@ impl World {
             match output {
                 Output::Persist { write, entry } => {
                     let end = EntryId::of(&entry.header);
-                    self.write(node, end, (write, Framed::new(Record::Entry(entry))));
+                    self.write(node, end, (write, Framed::checked(Record::Entry(entry))));
                 }
                 Output::Truncate { write, epoch, to } => self.truncate(node, write, epoch, to),
                 Output::Reset { .. } => return Err(format!("{node} resets its log unasked")),

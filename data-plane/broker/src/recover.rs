@@ -113,7 +113,7 @@ pub(crate) async fn skip_to(
     writer
         .append(Append {
             tenant: TenantId::SYSTEM,
-            records: vec![released],
+            records: vec![released.into()],
         })
         .await
         .map(drop)

@@ -127,7 +127,7 @@ fn produce(writer: &Writer, lsn: &mut u64, size: usize) -> Result<(), Box<dyn Er
             let sender = sender.clone();
             let append = Append {
                 tenant: TenantId(1),
-                records: vec![entry(*lsn, payload.clone())],
+                records: vec![entry(*lsn, payload.clone()).into()],
             };
             writer.submit(append, move |result| drop(sender.send(result)));
             left -= 1;

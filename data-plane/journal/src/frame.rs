@@ -8,12 +8,17 @@
 //! All integers are little-endian, checksums are CRC-32C. For an entry the head is its header (80 bytes) and the
 //! payload follows; for every other kind the head is the whole body and the payload's checksum is 0.
 //!
+//! A record batch says the checksum of nearly all of itself, and was held against it when it came in. It is not summed
+//! again: such an entry is of a kind of its own, and its payload's checksum is that of the batch's seal, the bytes up to
+//! and with its CRC. Reading it back checks both.
+//!
 //! The payload's checksum is computed where the record is made, not on the writer's thread.
 
 use crate::record::Record;
 use bytes::Bytes;
 use crc_fast::crc32_iscsi;
-use millstream_model::entry::{ENTRY_HEADER_BYTES, Entry, EntryError, EntryHeader};
+use millstream_kafka_wire::batch::{self, SEAL_BYTES};
+use millstream_model::entry::{ENTRY_HEADER_BYTES, Entry, EntryError, EntryHeader, EntryKind};
 use millstream_model::limits::ENTRY_BYTES_MAX;
 use millstream_model::{Epoch, GroupId, Lsn, Registration};
 
@@ -29,6 +34,7 @@ const KIND_RELEASED: u8 = 4;
 const KIND_REMOVED: u8 = 5;
 const KIND_REGISTERED: u8 = 6;
 const KIND_CARRIED: u8 = 7;
+const KIND_BATCH: u8 = 8;
 
 /// A record with its frame, ready to be written.
 #[derive(Clone, Debug)]
@@ -56,6 +62,23 @@ pub(crate) enum FrameError {
 impl Framed {
     /// Frames a record and computes its checksums.
     pub fn new(record: Record) -> Framed {
+        let sum = sum_of(payload(&record));
+        Framed::with(record, KIND_ENTRY, sum)
+    }
+
+    /// The same for a record of a log whose appended batches were checked before: these are not summed again.
+    pub fn checked(record: Record) -> Framed {
+        let sum = match &record {
+            Record::Entry(entry) if entry.header.kind == EntryKind::Append => batch_sum(&entry.payload),
+            _ => None,
+        };
+        match sum {
+            Some(sum) => Framed::with(record, KIND_BATCH, sum),
+            None => Framed::new(record),
+        }
+    }
+
+    fn with(record: Record, entry_kind: u8, payload_sum: u32) -> Framed {
         let mut head = [0u8; HEAD_BYTES_MAX];
         let mut body = Body {
             bytes: &mut head,
@@ -64,7 +87,7 @@ impl Framed {
         let kind = match &record {
             Record::Entry(entry) => {
                 body.put(&entry.header.encode());
-                KIND_ENTRY
+                entry_kind
             }
             Record::Truncate { group, epoch, lsn } => {
                 body.group(*group, *epoch, *lsn);
@@ -98,13 +121,10 @@ impl Framed {
             }
         };
         let length = body.length;
-        let payload = payload(&record);
-        let body_length = (length - FRAME_BYTES + payload.len()) as u32;
+        let body_length = (length - FRAME_BYTES + payload(&record).len()) as u32;
         head[4..8].copy_from_slice(&body_length.to_le_bytes());
         head[8] = kind;
-        if !payload.is_empty() {
-            head[12..16].copy_from_slice(&crc32_iscsi(payload).to_le_bytes());
-        }
+        head[12..16].copy_from_slice(&payload_sum.to_le_bytes());
         let checksum = crc32_iscsi(&head[4..length]);
         head[..4].copy_from_slice(&checksum.to_le_bytes());
         Framed {
@@ -140,6 +160,15 @@ impl Framed {
     }
 }
 
+/// The sum of a batch's seal; none when the bytes are too few for one.
+fn batch_sum(payload: &[u8]) -> Option<u32> {
+    debug_assert!(
+        batch::unseal(payload).is_none_or(|(_, intact)| intact),
+        "an appended batch was checked when it came in"
+    );
+    payload.first_chunk::<SEAL_BYTES>().map(|seal| crc32_iscsi(seal))
+}
+
 /// What of a record is not in its head.
 fn payload(record: &Record) -> &Bytes {
     static NOTHING: Bytes = Bytes::new();
@@ -162,7 +191,7 @@ pub(crate) fn decode(bytes: &Bytes) -> Result<(Record, usize, u32), FrameError> 
     if bytes.len() < length {
         return Err(FrameError::Short);
     }
-    let head_length = if kind == KIND_ENTRY {
+    let head_length = if kind == KIND_ENTRY || kind == KIND_BATCH {
         length.min(HEAD_BYTES_MAX)
     } else {
         length
@@ -173,15 +202,10 @@ pub(crate) fn decode(bytes: &Bytes) -> Result<(Record, usize, u32), FrameError> 
     }
     let body = &bytes[FRAME_BYTES..head_length];
     let record = match kind {
-        KIND_ENTRY => {
+        KIND_ENTRY | KIND_BATCH => {
             let header = EntryHeader::decode(body)?;
             let payload = bytes.slice(head_length..length);
-            let payload_checksum = if payload.is_empty() {
-                0
-            } else {
-                crc32_iscsi(&payload)
-            };
-            if payload_checksum != u32_at(frame, 12) {
+            if payload_sum(kind, &payload)? != u32_at(frame, 12) {
                 return Err(FrameError::Checksum);
             }
             Record::Entry(Entry { header, payload })
@@ -225,6 +249,32 @@ pub(crate) fn decode(bytes: &Bytes) -> Result<(Record, usize, u32), FrameError> 
         kind => return Err(FrameError::Kind(kind)),
     };
     Ok((record, length, checksum))
+}
+
+impl From<Record> for Framed {
+    fn from(record: Record) -> Framed {
+        Framed::new(record)
+    }
+}
+
+/// What the frame of an entry with this payload says of it, as far as the payload agrees with itself.
+fn payload_sum(kind: u8, payload: &[u8]) -> Result<u32, FrameError> {
+    if kind == KIND_BATCH {
+        return match batch::unseal(payload) {
+            Some((seal, true)) => Ok(crc32_iscsi(seal)),
+            Some((_, false)) => Err(FrameError::Checksum),
+            None => Err(FrameError::Length),
+        };
+    }
+    Ok(sum_of(payload))
+}
+
+fn sum_of(payload: &[u8]) -> u32 {
+    if payload.is_empty() {
+        0
+    } else {
+        crc32_iscsi(payload)
+    }
 }
 
 /// A body being written.

@@ -44,12 +44,12 @@ impl Default for WriterSettings {
 
 /// What one caller wants written, all in one commit. Records of one group are committed in the order in which they
 /// were submitted; between groups, tenants take turns when more waits than a commit takes (LOG.md 7).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Append {
     /// Who pays for it. The system tenant's are also taken when the journal is nearly full (LOG.md 10).
     pub tenant: TenantId,
     /// What is to be written.
-    pub records: Vec<Record>,
+    pub records: Vec<Framed>,
 }
 
 /// Records that were not made durable.
@@ -151,7 +151,7 @@ impl Writer {
     /// thread, for all submissions in the order in which they were committed, or at once when they are refused.
     /// It must be quick.
     pub fn submit(&self, append: Append, done: impl FnOnce(Result<Committed, SubmitError>) + Send + 'static) {
-        let framed: Vec<Framed> = append.records.into_iter().map(Framed::new).collect();
+        let framed = append.records;
         let bytes = framed.iter().map(Framed::length).sum::<usize>();
         let has_entries = framed
             .iter()
@@ -212,7 +212,7 @@ impl Writer {
     /// # Errors
     /// See [`SubmitError`].
     pub async fn register(&self, registration: Registration) -> Result<(), SubmitError> {
-        let records = vec![Record::Registered { registration }];
+        let records = vec![Record::Registered { registration }.into()];
         self.append(Append {
             tenant: TenantId::SYSTEM,
             records,

@@ -33,7 +33,7 @@ fn entry(group: u32, lsn: u64, payload: Bytes) -> Record {
 fn append(records: Vec<Record>) -> Append {
     Append {
         tenant: TenantId(1),
-        records,
+        records: records.into_iter().map(Framed::new).collect(),
     }
 }
 
@@ -156,7 +156,7 @@ async fn a_full_journal_refuses_tenants_and_goes_on_after_a_release() {
     assert_eq!(reader.space().oldest, Some(GroupId(1)));
     let internal = Append {
         tenant: TenantId::SYSTEM,
-        records: vec![entry(9, 1, Bytes::new())],
+        records: vec![entry(9, 1, Bytes::new()).into()],
     };
     writer.append(internal).await.unwrap();
     writer.release(GroupId(1), Lsn(lsn)).await.unwrap();

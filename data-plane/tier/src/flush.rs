@@ -2,7 +2,7 @@
 
 use crate::footer::{Block, Footer, Run, TRAILER_BYTES};
 use bytes::Bytes;
-use crc_fast::{CrcAlgorithm, Digest};
+use millstream_kafka_wire::batch::SEAL_BYTES;
 use millstream_model::limits::OBJECT_BYTES_MAX;
 use millstream_model::segment::{ObjectRef, SegmentRef};
 use millstream_model::{Offset, PartitionId, TimestampMs};
@@ -28,10 +28,9 @@ pub struct FlushBuilder {
     chunks: Vec<Bytes>,
     footer: Footer,
     position: u64,
-    /// Over the current run. Both digests read a batch while it is in the processor's cache: combining the blocks'
-    /// checksums instead takes longer than that.
-    digest: Digest,
     block: Option<OpenBlock>,
+    /// The seals of the open block's batches.
+    seals: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -39,7 +38,6 @@ struct OpenBlock {
     base_offset: Offset,
     timestamp_max: TimestampMs,
     length: usize,
-    digest: Digest,
 }
 
 /// An object ready to be uploaded.
@@ -63,8 +61,8 @@ impl FlushBuilder {
             chunks: Vec::new(),
             footer,
             position: 0,
-            digest: Digest::new(CrcAlgorithm::Crc32Iscsi),
             block: None,
+            seals: Vec::new(),
         }
     }
 
@@ -110,17 +108,17 @@ impl FlushBuilder {
         run.timestamp_max = run.timestamp_max.max(batch.timestamp_max);
         run.length += batch.bytes.len() as u64;
         self.position += batch.bytes.len() as u64;
-        let block = self.block.get_or_insert_with(|| OpenBlock {
+        let block = self.block.get_or_insert(OpenBlock {
             base_offset: batch.base_offset,
             timestamp_max: batch.timestamp_max,
             length: 0,
-            digest: Digest::new(CrcAlgorithm::Crc32Iscsi),
         });
         block.timestamp_max = block.timestamp_max.max(batch.timestamp_max);
         block.length += batch.bytes.len();
         let is_full = is_large || block.length >= self.block_bytes;
-        block.digest.update(&batch.bytes);
-        self.digest.update(&batch.bytes);
+        // The rest of a batch is under the CRC in its seal: what was checked when it came in is not summed again.
+        let seal = batch.bytes.get(..SEAL_BYTES).unwrap_or(&batch.bytes);
+        self.seals.extend_from_slice(seal);
         self.chunks.push(batch.bytes);
         if is_full {
             self.end_block();
@@ -176,7 +174,10 @@ impl FlushBuilder {
         self.end_block();
         match self.footer.runs.last_mut() {
             Some(run) if run.blocks.is_empty() => drop(self.footer.runs.pop()),
-            Some(run) => run.checksum = crc32(self.digest.finalize_reset()),
+            Some(run) => {
+                let sums = run.blocks.iter().map(|block| block.checksum.to_le_bytes());
+                run.checksum = crc_fast::crc32_iscsi(&sums.collect::<Vec<_>>().concat());
+            }
             None => {}
         }
     }
@@ -185,12 +186,13 @@ impl FlushBuilder {
         let (Some(block), Some(run)) = (self.block.take(), self.footer.runs.last_mut()) else {
             return;
         };
-        let checksum = block.digest.finalize();
+        let checksum = crc_fast::crc32_iscsi(&self.seals);
+        self.seals.clear();
         run.blocks.push(Block {
             base_offset: block.base_offset,
             timestamp_max: block.timestamp_max,
             length: u32::try_from(block.length).expect("a block is at most a batch larger than its setting"),
-            checksum: crc32(checksum),
+            checksum,
         });
     }
 }
@@ -210,9 +212,4 @@ impl Flush {
     pub fn footer_bytes(&self) -> usize {
         self.chunks.last().map_or(TRAILER_BYTES, Bytes::len)
     }
-}
-
-/// The 32 bits of a CRC-32C, which the library returns in 64.
-fn crc32(value: u64) -> u32 {
-    (value & u64::from(u32::MAX)) as u32
 }

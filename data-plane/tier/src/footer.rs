@@ -1,19 +1,20 @@
 //! The footer of a segment object: which runs it has, and the blocks of each.
 //!
 //! ```text
-//! footer   version u8 = 1 │ zero (3) │ runs u32 │ run…
+//! footer   version u8 = 2 │ zero (3) │ runs u32 │ run…
 //! run      topic (16) │ index u32 │ position u64 │ length u64 │ crc32c u32 │ first offset i64 │ end offset i64 │
 //!          largest timestamp i64 │ blocks u32 │ block…
 //! block    first offset i64 │ largest timestamp i64 │ length u32 │ crc32c u32
 //! trailer  footer's length u64 │ footer's crc32c u32 │ "MSTIER01"
 //! ```
-//! Integers are little-endian. Blocks lie one after another from the run's position on.
+//! Integers are little-endian. Blocks lie one after another from the run's position on. A block's checksum is that of
+//! its batches' seals (`kafka-wire`), a run's that of its blocks' checksums.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use millstream_model::limits::OBJECT_FOOTER_BYTES_MAX;
 use millstream_model::{Offset, PartitionId, PartitionIndex, TimestampMs, TopicId};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const MAGIC: &[u8; 8] = b"MSTIER01";
 const RUN_BYTES: usize = 68;
 const BLOCK_BYTES: usize = 24;
@@ -100,7 +101,7 @@ impl Footer {
             return Err("the footer is too short");
         }
         if bytes.get_u8() != VERSION {
-            return Err("the footer's version needs a newer release");
+            return Err("the footer's version needs another release");
         }
         bytes.advance(3);
         let mut runs = Vec::new();

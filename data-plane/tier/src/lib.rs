@@ -9,7 +9,8 @@
 //! ```
 //! A block is some whole batches (256 KiB or one batch, whichever is more), the unit of reading, checking and caching;
 //! its entry in the footer gives first offset, length, largest timestamp and checksum, so that a read finds an offset
-//! or a time with one look at the footer and one range request.
+//! or a time with one look at the footer and one range request. A batch says the CRC of nearly all of itself, so that
+//! the checksum of a block is over the batches' first bytes, which hold those CRCs, and that of a run over its blocks'.
 //!
 //! Where objects are files of this machine ([`open_store`] with `file://`) they stay open: what the system's page cache has
 //! is read on the spot, the rest past it, and neither into the block cache.
@@ -23,6 +24,7 @@
 
 mod buffers;
 mod calls;
+mod check;
 mod error;
 mod files;
 mod flush;

@@ -1,6 +1,7 @@
 //! Reading runs back: find blocks in the footer, take them from the cache or fetch them in one range, check them.
 
 use crate::calls::Opened;
+use crate::check::is_intact;
 use crate::error::TierError;
 use crate::footer::{Block, Footer, Run, TRAILER_BYTES, Trailer};
 use crate::name::ObjectKind;
@@ -263,7 +264,7 @@ fn checked(fetched: &Bytes, at: u64, block: &Block) -> Result<Bytes, &'static st
         return Err("it ends before the run does");
     }
     let bytes = fetched.slice(at..to);
-    if crc_fast::crc32_iscsi(&bytes) == block.checksum {
+    if is_intact(&bytes, block.checksum) {
         Ok(bytes)
     } else {
         Err("a block's checksum does not fit")

@@ -137,6 +137,17 @@ pub(crate) fn crc_of(covered: &[u8]) -> u32 {
     crc_fast::crc32_iscsi(covered)
 }
 
+/// A batch's first bytes, up to where its CRC covers the rest: base offset, length, leader epoch, magic, and the CRC
+/// itself. A checksum over these alone covers the whole batch.
+pub const SEAL_BYTES: usize = at::ATTRIBUTES;
+
+/// The seal of a batch, and whether the rest is what its CRC says; `None` when the bytes are too few for a batch.
+pub fn unseal(batch: &[u8]) -> Option<(&[u8; SEAL_BYTES], bool)> {
+    let (seal, covered) = batch.split_first_chunk::<SEAL_BYTES>()?;
+    let said = seal.last_chunk::<4>().map(|crc| u32::from_be_bytes(*crc));
+    Some((seal, said == Some(crc_of(covered))))
+}
+
 /// Where a field lies.
 pub(crate) mod at {
     pub(crate) const BATCH_LENGTH: usize = 8;

@@ -106,7 +106,7 @@ impl Core {
             waiters: Waiters::default(),
             ledger,
             out,
-            writes: Writes::default(),
+            writes: Writes::new(settings.journal.commit_bytes_max),
             alone: false,
             waits_for_number: false,
             reads_from: Lsn::ZERO,
@@ -215,6 +215,7 @@ impl Core {
             for output in out.drain(..) {
                 self.carry_out_one(group, output);
             }
+            self.writes.hand_over(group);
             if self.out.is_empty() {
                 self.out = out;
             }
@@ -231,7 +232,8 @@ impl Core {
                     EntryKind::Append => entry.header.tenant,
                     _ => TenantId::SYSTEM,
                 };
-                self.writes.submit(group, write, tenant, Record::Entry(entry));
+                self.writes
+                    .push(&group.services, write, tenant, Record::Entry(entry));
             }
             Output::Truncate { write, epoch, to } => {
                 let record = Record::Truncate {
@@ -239,7 +241,7 @@ impl Core {
                     epoch,
                     lsn: to,
                 };
-                self.writes.submit(group, write, TenantId::SYSTEM, record);
+                self.writes.push(&group.services, write, TenantId::SYSTEM, record);
             }
             Output::Reset { write, base } => {
                 let record = Record::Released {
@@ -247,7 +249,7 @@ impl Core {
                     epoch: base.epoch,
                     lsn: base.lsn,
                 };
-                self.writes.submit(group, write, TenantId::SYSTEM, record);
+                self.writes.push(&group.services, write, TenantId::SYSTEM, record);
             }
             Output::Applied {
                 applied,

@@ -4,8 +4,8 @@
 //! again once nothing of the group is under way; meanwhile new ones queue behind them. What was ordered counts as the
 //! service's own from then on: it must get into the space that is kept for it, or nothing could ever be released.
 
-use super::{Core, Group};
-use millstream_journal::{Append, CommitError, Committed, Record, SubmitError};
+use super::{Core, Group, Services};
+use millstream_journal::{Append, CommitError, Committed, Framed, Record, SubmitError};
 use millstream_model::TenantId;
 use millstream_replication::{Input, WriteNumber};
 use std::cell::RefCell;
@@ -14,22 +14,26 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+/// Records are handed over together up to so many bytes at most: few enough that tenants still take turns.
+const TOGETHER_BYTES_MAX: usize = 1024 * 1024;
+
 /// How long a full journal is left alone before the records are handed over again.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 thread_local! {
-    /// While a record is handed over, the journal may refuse it at once, on this thread, which holds the group's lock:
+    /// While records are handed over, the journal may refuse it at once, on this thread, which holds the group's lock:
     /// the refusal is left here.
     static REFUSED: RefCell<Option<Option<SubmitError>>> = const { RefCell::new(None) };
 }
 
 /// A group's records that are not durable yet.
-#[derive(Default)]
 pub(crate) struct Writes {
+    /// Records are handed over together up to so many bytes.
+    together_bytes_max: usize,
     /// In order; the first `handed_over` of them are with the journal.
     queue: VecDeque<Write>,
     handed_over: usize,
-    /// The journal refused one: nothing is handed over until it has answered for all.
+    /// The journal refused some: nothing is handed over until it has answered for all.
     stalled: bool,
     /// The journal failed for good.
     failed: bool,
@@ -40,37 +44,55 @@ pub(crate) struct Writes {
 struct Write {
     number: WriteNumber,
     tenant: TenantId,
-    record: Record,
+    framed: Framed,
 }
 
-/// Bytes that a record's payload takes.
-fn bytes(record: &Record) -> usize {
-    match record {
-        Record::Entry(entry) => entry.payload.len(),
-        _ => 0,
+impl Write {
+    /// Bytes that its payload takes.
+    fn bytes(&self) -> usize {
+        match self.framed.record() {
+            Record::Entry(entry) => entry.payload.len(),
+            _ => 0,
+        }
     }
 }
 
+/// Records that were handed over together.
+#[derive(Clone, Copy, Debug)]
+struct Together {
+    count: usize,
+    last: WriteNumber,
+}
+
 impl Writes {
-    pub(super) fn submit(
+    /// None yet, for a journal whose commits take so many bytes.
+    pub(super) fn new(commit_bytes_max: usize) -> Writes {
+        Writes {
+            together_bytes_max: TOGETHER_BYTES_MAX.min(commit_bytes_max / 4),
+            queue: VecDeque::new(),
+            handed_over: 0,
+            stalled: false,
+            failed: false,
+            failure_told: false,
+        }
+    }
+
+    /// Puts a record behind the others. What a log appends was checked when it came in: here at the door, and a
+    /// follower has to do the same with what its leader sends.
+    pub(super) fn push(
         &mut self,
-        group: &Arc<Group>,
+        services: &Services,
         number: WriteNumber,
         tenant: TenantId,
         record: Record,
     ) {
-        group
-            .services
-            .in_flight
-            .fetch_add(bytes(&record), Ordering::Relaxed);
-        self.queue.push_back(Write {
+        let write = Write {
             number,
             tenant,
-            record,
-        });
-        if !self.stalled {
-            self.hand_over(group);
-        }
+            framed: Framed::checked(record),
+        };
+        services.in_flight.fetch_add(write.bytes(), Ordering::Relaxed);
+        self.queue.push_back(write);
     }
 
     /// Whether the journal has failed since this was asked last.
@@ -79,28 +101,49 @@ impl Writes {
         self.failed && !told
     }
 
-    fn hand_over(&mut self, group: &Arc<Group>) {
-        while let Some(write) = self.queue.get(self.handed_over).filter(|_| !self.stalled) {
-            self.handed_over += 1;
-            let append = Append {
-                tenant: write.tenant,
-                records: vec![write.record.clone()],
-            };
-            let (number, owner) = (write.number, Arc::clone(group));
+    /// Hands over what waits, in order, as few times as can be: what a request wrote is one commit's anyway.
+    pub(super) fn hand_over(&mut self, group: &Arc<Group>) {
+        while !self.stalled
+            && let Some((append, together)) = self.next()
+        {
+            self.handed_over += together.count;
+            let owner = Arc::clone(group);
             REFUSED.set(Some(None));
             group.services.writer.submit(append, move |result| match result {
                 Err(error) if REFUSED.with_borrow(Option::is_some) => REFUSED.set(Some(Some(error))),
-                result => owner.written(number, result),
+                result => owner.written(together, result),
             });
             if let Some(Some(error)) = REFUSED.take() {
-                self.refused(group, &error);
+                self.refused(group, together, &error);
             }
         }
     }
 
-    /// A record was not written.
-    fn refused(&mut self, group: &Arc<Group>, error: &SubmitError) {
-        self.handed_over -= 1;
+    /// The next records of one tenant.
+    fn next(&self) -> Option<(Append, Together)> {
+        let waiting = self.queue.range(self.handed_over..);
+        let tenant = waiting.clone().next()?.tenant;
+        let mut bytes = 0;
+        let fits = |write: &&Write| {
+            let first = bytes == 0;
+            bytes += write.framed.length();
+            write.tenant == tenant && (first || bytes <= self.together_bytes_max)
+        };
+        let mut last = None;
+        let taken = waiting
+            .take_while(fits)
+            .inspect(|write| last = Some(write.number));
+        let records: Vec<Framed> = taken.map(|write| write.framed.clone()).collect();
+        let together = Together {
+            count: records.len(),
+            last: last?,
+        };
+        Some((Append { tenant, records }, together))
+    }
+
+    /// Records were not written.
+    fn refused(&mut self, group: &Arc<Group>, together: Together, error: &SubmitError) {
+        self.handed_over -= together.count;
         let again = match error {
             SubmitError::Commit(CommitError::Full) | SubmitError::Busy => true,
             SubmitError::Commit(CommitError::OutOfOrder { .. }) => self.stalled,
@@ -136,14 +179,14 @@ impl Writes {
 }
 
 impl Group {
-    /// The journal's answer for one record; they come in the order of submission.
-    fn written(self: &Arc<Group>, number: WriteNumber, result: Result<Committed, SubmitError>) {
+    /// The journal's answer for records that were handed over together; they come in the order of submission.
+    fn written(self: &Arc<Group>, together: Together, result: Result<Committed, SubmitError>) {
         if let Ok(committed) = &result {
             self.services.count_commits(committed.commit);
         }
         self.with(|core| match result {
-            Ok(_) => core.durable(self, number),
-            Err(error) => core.writes.refused(self, &error),
+            Ok(_) => core.durable(self, together),
+            Err(error) => core.writes.refused(self, together, &error),
         });
     }
 
@@ -162,19 +205,21 @@ impl Group {
 }
 
 impl Core {
-    fn durable(&mut self, group: &Arc<Group>, number: WriteNumber) {
-        let Some(write) = self.writes.queue.pop_front() else {
-            return;
-        };
+    fn durable(&mut self, group: &Arc<Group>, together: Together) {
+        let writes = &mut self.writes;
+        let done = writes.queue.drain(..together.count.min(writes.queue.len()));
+        let (mut bytes, mut last) = (0, None);
+        for write in done {
+            bytes += write.bytes();
+            last = Some(write.number);
+        }
         debug_assert_eq!(
-            write.number, number,
+            last,
+            Some(together.last),
             "completions come in the order of submission"
         );
-        self.writes.handed_over -= 1;
-        group
-            .services
-            .in_flight
-            .fetch_sub(bytes(&write.record), Ordering::Relaxed);
-        self.step(&group.services, Input::Durable(number));
+        writes.handed_over -= together.count;
+        group.services.in_flight.fetch_sub(bytes, Ordering::Relaxed);
+        self.step(&group.services, Input::Durable(together.last));
     }
 }

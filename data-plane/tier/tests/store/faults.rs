@@ -82,7 +82,7 @@ async fn a_refusal_is_not_argued_with() {
     let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     let (tier, store) = faulty(&inner, Fault::Denied, u32::MAX);
     let error = tier
-        .put(&flush(1, &[(0, batches(1, 0, 1, 30))]))
+        .put(&flush(1, &[(0, batches(1, 0, 1, 80))]))
         .await
         .unwrap_err();
     assert_eq!(error.retry(), Retry::Never);

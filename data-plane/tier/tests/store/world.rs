@@ -74,11 +74,17 @@ pub fn partition(index: u32) -> PartitionId {
 }
 
 /// Batches of ten offsets each, with bytes that tell them apart; every batch is a second later than the one before.
+/// Their records are noise: only their CRC is looked at here.
 pub fn batches(seed: u8, first: i64, count: usize, bytes: usize) -> Vec<Batch> {
     (0..count)
         .map(|number| {
             let base = first + 10 * number as i64;
-            let fill: Vec<u8> = (0..bytes).map(|at| seed ^ (number as u8) ^ (at as u8)).collect();
+            let mut fill: Vec<u8> = (0..bytes).map(|at| seed ^ (number as u8) ^ (at as u8)).collect();
+            fill[..8].copy_from_slice(&base.to_be_bytes());
+            fill[8..12].copy_from_slice(&(bytes as u32 - 12).to_be_bytes());
+            fill[16] = 2;
+            let crc = crc_fast::crc32_iscsi(&fill[21..]);
+            fill[17..21].copy_from_slice(&crc.to_be_bytes());
             Batch {
                 bytes: Bytes::from(fill),
                 base_offset: Offset(base),
