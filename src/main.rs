@@ -12,6 +12,7 @@ mod door;
 mod guard;
 mod http;
 mod logging;
+mod memory;
 mod ready_file;
 mod service;
 mod settings;
@@ -27,6 +28,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    memory::keep_freed();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return refuse(&error),

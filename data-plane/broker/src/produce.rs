@@ -11,10 +11,12 @@ use bytes::{Bytes, BytesMut};
 use millstream_access::{Operation, Principal};
 use millstream_journal::{Level, Space};
 use millstream_kafka_wire::batch::{BatchError, BatchView};
+use millstream_metadata::Image;
 use millstream_metadata::topic_config::{TimestampType, TopicSettings};
 use millstream_model::{Offset, TimestampMs};
 use millstream_partition::{AppendError, Decision, SequenceError};
 use millstream_replication::AppendRefusal;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -35,33 +37,94 @@ impl From<NotServed> for ProduceError {
     }
 }
 
+/// A checked batch whose place is not decided yet.
+struct Ready {
+    served: Served,
+    append: Append<Ticket>,
+    begun: Begun,
+}
+
+/// What its producer is told once it has one.
+struct Begun {
+    acks: Acks,
+    length: usize,
+    records: i32,
+    log_append_time: Option<TimestampMs>,
+    /// What back-pressure wants.
+    delay: Duration,
+    timeout: Duration,
+    acknowledged: oneshot::Receiver<Result<Produced, ProduceError>>,
+}
+
 impl Shell {
-    /// Decides a batch's place now; the future answers when it is durable.
-    pub(crate) fn begin_produce(
+    /// Decides the places of batches now; each future answers when its batch is durable. Those of one group are taken
+    /// together: one lock, and one piece of the journal's next commit.
+    pub(crate) fn begin_produces(
         &self,
         who: &Principal,
+        requests: Vec<Produce>,
+    ) -> Vec<Result<PendingProduce, ProduceError>> {
+        let image = self.image.image();
+        let mut answers: Vec<_> = requests.iter().map(|_| None).collect();
+        let (mut ready, mut ahead) = (Vec::with_capacity(requests.len()), 0);
+        for (place, (request, answer)) in requests.into_iter().zip(&mut answers).enumerate() {
+            match self.prepare(&image, who, request, ahead) {
+                Ok(prepared) => {
+                    ahead += prepared.begun.length;
+                    ready.push((prepared.served.group.id, place, prepared));
+                }
+                Err(error) => *answer = Some(Err(error)),
+            }
+        }
+        // Stable: batches for one partition keep their order.
+        ready.sort_by_key(|(group, _, _)| *group);
+        let mut ready = ready.into_iter().peekable();
+        while let Some((id, _, first)) = ready.peek() {
+            let (id, group) = (*id, Arc::clone(&first.served.group));
+            let mut decided = Vec::new();
+            group.with(|core| {
+                while let Some((_, place, next)) = ready.next_if(|(group, _, _)| *group == id) {
+                    let outcome = append_to(core, &next.served, next.append);
+                    decided.push((place, next.begun, outcome));
+                }
+            });
+            for (place, begun, outcome) in decided {
+                let answer = outcome.map(|outcome| self.pending(&image, who, begun, outcome));
+                if let Some(slot) = answers.get_mut(place) {
+                    *slot = Some(answer);
+                }
+            }
+        }
+        let answers = answers.into_iter();
+        answers
+            .map(|answer| answer.unwrap_or(Err(ProduceError::ShuttingDown)))
+            .inspect(|answer| {
+                if let Err(error) = answer {
+                    self.services.metrics.produce_refused.inc();
+                    tracing::debug!(%error, "refused");
+                }
+            })
+            .collect()
+    }
+
+    /// All that is done before the group's lock is taken; `ahead` bytes were prepared before and are not ordered yet.
+    fn prepare(
+        &self,
+        image: &Image,
+        who: &Principal,
         request: Produce,
-    ) -> Result<PendingProduce, ProduceError> {
+        ahead: usize,
+    ) -> Result<Ready, ProduceError> {
         let partition = request.partition;
         let topic = tracing::field::Empty;
         let span =
             tracing::debug_span!("produce", tenant = %who.tenant, topic, partition = partition.index.0);
         let _entered = span.enter();
-        let begun = self.try_produce(who, request);
-        if let Err(error) = &begun {
-            self.services.metrics.produce_refused.inc();
-            tracing::debug!(%error, "refused");
-        }
-        begun
-    }
-
-    fn try_produce(&self, who: &Principal, request: Produce) -> Result<PendingProduce, ProduceError> {
         if self.services.is_stopping() {
             return Err(ProduceError::ShuttingDown);
         }
-        let image = self.image.image();
-        let served = self.find(&image, who, Operation::Produce, request.partition)?;
-        tracing::Span::current().record("topic", served.topic.name.as_str());
+        let served = self.find(image, who, Operation::Produce, partition)?;
+        span.record("topic", served.topic.name.as_str());
         let length = request.batch.len();
         let now = TimestampMs::now();
         let mut settings = topic_config::settings(&served.topic);
@@ -73,12 +136,12 @@ impl Shell {
             .saturating_sub(ENTRY_OVERHEAD_BYTES);
         settings.message_bytes_max = settings.message_bytes_max.min(fits);
         let batch = check(&settings, request.batch, now)?;
-        let delay = self.back_pressure(length)?;
+        let delay = self.back_pressure(length, ahead)?;
         let (batch, log_append_time) = own(&settings, batch, now);
         let records = batch.header().record_count;
         let (answer, acknowledged) = oneshot::channel();
         let append = Append {
-            partition: request.partition,
+            partition,
             tenant: who.tenant,
             key: who.key,
             batch,
@@ -87,15 +150,37 @@ impl Shell {
             in_sync_min: usize::try_from(settings.insync_min).unwrap_or(usize::MAX),
             ticket: Ticket::Produce(answer, log_append_time),
         };
-        let (decision, log_start) = served.group.with(|core| append_to(core, &served, append))?;
+        Ok(Ready {
+            served,
+            append,
+            begun: Begun {
+                acks: request.acks,
+                length,
+                records,
+                log_append_time,
+                delay,
+                timeout: request.timeout,
+                acknowledged,
+            },
+        })
+    }
+
+    /// Counts a batch that has its place, and says what its answer waits for.
+    fn pending(
+        &self,
+        image: &Image,
+        who: &Principal,
+        begun: Begun,
+        (decision, log_start): (Decision, Offset),
+    ) -> PendingProduce {
         let metrics = &self.services.metrics;
         let base_offset = match decision {
             Decision::Append { base_offset, .. } => {
                 metrics.produced_batches.inc();
-                metrics.produced_bytes.inc_by(length as u64);
+                metrics.produced_bytes.inc_by(begun.length as u64);
                 metrics
                     .produced_records
-                    .inc_by(u64::try_from(records).unwrap_or(0));
+                    .inc_by(u64::try_from(begun.records).unwrap_or(0));
                 base_offset
             }
             Decision::Repeat { base_offset, .. } => {
@@ -106,25 +191,29 @@ impl Shell {
         let now_ms = self.services.now_ms();
         let throttle = self
             .quotas
-            .take(&image, who, Meter::Produce, now_ms, length as u64)
-            .max(delay);
-        Ok(PendingProduce(match request.acks {
+            .take(image, who, Meter::Produce, now_ms, begun.length as u64)
+            .max(begun.delay);
+        PendingProduce(match begun.acks {
             Acks::None => Waiting::Ready(Some(Ok(Produced {
                 base_offset,
-                log_append_time,
+                log_append_time: begun.log_append_time,
                 log_start,
                 throttle,
             }))),
-            Acks::Leader | Acks::All => Waiting::ticket(acknowledged, request.timeout, throttle),
-        }))
+            Acks::Leader | Acks::All => Waiting::ticket(begun.acknowledged, begun.timeout, throttle),
+        })
     }
 
     /// What a filling journal asks of producers (LOG.md 10).
     ///
     /// What was ordered must get into the journal, or nothing behind it can, not even what makes room: so bytes that
     /// are still under way count as used, and the end of a file that a commit does not fit into as well.
-    fn back_pressure(&self, bytes: usize) -> Result<Duration, ProduceError> {
-        let in_flight = self.services.in_flight.load(Ordering::Relaxed);
+    fn back_pressure(&self, bytes: usize, ahead: usize) -> Result<Duration, ProduceError> {
+        let in_flight = self
+            .services
+            .in_flight
+            .load(Ordering::Relaxed)
+            .saturating_add(ahead);
         if in_flight > self.settings.in_flight_bytes_max {
             return Err(ProduceError::Full);
         }

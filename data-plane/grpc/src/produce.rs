@@ -36,21 +36,30 @@ pub(crate) async fn produce(
     };
     let image = broker.image();
     // Every batch gets its place before the first is awaited, in the request's order.
-    let begun: Vec<_> = request
+    let mut asked = Vec::with_capacity(request.partitions.len());
+    let resolved: Vec<_> = request
         .partitions
         .into_iter()
         .map(|it| {
             let ProducePartition { partition, batch } = it;
-            let begun = resolve(&image, who.tenant, partition.as_ref()).and_then(|id| {
-                let request = Produce {
-                    partition: id,
+            let found = resolve(&image, who.tenant, partition.as_ref()).map(|partition| {
+                asked.push(Produce {
+                    partition,
                     batch,
                     acks,
                     timeout,
-                };
-                broker
-                    .begin_produce(who, request)
-                    .map_err(|cause| of_produce(&cause))
+                });
+            });
+            (partition, found)
+        })
+        .collect();
+    let mut begun = broker.begin_produces(who, asked).into_iter();
+    let begun: Vec<_> = resolved
+        .into_iter()
+        .map(|(partition, found)| {
+            let begun = found.and_then(|()| {
+                let begun = begun.next().unwrap_or(Err(ProduceError::ShuttingDown));
+                begun.map_err(|cause| of_produce(&cause))
             });
             (partition, begun)
         })

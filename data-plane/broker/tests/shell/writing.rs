@@ -63,6 +63,46 @@ async fn pipelined_batches_keep_their_order() {
     node.stop().await;
 }
 
+/// More than the journal is handed at once, over several partitions and groups, with some that are refused among them.
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_asked_for_together_are_each_answered_and_keep_their_order() {
+    let world = World::new();
+    let topic = world.catalog.create_topic(1, "t", 3, &[]);
+    let mut settings = world.settings();
+    settings.journal.commit_bytes_max = 64 * 1024;
+    let node = world.start(settings).await;
+    let who = world.catalog.tenant(1);
+    let padding = "x".repeat(1_000);
+    let asked = |number: u32| Produce {
+        partition: partition(topic, number % 4),
+        batch: batch(&[&format!("{number} {padding}")]),
+        acks: Acks::All,
+        timeout: Duration::from_secs(20),
+    };
+    for round in 0..2 {
+        let begun = node.broker.begin_produces(&who, (0..80).map(asked).collect());
+        assert_eq!(begun.len(), 80);
+        for (number, begun) in (0..80).zip(begun) {
+            if number % 4 == 3 {
+                assert_eq!(begun.unwrap_err(), ProduceError::UnknownPartition);
+                continue;
+            }
+            let offset = Offset(round * 20 + i64::from(number / 4));
+            assert_eq!(begun.unwrap().await.unwrap().base_offset, offset);
+        }
+    }
+    for index in 0..3 {
+        let values = read_all(&node.broker, &who, partition(topic, index), 0).await;
+        let numbers = values
+            .iter()
+            .map(|(_, value)| value.split(' ').next().unwrap().parse::<u32>().unwrap());
+        let once = (0..20).map(|at| at * 4 + index);
+        assert!(numbers.eq(once.clone().chain(once)), "{index}");
+    }
+    assert!(node.broker.begin_produces(&who, Vec::new()).is_empty());
+    node.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_batches_are_refused_and_harm_nobody() {
     let world = World::new();
