@@ -1,6 +1,6 @@
 //! Where the partitions that a shard reads end, as the log reports it.
 
-use crate::streams::Streams;
+use crate::streams::{StreamPosition, Streams};
 use futures::StreamExt;
 use millstream_model::{Offset, PartitionIndex, TopicName};
 use parking_lot::Mutex;
@@ -19,12 +19,30 @@ const REPORTS_MAX: usize = 16_384;
 const AGAIN_FIRST: Duration = Duration::from_millis(200);
 const AGAIN_LAST: Duration = Duration::from_secs(5);
 
+/// How many partitions are asked at once where a watch tells nothing, and how long for.
+const ASKED_AT_ONCE: usize = 16;
+const ASK_MAX: Duration = Duration::from_secs(2);
+
 type Partition = (TopicName, PartitionIndex);
+
+/// Where partitions end, as far as it was told; ends only grow.
+#[derive(Default)]
+struct Known(Mutex<HashMap<Partition, Offset>>);
+
+impl Known {
+    fn take_in(&self, ends: impl Iterator<Item = (Partition, Offset)>) {
+        let mut known = self.0.lock();
+        for (partition, offset) in ends {
+            let end = known.entry(partition).or_insert(offset);
+            *end = offset.max(*end);
+        }
+    }
+}
 
 /// A watch over the partitions of all queries of a shard.
 pub(crate) struct Ends {
     streams: Arc<dyn Streams>,
-    known: Arc<Mutex<HashMap<Partition, Offset>>>,
+    known: Arc<Known>,
     changed: Arc<Notify>,
     /// The log hung up since somebody last asked: a topic may be gone.
     troubled: Arc<AtomicBool>,
@@ -63,20 +81,19 @@ impl Ends {
             let mut again = AGAIN_FIRST;
             loop {
                 let mut reports = streams.watch(partitions.clone()).ready_chunks(REPORTS_MAX);
+                let mut told = false;
                 while let Some(reports) = reports.next().await {
-                    again = AGAIN_FIRST;
-                    let mut known = known.lock();
-                    for report in reports {
-                        let end = known
-                            .entry((report.topic, report.partition))
-                            .or_insert(report.end);
-                        *end = report.end.max(*end);
-                    }
-                    drop(known);
+                    (again, told) = (AGAIN_FIRST, true);
+                    let ends = reports.into_iter();
+                    known.take_in(ends.map(|report| ((report.topic, report.partition), report.end)));
                     changed.notify_one();
                 }
                 troubled.store(true, Ordering::Release);
                 changed.notify_one();
+                if !told {
+                    ask_each(streams.as_ref(), &partitions, &known).await;
+                    changed.notify_one();
+                }
                 tokio::time::sleep(again).await;
                 again = (again * 2).min(AGAIN_LAST);
             }
@@ -85,11 +102,8 @@ impl Ends {
 
     /// What was just read from the log itself.
     pub(crate) fn learn(&self, topic: &TopicName, ends: &[(PartitionIndex, Offset)]) {
-        let mut known = self.known.lock();
-        for (partition, offset) in ends {
-            let end = known.entry((topic.clone(), *partition)).or_insert(*offset);
-            *end = (*end).max(*offset);
-        }
+        let of_topic = |(partition, end): &(PartitionIndex, Offset)| ((topic.clone(), *partition), *end);
+        self.known.take_in(ends.iter().map(of_topic));
     }
 
     /// Whether the log hung up since this was last asked. One topic that is gone ends the watch of all.
@@ -99,7 +113,7 @@ impl Ends {
 
     /// A topic was deleted: what was known of it says nothing of one that is made again.
     pub(crate) fn forget(&mut self, topic: &TopicName) {
-        self.known.lock().retain(|(known, _), _| known != topic);
+        self.known.0.lock().retain(|(known, _), _| known != topic);
         // Watched anew, whatever is watched then.
         self.watched.clear();
         if let Some(watcher) = self.watcher.take() {
@@ -109,7 +123,7 @@ impl Ends {
 
     /// Looks up many at one moment.
     pub(crate) fn with<T>(&self, look: impl FnOnce(&HashMap<Partition, Offset>) -> T) -> T {
-        look(&self.known.lock())
+        look(&self.known.0.lock())
     }
 }
 
@@ -119,4 +133,16 @@ impl Drop for Ends {
             watcher.abort();
         }
     }
+}
+
+/// Asks for each partition by itself: one that the log cannot tell of ends the watch of all.
+async fn ask_each(streams: &dyn Streams, partitions: &[Partition], known: &Known) {
+    let ask = |(topic, partition): Partition| async move {
+        let asked = streams.offsets(&topic, std::slice::from_ref(&partition), StreamPosition::Latest);
+        let ends = tokio::time::timeout(ASK_MAX, asked).await.ok()?.ok()?;
+        Some(((topic, partition), *ends.first()?))
+    };
+    let asked = futures::stream::iter(partitions.iter().cloned().map(ask));
+    let answers: Vec<_> = asked.buffer_unordered(ASKED_AT_ONCE).collect().await;
+    known.take_in(answers.into_iter().flatten());
 }

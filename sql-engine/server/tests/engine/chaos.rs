@@ -1,6 +1,7 @@
 //! A log that cuts what it answers at random, and a fuse that stops everything at a chosen moment.
 
 use async_trait::async_trait;
+use futures::StreamExt;
 use futures::stream::BoxStream;
 use millstream_model::{Offset, PartitionIndex, TopicName};
 use millstream_runtime::{
@@ -27,7 +28,7 @@ pub struct ChaosStreams {
     /// A topic that takes nothing now.
     sick: Mutex<Option<TopicName>>,
     /// A partition that cannot be read now.
-    mute: Mutex<Option<(TopicName, PartitionIndex)>>,
+    mute: Arc<Mutex<Option<(TopicName, PartitionIndex)>>>,
     /// Offsets that have no records, in every partition.
     hole: Mutex<Option<Range<i64>>>,
 }
@@ -41,7 +42,7 @@ impl ChaosStreams {
             fuse: Mutex::new(None),
             blown: Arc::new(Notify::new()),
             sick: Mutex::new(None),
-            mute: Mutex::new(None),
+            mute: Arc::default(),
             hole: Mutex::new(None),
         }
     }
@@ -59,6 +60,10 @@ impl ChaosStreams {
     /// This partition cannot be read until another is named.
     pub fn mute(&self, partition: Option<(&str, u32)>) {
         *self.mute.lock() = partition.map(|(topic, index)| (topic.parse().unwrap(), PartitionIndex(index)));
+    }
+
+    fn is_mute(&self, topic: &TopicName, partition: PartitionIndex) -> bool {
+        self.mute.lock().as_ref() == Some(&(topic.clone(), partition))
     }
 
     /// These offsets have no records: the log answers such a run alone, as it keeps it.
@@ -128,6 +133,10 @@ impl Streams for ChaosStreams {
         partitions: &[PartitionIndex],
         position: StreamPosition,
     ) -> Result<Vec<Offset>, StreamsError> {
+        if partitions.iter().any(|partition| self.is_mute(topic, *partition)) {
+            let reason = "it is mute".to_owned();
+            return Err(StreamsError::Unavailable { reason });
+        }
         self.inner.offsets(topic, partitions, position).await
     }
 
@@ -137,7 +146,7 @@ impl Streams for ChaosStreams {
         }
         let mut answers = self.inner.fetch(requests).await;
         for (request, answer) in requests.iter().zip(&mut answers) {
-            if self.mute.lock().as_ref() == Some(&(request.topic.clone(), request.partition)) {
+            if self.is_mute(&request.topic, request.partition) {
                 let reason = "it is mute".to_owned();
                 *answer = Err(StreamsError::Unavailable { reason });
             }
@@ -177,6 +186,9 @@ impl Streams for ChaosStreams {
     }
 
     fn watch(&self, partitions: Vec<(TopicName, PartitionIndex)>) -> BoxStream<'static, StreamEnd> {
-        self.inner.watch(partitions)
+        // As over the wire: a partition that the log cannot tell of ends the watch of all.
+        let mute = self.mute.clone();
+        let told = move |_: &StreamEnd| std::future::ready(mute.lock().is_none());
+        self.inner.watch(partitions).take_while(told).boxed()
     }
 }
