@@ -187,6 +187,9 @@ pub(super) fn parking(error: &ShardError) -> Parking {
     match error {
         // A topic may be made again, a quota raised, a store come back.
         ShardError::Streams(_) | ShardError::State { .. } | ShardError::Busy => Parking::ForAWhile,
-        ShardError::UnknownQuery { .. } | ShardError::Query { .. } | ShardError::Stopped => Parking::ForGood,
+        ShardError::UnknownQuery { .. }
+        | ShardError::Query { .. }
+        | ShardError::Behind { .. }
+        | ShardError::Stopped => Parking::ForGood,
     }
 }
