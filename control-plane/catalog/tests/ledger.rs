@@ -1071,11 +1071,13 @@ fn an_older_process_start_is_not_heard() {
         Command::ProposeIsr {
             group: group.id,
             epoch: group.epoch,
+            base_version: group.version,
             isr: vec![replica(node.registration)],
         },
         Command::ProposeIsr {
             group: group.id,
             epoch: Epoch(group.epoch.0 + 1),
+            base_version: group.version,
             isr: vec![replica(node.registration)],
         },
         Command::EndSession {
