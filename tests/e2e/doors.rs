@@ -130,7 +130,7 @@ fn a_damaged_journal_is_told_by_readiness_and_metrics() {
         10,
         "what precedes the damage is served: {read}"
     );
-    let refused = server.cli().refused(&["produce", "t"]);
+    let refused = server.cli().refused_with(&["produce", "t"], "one line more\n");
     assert!(
         refused.contains("the service's journal is damaged") && refused.contains("--recover-groups"),
         "{refused}"

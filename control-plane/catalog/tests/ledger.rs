@@ -1055,6 +1055,8 @@ fn an_older_process_start_is_not_heard() {
     let node = world.image.nodes().next().unwrap().clone();
     let group = world.image.groups().next().unwrap().clone();
     world.run(&Actor::System, register(1, None)).unwrap();
+    let now = world.image.group(group.id).unwrap().clone();
+    assert_eq!(now.epoch, Epoch(group.epoch.0 + 1));
     let replica = |registration| Replica {
         journal: journal(1),
         registration,
@@ -1076,8 +1078,8 @@ fn an_older_process_start_is_not_heard() {
         },
         Command::ProposeIsr {
             group: group.id,
-            epoch: Epoch(group.epoch.0 + 1),
-            base_version: group.version,
+            epoch: now.epoch,
+            base_version: now.version,
             isr: vec![replica(node.registration)],
         },
         Command::EndSession {

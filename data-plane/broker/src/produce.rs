@@ -13,13 +13,14 @@ use millstream_journal::{Level, Space};
 use millstream_kafka_wire::batch::{BatchError, BatchView};
 use millstream_metadata::Image;
 use millstream_metadata::topic_config::{TimestampType, TopicSettings};
-use millstream_model::{Offset, TimestampMs};
+use millstream_model::{Offset, PartitionId, TimestampMs};
 use millstream_partition::{AppendError, Decision, SequenceError};
 use millstream_replication::AppendRefusal;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tracing::Span;
 
 /// The longest that back-pressure asks a producer to wait.
 const DELAY_MAX: Duration = Duration::from_secs(1);
@@ -46,6 +47,8 @@ struct Ready {
 
 /// What its producer is told once it has one.
 struct Begun {
+    /// Whose it is and where it goes, for what is logged of it.
+    span: Span,
     acks: Acks,
     length: usize,
     records: i32,
@@ -68,12 +71,13 @@ impl Shell {
         let mut answers: Vec<_> = requests.iter().map(|_| None).collect();
         let (mut ready, mut ahead) = (Vec::with_capacity(requests.len()), 0);
         for (place, (request, answer)) in requests.into_iter().zip(&mut answers).enumerate() {
-            match self.prepare(&image, who, request, ahead) {
+            let span = span_of(who, request.partition);
+            match self.prepare(&image, who, request, ahead, &span) {
                 Ok(prepared) => {
                     ahead += prepared.begun.length;
                     ready.push((prepared.served.group.id, place, prepared));
                 }
-                Err(error) => *answer = Some(Err(error)),
+                Err(error) => *answer = Some(Err(self.refused(&span, error))),
             }
         }
         // Stable: batches for one partition keep their order.
@@ -89,7 +93,10 @@ impl Shell {
                 }
             });
             for (place, begun, outcome) in decided {
-                let answer = outcome.map(|outcome| self.pending(&image, who, begun, outcome));
+                let answer = match outcome {
+                    Ok(outcome) => Ok(self.pending(&image, who, begun, outcome)),
+                    Err(error) => Err(self.refused(&begun.span, error)),
+                };
                 if let Some(slot) = answers.get_mut(place) {
                     *slot = Some(answer);
                 }
@@ -98,13 +105,14 @@ impl Shell {
         let answers = answers.into_iter();
         answers
             .map(|answer| answer.unwrap_or(Err(ProduceError::ShuttingDown)))
-            .inspect(|answer| {
-                if let Err(error) = answer {
-                    self.services.metrics.produce_refused.inc();
-                    tracing::debug!(%error, "refused");
-                }
-            })
             .collect()
+    }
+
+    /// Counts a refusal and tells the log, in the words of its span.
+    fn refused(&self, span: &Span, error: ProduceError) -> ProduceError {
+        self.services.metrics.produce_refused.inc();
+        span.in_scope(|| tracing::debug!(%error, "refused"));
+        error
     }
 
     /// All that is done before the group's lock is taken; `ahead` bytes were prepared before and are not ordered yet.
@@ -114,11 +122,9 @@ impl Shell {
         who: &Principal,
         request: Produce,
         ahead: usize,
+        span: &Span,
     ) -> Result<Ready, ProduceError> {
         let partition = request.partition;
-        let topic = tracing::field::Empty;
-        let span =
-            tracing::debug_span!("produce", tenant = %who.tenant, topic, partition = partition.index.0);
         let _entered = span.enter();
         if self.services.is_stopping() {
             return Err(ProduceError::ShuttingDown);
@@ -154,6 +160,7 @@ impl Shell {
             served,
             append,
             begun: Begun {
+                span: span.clone(),
                 acks: request.acks,
                 length,
                 records,
@@ -230,6 +237,12 @@ impl Shell {
             Level::Refuse => Err(ProduceError::Full),
         }
     }
+}
+
+/// The topic's name is recorded when it is known.
+fn span_of(who: &Principal, partition: PartitionId) -> Span {
+    let topic = tracing::field::Empty;
+    tracing::debug_span!("produce", tenant = %who.tenant, topic, partition = partition.index.0)
 }
 
 /// From nothing at 80 % to the most at 95 %.

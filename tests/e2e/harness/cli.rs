@@ -64,7 +64,12 @@ impl Cli {
 
     /// Runs a command that has to fail; its standard error.
     pub fn refused(&self, args: &[&str]) -> String {
-        let output = self.run(args, "");
+        self.refused_with(args, "")
+    }
+
+    /// Runs a command that has to fail on its input; its standard error.
+    pub fn refused_with(&self, args: &[&str], input: &str) -> String {
+        let output = self.run(args, input);
         assert!(
             !output.status.success(),
             "{args:?} worked:\n{}",
