@@ -91,16 +91,7 @@ impl AppendFacts {
     }
 
     fn read(payload: &Bytes) -> Result<AppendFacts, PayloadError> {
-        let header = BatchHeader::read(payload)?;
-        if header.size() != payload.len() {
-            return Err(PayloadError::Length {
-                said: header.size(),
-                had: payload.len(),
-            });
-        }
-        if header.last_offset_delta < 0 || header.base_offset.0 < 0 {
-            return Err(PayloadError::Offsets);
-        }
+        let header = stamped(payload)?;
         let mut facts = AppendFacts::of(&header);
         if header.attributes.is_control() {
             let records = BatchView::read(payload.clone())?.records()?;
@@ -111,6 +102,21 @@ impl AppendFacts {
         }
         Ok(facts)
     }
+}
+
+/// The header of a payload that is one stamped batch and nothing else.
+pub(crate) fn stamped(payload: &Bytes) -> Result<BatchHeader, PayloadError> {
+    let header = BatchHeader::read(payload)?;
+    if header.size() != payload.len() {
+        return Err(PayloadError::Length {
+            said: header.size(),
+            had: payload.len(),
+        });
+    }
+    if header.last_offset_delta < 0 || header.base_offset.0 < 0 {
+        return Err(PayloadError::Offsets);
+    }
+    Ok(header)
 }
 
 /// A partition that starts to live in a group.

@@ -5,12 +5,12 @@
 //! a compacted Kafka log has where all records of a batch are gone. Readers pass over it, the flush carries it to the
 //! store like any other batch, the offsets are never given out again.
 
-use crate::change::PayloadError;
+use crate::change::{PayloadError, stamped};
 use crate::group::GroupState;
 use crate::hot::HotRun;
 use crate::partition::PartitionState;
 use bytes::Bytes;
-use millstream_kafka_wire::batch::{BatchBuilder, BatchHeader, HEADER_BYTES};
+use millstream_kafka_wire::batch::{BatchBuilder, HEADER_BYTES};
 use millstream_model::{LeaderEpoch, Lsn, Offset, PartitionId, TenantId, TimestampMs};
 
 /// Offsets whose records are gone.
@@ -40,16 +40,7 @@ impl Gap {
     }
 
     pub(crate) fn read(payload: &Bytes) -> Result<Gap, PayloadError> {
-        let header = BatchHeader::read(payload)?;
-        if header.size() != payload.len() {
-            return Err(PayloadError::Length {
-                said: header.size(),
-                had: payload.len(),
-            });
-        }
-        if header.last_offset_delta < 0 || header.base_offset.0 < 0 {
-            return Err(PayloadError::Offsets);
-        }
+        let header = stamped(payload)?;
         if header.record_count != 0 || header.size() != HEADER_BYTES {
             return Err(PayloadError::Records);
         }
