@@ -60,6 +60,13 @@ impl BlockHead {
         (out, checksum)
     }
 
+    /// The format of a head that another release wrote into this journal: its checksum is right, its format is not ours.
+    pub fn newer_format(bytes: &[u8; HEAD_BYTES], id: JournalId) -> Option<u16> {
+        let format = u16::from_le_bytes([bytes[4], bytes[5]]);
+        let is_head = u32_at(bytes, 0) == MAGIC && checksum(id, bytes) == u32_at(bytes, 60);
+        (is_head && format != FORMAT).then_some(format)
+    }
+
     /// Reads a head; `None` when it is none of this journal.
     pub fn decode(bytes: &[u8; HEAD_BYTES], id: JournalId) -> Option<(BlockHead, u32)> {
         let flags = u32_at(bytes, 4);

@@ -100,3 +100,15 @@ pub trait DiskFile: Send + Sync + 'static {
     /// [`io::ErrorKind::StorageFull`], or any of the disk's.
     fn allocate(&self, length: u64) -> io::Result<()>;
 }
+
+/// Whether a read failed because the medium does not give what is there, rather than because the disk cannot be asked.
+/// Such an error is about this place only and comes again; Linux says it as EIO, file systems and drives with checksums
+/// of their own as EBADMSG, EILSEQ or ENODATA.
+pub(crate) fn is_unreadable(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(
+        errno,
+        Some(Errno::IO | Errno::BADMSG | Errno::ILSEQ | Errno::NODATA)
+    )
+}

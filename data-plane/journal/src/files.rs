@@ -53,6 +53,9 @@ pub(crate) struct Live<F> {
     pub generation: u64,
     pub number: u64,
     pub file: Arc<F>,
+    /// Shorter than the settings say: it is not used again, for a write that makes a file longer can find the disk full.
+    /// The next start removes it.
+    pub is_short: bool,
 }
 
 /// A file that can be used, of the length that the settings say.
@@ -122,10 +125,12 @@ impl<F> Files<F> {
                 .is_some_and(|oldest| index.pins(oldest.generation).is_none())
             && let Some(oldest) = self.live.pop_front()
         {
-            self.free.push_back(Free {
-                number: oldest.number,
-                file: oldest.file,
-            });
+            if !oldest.is_short {
+                self.free.push_back(Free {
+                    number: oldest.number,
+                    file: oldest.file,
+                });
+            }
         }
     }
 }

@@ -10,7 +10,7 @@
 //! block) goes out after the first one is durable. So a crash leaves one of them whole, and a file of which neither
 //! can be read although neither is empty has rotted.
 
-use crate::disk::DiskFile;
+use crate::disk::{DiskFile, is_unreadable};
 use crate::frame::{u32_at, u64_at};
 use crc_fast::crc32_iscsi;
 use millstream_model::JournalId;
@@ -95,15 +95,20 @@ impl Header {
         let mut copies = [Found::Unused; 2];
         for (copy, at) in copies.iter_mut().zip([0, SECOND_AT]) {
             let mut bytes = [0u8; COPY_BYTES];
-            file.read_at(at, &mut bytes)?;
-            *copy = decode(&bytes, id);
+            *copy = match file.read_at(at, &mut bytes) {
+                Err(error) if is_unreadable(&error) => Found::Rotten,
+                read => {
+                    read?;
+                    decode(&bytes, id)
+                }
+            };
         }
         Ok(match copies {
+            [Found::Foreign, _] | [_, Found::Foreign] => Found::Foreign,
             [Found::Header(first), Found::Header(second)] if second.generation > first.generation => {
                 Found::Header(second)
             }
             [Found::Header(header), _] | [_, Found::Header(header)] => Found::Header(header),
-            [Found::Foreign, _] | [_, Found::Foreign] => Found::Foreign,
             [Found::Unused, _] | [_, Found::Unused] => Found::Unused,
             [Found::Rotten, Found::Rotten] => Found::Rotten,
         })

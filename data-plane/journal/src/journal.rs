@@ -34,7 +34,7 @@ pub struct Journal<D: Disk> {
     random: StdRng,
     /// Releases that the next commit carries.
     pending: BTreeMap<GroupId, (Epoch, Lsn)>,
-    /// The last commit held bookkeeping only.
+    /// Nothing is lost if the last commit is taken for a torn one.
     quiet: bool,
     /// A write of this process failed: what is on disk is known only after a restart.
     failed: bool,
@@ -172,8 +172,9 @@ impl<D: Disk> Journal<D> {
         self.write(&[records], batch)
     }
 
-    /// Writes an empty commit unless the last one carried no entry: so that the last entries can be told from a
-    /// torn tail should they rot (LOG.md 4). Returns whether it wrote one; a full journal writes none.
+    /// Writes an empty commit unless the last one may be lost: so that the last entries, and the number of this start, can
+    /// be told from a torn tail should they rot (LOG.md 4). Returns whether it wrote one; a full journal has room kept
+    /// for it.
     ///
     /// # Errors
     /// As [`Journal::commit`].
@@ -191,7 +192,7 @@ impl<D: Disk> Journal<D> {
     /// Ends the journal cleanly: an empty commit that says so.
     ///
     /// # Errors
-    /// As [`Journal::commit`]; a full journal just ends.
+    /// As [`Journal::commit`]; a full journal has room kept for it.
     pub fn close(mut self) -> Result<(), CommitError> {
         match self.write(&[], Batch::closing()) {
             Err(CommitError::Full) => Ok(()),

@@ -88,8 +88,7 @@ impl<D: Disk> Preparer<D> {
         let name = preparing_name(number);
         let file = self.shared.disk.create(&name)?;
         if let Err(error) = file.allocate(u64::from(self.shared.settings.file_bytes)) {
-            self.shared.disk.remove(&name)?;
-            return Err(error);
+            return self.give_up(&name, error);
         }
         self.current = Some(Current {
             number,
@@ -103,10 +102,7 @@ impl<D: Disk> Preparer<D> {
         match self.write(&mut current) {
             Ok(false) => self.current = Some(current),
             Ok(true) => self.finish(current)?,
-            Err(error) => {
-                self.shared.disk.remove(&preparing_name(current.number))?;
-                return Err(error);
-            }
+            Err(error) => return self.give_up(&preparing_name(current.number), error),
         }
         Ok(Prepared::More)
     }
@@ -127,8 +123,13 @@ impl<D: Disk> Preparer<D> {
 
     fn finish(&self, current: Current<D::File>) -> io::Result<()> {
         let disk = &self.shared.disk;
-        disk.rename(&preparing_name(current.number), &file_name(current.number))?;
-        disk.sync_dir()?;
+        let (before, after) = (preparing_name(current.number), file_name(current.number));
+        if let Err(error) = disk.rename(&before, &after) {
+            return self.give_up(&before, error);
+        }
+        if let Err(error) = disk.sync_dir() {
+            return self.give_up(&after, error);
+        }
         let mut files = self.shared.files.lock();
         files.preparing = 0;
         files.disk_full = false;
@@ -137,6 +138,14 @@ impl<D: Disk> Preparer<D> {
             file: Arc::new(current.file),
         });
         Ok(())
+    }
+
+    /// A file that failed is never tried again, and takes no space: each further attempt makes another one.
+    fn give_up<T>(&self, name: &str, error: io::Error) -> io::Result<T> {
+        if let Err(error) = self.shared.disk.remove(name) {
+            tracing::warn!(name, %error, "a journal file that could not be prepared stays until the next start");
+        }
+        Err(error)
     }
 
     /// Whether the journal goes on.
@@ -168,10 +177,35 @@ impl<D: Disk> Preparer<D> {
     }
 }
 
-/// Whether a disk's error says that there is no room.
+/// Whether a disk's error says that there is no room for a file now: on the disk, or among the files that the process
+/// and the machine may have open, which clients use up with their connections.
 pub(crate) fn is_full(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
+    ) || matches!(errno, Some(Errno::MFILE | Errno::NFILE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Clients use up the files that a process may have open: that must pass, and not damage the journal.
+    #[test]
+    fn too_many_open_files_is_no_room() {
+        use rustix::io::Errno;
+        for (errno, full) in [
+            (Errno::NOSPC, true),
+            (Errno::DQUOT, true),
+            (Errno::MFILE, true),
+            (Errno::NFILE, true),
+            (Errno::IO, false),
+            (Errno::ROFS, false),
+        ] {
+            let error = io::Error::from_raw_os_error(errno.raw_os_error());
+            assert_eq!(is_full(&error), full, "{error}");
+        }
+    }
 }

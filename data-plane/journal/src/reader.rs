@@ -142,8 +142,8 @@ impl<D: Disk> Reader<D> {
         self.shared.damage.read().clone()
     }
 
-    /// Entries that lie one behind the other, with one read. Their file may be recycled meanwhile: what was read
-    /// is judged only while the file is live.
+    /// Entries that lie one behind the other, with one read. Their file may be recycled and written over meanwhile, even
+    /// with whole entries in the same places: what was read counts only if the file was live all the while.
     fn read_run(&self, run: &[Position]) -> Result<Vec<Entry>, ReadError> {
         let (Some(first), Some(last)) = (run.first(), run.last()) else {
             return Ok(Vec::new());
@@ -159,9 +159,9 @@ impl<D: Disk> Reader<D> {
         let entries = read
             .map_err(ReadError::Io)
             .and_then(|bytes| entries_in(bytes.into(), run));
-        match entries {
-            Err(_) if self.shared.files.lock().live(first.generation).is_none() => Err(ReadError::Absent),
-            entries => entries,
+        match self.shared.files.lock().live(first.generation) {
+            Some(_) => entries,
+            None => Err(ReadError::Absent),
         }
     }
 }

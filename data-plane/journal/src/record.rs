@@ -80,6 +80,15 @@ impl Record {
     pub fn is_bookkeeping(&self) -> bool {
         !matches!(self, Record::Entry(_) | Record::Truncate { .. })
     }
+
+    /// Whether nothing is lost when a commit with this record alone is taken for a torn one: what it says is kept lazily,
+    /// or was acted on only with a later commit. An idle journal need not write behind it.
+    pub(crate) fn may_come_back(&self) -> bool {
+        matches!(
+            self,
+            Record::Mark { .. } | Record::Released { .. } | Record::Carried { .. }
+        )
+    }
 }
 
 /// Where a record lies in the journal. Valid until its file is recycled.

@@ -12,7 +12,9 @@
 //! **The chain.** Every block names the checksum of the block before it; every header names where the blocks of
 //! the file before it end, and the last one's checksum. Only the head's end is not known beforehand; it is where
 //! the first block is that does not fit. A commit is written after the one before it is durable, so a block of a
-//! later commit behind that place proves that something durable has gone (damage); else it is a torn tail.
+//! later commit behind that place proves that something durable has gone (damage); so does a header, even of a file that
+//! was never completed, which names a later end; else it is a torn tail. What the disk cannot read may have been
+//! anything: nothing is cut there, it is damage.
 //!
 //! **Where the chain may begin.** A predecessor may be missing only where it was released. That is a fact on disk:
 //! a header names the `oldest` file that was needed when it was written, files are released in order only, and
@@ -34,6 +36,7 @@
 //! same bytes to the same place, and syncs it, before the next header names its end.
 
 mod chain;
+mod heads;
 mod walk;
 
 pub(crate) use chain::{Chain, ChainFile, find};

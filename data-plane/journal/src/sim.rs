@@ -42,6 +42,7 @@ struct Medium {
     names_waiting: Vec<BTreeMap<String, usize>>,
     fail_write: Option<u64>,
     fail_sync: Option<u64>,
+    fail_sync_dir: Option<u64>,
     cut_power: Option<u64>,
     is_off: bool,
     operations: u64,
@@ -56,6 +57,8 @@ struct Inode {
     dirty: BTreeSet<usize>,
     /// Sectors that a failed sync has given up although the cache shows them.
     lost: BTreeSet<usize>,
+    /// Sectors that cannot be read until they are written.
+    spoilt: BTreeSet<usize>,
 }
 
 impl SimDisk {
@@ -71,6 +74,7 @@ impl SimDisk {
             names_waiting: Vec::new(),
             fail_write: None,
             fail_sync: None,
+            fail_sync_dir: None,
             cut_power: None,
             is_off: false,
             operations: 0,
@@ -106,6 +110,7 @@ impl SimDisk {
         medium.is_off = false;
         medium.fail_write = None;
         medium.fail_sync = None;
+        medium.fail_sync_dir = None;
         medium.cut_power = None;
         SimDisk {
             medium: self.medium.clone(),
@@ -124,6 +129,11 @@ impl SimDisk {
         self.medium.lock().fail_sync = Some(nth);
     }
 
+    /// The `nth` sync of the folder from now on fails (1 = the next); its names stay as they are.
+    pub fn fail_sync_dir(&self, nth: u64) {
+        self.medium.lock().fail_sync_dir = Some(nth);
+    }
+
     /// The power goes in the middle of the `nth` operation from now on (1 = the next): it and all later ones fail
     /// until [`SimDisk::crash`].
     pub fn cut_power(&self, nth: u64) {
@@ -135,6 +145,7 @@ impl SimDisk {
         let mut medium = self.medium.lock();
         medium.fail_write = None;
         medium.fail_sync = None;
+        medium.fail_sync_dir = None;
         medium.cut_power = None;
     }
 
@@ -163,6 +174,21 @@ impl SimDisk {
         if let Some(byte) = inode.medium.get_mut(at) {
             *byte ^= 1 << (bit & 7);
         }
+        true
+    }
+
+    /// The sector with this byte cannot be read from now on, until it is written. Returns whether there is such a byte.
+    pub fn spoil(&self, name: &str, offset: u64) -> bool {
+        let mut medium = self.medium.lock();
+        let Some(&inode) = medium.names.get(name) else {
+            return false;
+        };
+        let inode = &mut medium.inodes[inode];
+        let at = usize::try_from(offset).unwrap_or(usize::MAX);
+        if at >= inode.cache.len() {
+            return false;
+        }
+        inode.spoilt.insert(at / SECTOR_BYTES);
         true
     }
 
@@ -269,6 +295,9 @@ impl Disk for SimDisk {
     fn sync_dir(&self) -> io::Result<()> {
         let mut medium = self.medium.lock();
         medium.operate(self.process)?;
+        if counts_down(&mut medium.fail_sync_dir) {
+            return Err(io::Error::other("simulated sync error"));
+        }
         medium.names_durable = medium.names.clone();
         medium.names_waiting.clear();
         Ok(())
@@ -308,9 +337,12 @@ impl DiskFile for SimFile {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let mut medium = self.medium.lock();
         medium.operate(self.process)?;
-        let cache = &medium.inodes[self.inode].cache;
+        let Inode { cache, spoilt, .. } = &medium.inodes[self.inode];
         let from = usize::try_from(offset).unwrap_or(usize::MAX).min(cache.len());
         let read = buffer.len().min(cache.len() - from);
+        if read > 0 && spoilt.range(sectors(from, from + read)).next().is_some() {
+            return Err(io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error()));
+        }
         buffer[..read].copy_from_slice(&cache[from..from + read]);
         Ok(read)
     }
@@ -390,6 +422,7 @@ impl Inode {
         for sector in sectors {
             self.dirty.insert(sector);
             self.lost.remove(&sector);
+            self.spoilt.remove(&sector);
         }
     }
 

@@ -4,8 +4,9 @@
 //! byte  0      4       6     8           24
 //!       magic  format  zero  journal id  checksum of 0..24
 //! ```
+//! It stands there twice, at byte 0 and at byte 4096: without the id nothing else of the journal can be believed.
 
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskFile, is_unreadable};
 use crate::frame::u32_at;
 use crate::journal::OpenError;
 use crc_fast::crc32_iscsi;
@@ -15,6 +16,8 @@ use std::io::{self, IoSlice};
 const NAME: &str = "superblock";
 const NAME_NEW: &str = "superblock.new";
 const BYTES: usize = 28;
+/// Where the copies are: on pages of their own.
+const COPIES_AT: [u64; 2] = [0, 4096];
 const MAGIC: u32 = u32::from_le_bytes(*b"MSJS");
 const FORMAT: u16 = 1;
 
@@ -29,14 +32,28 @@ pub(crate) fn read<D: Disk>(disk: &D) -> Result<Option<JournalId>, OpenError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(io(error)),
     };
-    let mut bytes = [0u8; BYTES];
-    let read = file.read_at(0, &mut bytes).map_err(io)?;
-    if read < BYTES || u32_at(&bytes, 0) != MAGIC || crc32_iscsi(&bytes[..24]) != u32_at(&bytes, 24) {
-        return Err(OpenError::Foreign(
-            "the journal's superblock is not one, or has rotted".to_owned(),
-        ));
+    for at in COPIES_AT {
+        let mut bytes = [0u8; BYTES];
+        match file.read_at(at, &mut bytes) {
+            Err(error) if is_unreadable(&error) => {}
+            read => drop(read.map_err(io)?),
+        }
+        if let Some(id) = decode(&bytes)? {
+            return Ok(Some(id));
+        }
+        tracing::warn!(at, "a copy of the journal's superblock has rotted");
     }
-    let format = u32_at(&bytes, 4);
+    Err(OpenError::Foreign(
+        "the journal's superblock is not one, or has rotted".to_owned(),
+    ))
+}
+
+/// The id in one copy; `None` when it is none.
+fn decode(bytes: &[u8; BYTES]) -> Result<Option<JournalId>, OpenError> {
+    if u32_at(bytes, 0) != MAGIC || crc32_iscsi(&bytes[..24]) != u32_at(bytes, 24) {
+        return Ok(None);
+    }
+    let format = u32_at(bytes, 4);
     if format != u32::from(FORMAT) {
         return Err(OpenError::Foreign(format!(
             "journal format {format} needs a newer release"
@@ -60,7 +77,9 @@ pub(crate) fn write<D: Disk>(disk: &D, id: JournalId) -> io::Result<()> {
         _ => {}
     }
     let file = disk.create(NAME_NEW)?;
-    file.write_at(0, &[IoSlice::new(&bytes)])?;
+    for at in COPIES_AT {
+        file.write_at(at, &[IoSlice::new(&bytes)])?;
+    }
     file.sync_data()?;
     disk.rename(NAME_NEW, NAME)?;
     disk.sync_dir()

@@ -195,3 +195,19 @@ fn the_simulated_disk_fills_up() {
         Some(ErrorKind::StorageFull)
     );
 }
+
+#[test]
+fn the_simulated_disk_has_sectors_that_cannot_be_read() {
+    let disk = SimDisk::new(1 << 20);
+    let file = disk.create("a").unwrap();
+    file.write_at(0, &[IoSlice::new(&[1; 4096])]).unwrap();
+    assert!(disk.spoil("a", 1500) && !disk.spoil("a", 4096) && !disk.spoil("b", 0));
+    let mut two = [0; 2];
+    let reads = |at, two: &mut [u8]| file.read_at(at, two).is_ok();
+    assert!(
+        reads(1022, &mut two) && !reads(1023, &mut two) && !reads(1535, &mut two) && reads(1536, &mut two)
+    );
+    file.write_at(1024, &[IoSlice::new(&[2; 512])]).unwrap();
+    assert!(reads(1024, &mut two), "a sector that is written can be read");
+    assert_eq!(two, [2, 2]);
+}

@@ -18,6 +18,20 @@ const COPY_BYTES_MAX: usize = 1024;
 /// The most that is kept of the last file: room for a release of every group.
 const RESERVE_BYTES_MAX: u64 = 256 * 1024;
 
+/// What is kept beside it: room for the empty commit of an idle journal, and the one that closes it.
+const QUIET_BYTES: u64 = 2 * ALIGN;
+
+/// What a block is for, when little room is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// To hold something.
+    Records,
+    /// To come behind the last entries, so that they are known to be whole.
+    Quiet,
+    /// To free a file.
+    Release,
+}
+
 /// Zeros behind a block.
 static PADDING: [u8; ALIGN as usize] = [0; ALIGN as usize];
 
@@ -122,8 +136,12 @@ impl<D: Disk> Journal<D> {
             .flat_map(|part| part.iter())
             .map(Framed::length)
             .sum();
-        let may_use_reserve = batch.bytes == 0 && !batch.closes && self.pending_frees(parts);
-        self.make_room(padded((HEAD_BYTES + length) as u64), may_use_reserve)?;
+        let purpose = match batch.bytes {
+            0 if !batch.closes && self.pending_frees(parts) => Purpose::Release,
+            0 => Purpose::Quiet,
+            _ => Purpose::Records,
+        };
+        self.make_room(padded((HEAD_BYTES + length) as u64), purpose)?;
         self.planted_sync()?;
         let Some(active) = &self.active else {
             return Err(self.fail("a bug: writing", &no_file()));
@@ -168,7 +186,7 @@ impl<D: Disk> Journal<D> {
     pub(super) fn apply(&mut self, parts: &[&[Framed]], positions: &[Position]) -> Result<(), CommitError> {
         let records = parts.iter().flat_map(|part| part.iter()).map(Framed::record);
         let mut frees = false;
-        let mut entries = false;
+        let mut loud = false;
         let shared = self.shared.clone();
         let mut index = shared.index.write();
         for (record, position) in records.zip(positions) {
@@ -176,7 +194,7 @@ impl<D: Disk> Journal<D> {
                 record,
                 Record::Entry(_) | Record::Mark { .. } | Record::Registered { .. }
             );
-            entries |= !record.is_bookkeeping();
+            loud |= !record.may_come_back();
             index.apply(record, *position)?;
         }
         let mut files = shared.files.lock();
@@ -184,17 +202,17 @@ impl<D: Disk> Journal<D> {
         if frees {
             files.recycle(&index);
         }
-        self.quiet = !entries;
+        self.quiet = !loud;
         Ok(())
     }
 
     /// Sees to it that a block of this length fits into the active file.
-    fn make_room(&mut self, length: u64, may_use_reserve: bool) -> Result<(), CommitError> {
-        if length <= self.room(may_use_reserve) {
+    fn make_room(&mut self, length: u64, purpose: Purpose) -> Result<(), CommitError> {
+        if length <= self.room(purpose) {
             return Ok(());
         }
         self.open_next(Growth::WithinSettings)?;
-        let room = self.room(may_use_reserve);
+        let room = self.room(purpose);
         if length <= room {
             return Ok(());
         }
@@ -208,11 +226,16 @@ impl<D: Disk> Journal<D> {
     }
 
     /// What the active file takes. While no other is free its end is kept for the release that frees one.
-    fn room(&self, may_use_reserve: bool) -> u64 {
+    fn room(&self, purpose: Purpose) -> u64 {
         let file_bytes = u64::from(self.shared.settings.file_bytes);
         let has_free = self.shared.files.lock().usable() > 0;
         let reserve = (file_bytes / 8).min(RESERVE_BYTES_MAX) / ALIGN * ALIGN;
-        let kept = if has_free || may_use_reserve { 0 } else { reserve };
+        let kept = match purpose {
+            _ if has_free => 0,
+            Purpose::Release => 0,
+            Purpose::Quiet => reserve,
+            Purpose::Records => reserve + QUIET_BYTES,
+        };
         file_bytes.saturating_sub(self.end.offset + kept)
     }
 

@@ -8,7 +8,7 @@ use crate::index::Index;
 use crate::reader::Reader;
 use crate::record::{Position, Record};
 use crate::recover::Replayed;
-use crate::recover::{self, Chain, Ending, Recovered};
+use crate::recover::{self, Chain, ChainFile, Ending, Recovered};
 use crate::settings::{Planted, Settings};
 use crate::superblock;
 use millstream_model::JournalId;
@@ -42,11 +42,7 @@ pub(super) fn open<D: Disk>(
     let id = identity(&*disk, &mut random)?;
     let chain = recover::find(&*disk, id, settings.planted)?;
     let mut index = Index::default();
-    let replayed =
-        recover::replay(&chain, id, settings.planted, &mut index, take).map_err(|source| OpenError::Io {
-            action: "be read",
-            source,
-        })?;
+    let replayed = recover::replay(&chain, id, settings.planted, &mut index, take)?;
     let recovered = Recovered {
         id,
         registration: index.registration(),
@@ -153,15 +149,13 @@ impl<D: Disk> Journal<D> {
         } else {
             None
         };
-        self.shared
-            .files
-            .lock()
-            .live
-            .extend(valid.into_iter().map(|file| Live {
-                generation: file.header.generation,
-                number: file.number,
-                file: file.file,
-            }));
+        for file in valid {
+            let live = self.live(file).map_err(|source| OpenError::Io {
+                action: "read its files",
+                source,
+            })?;
+            self.shared.files.lock().live.push_back(live);
+        }
         self.behind.extend(chain.unneeded);
         self.behind.extend(
             lost.into_iter()
@@ -180,11 +174,7 @@ impl<D: Disk> Journal<D> {
             && let Some((file, header)) = &tail
         {
             if let Some(skipped) = skipped {
-                let live = Live {
-                    generation: skipped.header.generation,
-                    number: skipped.number,
-                    file: skipped.file,
-                };
+                let live = self.live(skipped).map_err(io)?;
                 self.shared.files.lock().live.push_back(live);
             }
             self.active = Some(Active {
@@ -220,6 +210,15 @@ impl<D: Disk> Journal<D> {
         self.keep_spare().map_err(|source| OpenError::Io {
             action: "keep a file for the next start",
             source,
+        })
+    }
+
+    fn live(&self, file: ChainFile<D::File>) -> io::Result<Live<D::File>> {
+        Ok(Live {
+            generation: file.header.generation,
+            number: file.number,
+            is_short: file.file.length()? < u64::from(self.shared.settings.file_bytes),
+            file: file.file,
         })
     }
 

@@ -1,10 +1,11 @@
 //! Which files make the chain, and which are free.
 
 use super::Damage;
-use super::walk::{Expected, later_block, newest_generation, read_block};
+use super::heads::{later_block, newest_generation};
+use super::walk::{BlockError, Expected, Found, read_block};
 use crate::disk::{Disk, DiskFile};
 use crate::files::{Name, file_name};
-use crate::header::{FIRST_BLOCK_AT, Found, Header};
+use crate::header::{self, End, FIRST_BLOCK_AT, Header};
 use crate::journal::OpenError;
 use crate::settings::Planted;
 use millstream_model::JournalId;
@@ -20,6 +21,8 @@ pub(crate) struct Chain<F> {
     pub unneeded: Vec<(u64, Arc<F>)>,
     /// What is wrong with the files as such.
     pub damage: Option<Damage>,
+    /// The ends that files name which were never completed. They were durable when those headers were written.
+    ends: Vec<End>,
     /// The number for the next new file.
     pub next_number: u64,
     /// Higher than any generation there is.
@@ -49,6 +52,7 @@ pub(crate) fn find<D: Disk>(disk: &D, id: JournalId, planted: Planted) -> Result
         behind: Vec::new(),
         unneeded: Vec::new(),
         damage: None,
+        ends: Vec::new(),
         next_number: 0,
         next_generation: 1,
     };
@@ -59,10 +63,10 @@ pub(crate) fn find<D: Disk>(disk: &D, id: JournalId, planted: Planted) -> Result
         let file = Arc::new(disk.open(&name).map_err(io)?);
         chain.next_number = chain.next_number.max(number + 1);
         match Header::read(&*file, id).map_err(io)? {
-            Found::Header(header) => headed.push(ChainFile { number, file, header }),
-            Found::Unused => chain.unneeded.push((number, file)),
-            Found::Rotten => rotten.push((number, file)),
-            Found::Foreign => {
+            header::Found::Header(header) => headed.push(ChainFile { number, file, header }),
+            header::Found::Unused => chain.unneeded.push((number, file)),
+            header::Found::Rotten => rotten.push((number, file)),
+            header::Found::Foreign => {
                 return Err(OpenError::Foreign(format!(
                     "the file {} belongs to another journal or needs a newer release",
                     file_name(number)
@@ -79,7 +83,7 @@ pub(crate) fn find<D: Disk>(disk: &D, id: JournalId, planted: Planted) -> Result
     chain
         .unneeded
         .extend(old.into_iter().map(|file| (file.number, file.file)));
-    chain.link(needed, oldest, id, planted).map_err(io)?;
+    chain.link(needed, oldest, id, planted)?;
     chain.judge_rotten(rotten, id).map_err(io)?;
     Ok(chain)
 }
@@ -92,7 +96,7 @@ impl<F: DiskFile> Chain<F> {
         oldest: u64,
         id: JournalId,
         planted: Planted,
-    ) -> std::io::Result<()> {
+    ) -> Result<(), OpenError> {
         let named: Vec<u64> = needed
             .iter()
             .map(|file| file.header.previous.generation)
@@ -116,16 +120,20 @@ impl<F: DiskFile> Chain<F> {
                     continue;
                 }
             }
-            if self.files.is_empty() && !opened(&file, id, planted)? {
-                let later = later_block(&*file.file, id, &file.header, FIRST_BLOCK_AT, file.header.commit)?;
-                if later.is_none() && !named.contains(&generation) {
-                    self.unneeded.push((file.number, file.file));
-                    continue;
+            if self.files.is_empty() {
+                match opened(&file, id, planted)? {
+                    Opened::Yes => {}
+                    Opened::Never if !named.contains(&generation) => {
+                        self.ends.push(file.header.previous);
+                        self.unneeded.push((file.number, file.file));
+                        continue;
+                    }
+                    lost => {
+                        self.damage = Some(Damage::new(lost.reason(), generation, FIRST_BLOCK_AT));
+                        self.behind.push(file);
+                        continue;
+                    }
                 }
-                let damage = Damage::new("the first block of a file is bad", generation, FIRST_BLOCK_AT);
-                self.damage = Some(damage);
-                self.behind.push(file);
-                continue;
             }
             self.files.push(file);
         }
@@ -153,13 +161,25 @@ impl<F: DiskFile> Chain<F> {
         self.behind.append(&mut self.files);
     }
 
+    /// The damage, if a file names an end in the last file of the chain that is behind the one that was found: what lay
+    /// between was durable.
+    pub fn cut_short(&self, found: End) -> Option<Damage> {
+        self.ends
+            .iter()
+            .any(|end| end.generation == found.generation && end.commit > found.commit)
+            .then(|| {
+                let reason = "the journal ends before the end that a header names";
+                Damage::new(reason, found.generation, found.offset)
+            })
+    }
+
     /// Files whose headers cannot be read: do they hold anything behind the chain's head?
     fn judge_rotten(&mut self, rotten: Vec<(u64, Arc<F>)>, id: JournalId) -> std::io::Result<()> {
         let head = self.files.last().map_or(0, |file| file.header.generation);
         for (number, file) in rotten {
-            let newest = newest_generation(&*file, id)?;
+            let (newest, is_readable) = newest_generation(&*file, id)?;
             self.next_generation = self.next_generation.max(newest + 1);
-            if newest > head {
+            if newest > head || !is_readable {
                 let reason = "the header of a file is unreadable";
                 self.damage.get_or_insert_with(|| Damage::new(reason, newest, 0));
             }
@@ -169,8 +189,36 @@ impl<F: DiskFile> Chain<F> {
     }
 }
 
-/// Whether a file's first block, with which it counts as opened, is there.
-fn opened<F: DiskFile>(file: &ChainFile<F>, id: JournalId, planted: Planted) -> std::io::Result<bool> {
-    let expected = Expected::first(&file.header);
-    Ok(read_block(&*file.file, id, FIRST_BLOCK_AT, &expected, planted)?.is_some())
+/// Whether a file's first block, with which it counts as opened, was ever there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Opened {
+    Yes,
+    Never,
+    /// It was, and is gone.
+    Gone,
+    Unreadable,
+}
+
+impl Opened {
+    fn reason(self) -> &'static str {
+        match self {
+            Opened::Unreadable => "the disk cannot read the beginning of a file",
+            _ => "the first block of a file is bad",
+        }
+    }
+}
+
+fn opened<F: DiskFile>(file: &ChainFile<F>, id: JournalId, planted: Planted) -> Result<Opened, OpenError> {
+    let header = &file.header;
+    let place = read_block(&*file.file, id, FIRST_BLOCK_AT, &Expected::first(header), planted)?;
+    match &place {
+        Found::Whole(_) => return Ok(Opened::Yes),
+        Found::Unreadable => return Ok(Opened::Unreadable),
+        Found::Torn | Found::Bad => {}
+    }
+    let later = later_block(&*file.file, id, header, FIRST_BLOCK_AT, header.commit);
+    Ok(match later.map_err(BlockError::from)?.proves_loss(&place) {
+        Some(_) => Opened::Gone,
+        None => Opened::Never,
+    })
 }

@@ -1,20 +1,19 @@
 //! Walking along the blocks of a chain.
 
+use super::heads::{heads, later_block};
 use super::{Chain, ChainFile, Damage};
 use crate::block::{ALIGN, BlockHead, HEAD_BYTES, padded};
-use crate::disk::DiskFile;
-use crate::frame;
+use crate::disk::{DiskFile, is_unreadable};
+use crate::frame::{self, FrameError};
 use crate::header::{End, FIRST_BLOCK_AT, Header};
 use crate::index::Index;
+use crate::journal::OpenError;
 use crate::record::{Position, Record};
 use crate::settings::Planted;
 use bytes::Bytes;
 use crc_fast::crc32_iscsi;
 use millstream_model::JournalId;
 use std::io;
-
-/// How much is read at once where a block may or may not be.
-const CHUNK: usize = 1024 * 1024;
 
 /// What a block must say to be the next one.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +29,41 @@ pub(super) struct Block {
     head: BlockHead,
     checksum: u32,
     records: Vec<(Record, Position)>,
+}
+
+/// What is where a block should be.
+pub(super) enum Found {
+    /// The block.
+    Whole(Block),
+    /// Its head, but not the records that the head says.
+    Torn,
+    /// Something else.
+    Bad,
+    /// The disk does not give what is there. It may have been anything, so it proves no torn tail.
+    Unreadable,
+}
+
+/// A block that cannot be judged.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BlockError {
+    /// The disk failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Its checksums are right and yet this release cannot read it.
+    #[error("{0}: the journal needs a newer release")]
+    Newer(String),
+}
+
+impl From<BlockError> for OpenError {
+    fn from(error: BlockError) -> OpenError {
+        match error {
+            BlockError::Io(source) => OpenError::Io {
+                action: "be read",
+                source,
+            },
+            newer @ BlockError::Newer(_) => OpenError::Foreign(newer.to_string()),
+        }
+    }
 }
 
 /// What replaying a chain found.
@@ -76,7 +110,7 @@ pub(crate) fn replay<F: DiskFile>(
     planted: Planted,
     index: &mut Index,
     mut take: impl FnMut(Position, Record),
-) -> io::Result<Replayed> {
+) -> Result<Replayed, BlockError> {
     let mut found = Replayed {
         end: End::default(),
         last_block: (0, 0),
@@ -90,6 +124,9 @@ pub(crate) fn replay<F: DiskFile>(
     for (at, file) in chain.files.iter().enumerate() {
         let next = chain.files.get(at + 1).map(|next| next.header.previous);
         found.file(file, next, id, planted, index, &mut take)?;
+        if next.is_none() && found.damage.is_none() {
+            found.damage = chain.cut_short(found.end);
+        }
         if let Some(damage) = &mut found.damage {
             see_lost(damage, file, found.end, id)?;
             for later in &chain.files[at + 1..] {
@@ -120,7 +157,7 @@ impl Replayed {
         planted: Planted,
         index: &mut Index,
         take: &mut impl FnMut(Position, Record),
-    ) -> io::Result<()> {
+    ) -> Result<(), BlockError> {
         let generation = file.header.generation;
         let mut expected = Expected::first(&file.header);
         let mut offset = FIRST_BLOCK_AT;
@@ -135,18 +172,21 @@ impl Replayed {
                 }
                 return Ok(());
             }
-            let Some(block) = read_block(&*file.file, id, offset, &expected, planted)? else {
-                self.bytes_read += ALIGN;
-                self.damage = if next.is_some() {
-                    bad("a block in the middle of the journal is bad", offset)
-                } else if planted != Planted::CorruptMiddleIsTornTail
-                    && later_block(&*file.file, id, &file.header, offset, expected.commit)?.is_some()
-                {
-                    bad("a block is bad although a later one is whole", offset)
-                } else {
-                    None
-                };
-                return Ok(());
+            let block = match read_block(&*file.file, id, offset, &expected, planted)? {
+                Found::Whole(block) => block,
+                place => {
+                    self.bytes_read += ALIGN;
+                    self.damage = match (&place, next) {
+                        (Found::Unreadable, _) => bad("the disk cannot read a block", offset),
+                        (_, Some(_)) => bad("a block in the middle of the journal is bad", offset),
+                        _ if planted == Planted::CorruptMiddleIsTornTail => None,
+                        _ => {
+                            let later = later_block(&*file.file, id, &file.header, offset, expected.commit)?;
+                            later.proves_loss(&place).and_then(|reason| bad(reason, offset))
+                        }
+                    };
+                    return Ok(());
+                }
             };
             let length = padded(u64::from(block.head.length));
             for (record, position) in block.records {
@@ -181,33 +221,43 @@ impl Replayed {
     }
 }
 
-/// The block at a place, if it is whole and the expected one.
+/// What is at a place where the expected block should be.
 ///
 /// # Errors
-/// When the disk cannot be read.
+/// When the disk fails, or a newer release wrote it.
 pub(super) fn read_block<F: DiskFile>(
     file: &F,
     id: JournalId,
     offset: u64,
     expected: &Expected,
     planted: Planted,
-) -> io::Result<Option<Block>> {
+) -> Result<Found, BlockError> {
     let mut head_bytes = [0u8; HEAD_BYTES];
-    if file.read_at(offset, &mut head_bytes)? < HEAD_BYTES {
-        return Ok(None);
+    match file.read_at(offset, &mut head_bytes) {
+        Ok(read) if read < HEAD_BYTES => return Ok(Found::Bad),
+        Ok(_) => {}
+        Err(error) if is_unreadable(&error) => return Ok(Found::Unreadable),
+        Err(error) => return Err(error.into()),
+    }
+    if let Some(format) = BlockHead::newer_format(&head_bytes, id) {
+        return Err(BlockError::Newer(format!("a block has the format {format}")));
     }
     let Some((head, checksum)) = BlockHead::decode(&head_bytes, id) else {
-        return Ok(None);
+        return Ok(Found::Bad);
     };
     if !expected.fits(&head, planted) {
-        return Ok(None);
+        return Ok(Found::Bad);
     }
-    let records = read_records(file, offset, &head)?;
-    Ok(records.map(|records| Block {
-        head,
-        checksum,
-        records,
-    }))
+    match read_records(file, offset, &head) {
+        Ok(Some(records)) => Ok(Found::Whole(Block {
+            head,
+            checksum,
+            records,
+        })),
+        Ok(None) => Ok(Found::Torn),
+        Err(BlockError::Io(error)) if is_unreadable(&error) => Ok(Found::Unreadable),
+        Err(error) => Err(error),
+    }
 }
 
 /// The records of a block whose head is valid, if they are what the head says.
@@ -215,7 +265,7 @@ fn read_records<F: DiskFile>(
     file: &F,
     offset: u64,
     head: &BlockHead,
-) -> io::Result<Option<Vec<(Record, Position)>>> {
+) -> Result<Option<Vec<(Record, Position)>>, BlockError> {
     let body_length = head.length as usize - HEAD_BYTES;
     let at = offset + HEAD_BYTES as u64;
     if file.length()? < at + body_length as u64 {
@@ -230,8 +280,12 @@ fn read_records<F: DiskFile>(
     let mut records = Vec::new();
     let mut done = 0;
     while done < body_length {
-        let Ok((record, length, sum)) = frame::decode(&body.slice(done..)) else {
-            return Ok(None);
+        let (record, length, sum) = match frame::decode(&body.slice(done..)) {
+            Ok(decoded) => decoded,
+            Err(error @ (FrameError::Kind(_) | FrameError::Entry(_))) => {
+                return Err(BlockError::Newer(error.to_string()));
+            }
+            Err(_) => return Ok(None),
         };
         let Ok(offset) = u32::try_from(at + done as u64) else {
             return Ok(None);
@@ -249,67 +303,6 @@ fn read_records<F: DiskFile>(
     }
     let is_whole = records.len() == head.records as usize && crc32_iscsi(&sums) == head.sum;
     Ok(is_whole.then_some(records))
-}
-
-/// Calls `see` for every head of a block of this journal from `offset` to the end of the file.
-fn heads<F: DiskFile>(
-    file: &F,
-    id: JournalId,
-    offset: u64,
-    mut see: impl FnMut(u64, BlockHead) -> bool,
-) -> io::Result<()> {
-    let mut chunk = vec![0u8; CHUNK];
-    let mut at = offset;
-    loop {
-        let read = file.read_at(at, &mut chunk)?;
-        for (page, place) in chunk[..read].chunks(ALIGN as usize).zip(0u64..) {
-            if let Some(bytes) = page.first_chunk()
-                && let Some((head, _)) = BlockHead::decode(bytes, id)
-                && see(at + place * ALIGN, head)
-            {
-                return Ok(());
-            }
-        }
-        if read < CHUNK {
-            return Ok(());
-        }
-        at += CHUNK as u64;
-    }
-}
-
-/// Where, from `offset` on, a block of this life of the file has a number above `commit`. Its head is enough: it
-/// was written when everything up to `commit` was durable.
-///
-/// # Errors
-/// When the disk cannot be read.
-pub(super) fn later_block<F: DiskFile>(
-    file: &F,
-    id: JournalId,
-    header: &Header,
-    offset: u64,
-    commit: u64,
-) -> io::Result<Option<u64>> {
-    let mut found = None;
-    heads(file, id, offset, |at, head| {
-        if (head.generation, head.salt) == (header.generation, header.salt) && head.commit > commit {
-            found = Some(at);
-        }
-        found.is_some()
-    })?;
-    Ok(found)
-}
-
-/// The highest generation in the blocks of a file; 0 when there is none.
-///
-/// # Errors
-/// When the disk cannot be read.
-pub(super) fn newest_generation<F: DiskFile>(file: &F, id: JournalId) -> io::Result<u64> {
-    let mut newest = 0;
-    heads(file, id, FIRST_BLOCK_AT, |_, head| {
-        newest = newest.max(head.generation);
-        false
-    })?;
-    Ok(newest)
 }
 
 /// Notes the last entries that are readable in a file behind `end` (or in all of it, when the end is another's).
@@ -332,7 +325,12 @@ fn see_lost<F: DiskFile>(
         false
     })?;
     for (at, head) in blocks {
-        for (record, _) in read_records(&*file.file, at, &head)?.unwrap_or_default() {
+        let records = match read_records(&*file.file, at, &head) {
+            Ok(records) => records.unwrap_or_default(),
+            Err(BlockError::Io(error)) if !is_unreadable(&error) => return Err(error),
+            Err(_) => continue,
+        };
+        for (record, _) in records {
             if let Record::Entry(entry) = record {
                 let last = damage.lost.entry(entry.header.group).or_default();
                 *last = entry.header.lsn.max(*last);

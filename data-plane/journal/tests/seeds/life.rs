@@ -31,6 +31,7 @@ pub struct Seen {
     full: usize,
     failed: usize,
     flips: usize,
+    spoils: usize,
     damages: usize,
     unanswered_kept: usize,
     unanswered_lost: usize,
@@ -46,6 +47,7 @@ impl Seen {
         self.full += other.full;
         self.failed += other.failed;
         self.flips += other.flips;
+        self.spoils += other.spoils;
         self.damages += other.damages;
         self.unanswered_kept += other.unanswered_kept;
         self.unanswered_lost += other.unanswered_lost;
@@ -62,6 +64,7 @@ impl Seen {
             self.full,
             self.failed,
             self.flips,
+            self.spoils,
             self.damages,
             self.unanswered_kept,
             self.unanswered_lost,
@@ -86,6 +89,7 @@ pub fn live(seed: u64, planted: Planted) -> Result<Life, String> {
         places: Vec::new(),
         last_commit: 0,
         flipped: false,
+        spoilt: false,
         trace: String::new(),
         seen: Seen::default(),
     };
@@ -115,6 +119,8 @@ struct World {
     places: Vec<(u64, Position)>,
     last_commit: u64,
     flipped: bool,
+    /// Sectors stay bad until they are written: behind a torn commit, where nobody knows what they held, also later on.
+    spoilt: bool,
     trace: String,
     seen: Seen,
 }
@@ -214,7 +220,7 @@ impl World {
         self.sure.compare(&process.journal.reader())
     }
 
-    /// Flips a bit in an entry behind which a later commit is durable.
+    /// Flips a bit in an entry behind which a later commit is durable, or makes its sector unreadable.
     fn flip(&mut self, process: &Process) {
         if process.journal.damage().is_some() {
             return;
@@ -236,8 +242,13 @@ impl World {
                 .get(24..32)
                 .map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap()));
             if name.starts_with("file-") && generation == Some(place.generation) {
-                self.seen.flips += 1;
-                self.flipped = self.disk.flip(&name, offset, self.random.random_range(0..8));
+                if self.random.random_range(0..4) == 0 {
+                    self.seen.spoils += 1;
+                    self.spoilt |= self.disk.spoil(&name, offset);
+                } else {
+                    self.seen.flips += 1;
+                    self.flipped = self.disk.flip(&name, offset, self.random.random_range(0..8));
+                }
             }
         }
     }
@@ -307,7 +318,7 @@ impl World {
         self.disk.clear_faults();
         let reader = process.journal.reader();
         if let Ending::Damaged(damage) = ending {
-            if !self.flipped {
+            if !self.flipped && !self.spoilt {
                 return Err(format!("damaged although nothing was flipped: {damage}"));
             }
             self.seen.damages += 1;

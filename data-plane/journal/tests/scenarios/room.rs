@@ -1,0 +1,87 @@
+//! Full journals and full disks.
+
+use crate::{FILE_BYTES, GROUP, commit, entry, lsns, open, settings};
+use millstream_journal::sim::SimDisk;
+use millstream_journal::{CommitError, Disk, Ending, Journal, PrepareError, Prepared, Settings};
+use millstream_model::Lsn;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Commits until the journal is full; returns the last LSN.
+fn fill<D: Disk>(journal: &mut Journal<D>, first: u64) -> u64 {
+    let full = (first..).find(|lsn| match journal.commit(&[entry(*lsn, 5000)]) {
+        Ok(_) => false,
+        Err(CommitError::Full) => true,
+        Err(error) => panic!("{error}"),
+    });
+    full.unwrap() - 1
+}
+
+/// LOG.md 4 holds in a full journal as well, and it can still be released afterwards.
+#[test]
+fn a_full_journal_has_room_for_its_empty_commits() {
+    let disk = SimDisk::new(u64::MAX);
+    let (mut journal, _) = open(&disk).unwrap();
+    let last = fill(&mut journal, 1);
+    assert!(journal.idle().unwrap());
+    assert!(!journal.idle().unwrap());
+    let used = journal.space().used;
+    journal.release(GROUP, Lsn(last)).unwrap();
+    assert!(journal.space().used < used);
+    let last = fill(&mut journal, last + 1);
+    journal.close().unwrap();
+    let (journal, recovered) = open(&disk.kill()).unwrap();
+    assert_eq!(recovered.ending, Ending::Clean);
+    assert_eq!(lsns(&journal).last(), Some(&last));
+}
+
+/// LOG.md 6: a write must not find the disk full, so no write makes a file longer.
+#[test]
+fn files_of_a_smaller_journal_are_used_up_and_not_made_longer() {
+    let disk = SimDisk::new(u64::MAX);
+    let (mut journal, _) = open(&disk).unwrap();
+    commit(&mut journal, 1..=20);
+    drop(journal);
+    let disk = disk.kill();
+    let larger = Settings {
+        size_bytes: 12 * u64::from(FILE_BYTES),
+        file_bytes: 2 * FILE_BYTES,
+        ..settings()
+    };
+    let (mut journal, _) = Journal::open(Arc::new(disk.clone()), larger, |_, _| {}).unwrap();
+    let mut last = 20;
+    for _ in 0..4 {
+        last = fill(&mut journal, last + 1);
+        journal.release(GROUP, Lsn(last)).unwrap();
+    }
+    let files = disk
+        .files()
+        .into_iter()
+        .filter(|(name, _)| name.starts_with("file-"));
+    let lengths: BTreeSet<u64> = files.map(|(_, length)| length).collect();
+    let known = BTreeSet::from([u64::from(FILE_BYTES), 2 * u64::from(FILE_BYTES)]);
+    assert!(lengths.is_subset(&known), "{lengths:?}");
+}
+
+/// A file whose preparation failed at its very end takes no space, or trying again would fill the disk.
+#[test]
+fn preparing_that_fails_leaves_nothing_behind() {
+    let disk = SimDisk::new(u64::MAX);
+    let (journal, _) = open(&disk).unwrap();
+    let files = disk.files().len();
+    let mut preparer = journal.preparer();
+    for _ in 0..3 {
+        disk.fail_sync_dir(1);
+        let error = loop {
+            match preparer.step() {
+                Ok(Prepared::More) => {}
+                Ok(Prepared::Enough) => panic!("it did not fail"),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, PrepareError::Io(_)), "{error}");
+        assert_eq!(disk.files().len(), files);
+    }
+    while preparer.step().unwrap() == Prepared::More {}
+    assert_eq!(disk.files().len(), files + 1);
+}
