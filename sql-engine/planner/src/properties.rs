@@ -1,5 +1,6 @@
 //! The WITH clause: which properties there are, and what they may be.
 
+use crate::canonical::quoted;
 use crate::{Column, KeyFormat, TimestampColumn, ValueFormat};
 use millstream_functions::java::DatePattern;
 use millstream_model::TopicName;
@@ -218,13 +219,13 @@ impl<'s> Properties<'s> {
         };
         // Names are upper-cased unless backquoted, as everywhere.
         let name = match given.strip_prefix('`').and_then(|name| name.strip_suffix('`')) {
-            Some(quoted) => quoted.to_owned(),
+            Some(exact) => exact.to_owned(),
             None => given.to_uppercase(),
         };
         let Some(column) = columns.iter().position(|column| column.name == name) else {
             let mut message = format!("unknown column {name} in TIMESTAMP");
             if let Some(closest) = closest(&name, columns.iter().map(|column| column.name.as_str())) {
-                message.push_str(&format!(" (did you mean {closest}?)"));
+                message.push_str(&format!(" (did you mean {}?)", quoted(closest)));
             }
             return Err(SqlError::invalid(span, message));
         };

@@ -4,6 +4,7 @@ mod create_source;
 
 use crate::aggregate;
 use crate::bind::constant;
+use crate::canonical::quoted;
 use crate::query::{self, CreateAs, find_source};
 use crate::{
     DropPlan, ExplainPlan, InsertPlan, InsertRow, Metastore, Plan, PrintPlan, PullAccess, SessionProperties,
@@ -213,7 +214,7 @@ fn insert(
         if at.is_none() && column.name != "ROWTIME" {
             let mut message = format!("unknown column {column}");
             if let Some(closest) = closest(&column.name, source.columns.iter().map(|c| c.name.as_str())) {
-                message.push_str(&format!(" (did you mean {closest}?)"));
+                message.push_str(&format!(" (did you mean {}?)", quoted(closest)));
             }
             return Err(SqlError::invalid(column.span, message));
         }

@@ -8,7 +8,7 @@ use arrow::record_batch::RecordBatch;
 use datafusion_common::ScalarValue;
 use datafusion_physical_expr::expressions;
 use millstream_functions::{self as functions, arrow_type, faults};
-use millstream_parser::{Expr, Literal, SqlError, SqlType};
+use millstream_parser::{Expr, ExprKind, Literal, SqlError, SqlType};
 use std::sync::Arc;
 
 /// A literal as an expression.
@@ -68,23 +68,38 @@ fn evaluate(typed: &Typed) -> Option<Result<ScalarValue, String>> {
     }
 }
 
-/// The value of an expression without columns, as a type: converted implicitly, or from a string to what has a
-/// text form (DECIMAL, TIMESTAMP, DATE, TIME).
+impl Binder<'_> {
+    /// An expression as a value of a type: converted implicitly, or from a string to what has a text form (DECIMAL,
+    /// TIMESTAMP, DATE, TIME). What `ARRAY[…]`, `MAP(…)` and `STRUCT(…)` hold is converted likewise.
+    pub(super) fn value_as(&mut self, expr: &Expr, to: &SqlType) -> Result<Typed, SqlError> {
+        match (&expr.kind, to) {
+            (ExprKind::Array(elements), SqlType::Array(item)) => self.array_as(elements, item),
+            (ExprKind::Map(entries), SqlType::Map(key, value)) => self.map_as(entries, key, value),
+            (ExprKind::Struct(written), SqlType::Struct(fields)) => self.struct_as(written, fields),
+            _ => self.plain_as(expr, to),
+        }
+    }
+
+    fn plain_as(&mut self, expr: &Expr, to: &SqlType) -> Result<Typed, SqlError> {
+        let typed = self.typed(expr)?;
+        let from_text = typed.sql_type == Some(SqlType::String)
+            && (to.is_temporal() || matches!(to, SqlType::Decimal { .. }));
+        let numeric =
+            typed.sql_type.as_ref().is_some_and(SqlType::is_numeric) && matches!(to, SqlType::Decimal { .. });
+        match typed.sql_type.as_ref().and_then(|from| functions::cast(from, to)) {
+            Some(resolved) if from_text || numeric => Ok(self.call(resolved, vec![typed])),
+            _ => self.coerce(typed, to, expr.span),
+        }
+    }
+}
+
+/// The value of an expression without columns, as a type: see `Binder::value_as`.
 ///
 /// # Errors
 /// A column is named, the type does not fit, or the evaluation fails.
 pub fn constant(expr: &Expr, to: &SqlType) -> Result<ScalarValue, SqlError> {
     let scope = Scope::default();
-    let mut binder = Binder::new(&scope);
-    let typed = binder.typed(expr)?;
-    let from_text = typed.sql_type == Some(SqlType::String)
-        && (to.is_temporal() || matches!(to, SqlType::Decimal { .. }));
-    let numeric =
-        typed.sql_type.as_ref().is_some_and(SqlType::is_numeric) && matches!(to, SqlType::Decimal { .. });
-    let typed = match typed.sql_type.as_ref().and_then(|from| functions::cast(from, to)) {
-        Some(resolved) if from_text || numeric => binder.call(resolved, vec![typed]),
-        _ => binder.coerce(typed, to, expr.span)?,
-    };
+    let typed = Binder::new(&scope).value_as(expr, to)?;
     match evaluate(&typed) {
         Some(Ok(value)) => Ok(value),
         Some(Err(message)) => Err(SqlError::invalid(expr.span, message)),

@@ -1,7 +1,8 @@
 //! Arrays, maps and structs: taking things out, and making them.
 
+use super::literal::null_of;
 use super::{Binder, Typed};
-use crate::canonical::canonical;
+use crate::canonical::{canonical, quoted};
 use millstream_functions as functions;
 use millstream_parser::{Expr, Ident, Span, SqlError, SqlType, StructField};
 
@@ -16,12 +17,8 @@ impl Binder<'_> {
         if let Some(resolved) = functions::field(&base_type, &field.name) {
             return Ok(self.call(resolved, vec![typed]));
         }
-        let mut message = format!("the STRUCT {} has no field {field}", canonical(base));
-        if let Some(closest) = millstream_parser::closest(&field.name, fields.iter().map(|f| f.name.as_str()))
-        {
-            message.push_str(&format!(" (did you mean {closest}?)"));
-        }
-        Err(SqlError::invalid(field.span, message))
+        let message = format!("the STRUCT {} has no field {field}", canonical(base));
+        Err(unknown_field(message, field, fields))
     }
 
     pub(super) fn index(&mut self, base: &Expr, index: &Expr) -> Result<Typed, SqlError> {
@@ -65,4 +62,57 @@ impl Binder<'_> {
         }
         Ok(self.call(functions::make_struct(&types), values))
     }
+
+    pub(super) fn array_as(&mut self, elements: &[Expr], item: &SqlType) -> Result<Typed, SqlError> {
+        let values = elements.iter().map(|element| self.value_as(element, item));
+        let values = values.collect::<Result<Vec<_>, _>>()?;
+        Ok(self.call(functions::make_array(item, values.len()), values))
+    }
+
+    pub(super) fn map_as(
+        &mut self,
+        entries: &[(Expr, Expr)],
+        key: &SqlType,
+        value: &SqlType,
+    ) -> Result<Typed, SqlError> {
+        let mut arguments = Vec::new();
+        for (of, to) in entries {
+            arguments.push(self.value_as(of, key)?);
+            arguments.push(self.value_as(to, value)?);
+        }
+        Ok(self.call(functions::make_map(key, value, entries.len()), arguments))
+    }
+
+    /// A STRUCT of these fields in their order; those that are not written are null.
+    pub(super) fn struct_as(
+        &mut self,
+        written: &[(Ident, Expr)],
+        fields: &[StructField],
+    ) -> Result<Typed, SqlError> {
+        for (name, _) in written {
+            if fields.iter().all(|field| field.name != name.name) {
+                return Err(unknown_field(
+                    format!("the STRUCT has no field {name}"),
+                    name,
+                    fields,
+                ));
+            }
+        }
+        let mut values = Vec::new();
+        for field in fields {
+            let value = written.iter().find(|(name, _)| name.name == field.name);
+            values.push(match value {
+                Some((_, value)) => self.value_as(value, &field.sql_type)?,
+                None => null_of(&field.sql_type),
+            });
+        }
+        Ok(self.call(functions::make_struct(fields), values))
+    }
+}
+
+fn unknown_field(mut message: String, field: &Ident, fields: &[StructField]) -> SqlError {
+    if let Some(closest) = millstream_parser::closest(&field.name, fields.iter().map(|f| f.name.as_str())) {
+        message.push_str(&format!(" (did you mean {}?)", quoted(closest)));
+    }
+    SqlError::invalid(field.span, message)
 }

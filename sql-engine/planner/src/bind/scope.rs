@@ -1,6 +1,7 @@
 //! The columns that an expression may name.
 
 use crate::arrow_field;
+use crate::canonical::quoted;
 use arrow::datatypes::Schema;
 use millstream_parser::{Ident, SqlError, SqlType, closest};
 use std::sync::Arc;
@@ -96,7 +97,7 @@ impl Scope {
             .chain(&self.ungrouped)
             .map(String::as_str);
         if let Some(closest) = closest(&name.name, known.filter(|known| !PSEUDO.contains(known))) {
-            message.push_str(&format!(" (did you mean {closest}?)"));
+            message.push_str(&format!(" (did you mean {}?)", quoted(closest)));
         }
         Err(SqlError::invalid(name.span, message))
     }
