@@ -30,7 +30,7 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -122,6 +122,8 @@ pub(crate) struct Inner {
     known: Mutex<Rows>,
     shard: Mutex<Option<Shard>>,
     next_push: AtomicU64,
+    /// Counts inserted rows that have no key.
+    keyless: AtomicU32,
     metrics: Metrics,
     /// Shows the queries that could not be planned: no shard has them.
     unplanned: Place,
@@ -153,6 +155,7 @@ impl Engine {
             known: Mutex::default(),
             shard: Mutex::new(None),
             next_push: AtomicU64::new(1),
+            keyless: AtomicU32::new(0),
             metrics,
             unplanned,
         };

@@ -1,5 +1,6 @@
 //! A script: parsed and checked whole against a scratch copy, then run statement by statement (SQL.md 3).
 
+use super::insert::Inserts;
 use super::push::RESUME;
 use super::{Inner, Out, Stop, session};
 use crate::answer::{Answer, Request, StatementError, StatementErrorKind};
@@ -23,27 +24,108 @@ pub(super) async fn run(inner: &Inner, request: Request, answers: Answers) {
         return;
     }
     let mut session = session(&request.properties);
-    for (number, statement) in (0..).zip(&statements) {
-        let out = Out {
-            statement: number,
-            answers: answers.clone(),
+    let numbered: Vec<(u32, &Spanned<Statement>)> = (0..).zip(&statements).collect();
+    for group in numbered.chunk_by(|(_, one), (_, next)| same_target(&one.node, &next.node)) {
+        let ended = match group {
+            [(number, statement)] if !is_insert(&statement.node) => {
+                let out = out_of(*number, &answers);
+                let ended = one(inner, &request, statement, &mut session, &out).await;
+                ended.map_err(|stop| (*number, stop))
+            }
+            inserts => insert_group(inner, &request, inserts, &session, &answers).await,
         };
-        let ended = one(inner, &request, statement, &mut session, &out).await;
-        let how = match &ended {
-            Ok(()) => "ok",
-            Err(Stop::Gone) => "client_gone",
-            Err(Stop::Failed(error)) => outcome(error.kind),
-        };
-        inner.metrics.statement(kind(&statement.node), how);
+        count(inner, group, &ended);
         match ended {
             Ok(()) => {}
-            Err(Stop::Gone) => return,
-            Err(Stop::Failed(error)) => {
+            Err((_, Stop::Gone)) => return,
+            Err((number, Stop::Failed(error))) => {
                 let _ = answers.send((number, Err(error))).await;
                 return;
             }
         }
     }
+}
+
+/// Counts the statements that ran: all of them, or those up to the one that failed.
+fn count(inner: &Inner, group: &[(u32, &Spanned<Statement>)], ended: &Result<(), (u32, Stop)>) {
+    let failed = match ended {
+        Ok(()) => None,
+        Err((number, Stop::Gone)) => Some((*number, "client_gone")),
+        Err((number, Stop::Failed(error))) => Some((*number, outcome(error.kind))),
+    };
+    for (number, statement) in group {
+        let how = match failed {
+            Some((at, _)) if at < *number => continue,
+            Some((at, how)) if at == *number => how,
+            _ => "ok",
+        };
+        inner.metrics.statement(kind(&statement.node), how);
+    }
+}
+
+fn out_of(statement: u32, answers: &Answers) -> Out {
+    Out {
+        statement,
+        answers: answers.clone(),
+    }
+}
+
+fn is_insert(statement: &Statement) -> bool {
+    matches!(statement, Statement::InsertValues { .. })
+}
+
+/// Both insert into the same source.
+fn same_target(one: &Statement, next: &Statement) -> bool {
+    match (one, next) {
+        (Statement::InsertValues { target: one, .. }, Statement::InsertValues { target: next, .. }) => {
+            one.name == next.name
+        }
+        _ => false,
+    }
+}
+
+/// INSERTs into one source, one after the other: a write of its own for each would make a file of thousands wait
+/// thousands of times. An error comes with its statement's number; what stands before it is written.
+async fn insert_group(
+    inner: &Inner,
+    request: &Request,
+    statements: &[(u32, &Spanned<Statement>)],
+    session: &SessionProperties,
+    answers: &Answers,
+) -> Result<(), (u32, Stop)> {
+    let first = statements.first().map_or(0, |(number, _)| *number);
+    let rows = inner.known().await;
+    let known = inner.metastore(&rows).await;
+    drop(rows);
+    let known = known.map_err(|error| (first, Stop::Failed(error)))?;
+    let mut inserts = Inserts::default();
+    for (number, statement) in statements {
+        let added = match plan(&statement.node, &known, session) {
+            Ok(Plan::Insert(insert)) => {
+                let text = statement_text(statement, request);
+                inner.encode_insert(&insert, text, out_of(*number, answers), &mut inserts)
+            }
+            Ok(_) => Err(StatementError::internal(
+                "an INSERT was planned as something else",
+            )),
+            Err(error) => Err(StatementError::of_sql(error, &request.text)),
+        };
+        if added.is_err() || inserts.is_full() {
+            written(inner, std::mem::take(&mut inserts)).await?;
+        }
+        added.map_err(|error| (*number, Stop::Failed(error)))?;
+    }
+    written(inner, inserts).await
+}
+
+async fn written(inner: &Inner, inserts: Inserts) -> Result<(), (u32, Stop)> {
+    let first = inserts.first().unwrap_or(0);
+    inner.insert(inserts).await.map_err(|stop| (first, stop))
+}
+
+fn statement_text(statement: &Spanned<Statement>, request: &Request) -> String {
+    let text = statement.span.slice(&request.text).trim();
+    text.trim_end_matches(';').trim_end().to_owned()
 }
 
 /// A script that may run: it parses, its properties fit, and every statement can be planned.
@@ -153,13 +235,7 @@ async fn one(
     session: &mut SessionProperties,
     out: &Out,
 ) -> Result<(), Stop> {
-    let text = statement
-        .span
-        .slice(&request.text)
-        .trim()
-        .trim_end_matches(';')
-        .trim_end()
-        .to_owned();
+    let text = statement_text(statement, request);
     out.send(Answer::Started { text: text.clone() }).await?;
     let mut known = inner.known().await;
     let metastore = inner.metastore(&known).await?;
@@ -199,7 +275,6 @@ async fn read_only(
     match planned {
         Plan::Push(push) => return inner.push(*push, request, session, out).await,
         Plan::Pull(pull) => return inner.pull(*pull, session, out).await,
-        Plan::Insert(insert) => return inner.insert(insert, out).await,
         Plan::Print(print) => return inner.print(print, out).await,
         Plan::Show { what, extended } => return inner.show(what, extended, session, out).await,
         Plan::Describe { source, extended } => return inner.describe(&source, extended, out).await,
@@ -226,8 +301,9 @@ async fn read_only(
         | Plan::CreateQuery(_)
         | Plan::Drop(_)
         | Plan::Terminate { .. }
-        | Plan::TerminateAll => {
-            return Err(StatementError::internal("a statement that changes the catalog came here").into());
+        | Plan::TerminateAll
+        | Plan::Insert(_) => {
+            return Err(StatementError::internal("a statement that is run elsewhere came here").into());
         }
     }
     Ok(out.finish(0).await?)

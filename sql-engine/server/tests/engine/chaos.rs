@@ -13,6 +13,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::Notify;
 
 /// Topics in memory behind chance.
@@ -31,6 +32,8 @@ pub struct ChaosStreams {
     mute: Arc<Mutex<Option<(TopicName, PartitionIndex)>>>,
     /// Offsets that have no records, in every partition.
     hole: Mutex<Option<Range<i64>>>,
+    /// Writes that were asked for.
+    pub writes: AtomicU32,
 }
 
 impl ChaosStreams {
@@ -44,6 +47,7 @@ impl ChaosStreams {
             sick: Mutex::new(None),
             mute: Arc::default(),
             hole: Mutex::new(None),
+            writes: AtomicU32::new(0),
         }
     }
 
@@ -171,6 +175,7 @@ impl Streams for ChaosStreams {
         topic: &TopicName,
         records: Vec<(PartitionIndex, Vec<StreamRecord>)>,
     ) -> Result<(), StreamsError> {
+        self.writes.fetch_add(1, Ordering::Relaxed);
         if self.sick.lock().as_ref() == Some(topic) {
             let reason = "it is sick".to_owned();
             return Err(StreamsError::Unavailable { reason });

@@ -2,6 +2,7 @@
 
 use crate::world::{Given, Way, World};
 use serde_json::{Value, json};
+use std::sync::atomic::Ordering;
 
 const STREAM: &str = "CREATE STREAM s (k STRING KEY, v INT) \
     WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);";
@@ -276,4 +277,42 @@ async fn what_is_there_is_shown() {
     );
     let id = queries[0]["QUERY"].as_str().unwrap();
     assert!(world.sql(&format!("EXPLAIN {id};")).await.len() > 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn neighbouring_inserts_are_written_together_and_in_order() {
+    let mut world = World::new(Way::Plain, 1).await;
+    world.sql(STREAM).await;
+    let two = STREAM.replace("s (k", "z (k").replace("'s'", "'z'");
+    world.sql(&two).await;
+    let insert = |topic: &str, v: u32| format!("INSERT INTO {topic} (k, v) VALUES ('a', {v});");
+    let mut script: String = (0..300).map(|v| insert("s", v)).collect();
+    script += &insert("z", 1);
+    script += "SET 'auto.offset.reset'='earliest';";
+    script += &insert("z", 2);
+    script += "SELECT v FROM z;";
+    let before = world.streams.writes.load(Ordering::Relaxed);
+    // Rows of an INSERT are there for the statement behind it.
+    assert_eq!(world.sql(&script).await, [json!({"V": 1}), json!({"V": 2})]);
+    assert_eq!(world.streams.writes.load(Ordering::Relaxed) - before, 3);
+    let held: Vec<Value> = world
+        .held("s", 0)
+        .into_iter()
+        .filter_map(|(_, value, _)| value)
+        .collect();
+    assert_eq!(held, (0..300).map(|v| json!({"V": v})).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_without_a_key_go_to_the_partitions_in_turn() {
+    let mut world = World::new(Way::Plain, 1).await;
+    world
+        .sql("CREATE STREAM n (v INT) WITH (KAFKA_TOPIC='n', VALUE_FORMAT='JSON', PARTITIONS=3);")
+        .await;
+    for v in 0..6 {
+        world.sql(&format!("INSERT INTO n VALUES ({v});")).await;
+    }
+    for partition in 0..3 {
+        assert_eq!(world.held("n", partition).len(), 2);
+    }
 }
