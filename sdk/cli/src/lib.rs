@@ -11,6 +11,7 @@ mod failure;
 pub mod kafka;
 mod output;
 mod profile;
+mod script;
 mod shell;
 
 pub use commands::{Command, run};

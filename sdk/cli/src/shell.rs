@@ -5,6 +5,7 @@ use crate::output::{
     OutputFormat, batch_texts, expanded, fitted, is_narrow, row_json, table_of, tell, terminal_width,
     visible, visible_lines,
 };
+use crate::script::{Part, is_complete, parts};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use millstream_rust::{Client, Error, SqlAnswer, SqlStream};
@@ -54,11 +55,14 @@ impl Session {
     }
 
     async fn ask(&mut self, text: &str) -> Result<(), Failure> {
-        let mut answers = self.client.sql(text, &self.properties).await?;
-        self.print_all(&mut answers).await
+        for part in parts(text)? {
+            let mut answers = self.client.sql(part.text, &self.properties).await?;
+            self.print_all(&mut answers, &part).await?;
+        }
+        Ok(())
     }
 
-    async fn print_all(&mut self, answers: &mut SqlStream) -> Result<(), Failure> {
+    async fn print_all(&mut self, answers: &mut SqlStream, part: &Part<'_>) -> Result<(), Failure> {
         let mut printer = Printer {
             output: self.output,
             schema: None,
@@ -78,9 +82,9 @@ impl Session {
                 Ok(Some(answer)) => printer.take(answer)?,
                 Err(error) => {
                     printer.flush()?;
-                    return Err(match error {
+                    return Err(match part.placed(error) {
                         // A mistake in the text needs no advice about the service.
-                        Error::Sql { .. } => Failure::new(error.to_string()),
+                        error @ Error::Sql { .. } => Failure::new(error.to_string()),
                         other => other.into(),
                     });
                 }
@@ -295,34 +299,6 @@ pub(crate) async fn interactive(mut session: Session) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether the text ends with a `;` that is in no string, quoted name or comment.
-fn is_complete(text: &str) -> bool {
-    let mut rest = text.chars().peekable();
-    let mut quote = None;
-    let mut ended = false;
-    while let Some(c) = rest.next() {
-        match (quote, c) {
-            (Some(open), c) if c == open => quote = None,
-            (Some(_), _) => {}
-            (None, '\'' | '"' | '`') => {
-                (quote, ended) = (Some(c), false);
-            }
-            (None, '-') if rest.peek() == Some(&'-') => {
-                rest.by_ref().find(|c| *c == '\n');
-            }
-            (None, '/') if rest.peek() == Some(&'*') => {
-                let mut last = ' ';
-                rest.by_ref()
-                    .find(|c| std::mem::replace(&mut last, *c) == '*' && *c == '/');
-            }
-            (None, ';') => ended = true,
-            (None, c) if c.is_whitespace() => {}
-            (None, _) => ended = false,
-        }
-    }
-    ended && quote.is_none()
-}
-
 fn history_file() -> Option<PathBuf> {
     let base = std::env::var_os("XDG_STATE_HOME")
         .map(PathBuf::from)
@@ -332,7 +308,7 @@ fn history_file() -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::{change_line, is_complete};
+    use super::change_line;
 
     #[test]
     fn changes_share_the_terminals_width() {
@@ -346,24 +322,5 @@ mod tests {
             line.ends_with("on and on") && line.contains("日本語日本語日本語"),
             "{line}"
         );
-    }
-
-    #[test]
-    fn a_statement_ends_at_a_semicolon_outside_of_quotes_and_comments() {
-        let table = [
-            ("SELECT 1;", true),
-            ("SELECT 1", false),
-            ("SELECT ';'", false),
-            ("SELECT ';';\n", true),
-            ("SELECT `a;", false),
-            ("SELECT 1; -- done", true),
-            ("SELECT 1 -- not yet;", false),
-            ("SELECT 1 /* ; */", false),
-            ("SELECT 1; /* done */", true),
-            ("SELECT 1; SELECT 2", false),
-        ];
-        for (text, complete) in table {
-            assert_eq!(is_complete(text), complete, "{text}");
-        }
     }
 }

@@ -15,7 +15,7 @@ pub struct SqlArgs {
     /// Runs these statements and ends; may be repeated
     #[arg(short = 'e', long = "execute", value_name = "SQL")]
     execute: Vec<String>,
-    /// Runs the statements of a file and ends
+    /// Runs the statements of a file and ends; nothing runs if one is wrong, up to 256 KiB (a longer file goes in parts)
     #[arg(short = 'f', long = "file", value_name = "FILE", conflicts_with = "execute")]
     file: Option<PathBuf>,
     /// A session property, such as auto.offset.reset=earliest; may be repeated
