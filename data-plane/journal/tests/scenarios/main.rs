@@ -28,10 +28,7 @@ fn settings() -> Settings {
     }
 }
 
-fn open<D: Disk>(disk: &D) -> Result<(Journal<D>, Recovered), OpenError>
-where
-    D: Clone,
-{
+fn open<D: Disk + Clone>(disk: &D) -> Result<(Journal<D>, Recovered), OpenError> {
     Journal::open(Arc::new(disk.clone()), settings(), |_, _| {})
 }
 
