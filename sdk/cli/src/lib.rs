@@ -4,8 +4,6 @@
 //! standard output, one line on standard error when something fails. Nothing here uses a private API: what the
 //! command line can do, any client can.
 
-#![cfg_attr(test, allow(clippy::unwrap_used))]
-
 mod commands;
 mod connection;
 pub mod demo;

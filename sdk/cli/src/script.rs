@@ -146,18 +146,25 @@ mod tests {
     #[test]
     fn a_long_script_is_divided_between_statements() {
         let part = |text, lines_before| Part { text, lines_before };
+        let divided =
+            |text, bytes_max| parts_of(text, bytes_max).map_err(|failure| failure.text().to_owned());
         let script = "A ';';\nB;\n-- ;\nCC;\nD";
-        assert_eq!(parts_of(script, 100).unwrap(), [part(script, 0)]);
-        let divided = [part("A ';';\nB;", 0), part("\n-- ;\nCC;", 1), part("\nD", 3)];
-        assert_eq!(parts_of(script, 9).unwrap(), divided);
-        let divided = [part("A ';';\nB;", 0), part("\n-- ;\nCC;\nD", 1)];
-        assert_eq!(parts_of(script, 11).unwrap(), divided);
-        let failure = parts_of(script, 8).unwrap_err();
+        assert_eq!(divided(script, 100), Ok(vec![part(script, 0)]));
         assert_eq!(
-            failure.text(),
-            "the statement that begins behind line 1 has more than 8 bytes"
+            divided(script, 9),
+            Ok(vec![
+                part("A ';';\nB;", 0),
+                part("\n-- ;\nCC;", 1),
+                part("\nD", 3)
+            ])
         );
-        assert!(parts_of(" \n", 2).unwrap().is_empty());
+        assert_eq!(
+            divided(script, 11),
+            Ok(vec![part("A ';';\nB;", 0), part("\n-- ;\nCC;\nD", 1)])
+        );
+        let refused = "the statement that begins behind line 1 has more than 8 bytes";
+        assert_eq!(divided(script, 8), Err(refused.to_owned()));
+        assert_eq!(divided(" \n", 2), Ok(Vec::new()));
     }
 
     #[test]
