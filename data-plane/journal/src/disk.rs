@@ -99,6 +99,12 @@ pub trait DiskFile: Send + Sync + 'static {
     /// # Errors
     /// [`io::ErrorKind::StorageFull`], or any of the disk's.
     fn allocate(&self, length: u64) -> io::Result<()>;
+
+    /// Makes the file at most `length` bytes long and gives back the space behind.
+    ///
+    /// # Errors
+    /// Any of the disk's.
+    fn cut(&self, length: u64) -> io::Result<()>;
 }
 
 /// Whether a read failed because the medium does not give what is there, rather than because the disk cannot be asked.

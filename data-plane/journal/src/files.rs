@@ -17,7 +17,9 @@ const FILE: &str = "file-";
 const PREPARING: &str = "preparing-";
 
 /// Free files that are kept for the next start, which opens one always: a disk that is full must not keep what is on it
-/// from being served. They come on top of the journal's size.
+/// from being served. They come on top of the journal's size. A start that finds no other divides it, so that one that dies
+/// and is started again finds the other half, and so on: until a whole file is free again tenants' entries are refused, and
+/// the service's own stay within what is left.
 const SPARE: usize = 1;
 
 /// What the writer, the readers and the preparer share. No lock is held while the disk is asked for anything.
@@ -58,10 +60,12 @@ pub(crate) struct Live<F> {
     pub is_short: bool,
 }
 
-/// A file that can be used, of the length that the settings say.
+/// A file that can be used.
 pub(crate) struct Free<F> {
     pub number: u64,
     pub file: Arc<F>,
+    /// Shorter than the settings say: what is left of a spare on a full disk. Good for a start, not for commits.
+    pub is_short: bool,
 }
 
 impl<F> Default for Files<F> {
@@ -86,12 +90,21 @@ impl<F> Files<F> {
 
     /// Free files that commits may take.
     pub fn usable(&self) -> usize {
-        self.free.len().saturating_sub(SPARE)
+        self.whole().saturating_sub(SPARE)
     }
 
-    /// Whether the next start has what it needs.
+    /// Whether the next start has what it needs to go on as ever.
     pub fn has_spare(&self) -> bool {
-        self.free.len() >= SPARE
+        self.whole() >= SPARE
+    }
+
+    fn whole(&self) -> usize {
+        self.free.iter().filter(|free| !free.is_short).count()
+    }
+
+    /// Puts a file where a start takes it last: behind it commits take theirs.
+    pub fn keep(&mut self, free: Free<F>) {
+        self.free.push_front(free);
     }
 
     /// A free file for a commit: what was used last, so that the spare stays.
@@ -115,6 +128,24 @@ impl<F> Files<F> {
         (live.generation == generation).then(|| live.file.clone())
     }
 
+    /// Whether a file is free as soon as another one is opened behind the last one.
+    pub fn opening_frees_one(&self, index: &Index) -> bool {
+        self.live
+            .iter()
+            .take_while(|live| index.pins(live.generation).is_none())
+            .any(|live| !live.is_short)
+    }
+
+    /// What is left of a divided spare, once there is a whole one.
+    pub fn take_needless(&mut self) -> Vec<Free<F>> {
+        if !self.has_spare() {
+            return Vec::new();
+        }
+        let (short, whole): (VecDeque<_>, VecDeque<_>) = self.free.drain(..).partition(|free| free.is_short);
+        self.free = whole;
+        short.into()
+    }
+
     /// Frees the oldest files in which no group has entries. Sound only because the file behind each of them
     /// begins with what must be known of it, durably.
     pub fn recycle(&mut self, index: &Index) {
@@ -129,6 +160,7 @@ impl<F> Files<F> {
                 self.free.push_back(Free {
                     number: oldest.number,
                     file: oldest.file,
+                    is_short: false,
                 });
             }
         }

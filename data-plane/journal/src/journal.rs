@@ -51,6 +51,8 @@ pub struct Journal<D: Disk> {
 struct Active<F> {
     file: Arc<F>,
     salt: u64,
+    /// Bytes of the file.
+    length: u64,
 }
 
 /// A journal that cannot be opened.

@@ -136,6 +136,7 @@ impl<D: Disk> Preparer<D> {
         files.free.push_back(Free {
             number: current.number,
             file: Arc::new(current.file),
+            is_short: false,
         });
         Ok(())
     }

@@ -373,6 +373,20 @@ impl DiskFile for SimFile {
         let length = usize::try_from(length).map_err(|_| ErrorKind::FileTooLarge)?;
         medium.grow(self.inode, length)
     }
+
+    fn cut(&self, length: u64) -> io::Result<()> {
+        let mut medium = self.medium.lock();
+        medium.operate(self.process)?;
+        let inode = &mut medium.inodes[self.inode];
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        inode.cache.truncate(length);
+        inode.medium.truncate(length);
+        let first = length.div_ceil(SECTOR_BYTES);
+        for sectors in [&mut inode.dirty, &mut inode.lost, &mut inode.spoilt] {
+            sectors.retain(|sector| *sector < first);
+        }
+        Ok(())
+    }
 }
 
 impl Medium {

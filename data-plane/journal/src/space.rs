@@ -45,3 +45,27 @@ impl Level {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_begin_at_half_at_80_and_at_95_percent() {
+        let cases = [
+            (0, Level::Normal),
+            (499, Level::Normal),
+            (500, Level::Flush),
+            (799, Level::Flush),
+            (800, Level::Delay),
+            (949, Level::Delay),
+            (950, Level::Refuse),
+            (2000, Level::Refuse),
+        ];
+        for (used, level) in cases {
+            assert_eq!(Level::of(used, 1000), level, "{used}");
+            // Also where the percentages would not fit into 64 bits.
+            assert_eq!(Level::of(used << 53, 1000 << 53), level, "{used}");
+        }
+    }
+}

@@ -98,6 +98,15 @@ fn lengths<D: Disk>(disk: &D) {
     assert_eq!(file.read_at(0, &mut all).unwrap(), 8192);
     assert_eq!(&all[..4], b"head");
     assert!(all[4..].iter().all(|byte| *byte == 0));
+    file.cut(9000).unwrap();
+    assert_eq!(file.length().unwrap(), 8192, "cutting never makes longer");
+    file.cut(4096).unwrap();
+    assert_eq!(file.length().unwrap(), 4096);
+    assert_eq!(file.read_at(0, &mut all).unwrap(), 4096);
+    file.allocate(8192).unwrap();
+    assert_eq!(file.read_at(0, &mut all).unwrap(), 8192);
+    assert_eq!(&all[..4], b"head");
+    assert!(all[4..].iter().all(|byte| *byte == 0));
     disk.remove("length").unwrap();
 }
 

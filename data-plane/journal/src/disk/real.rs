@@ -211,6 +211,13 @@ impl DiskFile for RealFile {
             Err(error) => Err(error.into()),
         }
     }
+
+    fn cut(&self, length: u64) -> io::Result<()> {
+        if self.length()? > length {
+            self.file.set_len(length)?;
+        }
+        Ok(())
+    }
 }
 
 /// One `pwritev`; only an interrupted one, which wrote nothing, is done again.

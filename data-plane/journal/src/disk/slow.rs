@@ -104,4 +104,8 @@ impl<F: DiskFile> DiskFile for SlowFile<F> {
     fn allocate(&self, length: u64) -> io::Result<()> {
         self.inner.allocate(length)
     }
+
+    fn cut(&self, length: u64) -> io::Result<()> {
+        self.inner.cut(length)
+    }
 }

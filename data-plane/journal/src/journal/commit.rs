@@ -227,7 +227,7 @@ impl<D: Disk> Journal<D> {
 
     /// What the active file takes. While no other is free its end is kept for the release that frees one.
     fn room(&self, purpose: Purpose) -> u64 {
-        let file_bytes = u64::from(self.shared.settings.file_bytes);
+        let file_bytes = self.active.as_ref().map_or(0, |active| active.length);
         let has_free = self.shared.files.lock().usable() > 0;
         let reserve = (file_bytes / 8).min(RESERVE_BYTES_MAX) / ALIGN * ALIGN;
         let kept = match purpose {

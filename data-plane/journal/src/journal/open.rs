@@ -15,12 +15,13 @@ use millstream_model::JournalId;
 use parking_lot::{Condvar, Mutex, RwLock};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 /// The smallest file: a header, a carry of many groups, and commits worth the name.
-const FILE_BYTES_MIN: u32 = 64 * 1024;
+pub(super) const FILE_BYTES_MIN: u32 = 64 * 1024;
 
 /// See [`Journal::open`].
 pub(super) fn open<D: Disk>(
@@ -180,6 +181,7 @@ impl<D: Disk> Journal<D> {
             self.active = Some(Active {
                 file: file.clone(),
                 salt: header.salt,
+                length: u64::from(self.shared.settings.file_bytes),
             });
             self.shared.files.lock().written = self.end.offset;
             return self.sort_unneeded().map_err(io);
@@ -193,6 +195,17 @@ impl<D: Disk> Journal<D> {
             // Its successor goes on where its predecessor ended.
             self.end = skipped.header.previous;
             self.skipped = Some(skipped.header.generation);
+        }
+        // What was released is free for this start already: the disk may have room for no other file.
+        {
+            let index = self.shared.index.read();
+            self.shared.files.lock().recycle(&index);
+        }
+        if skipped.is_none() {
+            self.divide_last().map_err(|source| OpenError::Io {
+                action: "divide the last free file",
+                source,
+            })?;
         }
         self.open_next(roll::Growth::Forced)
             .map_err(|error| match error {
@@ -222,7 +235,8 @@ impl<D: Disk> Journal<D> {
         })
     }
 
-    /// Frees the files that hold nothing, and removes those of another length and those half prepared.
+    /// Frees the files that hold nothing, and removes those of another length and those half prepared; but for the longest
+    /// short one, when a start would find no file without it.
     pub(super) fn sort_unneeded(&mut self) -> io::Result<()> {
         let disk = self.shared.disk.clone();
         for name in disk.list()? {
@@ -230,12 +244,30 @@ impl<D: Disk> Journal<D> {
                 disk.remove(&name)?;
             }
         }
+        let file_bytes = u64::from(self.shared.settings.file_bytes);
+        let mut short = Vec::new();
         for (number, file) in std::mem::take(&mut self.behind) {
-            if file.length()? == u64::from(self.shared.settings.file_bytes) {
-                self.shared.files.lock().free.push_back(Free { number, file });
-            } else {
-                disk.remove(&file_name(number))?;
+            let length = file.length()?;
+            let free = Free {
+                number,
+                file,
+                is_short: length < file_bytes,
+            };
+            match length.cmp(&file_bytes) {
+                Ordering::Equal => self.shared.files.lock().free.push_back(free),
+                Ordering::Less if length >= u64::from(FILE_BYTES_MIN) => short.push((length, free)),
+                _ => disk.remove(&file_name(number))?,
             }
+        }
+        short.sort_by_key(|(length, _)| *length);
+        if self.shared.files.lock().free.is_empty()
+            && let Some((_, longest)) = short.pop()
+        {
+            self.shared.files.lock().keep(longest);
+        }
+        let needless = self.shared.files.lock().take_needless();
+        for free in short.into_iter().map(|(_, free)| free).chain(needless) {
+            disk.remove(&file_name(free.number))?;
         }
         Ok(())
     }

@@ -1,8 +1,9 @@
 //! Going on to the next file.
 
 use super::commit::Block;
+use super::open::FILE_BYTES_MIN;
 use super::{Active, CommitError, Journal};
-use crate::block::BlockHead;
+use crate::block::{ALIGN, BlockHead};
 use crate::disk::{Disk, DiskFile};
 use crate::files::{Free, Live, file_name};
 use crate::frame::Framed;
@@ -55,6 +56,10 @@ impl<D: Disk> Journal<D> {
             commit: self.end.commit + 1,
         };
         let file = next.free.file.clone();
+        let length = match file.length() {
+            Ok(length) => length,
+            Err(error) => return Err(self.fail("asking for a file's length", &error)),
+        };
         if let Err(error) = self.write_first_header(&header, &next) {
             if next.is_new && is_full(&error) {
                 return self.discard(next);
@@ -77,12 +82,13 @@ impl<D: Disk> Journal<D> {
         self.active = Some(Active {
             file: file.clone(),
             salt: header.salt,
+            length,
         });
         let live = Live {
             generation,
             number: next.free.number,
             file,
-            is_short: false,
+            is_short: next.free.is_short,
         };
         self.shared.files.lock().live.push_back(live);
         self.apply(&[&carry], &positions)?;
@@ -167,31 +173,70 @@ impl<D: Disk> Journal<D> {
         }
         if let Some(spare) = self.make_file()? {
             self.shared.disk.sync_dir()?;
-            self.shared.files.lock().free.push_front(spare);
+            self.shared.files.lock().keep(spare);
+        }
+        Ok(())
+    }
+
+    /// Before a start takes the only free file of a disk that has room for no other: it takes one half, the next start has
+    /// the other one. So a process that dies again before anything could be released still finds a file.
+    pub(super) fn divide_last(&self) -> io::Result<()> {
+        let is_last = {
+            let (index, files) = (self.shared.index.read(), self.shared.files.lock());
+            files.free.len() == 1 && !files.opening_frees_one(&index)
+        };
+        if !is_last {
+            return Ok(());
+        }
+        if let Some(other) = self.make_file()? {
+            self.shared.disk.sync_dir()?;
+            self.shared.files.lock().keep(other);
+            return Ok(());
+        }
+        let Some(last) = self.shared.files.lock().free.pop_back() else {
+            return Ok(());
+        };
+        let half = (last.file.length()? / 2).next_multiple_of(ALIGN);
+        if half < u64::from(FILE_BYTES_MIN) {
+            self.shared.files.lock().keep(last);
+            return Ok(());
+        }
+        last.file.cut(half)?;
+        last.file.sync_data()?;
+        let other = self.make_file_of(half)?;
+        self.shared.disk.sync_dir()?;
+        let mut files = self.shared.files.lock();
+        for mut short in std::iter::once(last).chain(other) {
+            short.is_short = true;
+            files.keep(short);
         }
         Ok(())
     }
 
     /// A new file; `None` when the disk is full.
     fn make_file(&self) -> io::Result<Option<Free<D::File>>> {
+        let made = self.make_file_of(u64::from(self.shared.settings.file_bytes))?;
+        self.shared.files.lock().disk_full = made.is_none();
+        Ok(made)
+    }
+
+    fn make_file_of(&self, length: u64) -> io::Result<Option<Free<D::File>>> {
         let number = self.shared.files.lock().number();
         let name = file_name(number);
         let file = match self.shared.disk.create(&name) {
             Ok(file) => file,
-            Err(error) if is_full(&error) => return Ok(self.is_full()),
+            Err(error) if is_full(&error) => return Ok(None),
             Err(error) => return Err(error),
         };
-        match file.allocate(u64::from(self.shared.settings.file_bytes)) {
-            Ok(()) => {
-                self.shared.files.lock().disk_full = false;
-                Ok(Some(Free {
-                    number,
-                    file: Arc::new(file),
-                }))
-            }
+        match file.allocate(length) {
+            Ok(()) => Ok(Some(Free {
+                number,
+                file: Arc::new(file),
+                is_short: false,
+            })),
             Err(error) if is_full(&error) => {
                 self.shared.disk.remove(&name)?;
-                Ok(self.is_full())
+                Ok(None)
             }
             Err(error) => Err(error),
         }
@@ -202,12 +247,7 @@ impl<D: Disk> Journal<D> {
         if let Err(error) = self.shared.disk.remove(&file_name(next.free.number)) {
             return Err(self.fail("removing a file", &error));
         }
-        self.is_full::<()>();
-        Err(CommitError::Full)
-    }
-
-    fn is_full<T>(&self) -> Option<T> {
         self.shared.files.lock().disk_full = true;
-        None
+        Err(CommitError::Full)
     }
 }

@@ -67,6 +67,10 @@ fn a_start_makes_the_end_durable_before_it_opens_the_next_file() {
         "file-00000000 write 12288 +4096",
         "file-00000000 sync",
         "names sync",
+        // A file for the next start.
+        "file-00000002 create",
+        "file-00000002 allocate 65536",
+        "names sync",
         // The header, alone.
         "file-00000001 write 0 +512",
         "file-00000001 sync",
@@ -74,10 +78,6 @@ fn a_start_makes_the_end_durable_before_it_opens_the_next_file() {
         "file-00000001 write 2048 +512",
         "file-00000001 write 4096 +4096",
         "file-00000001 sync",
-        // A file for the next start.
-        "file-00000002 create",
-        "file-00000002 allocate 65536",
-        "names sync",
     ];
     assert_eq!(disk.take(), expected);
     // LOG.md 4: one write, one sync, and only then the next.

@@ -2,7 +2,7 @@
 
 use crate::{FILE_BYTES, GROUP, commit, entry, lsns, open, settings};
 use millstream_journal::sim::SimDisk;
-use millstream_journal::{CommitError, Disk, Ending, Journal, PrepareError, Prepared, Settings};
+use millstream_journal::{CommitError, Disk, Ending, Journal, Level, PrepareError, Prepared, Settings};
 use millstream_model::Lsn;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -84,4 +84,68 @@ fn preparing_that_fails_leaves_nothing_behind() {
     }
     while preparer.step().unwrap() == Prepared::More {}
     assert_eq!(disk.files().len(), files + 1);
+}
+
+/// What a full disk holds is served after any crash, also when the process dies again before anything could be released.
+#[test]
+fn a_process_that_dies_again_and_again_on_a_full_disk_finds_a_file() {
+    let file_bytes = 16 * FILE_BYTES;
+    let disk = SimDisk::new(4 * u64::from(file_bytes) + 8192);
+    let settings = Settings {
+        size_bytes: 64 * u64::from(file_bytes),
+        file_bytes,
+        ..settings()
+    };
+    let open = |disk: &SimDisk| Journal::open(Arc::new(disk.clone()), settings.clone(), |_, _| {}).unwrap();
+    let mut last = fill(&mut open(&disk).0, 1);
+    let mut disk = disk.kill();
+    for start in 1..=4 {
+        let (mut journal, recovered) = open(&disk);
+        assert_eq!(recovered.ending, Ending::Torn, "start {start}");
+        assert_eq!(lsns(&journal).last(), Some(&last));
+        assert_eq!(journal.space().level, Level::Refuse, "start {start}");
+        commit(&mut journal, last + 1..=last + 2);
+        last += 2;
+        drop(journal);
+        disk = disk.kill();
+    }
+    let (mut journal, _) = open(&disk);
+    journal.release(GROUP, Lsn(last)).unwrap();
+    assert_eq!(journal.space().level, Level::Normal);
+    let more = fill(&mut journal, last + 1);
+    assert!(more > last + 100, "{more}");
+    journal.release(GROUP, Lsn(more)).unwrap();
+    drop(journal);
+    // With room again, the halves make place for whole files.
+    let disk = disk.kill();
+    let (journal, _) = open(&disk);
+    let mut preparer = journal.preparer();
+    while let Ok(Prepared::More) = preparer.step() {}
+    drop(journal);
+    let (journal, _) = open(&disk.kill());
+    let mut preparer = journal.preparer();
+    while let Ok(Prepared::More) = preparer.step() {}
+    let files = disk.files();
+    let short = files
+        .iter()
+        .filter(|(name, length)| name.starts_with("file-") && *length < u64::from(file_bytes));
+    assert_eq!(short.count(), 0, "{files:?}");
+}
+
+/// What was released is free for the next start, though no file was opened since that says so.
+#[test]
+fn a_full_disk_with_everything_released_can_be_opened_any_number_of_times() {
+    let disk = SimDisk::new(4 * u64::from(FILE_BYTES) + 8192);
+    let (mut journal, _) = open(&disk).unwrap();
+    let last = fill(&mut journal, 1);
+    journal.release(GROUP, Lsn(last)).unwrap();
+    drop(journal);
+    let mut disk = disk.kill();
+    for start in 1..10 {
+        let (journal, recovered) = open(&disk).unwrap_or_else(|error| panic!("start {start}: {error}"));
+        assert_eq!(recovered.ending, Ending::Torn);
+        assert_eq!(journal.reader().end(GROUP).unwrap().1, Lsn(last));
+        drop(journal);
+        disk = disk.kill();
+    }
 }

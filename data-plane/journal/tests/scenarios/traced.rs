@@ -131,4 +131,9 @@ impl DiskFile for TracedFile {
         self.note(&format!("allocate {length}"));
         self.inner.allocate(length)
     }
+
+    fn cut(&self, length: u64) -> io::Result<()> {
+        self.note(&format!("cut {length}"));
+        self.inner.cut(length)
+    }
 }

@@ -12,7 +12,8 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 const STEPS: usize = 80;
-const FILE_BYTES: u32 = 64 * 1024;
+/// The smallest that may be, and one that a start on a full disk can divide.
+const FILE_BYTES: [u32; 2] = [64 * 1024, 128 * 1024];
 
 /// What a life was like.
 pub struct Life {
@@ -84,6 +85,7 @@ pub fn live(seed: u64, planted: Planted) -> Result<Life, String> {
         random,
         disk: SimDisk::new(u64::MAX),
         planted,
+        file_bytes: FILE_BYTES[usize::from(seed % 4 == 3)],
         sure: State::default(),
         maybe: None,
         places: Vec::new(),
@@ -111,6 +113,7 @@ struct World {
     random: StdRng,
     disk: SimDisk,
     planted: Planted,
+    file_bytes: u32,
     /// What was acknowledged or reported.
     sure: State,
     /// What the unanswered commit would make of it.
@@ -159,7 +162,7 @@ impl World {
                 let more = if self.random.random() {
                     u64::MAX / 2
                 } else {
-                    u64::from(FILE_BYTES) / 2
+                    u64::from(self.file_bytes) / 2
                 };
                 self.disk.resize(room + more);
             }
@@ -285,9 +288,9 @@ impl World {
         }
         for _ in 0..20 {
             let settings = Settings {
-                size_bytes: 6 * u64::from(FILE_BYTES),
-                file_bytes: FILE_BYTES,
-                commit_bytes_max: FILE_BYTES as usize / 2,
+                size_bytes: 6 * u64::from(self.file_bytes),
+                file_bytes: self.file_bytes,
+                commit_bytes_max: self.file_bytes as usize / 2,
                 prepared_files: 1,
                 seed: Some(self.random.random()),
                 planted: self.planted,
