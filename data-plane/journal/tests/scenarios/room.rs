@@ -46,12 +46,19 @@ fn files_of_a_smaller_journal_are_used_up_and_not_made_longer() {
     let larger = Settings {
         size_bytes: 12 * u64::from(FILE_BYTES),
         file_bytes: 2 * FILE_BYTES,
+        commit_bytes_max: FILE_BYTES as usize,
         ..settings()
     };
     let (mut journal, _) = Journal::open(Arc::new(disk.clone()), larger, |_, _| {}).unwrap();
     let mut last = 20;
     for _ in 0..4 {
         last = fill(&mut journal, last + 1);
+        journal.release(GROUP, Lsn(last)).unwrap();
+    }
+    // Commits that no smaller file takes find the others.
+    for _ in 0..20 {
+        last += 1;
+        journal.commit(&[entry(last, 60_000)]).unwrap();
         journal.release(GROUP, Lsn(last)).unwrap();
     }
     let files = disk
