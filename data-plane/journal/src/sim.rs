@@ -162,15 +162,10 @@ impl SimDisk {
     /// Flips a bit (0 to 7) of a byte, on the medium and in the cache. Returns whether there is such a byte.
     pub fn flip(&self, name: &str, offset: u64, bit: u8) -> bool {
         let mut medium = self.medium.lock();
-        let Some(&inode) = medium.names.get(name) else {
+        let Some((inode, at)) = medium.place(name, offset) else {
             return false;
         };
-        let inode = &mut medium.inodes[inode];
-        let at = usize::try_from(offset).unwrap_or(usize::MAX);
-        let Some(byte) = inode.cache.get_mut(at) else {
-            return false;
-        };
-        *byte ^= 1 << (bit & 7);
+        inode.cache[at] ^= 1 << (bit & 7);
         if let Some(byte) = inode.medium.get_mut(at) {
             *byte ^= 1 << (bit & 7);
         }
@@ -180,16 +175,10 @@ impl SimDisk {
     /// The sector with this byte cannot be read from now on, until it is written. Returns whether there is such a byte.
     pub fn spoil(&self, name: &str, offset: u64) -> bool {
         let mut medium = self.medium.lock();
-        let Some(&inode) = medium.names.get(name) else {
-            return false;
-        };
-        let inode = &mut medium.inodes[inode];
-        let at = usize::try_from(offset).unwrap_or(usize::MAX);
-        if at >= inode.cache.len() {
-            return false;
-        }
-        inode.spoilt.insert(at / SECTOR_BYTES);
-        true
+        let place = medium.place(name, offset);
+        place
+            .map(|(inode, at)| inode.spoilt.insert(at / SECTOR_BYTES))
+            .is_some()
     }
 
     /// The names and lengths of all files, for tests that look for a place to damage.
@@ -407,6 +396,13 @@ impl Medium {
             });
         }
         Ok(())
+    }
+
+    /// The file with this byte, and where in it.
+    fn place(&mut self, name: &str, offset: u64) -> Option<(&mut Inode, usize)> {
+        let inode = &mut self.inodes[*self.names.get(name)?];
+        let at = usize::try_from(offset).ok()?;
+        (at < inode.cache.len()).then_some((inode, at))
     }
 
     fn grow(&mut self, inode: usize, length: usize) -> io::Result<()> {
