@@ -2,8 +2,8 @@
 //!
 //! A group's log is dense, so its requests must stay in order whoever sent them. A request is therefore taken
 //! together with all earlier ones of its groups, each at the cost of the tenant that sent it; a tenant pays for what
-//! it had others wait behind by a deficit below zero. (Fairness among the tenants of one group is made before
-//! LSNs are given.)
+//! it had others wait behind by a deficit below zero. (Who of a group's tenants is given the next LSN is decided before,
+//! in the order of arrival and within their quotas.)
 
 use millstream_model::{GroupId, TenantId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
