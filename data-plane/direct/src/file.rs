@@ -9,23 +9,40 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// What goes to the disk at once: enough to keep it busy.
+const WRITE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Buffers for writes, so many of which are kept while nobody writes.
+pub fn write_buffers(idle_max: usize) -> Arc<Buffers> {
+    Buffers::of(WRITE_BYTES, idle_max)
+}
+
+/// Opens the file at `path`, which exists, past the page cache; an error where its file system knows no direct I/O.
+///
+/// # Errors
+/// Any of the disk's.
+pub fn open_direct(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let flags = i32::try_from(OFlags::DIRECT.bits()).map_err(io::Error::other)?;
+    options.custom_flags(flags).open(path)
+}
+
 /// A file that is written past the page cache, beside whatever else has it open. The kernel keeps both views the same:
 /// pages that lie in the cache are written before and dropped after.
 #[derive(Debug)]
 pub struct DirectFile {
     file: Option<File>,
     refused: AtomicBool,
+    write_bytes: usize,
     buffers: Arc<Buffers>,
 }
 
 impl DirectFile {
     /// The file at `path`, which exists. Where its file system knows no direct I/O every write answers so.
     pub fn open(path: &Path, buffers: &Arc<Buffers>) -> DirectFile {
-        let flags = i32::try_from(OFlags::DIRECT.bits()).unwrap_or(0);
-        let file = OpenOptions::new().write(true).custom_flags(flags).open(path);
         DirectFile {
-            file: file.ok(),
+            file: open_direct(path, OpenOptions::new().write(true)).ok(),
             refused: AtomicBool::new(false),
+            write_bytes: WRITE_BYTES,
             buffers: Arc::clone(buffers),
         }
     }
@@ -48,7 +65,7 @@ impl DirectFile {
         if self.refused.load(Ordering::Relaxed) {
             return Ok(false);
         }
-        match copy_out(file, &mut self.buffers.take(), offset, parts) {
+        match copy_out(file, &mut self.buffers.take(self.write_bytes), offset, parts) {
             Ok(written) => {
                 debug_assert_eq!(written, length, "as long as was said");
                 Ok(true)
@@ -97,9 +114,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, vec![9; length]).unwrap();
-        let buffers = Buffers::new(2 * ALIGN, 1);
+        let buffers = Buffers::of(2 * ALIGN, 1);
         let plain = File::open(&path).unwrap();
-        let direct = DirectFile::open(&path, &buffers);
+        let direct = DirectFile {
+            write_bytes: 2 * ALIGN,
+            ..DirectFile::open(&path, &buffers)
+        };
         (folder, plain, direct, buffers)
     }
 
@@ -139,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_opened_so_is_left_to_the_caller() {
-        let buffers = Buffers::new(ALIGN, 1);
+        let buffers = Buffers::of(ALIGN, 1);
         let direct = DirectFile::open(Path::new("/nowhere/at/all"), &buffers);
         assert!(!direct.write(0, ALIGN, [&[0; ALIGN][..]]).unwrap());
     }

@@ -3,7 +3,7 @@
 //! In: bytes in pieces, for a place that is aligned in an open file. Out: the same bytes handed to the disk, none of
 //! them left in the page cache. What a write through the page cache costs is not the copying but the pages: each is
 //! fetched fresh from the kernel, found again to be written, and dropped unread. Here the pieces are copied into a few
-//! buffers that stay, and the disk takes them from there.
+//! buffers that stay, and the disk takes them from there. Who reads past the page cache takes aligned buffers here, too.
 //!
 //! Nothing is durable before the file was synced: the disk may still have it in a cache of its own.
 //!
@@ -15,7 +15,7 @@ mod buffers;
 mod file;
 
 pub use buffers::{Buffer, Buffers};
-pub use file::DirectFile;
+pub use file::{DirectFile, open_direct, write_buffers};
 
 /// What offsets and lengths in a file, and addresses in memory, must be multiples of: no disk asks for more.
 pub const ALIGN: usize = 4096;

@@ -4,16 +4,15 @@
 //! second time in the block cache (but for blocks that a reader takes in several reads). What it has not is read past the
 //! page cache (`O_DIRECT`) by a blocking thread: pages fresh from the kernel cost several times what reading costs.
 
-use crate::buffers::{ALIGN, Buffers};
 use bytes::Bytes;
-use millstream_model::limits::TIER_OPEN_FILES_MAX;
+use millstream_direct::{ALIGN, Buffers, open_direct};
+use millstream_model::limits::{TIER_IDLE_BUFFERS_BYTES_MAX, TIER_OPEN_FILES_MAX};
 use millstream_model::segment::ObjectRef;
 use moka::future::Cache;
-use rustix::fs::OFlags;
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSliceMut};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -50,7 +49,7 @@ impl Files {
                 .max_capacity(TIER_OPEN_FILES_MAX)
                 .time_to_idle(IDLE_MAX)
                 .build(),
-            buffers: Arc::default(),
+            buffers: Buffers::new(TIER_IDLE_BUFFERS_BYTES_MAX),
         }
     }
 
@@ -122,12 +121,7 @@ impl OpenFile {
 
     fn direct(&self) -> Option<&File> {
         let open = || {
-            let flags = i32::try_from(OFlags::DIRECT.bits()).ok()?;
-            let file = File::options()
-                .read(true)
-                .custom_flags(flags)
-                .open(&self.path)
-                .ok()?;
+            let file = open_direct(&self.path, File::options().read(true)).ok()?;
             // Another one by now, or renamed: then the one that is open is the object.
             let (one, other) = (self.file.metadata().ok()?, file.metadata().ok()?);
             ((one.dev(), one.ino()) == (other.dev(), other.ino())).then_some(file)

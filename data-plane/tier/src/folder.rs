@@ -8,7 +8,7 @@ use crate::upload::FolderUpload;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use millstream_direct::Buffers;
+use millstream_direct::{Buffers, write_buffers};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
@@ -17,9 +17,6 @@ use object_store::{
 };
 use std::ops::Range;
 use std::sync::Arc;
-
-/// What goes to the disk at once: enough to keep it busy.
-const BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
 /// As many as uploads are usually under way.
 const BUFFERS_IDLE_MAX: usize = 4;
@@ -36,7 +33,7 @@ impl Folder {
     pub(crate) fn open(path: &str) -> Result<Folder> {
         Ok(Folder {
             inner: LocalFileSystem::new_with_prefix(path)?.with_fsync(true),
-            buffers: Buffers::new(BUFFER_BYTES, BUFFERS_IDLE_MAX),
+            buffers: write_buffers(BUFFERS_IDLE_MAX),
         })
     }
 }

@@ -22,7 +22,6 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod buffers;
 mod calls;
 mod check;
 mod error;

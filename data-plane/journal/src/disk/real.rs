@@ -1,7 +1,7 @@
 //! The real disk: a folder of the file system, written past the page cache where the file system can.
 
 use super::{Disk, DiskFile};
-use millstream_direct::{Buffers, DirectFile};
+use millstream_direct::{Buffers, DirectFile, write_buffers};
 use parking_lot::Mutex;
 use rustix::buffer::spare_capacity;
 use rustix::fs::{FallocateFlags, FlockOperation};
@@ -14,9 +14,6 @@ use std::sync::Arc;
 
 /// The most parts that one `pwritev` takes (Linux' `UIO_MAXIOV`).
 const PARTS_MAX: usize = 1024;
-
-/// What goes to the disk at once, when it is written past the page cache: enough to keep it busy.
-const BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
 /// One for the writer and one for who prepares files.
 const BUFFERS_IDLE_MAX: usize = 2;
@@ -63,7 +60,7 @@ impl RealDisk {
         let disk = RealDisk {
             path: path.to_owned(),
             folder: File::open(path).map_err(io)?,
-            buffers: Buffers::new(BUFFER_BYTES, BUFFERS_IDLE_MAX),
+            buffers: write_buffers(BUFFERS_IDLE_MAX),
             locked: Mutex::new(false),
         };
         disk.lock().map_err(|source| match source.kind() {
