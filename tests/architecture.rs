@@ -48,12 +48,18 @@ const RULES: &[Rule] = &[
         },
     },
     Rule {
-        says: "gateways see broker, proto/ and sdk/formats",
+        says: "gateways see broker, door, proto/ and sdk/formats",
         breaks: |edge| {
             GATEWAYS.contains(&edge.from_folder.as_str())
                 && edge.is_ours()
                 && edge.to_plane() != "proto"
-                && !["data-plane/broker", "sdk/formats"].contains(&edge.to_folder.as_str())
+                && !["data-plane/broker", "data-plane/door", "sdk/formats"].contains(&edge.to_folder.as_str())
+        },
+    },
+    Rule {
+        says: "door is what holds for every door: it sees proto/ only",
+        breaks: |edge| {
+            edge.from_folder == "data-plane/door" && edge.is_ours() && edge.to_plane() != "proto"
         },
     },
     Rule {

@@ -1,0 +1,5 @@
+//! What holds for every door, written once: room for requests that arrive, quotas and their debts, and who is refused
+//! from the headers alone.
+//!
+//! A door brings its protocol; this crate says how much memory its clients may take, how long they wait, and who may
+//! not enter. Nothing here knows Kafka's or gRPC's messages, or reaches a broker.
