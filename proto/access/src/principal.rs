@@ -38,6 +38,12 @@ impl Principal {
         }
     }
 
+    /// Whether this is the service at work for a tenant (its SQL engine), and no client: only tokens that a node of the
+    /// cluster made for itself carry no key. What tenants' clients may not touch (internal topics, SQL rows) asks this.
+    pub fn is_service(&self) -> bool {
+        self.key == KeyId::NONE
+    }
+
     /// It, as the one who submits a command.
     pub fn actor(&self) -> Actor {
         Actor::Key {
