@@ -334,7 +334,11 @@ async fn oversized_grpc_messages_are_refused() {
     });
     let batch = Bytes::from(vec![0; 40 << 20]);
     let mut request = tonic::Request::new(GrpcProduce {
-        partitions: vec![ProducePartition { partition, batch }],
+        partitions: vec![ProducePartition {
+            partition,
+            batch,
+            owner_epoch: 0,
+        }],
         ..GrpcProduce::default()
     });
     let token = format!("{}:{}", server.key.id, server.key.secret);

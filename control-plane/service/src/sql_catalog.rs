@@ -1,9 +1,9 @@
 //! The rows that the SQL engine keeps, of the caller's virtual cluster.
 
 use crate::service::Service;
-use crate::status::denied;
+use crate::status::{denied, refused, unexpected};
 use millstream_access::{Operation, Resource, allowed};
-use millstream_metadata::{Command, PutSql};
+use millstream_metadata::{Actor, Command, Commands, PutSql, Reply};
 use millstream_rpc::control as rpc;
 use millstream_rpc::control::sql_catalog_server::SqlCatalog;
 use std::time::Duration;
@@ -69,6 +69,26 @@ impl SqlCatalog for Service {
         Ok(Response::new(rpc::ListSqlRowsResponse {
             rows: rows.collect(),
             version: image.version(),
+        }))
+    }
+
+    async fn ensure_sql_changelog(
+        &self,
+        request: Request<rpc::EnsureSqlChangelogRequest>,
+    ) -> Result<Response<rpc::EnsureSqlChangelogResponse>, Status> {
+        let (who, _) = self.caller(&request)?;
+        if !who.is_service() {
+            return Err(denied("changelogs are kept by the service itself"));
+        }
+        let command = Command::EnsureSqlChangelog { tenant: who.tenant };
+        let made = self.controller.submit(Actor::System, command).await;
+        let made = made.map_err(|refusal| refused(&refusal))?;
+        let Reply::Topic(row) = made.reply else {
+            return Err(unexpected());
+        };
+        Ok(Response::new(rpc::EnsureSqlChangelogResponse {
+            topic: row.name.to_string(),
+            partitions: u32::try_from(row.partitions.len()).unwrap_or(u32::MAX),
         }))
     }
 }

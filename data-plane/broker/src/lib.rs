@@ -21,6 +21,7 @@
 pub mod bounds;
 mod broker;
 mod endurance;
+mod fence;
 mod fetch;
 mod flush;
 mod follow;

@@ -150,6 +150,7 @@ impl Shell {
             partition,
             tenant: who.tenant,
             key: who.key,
+            owner_epoch: request.owner_epoch,
             batch,
             time: now,
             acks: request.acks,
@@ -284,6 +285,7 @@ fn refusal(refused: AppendRefused) -> ProduceError {
             AppendError::Unknown | AppendError::Closed => ProduceError::NotLeader,
             AppendError::Foreign => ProduceError::UnknownPartition,
             AppendError::Quarantined | AppendError::OffsetsUsedUp => ProduceError::Storage,
+            AppendError::NotOwner { current } => ProduceError::NotOwner { current },
             AppendError::NoTransaction => ProduceError::NoTransaction,
             AppendError::Sequence(SequenceError::OutOfOrder {
                 producer,

@@ -21,7 +21,7 @@ pub(crate) async fn fetch(
     let image = broker.image();
     let (mut names, mut asked, mut results) = (Names::default(), Vec::new(), Vec::new());
     for part in request.partitions {
-        match resolve(&image, who.tenant, part.partition.as_ref()) {
+        match resolve(&image, who, part.partition.as_ref()) {
             Ok(id) => {
                 if let Some(named) = &part.partition {
                     names.note(id, named);

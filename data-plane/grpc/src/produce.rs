@@ -5,6 +5,7 @@ use crate::names::resolve;
 use millstream_access::Principal;
 use millstream_broker::Broker;
 use millstream_broker::interface::{Acks, InitProducer, PendingProduce, Produce, ProduceError, Produced};
+use millstream_model::OwnerEpoch;
 use millstream_rpc::data::{
     self, Error, InitProducerRequest, InitProducerResponse, ProducePartition, ProduceRequest,
     ProduceResponse, ProduceResult,
@@ -41,11 +42,16 @@ pub(crate) async fn produce(
         .partitions
         .into_iter()
         .map(|it| {
-            let ProducePartition { partition, batch } = it;
-            let found = resolve(&image, who.tenant, partition.as_ref()).map(|partition| {
+            let ProducePartition {
+                partition,
+                batch,
+                owner_epoch,
+            } = it;
+            let found = resolve(&image, who, partition.as_ref()).map(|partition| {
                 asked.push(Produce {
                     partition,
                     batch,
+                    owner_epoch: OwnerEpoch(owner_epoch),
                     acks,
                     timeout,
                 });

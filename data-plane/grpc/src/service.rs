@@ -12,9 +12,9 @@ use millstream_rpc::data::data_server::{Data, DataServer};
 use millstream_rpc::data::{
     CommitOffsetsRequest, CommitOffsetsResponse, DeleteGroupRequest, DeleteGroupResponse,
     DeleteRecordsRequest, DeleteRecordsResponse, DescribeGroupRequest, DescribeGroupResponse,
-    FetchOffsetsRequest, FetchOffsetsResponse, FetchRequest, FetchResponse, InitProducerRequest,
-    InitProducerResponse, ListGroupsRequest, ListGroupsResponse, ListOffsetsRequest, ListOffsetsResponse,
-    ProduceRequest, ProduceResponse, WatchRequest,
+    FencePartitionRequest, FencePartitionResponse, FetchOffsetsRequest, FetchOffsetsResponse, FetchRequest,
+    FetchResponse, InitProducerRequest, InitProducerResponse, ListGroupsRequest, ListGroupsResponse,
+    ListOffsetsRequest, ListOffsetsResponse, ProduceRequest, ProduceResponse, WatchRequest,
 };
 use std::future::Future;
 use tonic::{Request, Response, Status};
@@ -113,6 +113,14 @@ impl Data for DataDoor {
     ) -> Result<Response<DeleteRecordsResponse>, Status> {
         let run = |broker: Broker, who, it| async move { offsets::delete_records(&broker, &who, it).await };
         self.call("delete_records", request, run).await
+    }
+
+    async fn fence_partition(
+        &self,
+        request: Request<FencePartitionRequest>,
+    ) -> Result<Response<FencePartitionResponse>, Status> {
+        let run = |broker: Broker, who, it| async move { offsets::fence(&broker, &who, it).await };
+        self.call("fence_partition", request, run).await
     }
 
     async fn commit_offsets(

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use millstream_broker::interface::{Acks, FetchError, InitProducer, Produce, ProduceError};
 use millstream_kafka_wire::batch::{BatchView, Producer};
 use millstream_metadata::Quota;
-use millstream_model::{Offset, ProducerEpoch, TimestampMs};
+use millstream_model::{Offset, OwnerEpoch, ProducerEpoch, TimestampMs};
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,6 +49,7 @@ async fn pipelined_batches_keep_their_order() {
         let request = Produce {
             partition: first(topic),
             batch,
+            owner_epoch: OwnerEpoch(0),
             acks,
             timeout: Duration::from_secs(20),
         };
@@ -76,6 +77,7 @@ async fn batches_asked_for_together_are_each_answered_and_keep_their_order() {
     let asked = |number: u32| Produce {
         partition: partition(topic, number % 4),
         batch: batch(&[&format!("{number} {padding}")]),
+        owner_epoch: OwnerEpoch(0),
         acks: Acks::All,
         timeout: Duration::from_secs(20),
     };
@@ -207,6 +209,7 @@ async fn an_idempotent_producer_repeats_without_harm() {
     let request = |batch| Produce {
         partition: to,
         batch,
+        owner_epoch: OwnerEpoch(0),
         acks: Acks::All,
         timeout,
     };

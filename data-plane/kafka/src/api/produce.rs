@@ -15,7 +15,7 @@ use millstream_kafka_wire::messages::produce_response::{
 };
 use millstream_kafka_wire::messages::{ProduceRequest, ProduceResponse};
 use millstream_metadata::{Image, TopicRow};
-use millstream_model::PartitionIndex;
+use millstream_model::{OwnerEpoch, PartitionIndex};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -200,6 +200,7 @@ fn ask(
     Ok(Produce {
         partition,
         batch,
+        owner_epoch: OwnerEpoch(0),
         acks,
         timeout,
     })

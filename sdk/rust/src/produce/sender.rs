@@ -93,6 +93,7 @@ async fn send(shared: Arc<Shared>, due: Vec<Outgoing>) {
                     index: it.place.1,
                 }),
                 batch: it.batch,
+                owner_epoch: 0,
             })
             .collect(),
         acks: match shared.settings.acks {
