@@ -3,3 +3,11 @@
 //!
 //! A door brings its protocol; this crate says how much memory its clients may take, how long they wait, and who may
 //! not enter. Nothing here knows Kafka's or gRPC's messages, or reaches a broker.
+//!
+//! [`room`] is the accounting, without a clock; [`waiting`] lets tasks wait for it.
+
+pub mod room;
+pub mod waiting;
+
+pub use room::{Overstay, Owner};
+pub use waiting::{Connection, Rooms, RoomsSettings, Share};
