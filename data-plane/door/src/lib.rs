@@ -6,8 +6,14 @@
 //!
 //! [`room`] is the accounting, without a clock; [`waiting`] lets tasks wait for it.
 
+pub mod permissions;
+pub mod quotas;
 pub mod room;
+pub mod strangers;
 pub mod waiting;
 
+pub use permissions::Action;
+pub use quotas::{Meter, Owes, Quotas, THROTTLE_MAX};
 pub use room::{Overstay, Owner};
-pub use waiting::{Connection, Rooms, RoomsSettings, Share};
+pub use strangers::{NoPlace, Place, Strangers};
+pub use waiting::{Connection, Overstayed, Rooms, RoomsSettings, Share};
