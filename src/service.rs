@@ -16,6 +16,7 @@ use millstream_access::{RootKeys, derive_secret};
 use millstream_broker::{Broker, Components, JournalSettings, OpenStore, open_store};
 use millstream_cli::Failure;
 use millstream_controller as controller;
+use millstream_door::{Quotas, Rooms, RoomsSettings};
 use millstream_grpc::DataDoor;
 use millstream_kafka::Bound;
 use millstream_listener::bind;
@@ -237,9 +238,19 @@ impl Parts {
         let broker_handle = Arc::new(broker_handle);
 
         let draining = CancellationToken::new();
-        let kafka_door = kafka.serve(broker.clone(), &mut registry, draining.clone());
+        // One of each for all doors: what a client takes at one is missing at the others.
+        let rooms = Rooms::new(RoomsSettings::default(), &mut registry);
+        let quotas = Quotas::new(broker.image_watch(), &mut registry);
+        let kafka_door = kafka.serve(
+            broker.clone(),
+            rooms,
+            quotas.clone(),
+            &mut registry,
+            draining.clone(),
+        );
 
-        let data = DataDoor::new(broker.clone(), millstream_grpc::Metrics::register(&mut registry));
+        let metrics = millstream_grpc::Metrics::register(&mut registry);
+        let data = DataDoor::new(broker.clone(), quotas, metrics);
         let name = ClusterName {
             id: self.cluster.id.to_string(),
             name: self.cluster.name.clone(),

@@ -20,6 +20,7 @@ mod kill;
 mod oracle;
 mod python;
 mod restart;
+mod roles;
 mod rpc;
 mod sdk;
 mod shell;

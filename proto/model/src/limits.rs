@@ -210,3 +210,33 @@ pub const TIER_OPEN_FILES_MAX: u64 = 256;
 
 /// Memory for reads from a local object store that is kept for the next ones, bytes: two of the largest fetches.
 pub const TIER_IDLE_BUFFERS_BYTES_MAX: usize = 2 * FETCH_BYTES_MAX;
+
+/// Bytes of requests of clients who have not logged in yet, over all connections: a budget of their own, so that what
+/// tenants send never blocks a login, nor a stranger a tenant. One address that fills all its places with the largest
+/// frames does not fill three quarters of it.
+pub const LOGIN_REQUESTS_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// One connection gets one part in so many of the room for requests while others wait for some.
+pub const ROOM_CONNECTION_SHARE: usize = 8;
+
+/// One tenant (before login: one address) gets one part in so many while others wait; as much is kept free for those
+/// who have less than their share, so that they need not wait for those who have more.
+pub const ROOM_OWNER_SHARE: usize = 4;
+
+/// While others wait for room, a request that has begun to arrive must bring so many bytes, or its rest, …
+pub const ROOM_PROGRESS_BYTES: usize = 64 * 1024;
+
+/// … in so many ms: slower than any link that Kafka is used over, and short enough for those who wait.
+pub const ROOM_PATIENCE_MS: u64 = 10_000;
+
+/// Connections that nobody has logged in on yet, of one process at one door: strangers leave half of the places to
+/// those who have a key.
+pub const STRANGERS_MAX: usize = CONNECTIONS_MAX / 2;
+
+/// One address gets one part in so many of those places. (Behind a load balancer that hides addresses all clients
+/// share one part, and only until they have logged in.)
+pub const STRANGERS_ADDRESS_SHARE: usize = 4;
+
+/// How long a request may wait for its caller's debts before it is begun, ms: clients give up on an answer after 30 s,
+/// and it must still be answered.
+pub const DEBT_WAIT_MS_MAX: u64 = 10_000;
