@@ -240,3 +240,20 @@ pub const STRANGERS_ADDRESS_SHARE: usize = 4;
 /// How long a request may wait for its caller's debts before it is begun, ms: clients give up on an answer after 30 s,
 /// and it must still be answered.
 pub const DEBT_WAIT_MS_MAX: u64 = 10_000;
+/// One piece of a SQL commit in the changelog, bytes before compression: a commit is a run of them, and a value that is
+/// larger is cut over several. Small beside a batch, so that a large commit does not hold up the tenant's other writes.
+pub const SQL_CHANGELOG_PIECE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Committed SQL state that is in the changelog only, bytes: more is flushed at once (SQL.md 17).
+pub const SQL_FLUSH_BYTES: usize = 16 * 1024 * 1024;
+
+/// How long committed SQL state may be in the changelog only, ms: what a restart replays (SQL.md 17).
+pub const SQL_FLUSH_AFTER_MS: u64 = 30_000;
+
+/// Runs in the changelog beyond which a shard that closes flushes first: fewer are left to the next one, so that a
+/// statement in a loop does not make a table each time.
+pub const SQL_CLOSE_RUNS_MAX: u64 = 256;
+
+/// Earlier writers of one sink partition that the readers of a SQL shard remember, the oldest go first: one for each
+/// life of the shard that was killed in the middle of a commit.
+pub const SQL_SINK_LEFTOVERS_MAX: usize = 1_024;
