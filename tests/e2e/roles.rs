@@ -72,6 +72,7 @@ async fn ask_partitions(client: &Client) -> Vec<(&'static str, bool)> {
     let mut data = client.data();
     let produce = ProduceRequest {
         partitions: vec![ProducePartition {
+            owner_epoch: 0,
             partition: partition(),
             batch: batch_of(10),
         }],

@@ -17,6 +17,8 @@ pub enum Action {
     ListOffsets,
     /// Move a partition's start.
     DeleteRecords,
+    /// Take a partition over for a part of the service.
+    FencePartition,
     /// Join, sync, beat and leave as a member of a group.
     UseGroup,
     /// Move a group's offsets, as a member or, of a group without members, by hand.
@@ -35,13 +37,14 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Action; 13] = [
+    pub const ALL: [Action; 14] = [
         Action::Produce,
         Action::InitProducer,
         Action::Fetch,
         Action::Watch,
         Action::ListOffsets,
         Action::DeleteRecords,
+        Action::FencePartition,
         Action::UseGroup,
         Action::CommitOffsets,
         Action::FetchOffsets,
@@ -62,7 +65,9 @@ impl Action {
             | Action::FetchOffsets
             | Action::DescribeGroup => Operation::Consume,
             Action::Watch | Action::ListOffsets | Action::ListGroups => Operation::Describe,
-            Action::DeleteRecords | Action::DeleteOffsets | Action::DeleteGroup => Operation::Manage,
+            Action::DeleteRecords | Action::FencePartition | Action::DeleteOffsets | Action::DeleteGroup => {
+                Operation::Manage
+            }
         }
     }
 

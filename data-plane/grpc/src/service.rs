@@ -182,7 +182,8 @@ impl Data for DataDoor {
         request: Request<FencePartitionRequest>,
     ) -> Result<Response<FencePartitionResponse>, Status> {
         let run = |broker: Broker, who, it| async move { offsets::fence(&broker, &who, it).await };
-        self.call("fence_partition", request, run).await
+        self.call("fence_partition", Action::FencePartition, request, run)
+            .await
     }
 
     async fn commit_offsets(

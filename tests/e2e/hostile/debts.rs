@@ -66,7 +66,11 @@ pub async fn impatient_producer(client: &Client, topic: &str, during: Duration) 
             index: 0,
         });
         let request = ProduceRequest {
-            partitions: vec![ProducePartition { partition, batch }],
+            partitions: vec![ProducePartition {
+                partition,
+                batch,
+                owner_epoch: 0,
+            }],
             ..ProduceRequest::default()
         };
         let answer = client.data().produce(request).await.unwrap().into_inner();
