@@ -210,3 +210,27 @@ pub const TIER_OPEN_FILES_MAX: u64 = 256;
 
 /// Memory for reads from a local object store that is kept for the next ones, bytes: two of the largest fetches.
 pub const TIER_IDLE_BUFFERS_BYTES_MAX: usize = 2 * FETCH_BYTES_MAX;
+
+/// Connections beside the ordinary ones of the HTTP port that may ask for health: when every place is taken by who has
+/// shown a key, an orchestrator must still see that the process is well. A few probes, each for a moment.
+pub const HTTP_RESERVE: usize = 64;
+
+/// The head of one HTTP request, bytes: tokens and tracing headers are a few KiB.
+pub const HTTP_HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Calls of one HTTP/2 connection at once: clients with one connection have their watches and push queries on it;
+/// more wait at the client.
+pub const HTTP2_STREAMS_MAX: u32 = 256;
+
+/// Streams that an HTTP/2 client may open and take back before anybody could look at them: none does so by mistake.
+pub const HTTP2_RESETS_MAX: usize = 64;
+
+/// Bytes of one answer that wait in memory for a slow HTTP/2 client, beside the frame in hand.
+pub const HTTP2_SEND_BUFFER_BYTES: usize = 256 * 1024;
+
+/// Bytes of one HTTP/2 request on their way, not yet taken: bodies are read as they come, within the budget, so that
+/// this is what a client may send ahead while it waits for room.
+pub const HTTP2_STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// The same, over all requests of one connection.
+pub const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;

@@ -1,0 +1,50 @@
+//! What the gate counts.
+
+use crate::gate::refusal::Refusal;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// The gate's metrics; those of a default are shown by nobody.
+#[derive(Clone, Debug, Default)]
+pub struct GateMetrics {
+    refused: Family<[(&'static str, &'static str); 1], Counter>,
+    bodies: Gauge,
+}
+
+impl GateMetrics {
+    /// Metrics that the registry shows.
+    pub fn register(registry: &mut Registry) -> GateMetrics {
+        let metrics = GateMetrics::default();
+        registry.register(
+            "grpc_gate_refused",
+            "gRPC calls that no service saw, or streams that were ended, by reason",
+            metrics.refused.clone(),
+        );
+        registry.register(
+            "grpc_bodies_arriving",
+            "gRPC requests whose bodies are on their way",
+            metrics.bodies.clone(),
+        );
+        metrics
+    }
+
+    pub(crate) fn refused(&self, refusal: &Refusal) {
+        self.refused.get_or_create(&[("reason", refusal.word())]).inc();
+    }
+
+    /// A body is on its way until what is returned is dropped.
+    pub(crate) fn arriving(&self) -> Arriving {
+        self.bodies.inc();
+        Arriving(self.bodies.clone())
+    }
+}
+
+pub(crate) struct Arriving(Gauge);
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
