@@ -17,10 +17,10 @@ mod metrics;
 mod refusal;
 mod rule;
 
-pub use caller::current;
 pub use metrics::GateMetrics;
 pub use rule::{Access, Answers, Asked, Rule, rule_of};
 
+use crate::{Owner, Rooms, Share};
 use answer::Ends;
 use body::Reader;
 use bytes::Bytes;
@@ -29,7 +29,7 @@ use http::header::CONTENT_TYPE;
 use http::{Request, Response};
 use http_body::Body as HttpBody;
 use http_body_util::Limited;
-use millstream_access::RootKeys;
+use millstream_access::{RootKeys, recheck};
 use millstream_listener::Connection;
 use millstream_metadata::ImageWatch;
 use millstream_model::limits::{GRPC_BODY_MS_MAX, GRPC_BODY_PATIENCE_MS, STRANGERS_CALLS_MAX, STRANGERS_CALL_MS_MAX};
@@ -76,6 +76,7 @@ struct Shared {
     settings: GateSettings,
     image: ImageWatch,
     roots: Arc<RootKeys>,
+    rooms: Rooms,
     draining: CancellationToken,
     metrics: GateMetrics,
     strangers: Arc<Semaphore>,
@@ -87,6 +88,7 @@ impl Keeper {
         settings: GateSettings,
         image: ImageWatch,
         roots: Arc<RootKeys>,
+        rooms: Rooms,
         draining: CancellationToken,
         metrics: GateMetrics,
     ) -> Keeper {
@@ -95,6 +97,7 @@ impl Keeper {
             settings,
             image,
             roots,
+            rooms,
             draining,
             metrics,
         }))
@@ -167,15 +170,15 @@ impl Shared {
         }
         let (body, held) = match rule.request {
             Asked::Message { bytes_max } => {
-                let reader = Reader::new(self, &rule, bytes_max);
-                let (body, held) = reader.read(body).await?;
-                (body, Some(held))
+                let share = self.share(&caller, connection.as_ref());
+                let reader = Reader::new(self, parts.uri.path(), bytes_max, share);
+                reader.read(body).await?
             }
             Asked::Stream { bytes_max } => (Body::new(Limited::new(body, bytes_max)), None),
         };
         if let Caller::Known(who) = &caller {
             // Reading may have taken its time.
-            current(&self.image.image(), who).map_err(|_| Refusal::Unauthenticated)?;
+            recheck(&self.image.image(), who).map_err(|_| Refusal::Unauthenticated)?;
             parts.extensions.insert(who.clone());
         }
         let Ok(answer) = services.call(Request::from_parts(parts, body)).await;
@@ -187,6 +190,21 @@ impl Shared {
                 answer.map(|body| ends.apply(body))
             }
         })
+    }
+}
+
+impl Shared {
+    /// Room for a tenant's request. Nodes, and strangers with their few bytes, take none.
+    fn share(&self, caller: &Caller, connection: Option<&Connection>) -> Option<Share> {
+        let Caller::Known(who) = caller else {
+            return None;
+        };
+        let owner = Owner::Tenant(who.tenant);
+        let connection = match connection {
+            Some(connection) => self.rooms.connection_of_http(owner, connection.id()),
+            None => self.rooms.connection(owner),
+        };
+        Some(connection.begin())
     }
 }
 

@@ -3,3 +3,13 @@
 //!
 //! A door brings its protocol; this crate says how much memory its clients may take, how long they wait, and who may
 //! not enter. Nothing here knows Kafka's or gRPC's messages, or reaches a broker.
+//!
+//! [`gate`] stands before every gRPC service. [`room`] is the accounting, without a clock; [`waiting`] lets tasks wait for it.
+
+pub mod gate;
+pub mod room;
+pub mod waiting;
+
+pub use gate::{Gate, GateMetrics, GateSettings, Keeper};
+pub use room::{Overstay, Owner};
+pub use waiting::{Connection, Rooms, RoomsSettings, Share};

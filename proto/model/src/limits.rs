@@ -234,3 +234,44 @@ pub const HTTP2_STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 
 /// The same, over all requests of one connection.
 pub const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
+
+/// Bytes of requests of clients who have not logged in yet, over all connections: a budget of their own, so that what
+/// tenants send never blocks a login, nor a stranger a tenant. It holds every frame of a thousand honest logins.
+pub const LOGIN_REQUESTS_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// One connection gets one part in so many of the room for requests while others wait for some.
+pub const ROOM_CONNECTION_SHARE: usize = 8;
+
+/// One tenant (before login: one address) gets one part in so many while others wait; as much is kept free for those
+/// who have less than their share, so that they need not wait for those who have more.
+pub const ROOM_OWNER_SHARE: usize = 4;
+
+/// While others wait for room, a request that has begun to arrive must bring so many bytes, or its rest, …
+pub const ROOM_PROGRESS_BYTES: usize = 64 * 1024;
+
+/// … in so many ms: slower than any link that Kafka is used over, and short enough for those who wait.
+pub const ROOM_PATIENCE_MS: u64 = 10_000;
+
+/// One gRPC request of a method that carries no records, bytes: the partitions of a tenant by name, offsets of a group.
+pub const GRPC_REQUEST_BYTES_MAX: usize = 1024 * 1024;
+
+/// A gRPC health question, bytes: the name of a service.
+pub const HEALTH_REQUEST_BYTES_MAX: usize = 1024;
+
+/// All questions of one gRPC reflection call, bytes: names of services and files.
+pub const REFLECTION_REQUEST_BYTES_MAX: usize = 64 * 1024;
+
+/// The body of a gRPC request must bring 64 KiB, or its rest, …
+pub const GRPC_BODY_PROGRESS_BYTES: usize = 64 * 1024;
+
+/// … in so many ms, also when nobody waits for the memory: half a request serves nobody. Slower than any link in use.
+pub const GRPC_BODY_PATIENCE_MS: u64 = 30_000;
+
+/// And all of it in so many ms: the largest is 32 MiB.
+pub const GRPC_BODY_MS_MAX: u64 = 300_000;
+
+/// Calls without a key (gRPC health, reflection) at once, over all connections.
+pub const STRANGERS_CALLS_MAX: usize = 256;
+
+/// How long such a call may last, ms: those who watch the health ask again.
+pub const STRANGERS_CALL_MS_MAX: u64 = 300_000;

@@ -4,8 +4,7 @@ use crate::gate::refusal::Refusal;
 use crate::gate::{Access, Shared};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use millstream_access::{AuthError, Principal, authenticate_header, recheck};
-use millstream_metadata::Image;
+use millstream_access::{AuthError, Principal, authenticate_header};
 use millstream_model::TimestampMs;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
@@ -18,14 +17,6 @@ pub(crate) enum Caller {
     Node,
     /// Nobody in particular, one of a few.
     Stranger(OwnedSemaphorePermit),
-}
-
-/// Whether a caller that the gate let in may still go on, by a newer image.
-///
-/// # Errors
-/// When its key was revoked meanwhile.
-pub fn current(image: &Image, who: &Principal) -> Result<(), AuthError> {
-    recheck(image, who)
 }
 
 impl Shared {
