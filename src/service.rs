@@ -16,6 +16,7 @@ use millstream_access::{RootKeys, derive_secret};
 use millstream_broker::{Broker, Components, JournalSettings, OpenStore, open_store};
 use millstream_cli::Failure;
 use millstream_controller as controller;
+use millstream_door::{GateMetrics, GateSettings, Keeper, Rooms, RoomsSettings};
 use millstream_grpc::DataDoor;
 use millstream_kafka::Bound;
 use millstream_listener::bind;
@@ -239,7 +240,17 @@ impl Parts {
         let draining = CancellationToken::new();
         let kafka_door = kafka.serve(broker.clone(), &mut registry, draining.clone());
 
-        let data = DataDoor::new(broker.clone(), millstream_grpc::Metrics::register(&mut registry));
+        let rooms = Rooms::new(RoomsSettings::default(), &mut registry);
+        let gate = Keeper::new(
+            GateSettings::default(),
+            broker.image_watch(),
+            Arc::clone(&self.roots),
+            rooms,
+            draining.clone(),
+            GateMetrics::register(&mut registry),
+        );
+        let grpc_metrics = millstream_grpc::Metrics::register(&mut registry);
+        let data = DataDoor::new(broker.clone(), grpc_metrics, draining.clone());
         let name = ClusterName {
             id: self.cluster.id.to_string(),
             name: self.cluster.name.clone(),
@@ -260,16 +271,17 @@ impl Parts {
         let outer = match &sql {
             Some(sql) => inner.add_service(Guarded::new(
                 millstream_server::SqlDoor::service(sql.clone(), Arc::new(tenant_of)),
-                broker.clone(),
             )),
             None => inner,
         };
         let (outer, grpc_health) = introspection(outer).map_err(told)?;
+        let services = Routes::from(outer.into_axum_router().fallback(http::unknown));
+        let http_settings = millstream_listener::Settings {
+            metrics: millstream_listener::Metrics::register(&mut registry),
+            ..http_settings
+        };
         let health = Health::new(registry, self.controller.clone(), &broker_handle);
-        let router = outer
-            .into_axum_router()
-            .merge(http::routes(health.clone()))
-            .fallback(http::unknown);
+        let router = http::routes(health.clone()).fallback_service(gate.guard(services));
         let http_door = millstream_listener::serve(http, router, http_settings)?;
 
         let mut key = None;

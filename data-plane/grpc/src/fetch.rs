@@ -5,17 +5,19 @@ use crate::names::{Names, resolve};
 use bytes::{Bytes, BytesMut};
 use millstream_access::{AuthError, Principal, revoked};
 use millstream_broker::Broker;
-use millstream_broker::interface::{Fetch, FetchPartition, FetchedPartition, Isolation};
+use millstream_broker::interface::{Fetch, FetchPartition, Fetched, FetchedPartition, Isolation};
 use millstream_model::limits::{FETCH_BYTES_MAX, FETCH_WAIT_MS_MAX};
 use millstream_model::{Offset, PartitionId};
 use millstream_rpc::data::{self, FetchRequest, FetchResponse, FetchResult, Partition};
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 pub(crate) async fn fetch(
     broker: &Broker,
     who: &Principal,
     request: FetchRequest,
+    draining: &CancellationToken,
 ) -> Result<FetchResponse, Status> {
     let isolation = isolation(request.isolation)?;
     let image = broker.image();
@@ -64,7 +66,7 @@ pub(crate) async fn fetch(
             tracing::info!(%error, "a fetch ends with its key");
             return Err(Status::unauthenticated(AuthError::CLIENT_TEXT));
         }
-        fetched = broker.fetch(who, asked) => fetched,
+        fetched = fetched_or_drained(broker, who, asked, draining) => fetched,
     };
     let mut found = fetched.partitions.into_iter();
     let results = results
@@ -75,6 +77,28 @@ pub(crate) async fn fetch(
         results,
         throttle_ms: u32::try_from(fetched.throttle.as_millis()).unwrap_or(u32::MAX),
     })
+}
+
+/// What was fetched; when the server stops, what is there by then, so that nobody's wait holds up the end. The service's
+/// own readers are stopped by it, and would only ask again.
+async fn fetched_or_drained(
+    broker: &Broker,
+    who: &Principal,
+    asked: Fetch,
+    draining: &CancellationToken,
+) -> Fetched {
+    if who.is_service() {
+        return broker.fetch(who, asked).await;
+    }
+    let at_once = Fetch {
+        bytes_min: 0,
+        wait_max: Duration::ZERO,
+        ..asked.clone()
+    };
+    tokio::select! {
+        fetched = broker.fetch(who, asked) => fetched,
+        () = draining.cancelled() => broker.fetch(who, at_once).await,
+    }
 }
 
 pub(crate) fn isolation(number: i32) -> Result<Isolation, Status> {

@@ -17,6 +17,7 @@ use millstream_rpc::data::{
     ProduceRequest, ProduceResponse, WatchRequest,
 };
 use std::future::Future;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use tracing::Instrument;
 
@@ -25,12 +26,17 @@ use tracing::Instrument;
 pub struct DataDoor {
     broker: Broker,
     metrics: Metrics,
+    draining: CancellationToken,
 }
 
 impl DataDoor {
-    /// A door over `broker`.
-    pub fn new(broker: Broker, metrics: Metrics) -> DataDoor {
-        DataDoor { broker, metrics }
+    /// A door over `broker`. Clients' fetches that wait are answered when `draining` is cancelled.
+    pub fn new(broker: Broker, metrics: Metrics, draining: CancellationToken) -> DataDoor {
+        DataDoor {
+            broker,
+            metrics,
+            draining,
+        }
     }
 
     /// The tonic service, with this door's message limits.
@@ -50,7 +56,7 @@ impl DataDoor {
     where
         F: Future<Output = Result<A, Status>>,
     {
-        let outcome = match caller(&self.broker, request.metadata()) {
+        let outcome = match caller(&self.broker, &request) {
             Err(status) => Err(status),
             Ok(who) => {
                 let span = tracing::debug_span!("grpc", call = name, tenant = %who.tenant);
@@ -76,8 +82,9 @@ impl Data for DataDoor {
     }
 
     async fn fetch(&self, request: Request<FetchRequest>) -> Result<Response<FetchResponse>, Status> {
+        let draining = self.draining.clone();
         self.call("fetch", request, |broker, who, it| async move {
-            fetch::fetch(&broker, &who, it).await
+            fetch::fetch(&broker, &who, it, &draining).await
         })
         .await
     }

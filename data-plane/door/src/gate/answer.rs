@@ -32,7 +32,7 @@ impl Ends {
                         Refusal::Unauthenticated
                     }
                     Caller::Node => std::future::pending().await,
-                    Caller::Stranger(_) => {
+                    Caller::Stranger { .. } => {
                         tokio::time::sleep(time).await;
                         Refusal::StrangersTime(time)
                     }

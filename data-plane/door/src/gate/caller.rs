@@ -16,7 +16,10 @@ pub(crate) enum Caller {
     /// Another node.
     Node,
     /// Nobody in particular, one of a few.
-    Stranger(OwnedSemaphorePermit),
+    Stranger {
+        /// Given back in the end.
+        _place: OwnedSemaphorePermit,
+    },
 }
 
 impl Shared {
@@ -59,6 +62,8 @@ impl Shared {
 
     fn stranger(&self) -> Result<Caller, Refusal> {
         let place = Arc::clone(&self.strangers).try_acquire_owned();
-        place.map(Caller::Stranger).map_err(|_| Refusal::TooManyStrangers)
+        place
+            .map(|_place| Caller::Stranger { _place })
+            .map_err(|_| Refusal::TooManyStrangers)
     }
 }
