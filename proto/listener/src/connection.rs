@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// The caller has more connections than one may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,6 +70,7 @@ impl Visitors {
             standing: Mutex::new(standing),
             asking: AtomicUsize::new(0),
             last_ms: AtomicU64::new(0),
+            answered: Notify::new(),
             cut: OnceLock::new(),
             leaves: Notify::new(),
         }));
@@ -134,6 +135,8 @@ struct Inner {
     asking: AtomicUsize,
     /// When the last request began or ended, ms after it was accepted.
     last_ms: AtomicU64,
+    /// Told when a request has been answered.
+    answered: Notify,
     cut: OnceLock<Cut>,
     leaves: Notify,
 }
@@ -166,18 +169,30 @@ impl Connection {
         self.standing() == Standing::Reserved
     }
 
-    /// A request begins; it has ended when what is returned is dropped. None for who may stay anyway.
-    pub(crate) fn asks(&self) -> Option<Asking> {
-        let standing = self.changes(|standing| match standing {
+    /// A request begins; it has ended when what is returned is dropped.
+    pub(crate) fn asks(&self) -> Asking {
+        self.changes(|standing| match standing {
             Standing::Silent => Standing::Stranger,
             standing => standing,
         });
-        if standing == Standing::Known {
-            return None;
-        }
         self.0.asking.fetch_add(1, Ordering::AcqRel);
         self.touch();
-        Some(Asking(self.clone()))
+        Asking(self.clone())
+    }
+
+    /// Waits until it has asked nothing for so long.
+    pub(crate) async fn rests(&self, pause: Duration) {
+        loop {
+            let answered = self.0.answered.notified();
+            if self.0.asking.load(Ordering::Acquire) > 0 {
+                answered.await;
+                continue;
+            }
+            tokio::select! {
+                () = sleep(pause) => return,
+                () = answered => {}
+            }
+        }
     }
 
     /// Waits until it has been silent for too long, or somebody else needs its place.
@@ -203,20 +218,22 @@ impl Connection {
         let accepted = self.0.accepted;
         let patience = self.0.visitors.patience;
         let last = accepted + Duration::from_millis(self.0.last_ms.load(Ordering::Acquire));
+        // What it is may change meanwhile.
+        let look = now + patience.idle;
         let (due, cut) = match self.standing() {
             Standing::Silent => (accepted + patience.head, Cut::Head),
             Standing::Reserved => (accepted + patience.reserved, Cut::Reserved),
             Standing::Stranger if self.0.asking.load(Ordering::Acquire) == 0 => (last + patience.idle, Cut::Idle),
-            Standing::Stranger | Standing::Known => return Ok(now + patience.idle),
+            Standing::Stranger | Standing::Known => return Ok(look),
         };
-        if due > now { Ok(due) } else { Err(cut) }
+        if due > now { Ok(due.min(look)) } else { Err(cut) }
     }
 
     fn standing(&self) -> Standing {
         *self.0.standing.lock()
     }
 
-    fn changes(&self, next: impl FnOnce(Standing) -> Standing) -> Standing {
+    fn changes(&self, next: impl FnOnce(Standing) -> Standing) {
         let mut standing = self.0.standing.lock();
         let (before, next) = (*standing, next(*standing));
         if before != next {
@@ -224,7 +241,6 @@ impl Connection {
             self.0.visitors.metrics.count(before, -1);
             self.0.visitors.metrics.count(next, 1);
         }
-        next
     }
 
     fn cut(&self, cut: Cut) {
@@ -246,7 +262,8 @@ pub(crate) struct Asking(Connection);
 
 impl Drop for Asking {
     fn drop(&mut self) {
-        self.0.0.asking.fetch_sub(1, Ordering::AcqRel);
         self.0.touch();
+        self.0.0.asking.fetch_sub(1, Ordering::AcqRel);
+        self.0.0.answered.notify_one();
     }
 }

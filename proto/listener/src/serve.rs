@@ -37,6 +37,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often such a rest is told.
 const ACCEPT_TELL: Duration = Duration::from_secs(10);
 
+/// How long a connection that is asked to close and has nothing to be answered is waited for.
+const DRAIN_PAUSE: Duration = Duration::from_secs(1);
+
 /// How the port behaves.
 #[derive(Clone)]
 pub struct Settings {
@@ -201,19 +204,20 @@ impl Port {
         let builder = builder(&self.settings);
         let answering = Answering {
             router: self.router.clone(),
-            connection,
+            connection: connection.clone(),
             health_paths: self.settings.health_paths,
         };
-        let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(answering));
-        tokio::pin!(connection);
+        let serving = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(answering));
+        tokio::pin!(serving);
         tokio::select! {
-            outcome = connection.as_mut() => return outcome,
+            outcome = serving.as_mut() => return outcome,
             () = self.stop.cancelled() => {}
         }
-        connection.as_mut().graceful_shutdown();
-        match timeout(self.settings.drain_timeout, connection).await {
-            Ok(outcome) => outcome,
-            Err(_) => Ok(()),
+        serving.as_mut().graceful_shutdown();
+        tokio::select! {
+            outcome = timeout(self.settings.drain_timeout, serving) => outcome.unwrap_or(Ok(())),
+            // Who has nothing to be answered and does not close is not waited for.
+            () = connection.rests(DRAIN_PAUSE) => Ok(()),
         }
     }
 }
@@ -271,10 +275,7 @@ where
         let answer = self.router.call(request);
         Box::pin(async move {
             let answer = answer.await?;
-            Ok(match asking {
-                None => answer,
-                Some(asking) => answer.map(|body| Body::new(Answer { body, _asking: asking })),
-            })
+            Ok(answer.map(|body| Body::new(Answer { body, _asking: asking })))
         })
     }
 }

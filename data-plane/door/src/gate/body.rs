@@ -71,7 +71,7 @@ impl<'a> Reader<'a> {
             self.read.add(piece);
             self.within_limit()?;
             progress += bytes;
-            if progress >= GRPC_BODY_PROGRESS_BYTES {
+            if progress >= GRPC_BODY_PROGRESS_BYTES || self.read.is_whole() {
                 (progress, progressed) = (0, Instant::now());
             }
             if self.take(bytes).await? {
@@ -158,6 +158,11 @@ impl Read {
         let length = self.prefix.get(1..PREFIX_BYTES)?;
         let length = <[u8; 4]>::try_from(length).ok()?;
         usize::try_from(u32::from_be_bytes(length)).ok()
+    }
+
+    /// Whether the message is here, and only the end of the stream is not.
+    fn is_whole(&self) -> bool {
+        self.announced().is_some_and(|length| self.bytes >= length + PREFIX_BYTES)
     }
 
     fn into_body(mut self) -> Body {
