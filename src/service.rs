@@ -16,7 +16,7 @@ use millstream_access::{RootKeys, derive_secret};
 use millstream_broker::{Broker, Components, JournalSettings, OpenStore, open_store};
 use millstream_cli::Failure;
 use millstream_controller as controller;
-use millstream_door::{GateMetrics, GateSettings, Keeper, Rooms, RoomsSettings};
+use millstream_door::{GateMetrics, GateParts, GateSettings, Keeper, Quotas, Rooms, RoomsSettings};
 use millstream_grpc::DataDoor;
 use millstream_kafka::Bound;
 use millstream_listener::bind;
@@ -238,19 +238,28 @@ impl Parts {
         let broker_handle = Arc::new(broker_handle);
 
         let draining = CancellationToken::new();
-        let kafka_door = kafka.serve(broker.clone(), &mut registry, draining.clone());
-
+        // One of each for all doors: what a client takes at one is missing at the others.
         let rooms = Rooms::new(RoomsSettings::default(), &mut registry);
-        let gate = Keeper::new(
-            GateSettings::default(),
-            broker.image_watch(),
-            Arc::clone(&self.roots),
-            rooms,
+        let quotas = Quotas::new(broker.image_watch(), &mut registry);
+        let kafka_door = kafka.serve(
+            broker.clone(),
+            rooms.clone(),
+            quotas.clone(),
+            &mut registry,
             draining.clone(),
-            GateMetrics::register(&mut registry),
         );
-        let grpc_metrics = millstream_grpc::Metrics::register(&mut registry);
-        let data = DataDoor::new(broker.clone(), grpc_metrics, draining.clone());
+
+        let gate = GateParts {
+            image: broker.image_watch(),
+            roots: Arc::clone(&self.roots),
+            rooms,
+            quotas: quotas.clone(),
+            draining: draining.clone(),
+            metrics: GateMetrics::register(&mut registry),
+        };
+        let gate = Keeper::new(GateSettings::default(), gate);
+        let metrics = millstream_grpc::Metrics::register(&mut registry);
+        let data = DataDoor::new(broker.clone(), quotas, metrics, draining.clone());
         let name = ClusterName {
             id: self.cluster.id.to_string(),
             name: self.cluster.name.clone(),

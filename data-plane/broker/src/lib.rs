@@ -32,7 +32,6 @@ mod metrics;
 mod offsets;
 mod produce;
 mod producer_ids;
-mod quota;
 mod read;
 mod read_memory;
 pub mod reading;

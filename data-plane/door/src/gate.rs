@@ -1,9 +1,10 @@
 //! The gate before every gRPC service: who calls, how much they may send, and when their answers end.
 //!
-//! A call goes through in this order, and nothing of its body is read before the third step:
+//! A call goes through in this order, and nothing of its body is read before the fourth step:
 //!
 //! ```text
-//!   rule of the method ─► caller, from the headers ─► body, within limit, budget and time ─► service ─► answer
+//!   rule of the method ─► caller, from the headers ─► its debts of requests ─► body, within limit, budget and time
+//!     ─► service ─► answer
 //! ```
 //!
 //! A request of one message is read whole here, so that what it holds is counted as it arrives, and the service never
@@ -20,7 +21,7 @@ mod rule;
 pub use metrics::GateMetrics;
 pub use rule::{Access, Answers, Asked, Rule, rule_of};
 
-use crate::{Owner, Rooms, Share};
+use crate::{Meter, Owner, Quotas, Rooms, Share};
 use answer::Ends;
 use body::Reader;
 use bytes::Bytes;
@@ -32,7 +33,7 @@ use http_body_util::Limited;
 use millstream_access::{RootKeys, recheck};
 use millstream_listener::Connection;
 use millstream_metadata::ImageWatch;
-use millstream_model::limits::{GRPC_BODY_MS_MAX, GRPC_BODY_PATIENCE_MS, STRANGERS_CALLS_MAX, STRANGERS_CALL_MS_MAX};
+use millstream_model::limits::{DEBT_WAIT_MS_MAX, GRPC_BODY_MS_MAX, GRPC_BODY_PATIENCE_MS, STRANGERS_CALLS_MAX, STRANGERS_CALL_MS_MAX};
 use refusal::Refusal;
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -40,6 +41,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower::{BoxError, Service};
@@ -68,38 +70,39 @@ impl Default for GateSettings {
     }
 }
 
-/// What the gate knows; one for all services of a port.
+/// What the gate works with.
+pub struct GateParts {
+    /// The catalog's images: which keys there are.
+    pub image: ImageWatch,
+    /// What secrets are derived from.
+    pub roots: Arc<RootKeys>,
+    /// Room for bodies, that of all doors.
+    pub rooms: Rooms,
+    /// Quotas of requests, those of all doors.
+    pub quotas: Quotas,
+    /// When it is cancelled, streamed answers and unfinished bodies end.
+    pub draining: CancellationToken,
+    /// What is counted.
+    pub metrics: GateMetrics,
+}
+
+/// What makes gates: one for all services of a port.
 #[derive(Clone)]
 pub struct Keeper(Arc<Shared>);
 
 struct Shared {
     settings: GateSettings,
-    image: ImageWatch,
-    roots: Arc<RootKeys>,
-    rooms: Rooms,
-    draining: CancellationToken,
-    metrics: GateMetrics,
+    parts: GateParts,
     strangers: Arc<Semaphore>,
 }
 
 impl Keeper {
-    /// Over the catalog's images. Streamed answers and unfinished bodies end when `draining` is cancelled.
-    pub fn new(
-        settings: GateSettings,
-        image: ImageWatch,
-        roots: Arc<RootKeys>,
-        rooms: Rooms,
-        draining: CancellationToken,
-        metrics: GateMetrics,
-    ) -> Keeper {
+    /// A keeper with nobody at the gate.
+    pub fn new(settings: GateSettings, parts: GateParts) -> Keeper {
         Keeper(Arc::new(Shared {
             strangers: Arc::new(Semaphore::new(settings.strangers)),
             settings,
-            image,
-            roots,
-            rooms,
-            draining,
-            metrics,
+            parts,
         }))
     }
 
@@ -142,7 +145,7 @@ where
         Box::pin(async move {
             let passed = shared.pass(request, services).await;
             Ok(passed.unwrap_or_else(|refusal| {
-                shared.metrics.refused(&refusal);
+                shared.parts.metrics.refused(&refusal);
                 refusal.status().into_http()
             }))
         })
@@ -168,6 +171,11 @@ impl Shared {
         if let (Some(connection), Caller::Known(who)) = (&connection, &caller) {
             connection.known(who.tenant.0)?;
         }
+        if let (true, Caller::Known(who)) = (rule.counted, &caller) {
+            let patience = Instant::now() + Duration::from_millis(DEBT_WAIT_MS_MAX);
+            let counted = self.parts.quotas.begin(who, Meter::Requests, 1, patience).await;
+            counted.inspect_err(|owes| self.parts.quotas.refused(owes.meter))?;
+        }
         let (body, held) = match rule.request {
             Asked::Message { bytes_max } => {
                 let share = self.share(&caller, connection.as_ref());
@@ -178,7 +186,7 @@ impl Shared {
         };
         if let Caller::Known(who) = &caller {
             // Reading may have taken its time.
-            recheck(&self.image.image(), who).map_err(|_| Refusal::Unauthenticated)?;
+            recheck(&self.parts.image.image(), who).map_err(|_| Refusal::Unauthenticated)?;
             parts.extensions.insert(who.clone());
         }
         let Ok(answer) = services.call(Request::from_parts(parts, body)).await;
@@ -201,8 +209,8 @@ impl Shared {
         };
         let owner = Owner::Tenant(who.tenant);
         let connection = match connection {
-            Some(connection) => self.rooms.connection_of_http(owner, connection.id()),
-            None => self.rooms.connection(owner),
+            Some(connection) => self.parts.rooms.connection_of_http(owner, connection.id()),
+            None => self.parts.rooms.connection(owner),
         };
         Some(connection.begin())
     }

@@ -183,11 +183,11 @@ impl Room {
         let Some(frame) = self.frames.get(&id).copied() else {
             return Taken::Waits;
         };
-        if frame.stage != Stage::Arriving {
+        // What is whole may need more once it is decoded.
+        if !matches!(frame.stage, Stage::Arriving | Stage::Whole) {
             return Taken::Waits;
         }
-        if self.queue.len() == 0 && self.fits(&frame, bytes) {
-            self.give(now_ms, id, bytes);
+        if self.take_at_once(now_ms, id, bytes) {
             return Taken::Granted;
         }
         self.set_stage(
@@ -209,6 +209,19 @@ impl Room {
             return Taken::Granted;
         }
         Taken::Waits
+    }
+
+    /// Takes so many bytes if nobody waits and there is room; else nothing happens.
+    pub fn take_at_once(&mut self, now_ms: u64, id: FrameId, bytes: usize) -> bool {
+        let Some(frame) = self.frames.get(&id).copied() else {
+            return false;
+        };
+        let may = matches!(frame.stage, Stage::Arriving | Stage::Whole);
+        if !may || self.queue.len() > 0 || !self.fits(&frame, bytes) {
+            return false;
+        }
+        self.give(now_ms, id, bytes);
+        true
     }
 
     /// So many bytes of the frame came.
@@ -423,7 +436,7 @@ impl Room {
         let Some(frame) = self.frames.get_mut(&id) else {
             return;
         };
-        if frame.stage != Stage::Arriving {
+        if let Stage::Waiting { .. } = frame.stage {
             // It could not bring anything while it waited for us.
             frame.stage = Stage::Arriving;
             frame.mark_ms = now_ms;

@@ -266,6 +266,9 @@ impl Share {
     /// # Errors
     /// When the request must go.
     pub async fn take(&mut self, bytes: usize) -> Result<(), Overstayed> {
+        if bytes == 0 {
+            return Ok(());
+        }
         let taken = self.shell.with(|now_ms, room| {
             let taken = room.take(now_ms, self.id, bytes);
             (taken == Taken::Waits).then_some(now_ms)
@@ -275,6 +278,15 @@ impl Share {
         }
         self.held += bytes;
         Ok(())
+    }
+
+    /// Takes so many bytes more if nobody waits and there is room for them.
+    pub fn take_at_once(&mut self, bytes: usize) -> bool {
+        let taken = self
+            .shell
+            .with(|now_ms, room| room.take_at_once(now_ms, self.id, bytes));
+        self.held += if taken { bytes } else { 0 };
+        taken
     }
 
     /// So many bytes have come: the sender is not silent.

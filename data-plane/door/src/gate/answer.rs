@@ -21,7 +21,7 @@ pub(crate) struct Ends {
 impl Ends {
     /// The end of the server; and the end of the caller's key, or of a stranger's time.
     pub(crate) fn new(shared: &Shared, caller: Caller) -> Ends {
-        let (image, draining) = (shared.image.clone(), shared.draining.clone());
+        let (image, draining) = (shared.parts.image.clone(), shared.parts.draining.clone());
         let time = shared.settings.stranger_time;
         let ended = async move {
             let left = async {
@@ -46,7 +46,7 @@ impl Ends {
         };
         Ends {
             ended: ended.boxed(),
-            metrics: shared.metrics.clone(),
+            metrics: shared.parts.metrics.clone(),
         }
     }
 

@@ -47,7 +47,7 @@ impl<'a> Reader<'a> {
     where
         B: HttpBody<Data = Bytes> + Unpin,
     {
-        let _arriving = self.shared.metrics.arriving();
+        let _arriving = self.shared.parts.metrics.arriving();
         let settings = &self.shared.settings;
         let last = Instant::now() + settings.body_time;
         let (mut progress, mut progressed) = (0, Instant::now());
@@ -56,7 +56,7 @@ impl<'a> Reader<'a> {
             let frame = tokio::select! {
                 biased;
                 // Nothing of it was begun: its sender may send it elsewhere.
-                () = self.shared.draining.cancelled() => return Err(Refusal::Stopping),
+                () = self.shared.parts.draining.cancelled() => return Err(Refusal::Stopping),
                 () = overstayed(&mut self.share) => return Err(Refusal::NoRoom),
                 frame = timeout_at(due, body.frame()) => frame,
             };
@@ -94,7 +94,7 @@ impl<'a> Reader<'a> {
         tokio::select! {
             biased;
             taken = share.take(bytes) => taken.map_err(|_| Refusal::NoRoom)?,
-            () = self.shared.draining.cancelled() => return Err(Refusal::Stopping),
+            () = self.shared.parts.draining.cancelled() => return Err(Refusal::Stopping),
         }
         share.arrived(bytes);
         Ok(!asked.elapsed().is_zero())

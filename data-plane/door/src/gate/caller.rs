@@ -43,7 +43,7 @@ impl Shared {
         let header = headers.get(AUTHORIZATION).ok_or(Refusal::NoCredentials)?;
         let header = header.to_str().map_err(|_| AuthError::Malformed);
         let found = header
-            .and_then(|header| authenticate_header(&self.image.image(), &self.roots, header, TimestampMs::now()));
+            .and_then(|header| authenticate_header(&self.parts.image.image(), &self.parts.roots, header, TimestampMs::now()));
         found.map_err(|error| {
             tracing::info!(%error, "a gRPC caller was refused");
             Refusal::Unauthenticated
@@ -54,7 +54,7 @@ impl Shared {
         let header = headers.get(AUTHORIZATION).and_then(|header| header.to_str().ok());
         let key = header.and_then(|header| header.split_once(' '));
         match key {
-            Some((_, key)) if self.roots.is_cluster_key(key.trim()) => Ok(Caller::Node),
+            Some((_, key)) if self.parts.roots.is_cluster_key(key.trim()) => Ok(Caller::Node),
             Some(_) => Err(Refusal::NotANode),
             None => Err(Refusal::NoClusterKey),
         }

@@ -1,5 +1,6 @@
 //! Why a call does not get through, and what its caller is told.
 
+use crate::Owes;
 use millstream_access::AuthError;
 use millstream_listener::TooManyConnections;
 use std::time::Duration;
@@ -35,6 +36,9 @@ pub(crate) enum Refusal {
     /// One caller does not take every connection.
     #[error(transparent)]
     TooManyConnections(#[from] TooManyConnections),
+    /// The caller's quota of requests is used up.
+    #[error(transparent)]
+    Owes(#[from] Owes),
     /// The message is larger than the method takes.
     #[error("a request of {method} has at most {most} bytes, this one has {found} or more")]
     TooLarge {
@@ -72,6 +76,7 @@ impl Refusal {
             Refusal::NotTheService | Refusal::NotANode => Code::PermissionDenied,
             Refusal::TooManyStrangers
             | Refusal::TooManyConnections(_)
+            | Refusal::Owes(_)
             | Refusal::TooLarge { .. }
             | Refusal::NoRoom => Code::ResourceExhausted,
             Refusal::Stalled { .. } => Code::DeadlineExceeded,
@@ -88,6 +93,7 @@ impl Refusal {
             Refusal::NotTheService | Refusal::NotANode => "denied",
             Refusal::TooManyStrangers | Refusal::StrangersTime(_) => "strangers",
             Refusal::TooManyConnections(_) => "connections",
+            Refusal::Owes(_) => "owes",
             Refusal::TooLarge { .. } => "too_large",
             Refusal::Stalled { .. } => "stalled",
             Refusal::NoRoom => "no_room",

@@ -51,6 +51,8 @@ pub struct Rule {
     pub request: Asked,
     /// What is answered.
     pub answers: Answers,
+    /// Whether the gate counts it against the quota of requests; the data service knows better what may wait for what.
+    pub counted: bool,
 }
 
 const USUAL: Rule = Rule {
@@ -59,7 +61,11 @@ const USUAL: Rule = Rule {
         bytes_max: GRPC_REQUEST_BYTES_MAX,
     },
     answers: Answers::Message,
+    counted: true,
 };
+
+/// The service that counts its calls itself.
+const COUNTS_ITSELF: &str = "/millstream.data.v1.Data/";
 
 const fn up_to(bytes_max: usize) -> Asked {
     Asked::Message { bytes_max }
@@ -71,6 +77,7 @@ const REFLECTION: Rule = Rule {
         bytes_max: REFLECTION_REQUEST_BYTES_MAX,
     },
     answers: Answers::Stream,
+    counted: false,
 };
 
 /// Every method that is not as usual: one message of at most 1 MiB by somebody with a key, one answer.
@@ -126,6 +133,7 @@ const UNUSUAL: &[(&str, Rule)] = &[
         Rule {
             access: Access::Anybody,
             request: up_to(HEALTH_REQUEST_BYTES_MAX),
+            counted: false,
             ..USUAL
         },
     ),
@@ -135,6 +143,7 @@ const UNUSUAL: &[(&str, Rule)] = &[
             access: Access::Anybody,
             request: up_to(HEALTH_REQUEST_BYTES_MAX),
             answers: Answers::Stream,
+            counted: false,
         },
     ),
     (
@@ -150,5 +159,9 @@ const UNUSUAL: &[(&str, Rule)] = &[
 /// The rule of the method at this path. What is not known is as usual: it needs a key before it is told so.
 pub fn rule_of(path: &str) -> Rule {
     let unusual = UNUSUAL.iter().find(|(name, _)| *name == path);
-    unusual.map_or(USUAL, |(_, rule)| *rule)
+    let rule = unusual.map_or(USUAL, |(_, rule)| *rule);
+    Rule {
+        counted: rule.counted && !path.starts_with(COUNTS_ITSELF),
+        ..rule
+    }
 }

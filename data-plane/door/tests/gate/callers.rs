@@ -151,3 +151,31 @@ async fn health_and_reflection_are_for_anybody_but_few_at_once() {
     assert_eq!(refused(&check(path, None).await).0, Code::Ok);
     assert_eq!(refused(&check(path, Some("Bearer x")).await).0, Code::Ok, "health needs no key");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_owes_requests_waits_and_is_refused_when_it_owes_too_much() {
+    let world = World::new();
+    world.limit_requests(1);
+    let header = world.header();
+    let many = async |path: &str| {
+        let calls = (0..30).map(|_| {
+            let (upload, body) = upload();
+            upload.send(&message(3));
+            drop(upload);
+            world.call(path, Some(&header), body)
+        });
+        let answers = futures::future::join_all(calls).await;
+        answers.iter().map(refused).collect::<Vec<_>>()
+    };
+    let answers = many("/millstream.control.v1.Topics/ListTopics").await;
+    let passed = answers.iter().filter(|(code, _)| *code == Code::Ok).count();
+    assert!((2..15).contains(&passed), "one a second for as long as a call may wait: {passed}");
+    assert_eq!(world.came.lock().len(), passed);
+    for (code, text) in answers.iter().filter(|(code, _)| *code != Code::Ok) {
+        assert_eq!(*code, Code::ResourceExhausted);
+        assert!(text.contains("the quota of requests"), "{text}");
+    }
+    // Which of them may wait for what, the data service knows.
+    let answers = many("/millstream.data.v1.Data/CommitOffsets").await;
+    assert!(answers.iter().all(|(code, _)| *code == Code::Ok));
+}

@@ -9,10 +9,10 @@ use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use millstream_access::{Principal, RootKeys, derive_secret, mint};
-use millstream_door::{GateMetrics, GateSettings, Keeper, Rooms, RoomsSettings};
+use millstream_door::{GateMetrics, GateParts, GateSettings, Keeper, Quotas, Rooms, RoomsSettings};
 use millstream_metadata::{
     Change, ClusterRow, EnvironmentId, Grant, Grants, Image, ImagePublisher, ImageWatch, KeyRow, KeyState, OrganisationId,
-    Row, VirtualClusterRow,
+    Quota, QuotaRow, QuotaScope, Row, VirtualClusterRow,
 };
 use millstream_model::{KeyId, TenantId, TimestampMs};
 use parking_lot::Mutex;
@@ -89,8 +89,15 @@ impl World {
         let (publisher, images): (_, ImageWatch) = ImageWatch::channel(image(&key));
         let (mut registry, draining) = (Registry::default(), CancellationToken::new());
         let rooms = Rooms::new(rooms, &mut registry);
-        let metrics = GateMetrics::register(&mut registry);
-        let keeper = Keeper::new(settings, images, Arc::clone(&roots), rooms, draining.clone(), metrics);
+        let parts = GateParts {
+            quotas: Quotas::new(images.clone(), &mut registry),
+            image: images,
+            roots: Arc::clone(&roots),
+            rooms,
+            draining: draining.clone(),
+            metrics: GateMetrics::register(&mut registry),
+        };
+        let keeper = Keeper::new(settings, parts);
         World {
             roots,
             draining,
@@ -123,7 +130,23 @@ impl World {
 
     pub fn revoke(&self) {
         let at = TimestampMs::now();
-        let mut image = image(&key(KeyState::Revoked { at }));
+        self.publish(image(&key(KeyState::Revoked { at })));
+    }
+
+    /// Gives the tenant a quota of so many requests a second.
+    pub fn limit_requests(&self, per_second: u64) {
+        let mut image = self.publisher.image().as_ref().clone();
+        image.apply(&Change::Put(Row::Quota(Arc::new(QuotaRow {
+            scope: QuotaScope::Tenant(TENANT),
+            quota: Quota {
+                requests_per_second: Some(per_second),
+                ..Quota::default()
+            },
+        }))));
+        self.publish(image);
+    }
+
+    fn publish(&self, mut image: Image) {
         let newer = ClusterRow {
             version: image.version() + 1,
             ..image.cluster().clone()
