@@ -189,12 +189,13 @@ impl Shared {
             recheck(&self.parts.image.image(), who).map_err(|_| Refusal::Unauthenticated)?;
             parts.extensions.insert(who.clone());
         }
+        let answering = self.parts.metrics.answering();
         let Ok(answer) = services.call(Request::from_parts(parts, body)).await;
         drop(held);
         Ok(match rule.answers {
             Answers::Message => answer,
             Answers::Stream => {
-                let ends = Ends::new(self, caller);
+                let ends = Ends::new(self, caller, answering);
                 answer.map(|body| ends.apply(body))
             }
         })

@@ -1,6 +1,7 @@
 //! Streamed answers, and what ends them.
 
 use crate::gate::caller::Caller;
+use crate::gate::metrics::Counted;
 use crate::gate::refusal::Refusal;
 use crate::gate::{GateMetrics, Shared};
 use bytes::Bytes;
@@ -16,11 +17,12 @@ use tonic::body::Body;
 pub(crate) struct Ends {
     ended: BoxFuture<'static, Refusal>,
     metrics: GateMetrics,
+    _answering: Counted,
 }
 
 impl Ends {
     /// The end of the server; and the end of the caller's key, or of a stranger's time.
-    pub(crate) fn new(shared: &Shared, caller: Caller) -> Ends {
+    pub(crate) fn new(shared: &Shared, caller: Caller, answering: Counted) -> Ends {
         let (image, draining) = (shared.parts.image.clone(), shared.parts.draining.clone());
         let time = shared.settings.stranger_time;
         let ended = async move {
@@ -47,6 +49,7 @@ impl Ends {
         Ends {
             ended: ended.boxed(),
             metrics: shared.parts.metrics.clone(),
+            _answering: answering,
         }
     }
 

@@ -11,6 +11,7 @@ use prometheus_client::registry::Registry;
 pub struct GateMetrics {
     refused: Family<[(&'static str, &'static str); 1], Counter>,
     bodies: Gauge,
+    open: Gauge,
 }
 
 impl GateMetrics {
@@ -27,6 +28,11 @@ impl GateMetrics {
             "gRPC requests whose bodies are on their way",
             metrics.bodies.clone(),
         );
+        registry.register(
+            "grpc_calls_open",
+            "gRPC calls that services are answering, streams among them",
+            metrics.open.clone(),
+        );
         metrics
     }
 
@@ -35,15 +41,27 @@ impl GateMetrics {
     }
 
     /// A body is on its way until what is returned is dropped.
-    pub(crate) fn arriving(&self) -> Arriving {
-        self.bodies.inc();
-        Arriving(self.bodies.clone())
+    pub(crate) fn arriving(&self) -> Counted {
+        Counted::one_of(&self.bodies)
+    }
+
+    /// A call is being answered until what is returned is dropped.
+    pub(crate) fn answering(&self) -> Counted {
+        Counted::one_of(&self.open)
     }
 }
 
-pub(crate) struct Arriving(Gauge);
+/// One of those that a gauge shows, until it is dropped.
+pub(crate) struct Counted(Gauge);
 
-impl Drop for Arriving {
+impl Counted {
+    fn one_of(gauge: &Gauge) -> Counted {
+        gauge.inc();
+        Counted(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.dec();
     }

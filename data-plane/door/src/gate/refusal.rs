@@ -77,11 +77,11 @@ impl Refusal {
             Refusal::TooManyStrangers
             | Refusal::TooManyConnections(_)
             | Refusal::Owes(_)
-            | Refusal::TooLarge { .. }
-            | Refusal::NoRoom => Code::ResourceExhausted,
+            | Refusal::TooLarge { .. } => Code::ResourceExhausted,
             Refusal::Stalled { .. } => Code::DeadlineExceeded,
             Refusal::BrokenOff => Code::Cancelled,
-            Refusal::Stopping | Refusal::StrangersTime(_) => Code::Unavailable,
+            // To be tried again, which clients do by themselves.
+            Refusal::NoRoom | Refusal::Stopping | Refusal::StrangersTime(_) => Code::Unavailable,
         };
         Status::new(code, self.to_string())
     }
