@@ -20,6 +20,9 @@ use tokio::time::Instant;
 /// How often those who wait look for others who have overstayed.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
+/// What sets the numbers of the HTTP port's connections apart from ours.
+const HTTP_CONNECTION: u64 = 1 << 63;
+
 /// A wait that the log tells of.
 const LONG_WAIT: Duration = Duration::from_secs(1);
 
@@ -222,6 +225,14 @@ impl Rooms {
             shell: Arc::clone(shell),
             owner,
             id: ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed)),
+        }
+    }
+
+    /// The same for a connection of the HTTP port, which numbers its own.
+    pub fn connection_of_http(&self, owner: Owner, number: u64) -> Connection {
+        Connection {
+            id: ConnectionId(number | HTTP_CONNECTION),
+            ..self.connection(owner)
         }
     }
 

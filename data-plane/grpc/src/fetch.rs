@@ -7,13 +7,14 @@ use crate::service::patience;
 use bytes::{Bytes, BytesMut};
 use millstream_access::{AuthError, Principal, revoked};
 use millstream_broker::Broker;
-use millstream_broker::interface::{Fetch, FetchPartition, FetchedPartition, Isolation};
+use millstream_broker::interface::{Fetch, FetchPartition, Fetched, FetchedPartition, Isolation};
 use millstream_door::{Meter, Owes, Quotas};
 use millstream_model::limits::{FETCH_BYTES_MAX, FETCH_WAIT_MS_MAX};
 use millstream_model::{Offset, PartitionId};
 use millstream_rpc::data::{self, FetchRequest, FetchResponse, FetchResult, Partition};
 use std::time::Duration;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 /// How long who owes is held at least: it may ask again at once, whatever it is told.
@@ -24,6 +25,7 @@ pub(crate) async fn fetch(
     quotas: &Quotas,
     who: &Principal,
     request: FetchRequest,
+    draining: &CancellationToken,
 ) -> Result<FetchResponse, Status> {
     let isolation = isolation(request.isolation)?;
     let allowance = allowance(quotas, who, request.wait_ms).await;
@@ -78,7 +80,7 @@ pub(crate) async fn fetch(
             tracing::info!(%error, "a fetch ends with its key");
             return Err(Status::unauthenticated(AuthError::CLIENT_TEXT));
         }
-        fetched = broker.fetch(who, asked) => fetched,
+        fetched = fetched_or_drained(broker, who, asked, draining) => fetched,
     };
     let bytes: usize = fetched.partitions.iter().map(FetchedPartition::bytes).sum();
     let owed = quotas.take(who, Meter::Fetch, bytes as u64);
@@ -92,6 +94,28 @@ pub(crate) async fn fetch(
         results,
         throttle_ms: told(owed),
     })
+}
+
+/// What was fetched; when the server stops, what is there by then, so that nobody's wait holds up the end. The service's
+/// own readers are stopped by it, and would only ask again.
+async fn fetched_or_drained(
+    broker: &Broker,
+    who: &Principal,
+    asked: Fetch,
+    draining: &CancellationToken,
+) -> Fetched {
+    if who.is_service() {
+        return broker.fetch(who, asked).await;
+    }
+    let at_once = Fetch {
+        bytes_min: 0,
+        wait_max: Duration::ZERO,
+        ..asked.clone()
+    };
+    tokio::select! {
+        fetched = broker.fetch(who, asked) => fetched,
+        () = draining.cancelled() => broker.fetch(who, at_once).await,
+    }
 }
 
 /// How many bytes the caller's quota has left: one batch at least, which 1 stands for; none when nothing limits it. Who

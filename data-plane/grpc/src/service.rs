@@ -20,6 +20,7 @@ use millstream_rpc::data::{
 use std::future::Future;
 use std::time::Duration;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use tracing::Instrument;
 
@@ -29,15 +30,23 @@ pub struct DataDoor {
     broker: Broker,
     quotas: Quotas,
     metrics: Metrics,
+    draining: CancellationToken,
 }
 
 impl DataDoor {
-    /// A door over `broker`; the quotas are those of all doors.
-    pub fn new(broker: Broker, quotas: Quotas, metrics: Metrics) -> DataDoor {
+    /// A door over `broker`; the quotas are those of all doors. Clients' fetches that wait are answered when `draining`
+    /// is cancelled.
+    pub fn new(
+        broker: Broker,
+        quotas: Quotas,
+        metrics: Metrics,
+        draining: CancellationToken,
+    ) -> DataDoor {
         DataDoor {
             broker,
             quotas,
             metrics,
+            draining,
         }
     }
 
@@ -59,7 +68,7 @@ impl DataDoor {
     where
         F: Future<Output = Result<A, Status>>,
     {
-        let outcome = match caller(&self.broker, request.metadata()) {
+        let outcome = match caller(&self.broker, &request) {
             Err(status) => Err(status),
             Ok(who) => {
                 let span = tracing::debug_span!("grpc", call = name, tenant = %who.tenant);
@@ -132,9 +141,9 @@ impl Data for DataDoor {
     }
 
     async fn fetch(&self, request: Request<FetchRequest>) -> Result<Response<FetchResponse>, Status> {
-        let quotas = self.quotas.clone();
+        let (quotas, draining) = (self.quotas.clone(), self.draining.clone());
         self.call("fetch", Action::Fetch, request, |broker, who, it| async move {
-            fetch::fetch(&broker, &quotas, &who, it).await
+            fetch::fetch(&broker, &quotas, &who, it, &draining).await
         })
         .await
     }
