@@ -23,6 +23,7 @@ mod restart;
 mod rpc;
 mod sdk;
 mod shell;
+mod soak;
 mod sql;
 mod startup;
 mod store;
