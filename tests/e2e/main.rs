@@ -26,6 +26,7 @@ mod roles;
 mod rpc;
 mod sdk;
 mod shell;
+mod soak;
 mod sql;
 mod startup;
 mod store;
