@@ -9,7 +9,6 @@ use millstream_door::{Action, Meter, Overstayed, Owes, Quotas, Share};
 use millstream_kafka_wire::frame::RequestFrame;
 use millstream_kafka_wire::{ApiKey, ErrorCode};
 use millstream_metadata::{Actor, Command, Committed, Image, Refusal};
-use millstream_model::limits::DEBT_WAIT_MS_MAX;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -27,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) broker: Broker,
     pub(crate) metrics: Metrics,
     pub(crate) quotas: Quotas,
+    /// How long a request may wait for its caller's debts.
+    pub(crate) debt_patience: Duration,
 }
 
 /// One authenticated connection.
@@ -57,7 +58,7 @@ impl Session {
 
     /// How long a request may wait for debts, from when it was received.
     fn patience(&self, api: ApiKey) -> Duration {
-        let longest = Duration::from_millis(DEBT_WAIT_MS_MAX);
+        let longest = self.shared.debt_patience;
         match api {
             ApiKey::Produce | ApiKey::Fetch => longest,
             _ => {

@@ -236,8 +236,9 @@ pub const HTTP2_STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 pub const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 
 /// Bytes of requests of clients who have not logged in yet, over all connections: a budget of their own, so that what
-/// tenants send never blocks a login, nor a stranger a tenant. It holds every frame of a thousand honest logins.
-pub const LOGIN_REQUESTS_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// tenants send never blocks a login, nor a stranger a tenant. One address that fills all its places with the largest
+/// frames does not fill three quarters of it.
+pub const LOGIN_REQUESTS_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 /// One connection gets one part in so many of the room for requests while others wait for some.
 pub const ROOM_CONNECTION_SHARE: usize = 8;
