@@ -15,7 +15,6 @@ mod draining;
 mod forge;
 mod harness;
 mod hostile;
-mod hostile_http;
 mod java;
 mod kcat;
 mod kill;
