@@ -2,9 +2,8 @@
 
 use super::{Command, Ending, Runner, of_commit};
 use crate::checkpoint;
-use crate::handle::{PullRequest, PulledRows, ShardError};
-use crate::query::{End, PushEnd, PushItem, RunningQuery, State};
-use millstream_operators::PullRows;
+use crate::handle::ShardError;
+use crate::query::{End, PushEnd, PushItem, RunningQuery};
 use millstream_state::Change;
 
 impl Runner {
@@ -51,7 +50,7 @@ impl Runner {
     pub(super) fn answer_read(&mut self, command: Command) -> Option<Command> {
         match command {
             Command::Pull { request, reply } => {
-                let _ = reply.send(self.pull(&request));
+                let _ = reply.send(self.core.pull(&request));
             }
             Command::Report { reply } => {
                 let _ = reply.send(self.core.queries.iter().map(RunningQuery::report).collect());
@@ -108,47 +107,5 @@ impl Runner {
             self.forget(&id).await?;
         }
         Ok(())
-    }
-
-    fn pull(&mut self, request: &PullRequest) -> Result<PulledRows, ShardError> {
-        if self.core.commits.number() < request.commit_min {
-            return Err(ShardError::Behind {
-                commit: self.core.commits.number(),
-                wanted: request.commit_min,
-            });
-        }
-        let commit = self.core.commits.number();
-        let unknown = || ShardError::UnknownQuery {
-            id: request.query.clone(),
-        };
-        let query = self
-            .core
-            .queries
-            .iter_mut()
-            .find(|query| query.id == request.query)
-            .ok_or_else(unknown)?;
-        if let (false, State::Parked { reason }) = (query.loaded, &query.state) {
-            return Err(ShardError::State {
-                reason: format!("query {} is parked: {reason}", request.query),
-            });
-        }
-        let wanted = PullRows {
-            keys: request.keys.as_deref(),
-            windows: request.windows,
-        };
-        let mut parts = Vec::new();
-        let last = query.stages.last_mut().ok_or_else(unknown)?;
-        for task in &mut last.tasks {
-            let pulled = task.pipeline.pull(wanted).map_err(|e| ShardError::Query {
-                reason: e.to_string(),
-            })?;
-            let batch = pulled.ok_or_else(|| ShardError::Query {
-                reason: format!("query {} keeps no table", request.query),
-            })?;
-            if !batch.is_empty() {
-                parts.push((batch.rows, batch.times));
-            }
-        }
-        Ok(PulledRows { parts, commit })
     }
 }
