@@ -25,6 +25,10 @@ impl Runner {
                 self.publish();
                 let _ = reply.send(outcome);
             }
+            Command::Leave { id, reply } => {
+                self.leave(&id);
+                let _ = reply.send(());
+            }
             Command::Retain { ids, reply } => {
                 let outcome = self.retain(&ids).await;
                 let _ = reply.send(outcome);
@@ -60,17 +64,21 @@ impl Runner {
         None
     }
 
-    async fn remove(&mut self, id: &str) -> Result<(), ShardError> {
-        let unknown = || ShardError::UnknownQuery { id: id.to_owned() };
-        let at = self.core.queries.iter().position(|query| query.id == id);
-        if let Some(at) = at.filter(|at| !self.core.queries[*at].is_persistent()) {
+    /// Ends a push query. One that has ended by itself is no error: nothing of it is stored.
+    fn leave(&mut self, id: &str) {
+        let is_push = |query: &RunningQuery| query.id == id && !query.is_persistent();
+        if let Some(at) = self.core.queries.iter().position(is_push) {
             let query = self.core.queries.remove(at);
             if let End::Push { sink, .. } = &query.end {
                 let _ = sink.sender.try_send(PushItem::End(PushEnd::Stopped));
             }
             self.watch();
-            return Ok(());
         }
+    }
+
+    async fn remove(&mut self, id: &str) -> Result<(), ShardError> {
+        let unknown = || ShardError::UnknownQuery { id: id.to_owned() };
+        let at = self.core.queries.iter().position(|query| query.id == id);
         // What the query has done so far is kept in its topic, if that can be written now.
         if at.is_some()
             && let Err(error) = self.commit().await
