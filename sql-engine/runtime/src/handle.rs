@@ -230,7 +230,16 @@ impl Shard {
         .await?
     }
 
-    /// Ends a query and removes its state.
+    /// Ends a push query, if it has not ended by itself.
+    pub async fn leave(&self, id: &str) -> Result<(), ShardError> {
+        self.ask(|reply| Command::Leave {
+            id: id.to_owned(),
+            reply,
+        })
+        .await
+    }
+
+    /// Ends a persistent query and removes its state.
     pub async fn remove(&self, id: &str) -> Result<(), ShardError> {
         self.ask(|reply| Command::Remove {
             id: id.to_owned(),

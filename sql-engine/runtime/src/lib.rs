@@ -41,7 +41,7 @@ pub use metrics::Metrics;
 pub use processing_log::PROCESSING_LOG_TOPIC;
 pub use query::{PushEnd, PushItem, PushSink, QueryOptions, QuerySpec, QueryStart, RetryWaits};
 pub use report::{PartitionReport, ProcessingError, QueryReport, QueryState};
-pub use shard_core::PlantedCore;
+pub use shard_core::{Done, PlantedCore, Rows, Said, ShardCore, Todo};
 pub use sink::SinkWriter;
 pub use source::{ReadRows, SourceReader};
 pub use streams::{

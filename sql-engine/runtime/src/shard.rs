@@ -52,6 +52,10 @@ pub(crate) enum Command {
         id: String,
         reply: Reply<()>,
     },
+    Leave {
+        id: String,
+        reply: oneshot::Sender<()>,
+    },
     Retain {
         ids: Vec<String>,
         reply: Reply<()>,

@@ -9,8 +9,8 @@ use millstream_model::{Offset, OwnerEpoch};
 use object_store::ObjectStore;
 use object_store::path::Path;
 use slatedb::config::{
-    CompactionWorkerOptions, CompactorOptions, FlushOptions, FlushType, GarbageCollectorDirectoryOptions,
-    GarbageCollectorOptions, Settings, WriteOptions,
+    CloseOptions, CompactionWorkerOptions, CompactorOptions, FlushOptions, FlushType,
+    GarbageCollectorDirectoryOptions, GarbageCollectorOptions, Settings, WriteOptions,
 };
 use slatedb::db_cache::moka::{MokaCache, MokaCacheOptions};
 use slatedb::{CloseReason, Db, ErrorKind, WriteBatch};
@@ -215,7 +215,8 @@ impl Cold {
 
     /// Closes it; what was not flushed is in the changelog.
     pub async fn close(&self) -> Result<(), ColdError> {
-        Ok(self.db.close().await?)
+        let options = CloseOptions { flush_type: None };
+        Ok(self.db.close_with_options(options).await?)
     }
 }
 

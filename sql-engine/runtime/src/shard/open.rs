@@ -3,11 +3,11 @@
 
 use super::Runner;
 use crate::handle::ShardError;
-use crate::reach::{ENDS, Reach, WRITERS};
+use crate::shard_core::OPENING;
 use crate::streams::{Changelog, ChangelogError, ChangelogPart};
 use bytes::Bytes;
 use millstream_model::Offset;
-use millstream_state::{Cold, ColdCache, Commits, Input, Output, Planted, StopReason, StoreKind};
+use millstream_state::{Cold, ColdCache, Commits, Input, Output, StopReason, StoreKind};
 use object_store::ObjectStore;
 use object_store::path::Path;
 use std::collections::VecDeque;
@@ -47,7 +47,7 @@ impl Runner {
         if let Some(cold) = &self.state.open {
             return Ok(cold.clone());
         }
-        let mut commits = Commits::new(Planted::default());
+        let mut commits = Commits::new();
         let mut outputs = VecDeque::from(commits.step(Input::Open));
         let mut opened = None;
         while let Some(output) = outputs.pop_front() {
@@ -91,13 +91,10 @@ impl Runner {
                 reason: "the shard's state did not open".to_owned(),
             })?;
         let mut rows = Vec::new();
-        for prefix in [ENDS, WRITERS] {
+        for prefix in OPENING {
             rows.extend(commits.committed(prefix, cold.scan(prefix).await?));
         }
-        let rows = rows.iter().map(|(key, value)| (key.as_ref(), value.as_ref()));
-        self.core.reach = Reach::restore(rows).map_err(|error| ShardError::State {
-            reason: error.to_string(),
-        })?;
+        self.core.open(&rows)?;
         // The clock of the commits begins with the shard.
         commits.step(Input::Tick {
             now_ms: self.now_ms(),

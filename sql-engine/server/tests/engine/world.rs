@@ -10,6 +10,7 @@ use millstream_runtime::{MemoryStreams, RetryWaits, ShardSettings, StreamRecord,
 use millstream_server::{
     Answer, Backend, ColdCache, Engine, MemoryCatalog, Metrics, Request, Settings, StatementError,
 };
+use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -228,6 +229,12 @@ impl World {
             }
         }
         self.streams.disarm();
+    }
+
+    /// How many objects the shard's state has, below a folder of its own.
+    pub async fn objects(&self, folder: &str) -> usize {
+        let prefix = object_store::path::Path::from(format!("sql/{}/0/{folder}", TenantId(1).account()));
+        self.store.list(Some(&prefix)).count().await
     }
 
     /// What a topic holds, by partition: key, value, time.

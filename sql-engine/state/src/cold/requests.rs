@@ -1,4 +1,4 @@
-//! What a shard's database asks of the object store: counted, with a clock that goes a hundred times faster.
+//! What a shard's database asks of the object store: counted, with a clock that goes 400 times faster.
 
 use super::{Cold, ColdCache, StoreKind};
 use crate::{Layer, RunId, Tag};
@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Of the clock.
-const PACE: u32 = 100;
+const PACE: u32 = 400;
 
 /// Counts writes.
 #[derive(Debug, Default)]
@@ -116,11 +116,11 @@ async fn a_trickle_costs_at_most_six_puts_a_minute_and_a_tenant_at_rest_none() {
             break;
         }
     }
-    pass(1_800).await;
+    pass(900).await;
     assert_eq!(puts(), last, "a database at rest writes nothing");
-    // Closing has nothing to write either, and it opens with what was flushed.
+    // Closing writes no table, and it opens with what was flushed.
     cold.close().await.unwrap();
-    assert_eq!(puts(), last);
+    assert!(puts() <= last + 1, "{} PUTs to close", puts() - last);
     let again = Cold::open(store.clone(), StoreKind::Objects, Path::from("sql/1"), &cache);
     let again = again.await.unwrap();
     assert_eq!(again.scan(b"key").await.unwrap().len(), 7);
