@@ -2,12 +2,13 @@
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue, Request, Response};
-use http_body::Frame;
+use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt, StreamBody};
 use millstream_access::{AuthError, Operation, Principal, Resource, allowed, authenticate_header, revoked};
 use millstream_broker::Broker;
 use millstream_metadata::ImageWatch;
-use millstream_model::{TenantId, TimestampMs};
+use millstream_model::TimestampMs;
+use millstream_server::{Access, Caller};
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
@@ -17,7 +18,7 @@ use tonic::server::NamedService;
 use tonic::{Extensions, Status};
 use tower::Service;
 
-/// A service behind authentication. The inner one finds the caller's tenant with [`tenant_of`].
+/// A service behind authentication. The inner one finds the caller with [`sql_caller`].
 #[derive(Clone)]
 pub struct Guarded<S> {
     inner: S,
@@ -25,7 +26,7 @@ pub struct Guarded<S> {
 }
 
 impl<S> Guarded<S> {
-    /// Only keys that may manage their virtual cluster are let in.
+    /// Only keys that may ask in SQL are let in; which statements each may run, [`sql_caller`] tells.
     pub fn new(inner: S, broker: Broker) -> Guarded<S> {
         Guarded { inner, broker }
     }
@@ -47,18 +48,34 @@ impl<S> Guarded<S> {
             tracing::info!(%error, "a caller of SQL was refused");
             Status::unauthenticated(AuthError::CLIENT_TEXT)
         })?;
-        if !allowed(&who, Operation::Manage, Resource::Tenant(who.tenant)) {
-            return Err(Status::permission_denied(
-                "SQL makes topics and queries: it needs a key with the role admin",
-            ));
+        match access(&who) {
+            Some(_) => Ok(who),
+            None => Err(Status::permission_denied(
+                "SQL needs a key with the role admin, or sql-reader to read only",
+            )),
         }
-        Ok(who)
     }
 }
 
-/// The tenant of a call that was let in.
-pub fn tenant_of(extensions: &Extensions) -> Option<TenantId> {
-    extensions.get::<Principal>().map(|who| who.tenant)
+/// What a caller may do in SQL.
+fn access(who: &Principal) -> Option<Access> {
+    let may = |operation| allowed(who, operation, Resource::Tenant(who.tenant));
+    if may(Operation::Manage) {
+        Some(Access::Manage)
+    } else if may(Operation::SqlRead) {
+        Some(Access::Read)
+    } else {
+        None
+    }
+}
+
+/// The caller of a call that was let in, as SQL sees it.
+pub fn sql_caller(extensions: &Extensions) -> Option<Caller> {
+    let who = extensions.get::<Principal>()?;
+    Some(Caller {
+        tenant: who.tenant,
+        access: access(who)?,
+    })
 }
 
 impl<S: NamedService> NamedService for Guarded<S> {
@@ -89,8 +106,12 @@ where
     }
 }
 
-/// The body, cut with a status of its own when the caller's key ends.
+/// The body, cut with a status of its own when the caller's key ends. An answer of headers alone stays one: clients on
+/// gRPC's C core look for an error's status in the first frame, or else say only "Stream removed".
 fn until_revoked(body: Body, image: ImageWatch, who: Principal) -> Body {
+    if body.is_end_stream() {
+        return body;
+    }
     let ended = Box::pin(async move { revoked(image, &who).await });
     let frames = futures::stream::unfold(
         (body, ended, false),

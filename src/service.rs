@@ -8,7 +8,7 @@ use crate::backends::TenantBackends;
 use crate::cluster::{self, Addresses, Cluster, catalog_settings, sql_settings, told};
 use crate::data_folder::DataFolder;
 use crate::door;
-use crate::guard::{Guarded, tenant_of};
+use crate::guard::{Guarded, sql_caller};
 use crate::http::{self, Health};
 use crate::ready_file::{self, ShownKey};
 use crate::settings::Settings;
@@ -259,7 +259,7 @@ impl Parts {
             .then(|| self.sql(inner.clone(), broker.clone(), sql_metrics));
         let outer = match &sql {
             Some(sql) => inner.add_service(Guarded::new(
-                millstream_server::SqlDoor::service(sql.clone(), Arc::new(tenant_of)),
+                millstream_server::SqlDoor::service(sql.clone(), Arc::new(sql_caller)),
                 broker.clone(),
             )),
             None => inner,
