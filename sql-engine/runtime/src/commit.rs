@@ -3,7 +3,7 @@
 use crate::checkpoint;
 use crate::query::{End, Parking, RunningQuery, TaskInput};
 use crate::sink::Pending;
-use crate::streams::{Streams, StreamsError};
+use crate::streams::{RefusedRecord, Streams, StreamsError};
 use futures::future::join_all;
 use millstream_model::{Retry, TopicName};
 use millstream_state::{Cold, ColdError};
@@ -33,6 +33,8 @@ pub(crate) struct Written {
     pub(crate) refused: Vec<(String, String)>,
     /// Why some results must be written later: nothing may be committed before.
     pub(crate) later: Option<String>,
+    /// Results that their topic does not take as they are: by query, to be told as its failed rows.
+    pub(crate) skipped: Vec<(String, Vec<RefusedRecord>)>,
 }
 
 /// Takes what waits in the sinks and writes it; what could not be written stays in `unwritten`.
@@ -61,7 +63,13 @@ pub(crate) async fn write_results<'a>(
     let mut outcomes = outcomes.into_iter();
     unwritten.records.retain(|(query, ..)| match outcomes.next() {
         Some(Err(error)) => keep_for_later(query, error, &mut written),
-        _ => false,
+        Some(Ok(refused)) => {
+            if !refused.is_empty() {
+                written.skipped.push((query.clone(), refused));
+            }
+            false
+        }
+        None => false,
     });
     written
 }

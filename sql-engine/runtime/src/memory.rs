@@ -1,8 +1,8 @@
 //! Topics in memory: the log of the test kit, with the semantics that tasks rely on.
 
 use crate::streams::{
-    NewStreamTopic, StreamEnd, StreamFetch, StreamFetched, StreamPosition, StreamRecord, StreamTopic,
-    Streams, StreamsError,
+    NewStreamTopic, RefusedRecord, StreamEnd, StreamFetch, StreamFetched, StreamPosition, StreamRecord,
+    StreamTopic, Streams, StreamsError,
 };
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -12,6 +12,9 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
+
+/// `max.message.bytes` of a topic that says nothing.
+const MESSAGE_BYTES_MAX: usize = 1_048_588;
 
 struct Topic {
     description: StreamTopic,
@@ -180,7 +183,7 @@ impl Streams for MemoryStreams {
         &self,
         topic: &TopicName,
         records: Vec<(PartitionIndex, Vec<StreamRecord>)>,
-    ) -> Result<(), StreamsError> {
+    ) -> Result<Vec<RefusedRecord>, StreamsError> {
         let mut topics = self.topics.lock();
         let found = topics.get_mut(topic).ok_or_else(|| unknown(topic))?;
         if records
@@ -189,16 +192,31 @@ impl Streams for MemoryStreams {
         {
             return Err(unknown(topic));
         }
+        let bytes_max = found.description.config.get("max.message.bytes");
+        let bytes_max = bytes_max
+            .and_then(|it| it.parse().ok())
+            .unwrap_or(MESSAGE_BYTES_MAX);
+        let mut refused = Vec::new();
         for (partition, records) in records {
             let log = &mut found.partitions[partition.0 as usize];
             for mut record in records {
+                let bytes = [&record.key, &record.value].map(|part| part.as_ref().map_or(0, |it| it.len()));
+                let bytes = bytes.iter().sum::<usize>();
+                if bytes > bytes_max {
+                    refused.push(RefusedRecord {
+                        partition,
+                        timestamp: record.timestamp,
+                        reason: format!("a record of {bytes} bytes is larger than the {bytes_max} allowed"),
+                    });
+                    continue;
+                }
                 record.offset = offset(log.len());
                 log.push(record);
             }
         }
         drop(topics);
         self.version.send_modify(|version| *version += 1);
-        Ok(())
+        Ok(refused)
     }
 
     fn watch(&self, partitions: Vec<(TopicName, PartitionIndex)>) -> BoxStream<'static, StreamEnd> {

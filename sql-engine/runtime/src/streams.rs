@@ -83,6 +83,17 @@ pub struct StreamFetched {
     pub records: Vec<StreamRecord>,
 }
 
+/// A record that its topic does not take, however often it is offered: too large, or not of the kind that it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedRecord {
+    /// The partition that it was for.
+    pub partition: PartitionIndex,
+    /// Its timestamp.
+    pub timestamp: TimestampMs,
+    /// Why.
+    pub reason: String,
+}
+
 /// One partition's committed extent, as [`Streams::watch`] reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamEnd {
@@ -180,12 +191,13 @@ pub trait Streams: Send + Sync + 'static {
     async fn fetch(&self, requests: &[StreamFetch]) -> Vec<Result<StreamFetched, StreamsError>>;
 
     /// Appends records to partitions of a topic; returns when all are acknowledged by every in-sync replica.
-    /// Order within a partition is kept. Keys were placed by the caller.
+    /// Order within a partition is kept. Keys were placed by the caller. Answers the records that the topic refuses as
+    /// they are; all others are acknowledged.
     async fn produce(
         &self,
         topic: &TopicName,
         records: Vec<(PartitionIndex, Vec<StreamRecord>)>,
-    ) -> Result<(), StreamsError>;
+    ) -> Result<Vec<RefusedRecord>, StreamsError>;
 
     /// The ends of these partitions, at once and whenever they grow. The stream ends when the connection does;
     /// the caller then asks again.

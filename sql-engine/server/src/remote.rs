@@ -6,10 +6,11 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, join_all};
 use futures::stream::{BoxStream, StreamExt};
 use millstream_kafka_wire::batch::batches;
+use millstream_model::limits::BATCH_BYTES_MAX;
 use millstream_model::{Offset, PartitionIndex, TimestampMs, TopicName};
 use millstream_runtime::{
-    NewStreamTopic, StreamEnd, StreamFetch, StreamFetched, StreamPosition, StreamRecord, StreamTopic,
-    Streams, StreamsError,
+    NewStreamTopic, RefusedRecord, StreamEnd, StreamFetch, StreamFetched, StreamPosition, StreamRecord,
+    StreamTopic, Streams, StreamsError,
 };
 use millstream_rust::rpc::control::{SqlRow as RpcRow, SqlRowName, Topic};
 use millstream_rust::{
@@ -195,7 +196,7 @@ impl Streams for RemoteStreams {
         &self,
         topic: &TopicName,
         records: Vec<(PartitionIndex, Vec<StreamRecord>)>,
-    ) -> Result<(), StreamsError> {
+    ) -> Result<Vec<RefusedRecord>, StreamsError> {
         let producer = self.producer();
         let ended = enqueue_all(&producer, topic, records).await;
         if let Err(error) = &ended
@@ -243,14 +244,33 @@ fn stream_end(mark: Result<Watermark, Error>) -> Option<StreamEnd> {
     })
 }
 
+/// What a batch takes beside the keys and values of one record: its header, lengths and offsets.
+const RECORD_FRAME_BYTES: usize = 128;
+
+/// Sends everything; answers the records that the topic refuses as they are.
 async fn enqueue_all(
     producer: &Producer,
     topic: &TopicName,
     records: Vec<(PartitionIndex, Vec<StreamRecord>)>,
-) -> Result<(), Error> {
-    let mut deliveries = Vec::new();
+) -> Result<Vec<RefusedRecord>, Error> {
+    let (mut deliveries, mut places) = (Vec::new(), Vec::new());
+    let mut refused = Vec::new();
     for (partition, records) in records {
         for record in records {
+            let timestamp = record.timestamp;
+            let of = |reason| RefusedRecord {
+                partition,
+                timestamp,
+                reason,
+            };
+            let sizes = [&record.key, &record.value].map(|part| part.as_ref().map_or(0, Bytes::len));
+            let bytes = sizes.iter().sum::<usize>();
+            if bytes > BATCH_BYTES_MAX - RECORD_FRAME_BYTES {
+                refused.push(of(format!(
+                    "a record of {bytes} bytes is larger than any topic takes ({BATCH_BYTES_MAX})"
+                )));
+                continue;
+            }
             let record = Record {
                 key: record.key,
                 value: record.value,
@@ -259,13 +279,21 @@ async fn enqueue_all(
                 headers: Vec::new(),
             };
             deliveries.push(producer.enqueue(topic.as_str(), record).await?);
+            places.push(of(String::new()));
         }
     }
     producer.flush().await;
-    for delivered in join_all(deliveries).await {
-        delivered?;
+    for (delivered, place) in join_all(deliveries).await.into_iter().zip(places) {
+        match delivered {
+            Err(error) if error.refuses_records() => refused.push(RefusedRecord {
+                reason: error.to_string(),
+                ..place
+            }),
+            Err(error) => return Err(error),
+            Ok(_) => {}
+        }
     }
-    Ok(())
+    Ok(refused)
 }
 
 fn fetched_part(request: &StreamFetch, part: FetchedPartition) -> Result<StreamFetched, StreamsError> {
