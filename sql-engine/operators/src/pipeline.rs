@@ -8,6 +8,8 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use datafusion_common::ScalarValue;
 use datafusion_physical_expr::expressions::Column;
+use millstream_functions::work;
+use millstream_model::limits::SQL_PASS_BYTES_MAX;
 use millstream_planner::{BoundExpr, NamedExpr, Node, NodeKind, NullKeys, SubTopology};
 use millstream_state::{Corrupt, StateKey, Stored};
 use std::ops::Bound;
@@ -102,6 +104,60 @@ impl Pipeline {
         Ok(batch)
     }
 
+    /// As [`Pipeline::process`], unless what is made of the rows before the first change of state is more than
+    /// [`SQL_PASS_BYTES_MAX`]: then nothing has happened, and fewer rows are to be offered. One row is always taken.
+    pub fn process_some(
+        &mut self,
+        batch: &Batch,
+        faults: &mut Vec<RowFault>,
+    ) -> Result<Option<Batch>, ArrowError> {
+        if batch.len() <= 1 {
+            return self.process(batch.clone(), faults).map(Some);
+        }
+        let before = faults.len();
+        let is_state = |step: &Step| matches!(step, Step::Latest(_) | Step::Aggregate(_));
+        let stateless = self.steps.iter().position(is_state).unwrap_or(self.steps.len());
+        let (pure, rest) = self.steps.split_at_mut(stateless);
+        let (prepared, made) = work::pass(SQL_PASS_BYTES_MAX, || {
+            let mut batch = batch.clone();
+            for step in pure {
+                batch = step.process(batch, faults)?;
+            }
+            let arguments = match rest.first() {
+                Some(Step::Aggregate(aggregate)) => Some(aggregate.arguments(&batch, faults)),
+                _ => None,
+            };
+            Ok::<_, ArrowError>((batch, arguments))
+        });
+        if made.exhausted {
+            faults.truncate(before);
+            return Ok(None);
+        }
+        let (mut batch, mut arguments) = prepared?;
+        for step in rest {
+            batch = match (step, arguments.take()) {
+                (Step::Aggregate(aggregate), Some(arguments)) => {
+                    let needs = aggregate.needs(&batch);
+                    aggregate.process(&batch, needs, &arguments, faults)?
+                }
+                (step, _) => step.process(batch, faults)?,
+            };
+        }
+        Ok(Some(batch))
+    }
+
+    /// Whether functions make something of rows once state has changed; then a part cannot be offered again.
+    pub fn makes_behind_state(&self) -> bool {
+        let is_state = |step: &Step| matches!(step, Step::Latest(_) | Step::Aggregate(_));
+        let state = self.steps.iter().position(is_state);
+        state.is_some_and(|at| self.steps[at + 1..].iter().any(Step::calls_functions))
+    }
+
+    /// Whether functions make something of rows anywhere.
+    pub fn makes(&self) -> bool {
+        self.steps.iter().any(Step::calls_functions)
+    }
+
     /// Whether it keeps state, hence can answer pull queries.
     pub fn is_stateful(&self) -> bool {
         self.steps
@@ -131,11 +187,11 @@ impl Pipeline {
         self.steps.iter().map(count).sum()
     }
 
-    /// About how many bytes of memory they take.
-    pub fn committed_bytes(&self) -> usize {
+    /// About how many bytes of memory its state takes, with what is not committed.
+    pub fn held_bytes(&self) -> usize {
         let bytes = |step: &Step| match step {
-            Step::Latest(latest) => latest.store().committed_bytes(),
-            Step::Aggregate(aggregate) => aggregate.store().committed_bytes(),
+            Step::Latest(latest) => latest.store().held_bytes(),
+            Step::Aggregate(aggregate) => aggregate.store().held_bytes(),
             _ => 0,
         };
         self.steps.iter().map(bytes).sum()
@@ -304,8 +360,20 @@ impl Step {
             } => stateless::rekey(keys, *null_keys, schema, batch, faults),
             Self::Aggregate(aggregate) => {
                 let needs = aggregate.needs(&batch);
-                aggregate.process(&batch, needs, faults)
+                let arguments = aggregate.arguments(&batch, faults);
+                aggregate.process(&batch, needs, &arguments, faults)
             }
+        }
+    }
+
+    fn calls_functions(&self) -> bool {
+        let any = |all: &[NamedExpr]| all.iter().any(|one| one.expr.calls_functions());
+        match self {
+            Self::Latest(_) => false,
+            Self::Filter(predicate) => predicate.calls_functions(),
+            Self::Project { columns, .. } => any(columns),
+            Self::Rekey { keys, .. } => any(keys),
+            Self::Aggregate(aggregate) => aggregate.calls_functions(),
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::shard::{Command, Runner};
 use crate::streams::{Streams, StreamsError};
 use arrow::array::RecordBatch;
 use datafusion_common::ScalarValue;
+use millstream_model::limits::TENANT_SQL_STATE_BYTES_DEFAULT;
 use millstream_state::{Cold, ColdCache, ColdError, StoreKind};
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -46,6 +47,8 @@ pub struct ShardSettings {
     pub retry: RetryWaits,
     /// Where its state is kept.
     pub store: StoreKind,
+    /// What the state of all its queries may take in memory, bytes.
+    pub state_bytes_max: usize,
 }
 
 impl Default for ShardSettings {
@@ -61,6 +64,7 @@ impl Default for ShardSettings {
                 last: Duration::from_secs(60),
             },
             store: StoreKind::default(),
+            state_bytes_max: TENANT_SQL_STATE_BYTES_DEFAULT,
         }
     }
 }

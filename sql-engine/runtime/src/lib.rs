@@ -42,6 +42,6 @@ pub use report::{PartitionReport, ProcessingError, QueryReport, QueryState};
 pub use sink::SinkWriter;
 pub use source::{ReadRows, SourceReader};
 pub use streams::{
-    NewStreamTopic, StreamEnd, StreamFetch, StreamFetched, StreamPosition, StreamRecord, StreamTopic,
-    Streams, StreamsError, partition_for,
+    NewStreamTopic, RefusedRecord, StreamEnd, StreamFetch, StreamFetched, StreamPosition, StreamRecord,
+    StreamTopic, Streams, StreamsError, partition_for,
 };

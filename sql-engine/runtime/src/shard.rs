@@ -4,6 +4,7 @@ mod commands;
 mod enter;
 mod fetch;
 mod parked;
+mod room;
 
 use crate::commit::{self, CommitError, Unwritten};
 use crate::ends::Ends;
@@ -235,6 +236,7 @@ impl Runner {
                 self.commit_at = Some(self.commit_at.map_or(at, |earlier| earlier.min(at)));
             }
         }
+        self.keep_within_limit();
         if outcome == Turn::Idle && waiting {
             outcome = Turn::Soon(CLIENT_FULL);
         }
@@ -331,6 +333,11 @@ impl Runner {
             if let Some(query) = self.queries.iter_mut().find(|query| query.id == id) {
                 let reason = format!("its results cannot be written: {reason}");
                 query.park(reason, Parking::ForAWhile);
+            }
+        }
+        for (id, refused) in written.skipped {
+            if let Some(query) = self.queries.iter_mut().find(|query| query.id == id) {
+                query.skip(refused);
             }
         }
         if let Some(reason) = written.later {

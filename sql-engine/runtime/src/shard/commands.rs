@@ -3,7 +3,7 @@
 use super::{Command, Ending, Runner, of_commit};
 use crate::checkpoint;
 use crate::handle::{PullRequest, PulledRows, ShardError};
-use crate::query::{End, PushEnd, PushItem, RunningQuery, State};
+use crate::query::{End, PushEnd, PushItem, State};
 use millstream_operators::PullRows;
 use millstream_state::Change;
 
@@ -35,7 +35,7 @@ impl Runner {
                 let _ = reply.send(outcome);
             }
             Command::Report { reply } => {
-                let _ = reply.send(self.queries.iter().map(RunningQuery::report).collect());
+                let _ = reply.send(self.reports());
             }
             Command::Commit { reply } => {
                 let _ = reply.send(self.commit().await.map_err(of_commit));

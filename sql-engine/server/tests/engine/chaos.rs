@@ -5,8 +5,8 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use millstream_model::{Offset, PartitionIndex, TopicName};
 use millstream_runtime::{
-    MemoryStreams, NewStreamTopic, StreamEnd, StreamFetch, StreamFetched, StreamPosition, StreamRecord,
-    StreamTopic, Streams, StreamsError,
+    MemoryStreams, NewStreamTopic, RefusedRecord, StreamEnd, StreamFetch, StreamFetched, StreamPosition,
+    StreamRecord, StreamTopic, Streams, StreamsError,
 };
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
@@ -174,7 +174,7 @@ impl Streams for ChaosStreams {
         &self,
         topic: &TopicName,
         records: Vec<(PartitionIndex, Vec<StreamRecord>)>,
-    ) -> Result<(), StreamsError> {
+    ) -> Result<Vec<RefusedRecord>, StreamsError> {
         self.writes.fetch_add(1, Ordering::Relaxed);
         if self.sick.lock().as_ref() == Some(topic) {
             let reason = "it is sick".to_owned();
