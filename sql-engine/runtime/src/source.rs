@@ -301,3 +301,61 @@ impl SourceReader {
         records.iter().enumerate().map(time).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::SourceReader;
+    use crate::streams::{StreamRecord, partition_for};
+    use arrow::datatypes::Schema;
+    use bytes::Bytes;
+    use millstream_model::{Offset, TimestampMs};
+    use millstream_parser::parse_statement;
+    use millstream_planner::{Metastore, Plan, SessionProperties, plan};
+    use std::sync::Arc;
+
+    fn record(key: Option<Vec<u8>>) -> StreamRecord {
+        StreamRecord {
+            offset: Offset(0),
+            timestamp: TimestampMs(0),
+            key: key.map(Bytes::from),
+            value: None,
+        }
+    }
+
+    /// Of a windowed key its own bytes decide, without the window's start behind them: so SQL's sinks place it.
+    #[test]
+    fn a_key_is_misplaced_where_murmur2_does_not_put_it() {
+        let mut metastore = Metastore::new();
+        let planned = |text: &str, metastore: &Metastore| {
+            plan(
+                &parse_statement(text).unwrap().node,
+                metastore,
+                &SessionProperties::new(),
+            )
+            .unwrap()
+        };
+        let stream = "CREATE STREAM s (k STRING KEY, v INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=3);";
+        let Plan::CreateSource(stream) = planned(stream, &metastore) else {
+            panic!("a source")
+        };
+        metastore.put_source(stream.source.clone());
+        let table =
+            "CREATE TABLE t AS SELECT k, COUNT(*) AS n FROM s WINDOW TUMBLING (SIZE 1 HOUR) GROUP BY k;";
+        let Plan::CreateQuery(table) = planned(table, &metastore) else {
+            panic!("a query")
+        };
+        let reader = |source| SourceReader::with_schema(source, &[], Arc::new(Schema::empty())).unwrap();
+        let (plain, windowed) = (reader(&stream.source), reader(&table.query.sink));
+        for key in ["bob", "ann", "", "a longer key"] {
+            let right = i32::try_from(partition_for(key.as_bytes(), 3).0).unwrap();
+            let start = [key.as_bytes(), &7_i64.to_be_bytes()].concat();
+            for partition in 0..3 {
+                let wrong = u64::from(partition != right);
+                let records = [record(Some(key.into())), record(None)];
+                assert_eq!(plain.misplaced_keys(partition, &records), wrong, "{key}");
+                let records = [record(Some(start.clone()))];
+                assert_eq!(windowed.misplaced_keys(partition, &records), wrong, "{key}");
+            }
+        }
+    }
+}
