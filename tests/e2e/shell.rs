@@ -80,7 +80,7 @@ fn the_shell_helps_and_completes() {
         ),
         Step::Expect("Stream PURCHASES created"),
         Step::Expect("sql> "),
-        Step::Send("DESCR\tpurch\t;\r"),
+        Step::Send("DESCR\t purch\t;\r"),
         Step::Expect("DESCRIBE"),
         Step::Expect("purchases"),
         Step::Expect("sql> "),

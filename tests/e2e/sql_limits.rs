@@ -1,7 +1,8 @@
 //! SQL beside other clients, and what it may not do: keys that another hash placed, rows that no topic takes, state without
 //! end, a caller who may only read.
 
-use crate::harness::{Cli, Key, Server, Start, Work, tools, until};
+use crate::harness::cli::Cli;
+use crate::harness::{Key, Server, Start, Work, tools, until};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -67,7 +68,7 @@ async fn keys_that_kcat_placed_by_its_own_hash_are_told_of() {
         let warned = described.contains("partitioner=murmur2_random");
         assert_eq!(warned, name == "split", "{described}");
     }
-    let misplaced = server.metric("millstream_sql_query_misplaced_keys_total");
+    let misplaced = server.metric("sql_query_misplaced_keys_total");
     assert!((1.0..=40.0).contains(&misplaced), "{misplaced}");
 }
 

@@ -18,6 +18,13 @@ use std::ops::Bound;
 #[derive(Debug)]
 enum Step {
     Latest(Box<LatestRows>),
+    Aggregate(Box<Aggregate>),
+    Stateless(Stateless),
+}
+
+/// A step that keeps nothing.
+#[derive(Clone, Debug)]
+enum Stateless {
     Filter(BoundExpr),
     Project {
         columns: Vec<NamedExpr>,
@@ -28,7 +35,36 @@ enum Step {
         null_keys: NullKeys,
         schema: SchemaRef,
     },
-    Aggregate(Box<Aggregate>),
+}
+
+/// Committed rows of the last state, and the steps behind it: whoever asked runs these, as many rows at a time as it
+/// likes, so that what a table's expressions cost holds up nobody else.
+#[derive(Clone, Debug)]
+pub struct Pulled {
+    committed: Batch,
+    behind: Vec<Stateless>,
+}
+
+impl Pulled {
+    /// How many rows are committed; fewer may come out of the steps behind.
+    pub fn len(&self) -> usize {
+        self.committed.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.committed.is_empty()
+    }
+
+    /// What the end of the pipeline would see of so many rows from `from` on. Rows that fail were reported when they
+    /// came.
+    pub fn rows(&self, from: usize, length: usize) -> Result<Batch, ArrowError> {
+        let mut batch = self.committed.slice(from, length);
+        for step in &self.behind {
+            batch = step.process(batch, &mut Vec::new())?;
+        }
+        Ok(batch)
+    }
 }
 
 /// What a checkpoint must write of one store's key.
@@ -71,16 +107,18 @@ impl Pipeline {
                         ))));
                     }
                 }
-                NodeKind::Filter { predicate } => steps.push(Step::Filter(predicate.clone())),
-                NodeKind::Project { columns } => steps.push(Step::Project {
+                NodeKind::Filter { predicate } => {
+                    steps.push(Step::Stateless(Stateless::Filter(predicate.clone())));
+                }
+                NodeKind::Project { columns } => steps.push(Step::Stateless(Stateless::Project {
                     columns: columns.clone(),
                     schema: node.schema.arrow_schema(),
-                }),
-                NodeKind::Rekey { keys, null_keys } => steps.push(Step::Rekey {
+                })),
+                NodeKind::Rekey { keys, null_keys } => steps.push(Step::Stateless(Stateless::Rekey {
                     keys: keys.clone(),
                     null_keys: *null_keys,
                     schema: node.schema.arrow_schema(),
-                }),
+                })),
                 NodeKind::Aggregate(aggregate) => {
                     let updates = updates_wanted(&topology.nodes[at + 1..]);
                     let aggregate = Aggregate::new(aggregate.clone(), &node.schema, updates);
@@ -275,20 +313,27 @@ impl Pipeline {
         }
     }
 
-    /// Committed rows as the end of the pipeline would see them. Rows beyond the asked keys may come too: the
+    /// Committed rows, and the steps that they have still to go through. Rows beyond the asked keys may come too: the
     /// caller filters.
-    pub fn pull(&mut self, wanted: PullRows<'_>) -> Result<Option<Batch>, ArrowError> {
-        let is_state = |step: &Step| matches!(step, Step::Latest(_) | Step::Aggregate(_));
+    pub fn pull(&self, wanted: PullRows<'_>) -> Result<Option<Pulled>, ArrowError> {
+        let is_state = |step: &Step| !matches!(step, Step::Stateless(_));
         let Some(last) = self.steps.iter().rposition(is_state) else {
             return Ok(None);
         };
-        let same_keys = self.steps[last + 1..].iter().all(|step| match step {
-            Step::Project { columns, .. } => keeps_keys(columns, wanted.keys.map_or(0, key_width)),
-            Step::Rekey { .. } => false,
-            _ => true,
+        let behind: Vec<Stateless> = self.steps[last + 1..]
+            .iter()
+            .filter_map(|step| match step {
+                Step::Stateless(step) => Some(step.clone()),
+                Step::Latest(_) | Step::Aggregate(_) => None,
+            })
+            .collect();
+        let same_keys = behind.iter().all(|step| match step {
+            Stateless::Project { columns, .. } => keeps_keys(columns, wanted.keys.map_or(0, key_width)),
+            Stateless::Rekey { .. } => false,
+            Stateless::Filter(_) => true,
         });
         let keys = wanted.keys.filter(|_| same_keys);
-        let mut batch = match &self.steps[last] {
+        let committed = match &self.steps[last] {
             Step::Latest(latest) => {
                 let encoded = keys.map(|keys| encode_all(latest.codec(), keys));
                 latest.committed(encoded.as_deref(), wanted.windows)?
@@ -297,14 +342,9 @@ impl Pipeline {
                 let encoded = keys.map(|keys| encode_all(aggregate.codec(), keys));
                 aggregate.committed(encoded.as_deref(), wanted.windows)?
             }
-            _ => return Ok(None),
+            Step::Stateless(_) => return Ok(None),
         };
-        // Rows that failed were reported when they came.
-        let mut faults = Vec::new();
-        for step in &mut self.steps[last + 1..] {
-            batch = step.process(batch, &mut faults)?;
-        }
-        Ok(Some(batch))
+        Ok(Some(Pulled { committed, behind }))
     }
 }
 
@@ -351,6 +391,27 @@ impl Step {
                 let needs = latest.needs(&batch);
                 latest.process(&batch, needs)
             }
+            Self::Aggregate(aggregate) => {
+                let needs = aggregate.needs(&batch);
+                let arguments = aggregate.arguments(&batch, faults);
+                aggregate.process(&batch, needs, &arguments, faults)
+            }
+            Self::Stateless(step) => step.process(batch, faults),
+        }
+    }
+
+    fn calls_functions(&self) -> bool {
+        match self {
+            Self::Latest(_) => false,
+            Self::Aggregate(aggregate) => aggregate.calls_functions(),
+            Self::Stateless(step) => step.calls_functions(),
+        }
+    }
+}
+
+impl Stateless {
+    fn process(&self, batch: Batch, faults: &mut Vec<RowFault>) -> Result<Batch, ArrowError> {
+        match self {
             Self::Filter(predicate) => stateless::filter(predicate, batch, faults),
             Self::Project { columns, schema } => stateless::project(columns, schema, batch, faults),
             Self::Rekey {
@@ -358,22 +419,15 @@ impl Step {
                 null_keys,
                 schema,
             } => stateless::rekey(keys, *null_keys, schema, batch, faults),
-            Self::Aggregate(aggregate) => {
-                let needs = aggregate.needs(&batch);
-                let arguments = aggregate.arguments(&batch, faults);
-                aggregate.process(&batch, needs, &arguments, faults)
-            }
         }
     }
 
     fn calls_functions(&self) -> bool {
         let any = |all: &[NamedExpr]| all.iter().any(|one| one.expr.calls_functions());
         match self {
-            Self::Latest(_) => false,
             Self::Filter(predicate) => predicate.calls_functions(),
             Self::Project { columns, .. } => any(columns),
             Self::Rekey { keys, .. } => any(keys),
-            Self::Aggregate(aggregate) => aggregate.calls_functions(),
         }
     }
 }

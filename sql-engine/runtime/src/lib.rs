@@ -36,6 +36,7 @@ pub mod streams;
 pub use handle::{Meters, PullRequest, PulledRows, Shard, ShardError, ShardSettings};
 pub use memory::MemoryStreams;
 pub use metrics::Metrics;
+pub use millstream_operators::Pulled;
 pub use processing_log::PROCESSING_LOG_TOPIC;
 pub use query::{PushEnd, PushItem, PushSink, QueryOptions, QuerySpec, QueryStart, RetryWaits};
 pub use report::{PartitionReport, ProcessingError, QueryReport, QueryState};

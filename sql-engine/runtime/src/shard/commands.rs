@@ -133,11 +133,11 @@ impl Runner {
             let pulled = task.pipeline.pull(wanted).map_err(|e| ShardError::Query {
                 reason: e.to_string(),
             })?;
-            let batch = pulled.ok_or_else(|| ShardError::Query {
+            let part = pulled.ok_or_else(|| ShardError::Query {
                 reason: format!("query {} keeps no table", request.query),
             })?;
-            if !batch.is_empty() {
-                parts.push((batch.rows, batch.times));
+            if !part.is_empty() {
+                parts.push(part);
             }
         }
         Ok(PulledRows {

@@ -125,10 +125,13 @@ impl Inner {
         };
         let pulled = self.pull_in_time(&request).await?;
         let source = source.clone();
-        for (rows, times) in pulled.parts {
-            let batch = table_fields(&source, &answering.plan.fields, &rows, &times)
-                .map_err(StatementError::internal)?;
-            answering.rows(&batch, pulled.commit).await?;
+        let fields = answering.plan.fields.clone();
+        for part in pulled.parts {
+            let rows = |from, length| {
+                let batch = part.rows(from, length)?;
+                table_fields(&source, &fields, &batch.rows, &batch.times)
+            };
+            answering.rows(part.len(), rows, pulled.commit).await?;
             if answering.cut {
                 break;
             }
@@ -186,7 +189,9 @@ impl Inner {
                 let read = reader
                     .read(index, &records, &mut Vec::new())
                     .map_err(StatementError::internal)?;
-                answering.rows(&read.batch.rows, 0).await?;
+                let rows = &read.batch.rows;
+                let part = |from, length| Ok(rows.slice(from, length));
+                answering.rows(rows.num_rows(), part, 0).await?;
             }
         }
         Ok(())
@@ -196,12 +201,20 @@ impl Inner {
 impl Answering<'_> {
     /// Filters, projects and sends rows, as many as may still be sent; a part at a time, so that heavy expressions
     /// neither fill memory nor keep others waiting.
-    async fn rows(&mut self, batch: &RecordBatch, commit: u64) -> Result<(), Stop> {
+    async fn rows(
+        &mut self,
+        count: usize,
+        part: impl Fn(usize, usize) -> Result<RecordBatch, ArrowError>,
+        commit: u64,
+    ) -> Result<(), Stop> {
         let (mut from, mut rows) = (0, PART_ROWS_FIRST);
-        while from < batch.num_rows() && !self.cut {
-            let length = rows.min(batch.num_rows() - from);
-            let part = batch.slice(from, length);
-            let evaluate = || self.shown(&part).map_err(StatementError::internal);
+        while from < count && !self.cut {
+            let length = rows.min(count - from);
+            let evaluate = || {
+                let rows = part(from, length);
+                rows.and_then(|rows| self.shown(&rows))
+                    .map_err(StatementError::internal)
+            };
             let shown = if length == 1 {
                 evaluate()?
             } else {
