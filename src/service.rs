@@ -8,7 +8,7 @@ use crate::backends::TenantBackends;
 use crate::cluster::{self, Addresses, Cluster, catalog_settings, sql_settings, told};
 use crate::data_folder::DataFolder;
 use crate::door;
-use crate::guard::{Guarded, tenant_of};
+use crate::guard::{Guarded, sql_caller};
 use crate::http::{self, Health};
 use crate::ready_file::{self, ShownKey};
 use crate::settings::Settings;
@@ -278,9 +278,10 @@ impl Parts {
             .sql
             .then(|| self.sql(inner.clone(), broker.clone(), sql_metrics));
         let outer = match &sql {
-            Some(sql) => inner.add_service(Guarded::new(
-                millstream_server::SqlDoor::service(sql.clone(), Arc::new(tenant_of)),
-            )),
+            Some(sql) => inner.add_service(Guarded::new(millstream_server::SqlDoor::service(
+                sql.clone(),
+                Arc::new(sql_caller),
+            ))),
             None => inner,
         };
         let (outer, grpc_health) = introspection(outer).map_err(told)?;

@@ -36,12 +36,7 @@ pub struct DataDoor {
 impl DataDoor {
     /// A door over `broker`; the quotas are those of all doors. Clients' fetches that wait are answered when `draining`
     /// is cancelled.
-    pub fn new(
-        broker: Broker,
-        quotas: Quotas,
-        metrics: Metrics,
-        draining: CancellationToken,
-    ) -> DataDoor {
+    pub fn new(broker: Broker, quotas: Quotas, metrics: Metrics, draining: CancellationToken) -> DataDoor {
         DataDoor {
             broker,
             quotas,
@@ -113,6 +108,7 @@ fn permit(action: Action, who: &Principal) -> Result<(), Status> {
         Operation::Produce => "produce",
         Operation::Consume => "consume",
         Operation::Describe => "describe",
+        Operation::SqlRead => "read in SQL",
         Operation::Manage => "manage its virtual cluster",
     };
     Err(Status::permission_denied(format!(
