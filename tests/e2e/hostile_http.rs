@@ -40,7 +40,11 @@ impl<'a> Quiet<'a> {
     async fn of(server: &'a Server) -> Quiet<'a> {
         let (_, key) = tenant(&server.client(), "quiet").await;
         let client = server.client_as(&key);
-        client.admin().create_topic(TOPIC, 1, BTreeMap::new()).await.unwrap();
+        client
+            .admin()
+            .create_topic(TOPIC, 1, BTreeMap::new())
+            .await
+            .unwrap();
         let sent = 0;
         Quiet { server, key, sent }
     }
@@ -50,7 +54,9 @@ impl<'a> Quiet<'a> {
         let client = self.server.client_as(&self.key);
         let producer = client.producer(ProducerSettings::default());
         let record = Record::new().value(format!("good {}", self.sent));
-        let delivered = timeout(AN_END, producer.send(TOPIC, record)).await.expect("an answer");
+        let delivered = timeout(AN_END, producer.send(TOPIC, record))
+            .await
+            .expect("an answer");
         let delivered = delivered.unwrap_or_else(|error| panic!("{error}\n{}", self.server.log()));
         assert_eq!(delivered.offset, self.sent);
         self.sent += 1;
@@ -74,16 +80,23 @@ async fn channel(server: &Server) -> Channel {
 
 /// A call whose message is announced with `bytes` and sent up to its last byte, which never comes. What is sent is
 /// counted at the other end of the channel.
-fn unfinished(path: &str, bytes: usize, key: Option<&Key>, sent: &mpsc::UnboundedSender<usize>) -> ::http::Request<Body> {
+fn unfinished(
+    path: &str,
+    bytes: usize,
+    key: Option<&Key>,
+    sent: &mpsc::UnboundedSender<usize>,
+) -> ::http::Request<Body> {
     let mut prefix = vec![0];
     prefix.extend(u32::try_from(bytes).unwrap().to_be_bytes());
     let piece = Bytes::from(vec![0; 64 * 1024]);
     let pieces = stream::iter(std::iter::repeat_n(piece, bytes / (64 * 1024) - 1));
     let sent = sent.clone();
-    let frames = stream::iter([Bytes::from(prefix)]).chain(pieces).map(move |piece| {
-        let _ = sent.send(piece.len());
-        Ok::<_, Status>(http_body::Frame::data(piece))
-    });
+    let frames = stream::iter([Bytes::from(prefix)])
+        .chain(pieces)
+        .map(move |piece| {
+            let _ = sent.send(piece.len());
+            Ok::<_, Status>(http_body::Frame::data(piece))
+        });
     let body = Body::new(StreamBody::new(frames.chain(stream::pending())));
     let mut request = ::http::Request::post(path)
         .header("content-type", "application/grpc")
@@ -141,7 +154,10 @@ async fn unfinished_calls_of_strangers_and_of_tenants_take_nothing_from_others()
     let (ends, sent) = thirty(&server, CREATE_KEY, Some(&hostile)).await;
     for end in ends {
         assert_eq!(end.code(), Code::ResourceExhausted, "{end}");
-        assert!(end.message().contains("Keys/CreateKey has at most 1048576 bytes"), "{end}");
+        assert!(
+            end.message().contains("Keys/CreateKey has at most 1048576 bytes"),
+            "{end}"
+        );
     }
     println!("too large: {} KiB were sent", sent / 1024);
     quiet.goes_on().await;
@@ -159,7 +175,10 @@ async fn unfinished_calls_of_strangers_and_of_tenants_take_nothing_from_others()
     drop(sender);
     let mut arrived = 0;
     while arrived < 200 * MIB {
-        arrived += timeout(AN_END, sent.recv()).await.expect("it goes on sending").expect("more to come");
+        arrived += timeout(AN_END, sent.recv())
+            .await
+            .expect("it goes on sending")
+            .expect("more to come");
     }
     for _ in 0..5 {
         quiet.goes_on().await;
@@ -200,7 +219,10 @@ fn is_closed(mut stream: &TcpStream) -> bool {
 async fn silent_sockets_close_the_door_to_nobody() {
     const SILENT: usize = 10_100;
     if !descriptors(SILENT as u64 + 2_000) {
-        println!("left out: the hard limit of open files is below {}", SILENT + 2_000);
+        println!(
+            "left out: the hard limit of open files is below {}",
+            SILENT + 2_000
+        );
         return;
     }
     let work = Work::new();

@@ -28,6 +28,7 @@ mod sdk;
 mod shell;
 mod soak;
 mod sql;
+mod sql_commits;
 mod startup;
 mod store;
 mod tenants;

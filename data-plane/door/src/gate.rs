@@ -33,7 +33,9 @@ use http_body_util::Limited;
 use millstream_access::{RootKeys, recheck};
 use millstream_listener::Connection;
 use millstream_metadata::ImageWatch;
-use millstream_model::limits::{DEBT_WAIT_MS_MAX, GRPC_BODY_MS_MAX, GRPC_BODY_PATIENCE_MS, STRANGERS_CALLS_MAX, STRANGERS_CALL_MS_MAX};
+use millstream_model::limits::{
+    DEBT_WAIT_MS_MAX, GRPC_BODY_MS_MAX, GRPC_BODY_PATIENCE_MS, STRANGERS_CALL_MS_MAX, STRANGERS_CALLS_MAX,
+};
 use refusal::Refusal;
 use std::convert::Infallible;
 use std::pin::Pin;

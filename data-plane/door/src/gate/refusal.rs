@@ -50,7 +50,9 @@ pub(crate) enum Refusal {
         found: usize,
     },
     /// The body does not come.
-    #[error("the request's body did not come: 64 KiB or its rest in every {patience:?}, all of it in {most:?}")]
+    #[error(
+        "the request's body did not come: 64 KiB or its rest in every {patience:?}, all of it in {most:?}"
+    )]
     Stalled {
         /// How long it may bring next to nothing.
         patience: Duration,
@@ -72,7 +74,9 @@ impl Refusal {
     /// For the client.
     pub(crate) fn status(&self) -> Status {
         let code = match self {
-            Refusal::Unauthenticated | Refusal::NoCredentials | Refusal::NoClusterKey => Code::Unauthenticated,
+            Refusal::Unauthenticated | Refusal::NoCredentials | Refusal::NoClusterKey => {
+                Code::Unauthenticated
+            }
             Refusal::NotTheService | Refusal::NotANode => Code::PermissionDenied,
             Refusal::TooManyStrangers
             | Refusal::TooManyConnections(_)

@@ -11,8 +11,8 @@ use http_body_util::{BodyExt, StreamBody};
 use millstream_access::{Principal, RootKeys, derive_secret, mint};
 use millstream_door::{GateMetrics, GateParts, GateSettings, Keeper, Quotas, Rooms, RoomsSettings};
 use millstream_metadata::{
-    Change, ClusterRow, EnvironmentId, Grant, Grants, Image, ImagePublisher, ImageWatch, KeyRow, KeyState, OrganisationId,
-    Quota, QuotaRow, QuotaScope, Row, VirtualClusterRow,
+    Change, ClusterRow, EnvironmentId, Grant, Grants, Image, ImagePublisher, ImageWatch, KeyRow, KeyState,
+    OrganisationId, Quota, QuotaRow, QuotaScope, Row, VirtualClusterRow,
 };
 use millstream_model::{KeyId, TenantId, TimestampMs};
 use parking_lot::Mutex;
@@ -40,7 +40,9 @@ pub struct Upload(UnboundedSender<Result<Frame<Bytes>, Status>>);
 
 impl Upload {
     pub fn send(&self, bytes: &[u8]) {
-        let _ = self.0.unbounded_send(Ok(Frame::data(Bytes::copy_from_slice(bytes))));
+        let _ = self
+            .0
+            .unbounded_send(Ok(Frame::data(Bytes::copy_from_slice(bytes))));
     }
 
     /// Whether nobody will read on.
@@ -168,14 +170,18 @@ impl World {
             request = request.header("authorization", header);
         }
         let mut gate = self.keeper.guard(self.service());
-        let gate = ServiceExt::<Request<StreamBody<Pieces>>>::ready(&mut gate).await.unwrap();
+        let gate = ServiceExt::<Request<StreamBody<Pieces>>>::ready(&mut gate)
+            .await
+            .unwrap();
         gate.call(request.body(body).unwrap()).await.unwrap()
     }
 
     fn service(
         &self,
-    ) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
-    {
+    ) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + 'static {
         let came = Arc::clone(&self.came);
         tower::service_fn(move |request: Request<Body>| {
             let came = Arc::clone(&came);
