@@ -28,6 +28,7 @@ mod shell;
 mod soak;
 mod sql;
 mod sql_limits;
+mod sql_commits;
 mod startup;
 mod store;
 mod tenants;

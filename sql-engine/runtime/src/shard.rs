@@ -108,6 +108,8 @@ pub(crate) struct Runner {
     commit_began: Instant,
     /// Another process owns the shard.
     fenced: bool,
+    /// The database is open and was last used then.
+    quiet_since: Option<Instant>,
     born: Instant,
     ends: Ends,
     news: Arc<Notify>,
@@ -156,6 +158,7 @@ impl Runner {
             outcome: None,
             commit_began: Instant::now(),
             fenced: false,
+            quiet_since: None,
             born: Instant::now(),
             news,
             commit_at: None,
