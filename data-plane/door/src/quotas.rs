@@ -4,6 +4,11 @@
 //! is never forgiven. It delays what takes from the same meter, on every connection and at every door, and nothing
 //! else: requests that move no bytes wait for the meter of requests only.
 
+mod connected;
+
+pub use connected::{Connected, TooManyConnected};
+
+use connected::Counts;
 use millstream_access::quota::DELAY_MS_MAX;
 use millstream_access::{Principal, TokenBucket};
 use millstream_metadata::{Image, ImageWatch, Quota, QuotaScope};
@@ -162,6 +167,7 @@ pub struct Quotas {
 }
 
 struct Shared {
+    connected: Arc<Counts>,
     images: ImageWatch,
     started: Instant,
     meters: Mutex<Meters>,
@@ -174,6 +180,7 @@ impl Quotas {
     /// Meters for the quotas of the catalog.
     pub fn new(images: ImageWatch, registry: &mut Registry) -> Quotas {
         let shared = Shared {
+            connected: Arc::default(),
             images,
             started: Instant::now(),
             meters: Mutex::default(),

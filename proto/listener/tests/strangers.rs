@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use millstream_listener::{Connection, Handle, Metrics, Settings, bind, serve};
+use millstream_listener::{Connection, Handle, Metrics, Settings, TooManyConnections, bind, serve};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use rustls::ServerConfig;
@@ -51,7 +51,7 @@ fn router() -> Router {
 }
 
 async fn show_key(Extension(connection): Extension<Connection>, Path(owner): Path<u64>) -> String {
-    match connection.known(owner) {
+    match connection.known(owner, || Ok::<_, TooManyConnections>(())) {
         Ok(()) => connection.id().to_string(),
         Err(error) => error.to_string(),
     }
