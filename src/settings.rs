@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use millstream_cli::Failure;
+use millstream_model::limits::TENANT_SQL_STATE_BYTES_DEFAULT;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -83,6 +84,10 @@ pub struct StartArgs {
     /// Takes snapshots so often, whatever the age of a flush [default: as --flush-age-ms]
     #[arg(long, env = "MILLSTREAM_SNAPSHOT_AGE_MS", value_name = "MS")]
     pub snapshot_age_ms: Option<u64>,
+    /// What the state of one virtual cluster's SQL queries may take in memory, such as 512MiB; a query that goes
+    /// beyond it is parked [default: 512MiB]
+    #[arg(long, env = "MILLSTREAM_SQL_STATE_BYTES", value_name = "BYTES")]
+    pub sql_state_bytes: Option<String>,
 }
 
 /// What a process can do.
@@ -129,6 +134,7 @@ pub struct Settings {
     pub flush_bytes: Option<u64>,
     pub flush_age_ms: Option<u64>,
     pub snapshot_age_ms: Option<u64>,
+    pub sql_state_bytes: usize,
 }
 
 /// The least that a journal works in.
@@ -162,6 +168,10 @@ impl StartArgs {
         if flush_bytes == Some(0) {
             return Err(Failure::new("--flush-bytes must be at least 1"));
         }
+        let sql_state_bytes = bytes("--sql-state-bytes", self.sql_state_bytes.or(file.sql_state_bytes))?;
+        let sql_state_bytes = sql_state_bytes.map_or(TENANT_SQL_STATE_BYTES_DEFAULT, |bytes| {
+            usize::try_from(bytes).unwrap_or(usize::MAX)
+        });
         let certificate = self.tls_certificate.or(file.tls_certificate);
         let tls = match (certificate, self.tls_key.or(file.tls_key)) {
             (Some(certificate), Some(key)) => Some(millstream_listener::TlsSettings { certificate, key }),
@@ -204,6 +214,7 @@ impl StartArgs {
             flush_bytes,
             flush_age_ms: self.flush_age_ms.or(file.flush_age_ms),
             snapshot_age_ms: self.snapshot_age_ms.or(file.snapshot_age_ms),
+            sql_state_bytes,
             data_dir,
         })
     }
@@ -298,6 +309,7 @@ mod tests {
             flush-bytes = "5KiB"
             flush-age-ms = 6
             snapshot-age-ms = 7
+            sql-state-bytes = "8KiB"
         "#;
         std::fs::write(file.path(), text)?;
         let args = StartArgs {
@@ -311,7 +323,7 @@ mod tests {
             r#"root_key_file: Some("/r"), journal_bytes: 67108864, "#,
             r#"tls: Some(TlsSettings { certificate: "/t.pem", key: "/t.key" }), log_format: Json, log: "warn", "#,
             r#"ready_file: Some("/y"), recover_groups: false, sync_delay: 4ms, flush_bytes: Some(5120), "#,
-            r#"flush_age_ms: Some(6), snapshot_age_ms: Some(7) }"#,
+            r#"flush_age_ms: Some(6), snapshot_age_ms: Some(7), sql_state_bytes: 8192 }"#,
         );
         assert_eq!(read, expected);
         Ok(())

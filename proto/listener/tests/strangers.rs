@@ -293,3 +293,16 @@ async fn who_has_said_nothing_does_not_hold_up_the_end() {
         closed(stream).await;
     }
 }
+
+#[tokio::test]
+async fn a_burst_of_connections_is_queued() {
+    let listener = bind("127.0.0.1:0", "--http-listen").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    // Nobody accepts: all of them wait in the system's queue, which a short one would not let them.
+    let connects = (0..600).map(|_| TcpStream::connect(address));
+    let connected = timeout(AN_END, futures::future::join_all(connects))
+        .await
+        .expect("they connect");
+    assert!(connected.iter().all(Result::is_ok));
+    drop(listener);
+}

@@ -6,6 +6,7 @@ mod enter;
 mod fetch;
 mod open;
 mod parked;
+mod room;
 
 use crate::ends::Ends;
 use crate::handle::{Meters, PullRequest, PulledRows, ShardError, ShardSettings};
@@ -296,6 +297,7 @@ impl Runner {
                 self.commit_at = Some(self.commit_at.map_or(at, |earlier| earlier.min(at)));
             }
         }
+        self.keep_within_limit();
         if outcome == Turn::Idle && waiting {
             outcome = Turn::Soon(CLIENT_FULL);
         }

@@ -18,7 +18,7 @@ use crate::checkpoint;
 use crate::query::{End, Parking, RunningQuery, TaskInput};
 use crate::reach::{Place, Reach};
 use crate::sink::Pending;
-use crate::streams::{StreamFetched, StreamsError};
+use crate::streams::{StreamFetched, StreamsError, WrittenTo};
 use bytes::Bytes;
 use millstream_model::{Offset, OwnerEpoch, PartitionIndex, ProducerId, Retry, TopicName};
 use millstream_state::{Change, Commits, Input, Output};
@@ -75,7 +75,7 @@ pub enum Done {
     /// A writer of this id.
     Writer(Result<ProducerId, StreamsError>),
     /// What became of the results: the offsets behind them.
-    Written(Vec<Vec<Result<Offset, StreamsError>>>),
+    Written(Vec<Vec<Result<WrittenTo, StreamsError>>>),
     /// What became of the processing log.
     Logged(Result<(), StreamsError>),
     /// Where the piece is. `Err`: nobody knows whether it is there.
@@ -352,7 +352,7 @@ impl ShardCore {
         }
     }
 
-    fn written(&mut self, outcomes: Vec<Vec<Result<Offset, StreamsError>>>) -> Todo {
+    fn written(&mut self, outcomes: Vec<Vec<Result<WrittenTo, StreamsError>>>) -> Todo {
         let Some(writer) = self.writer else {
             return self.later("the commit is out of step".to_owned());
         };
@@ -369,7 +369,12 @@ impl ShardCore {
                         later = Some(reason.clone());
                         kept.push(part);
                     }
-                    (None, Ok(end)) => query.written.push((writer, part.0, end)),
+                    (None, Ok(to)) => {
+                        query.written.extend(to.end.map(|end| (writer, part.0, end)));
+                        if !to.refused.is_empty() {
+                            query.skip(to.refused);
+                        }
+                    }
                     (None, Err(error)) => {
                         // Of several batches, some may be there.
                         query.written.push((writer, part.0, Offset(0)));
@@ -401,7 +406,7 @@ impl ShardCore {
 
     /// Partitions of which nobody knows what they took, and why. All that was written there at once is written again:
     /// what is acknowledged may lie on either side of what is not.
-    fn unclear_places(&self, outcomes: &[Vec<Result<Offset, StreamsError>>]) -> BTreeMap<Place, String> {
+    fn unclear_places(&self, outcomes: &[Vec<Result<WrittenTo, StreamsError>>]) -> BTreeMap<Place, String> {
         let mut unclear = BTreeMap::new();
         for (unwritten, outcomes) in self.unwritten.iter().zip(outcomes) {
             for ((partition, _), outcome) in unwritten.records.iter().zip(outcomes) {

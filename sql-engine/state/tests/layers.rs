@@ -109,8 +109,21 @@ proptest! {
                     committed.range((k, 1)..=(k, i64::MAX)).map(|((_, w), v)| (*w, *v)).collect();
                 prop_assert_eq!(seen, expected);
             }
-            let bytes = |value: &u32| size_of::<StateKey>() + 1 + Number(*value).bytes();
-            prop_assert_eq!(store.committed_bytes(), committed.values().map(bytes).sum::<usize>());
+            let key_bytes = |key: &StateKey| size_of::<StateKey>() + key.key.len() + 32;
+            let hot: usize = store.committed_scan().map(|(key, value)| key_bytes(key) + value.bytes()).sum();
+            let changed = |(key, value): (&StateKey, &Option<Number>)| {
+                key_bytes(key) + value.as_ref().map_or(0, Number::bytes)
+            };
+            let overlay: usize = store.changes().map(changed).sum();
+            // The rest notes each key under its window, those that went since the last expiry too.
+            let noted = size_of::<Box<[u8]>>() + 1;
+            let rest = store.held_bytes() - hot - overlay;
+            prop_assert_eq!(rest % noted, 0);
+            prop_assert!(rest >= noted * running.len());
+            if running.is_empty() && committed.is_empty() {
+                store.expire(i64::MAX);
+                prop_assert_eq!(store.held_bytes() - overlay, 0);
+            }
         }
     }
 }

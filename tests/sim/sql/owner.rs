@@ -5,7 +5,7 @@ use super::outside::ONLY;
 use super::world::{Check, World, topic};
 use bytes::Bytes;
 use millstream_model::{Offset, OwnerEpoch, PartitionIndex, ProducerId, TopicName};
-use millstream_runtime::{Done, ShardCore, StreamRecord, StreamsError, Todo};
+use millstream_runtime::{Done, ShardCore, StreamRecord, StreamsError, Todo, WrittenTo};
 use millstream_state::{Commits, Input, Layer, Output, StopReason, Tag};
 use rand::Rng;
 use std::sync::Arc;
@@ -255,7 +255,11 @@ impl Owner {
                 }
                 let end = world.topics.produce(&name, writer, &records);
                 world.note(|| format!("owner {} writes {name} up to {end}", self.name));
-                of_topic.push(if unclear { Err(no_answer()) } else { Ok(end) });
+                let to = WrittenTo {
+                    end: Some(end),
+                    refused: Vec::new(),
+                };
+                of_topic.push(if unclear { Err(no_answer()) } else { Ok(to) });
             }
             outcomes.push(of_topic);
         }

@@ -57,7 +57,7 @@ impl Runner {
                 let _ = reply.send(self.core.pull(&request));
             }
             Command::Report { reply } => {
-                let _ = reply.send(self.core.queries.iter().map(RunningQuery::report).collect());
+                let _ = reply.send(self.reports());
             }
             other => return Some(other),
         }

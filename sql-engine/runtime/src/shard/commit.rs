@@ -4,7 +4,7 @@ use super::{BACKOFF_FIRST, Runner};
 use crate::processing_log::ProcessingLog;
 use crate::shard_core::{Done, Said, Todo};
 use crate::sink::Pending;
-use crate::streams::{ChangelogError, StreamWriter, Streams, StreamsError};
+use crate::streams::{ChangelogError, StreamWriter, Streams, StreamsError, WrittenTo};
 use futures::future::join_all;
 use futures::{FutureExt, StreamExt};
 use millstream_model::{Offset, OwnerEpoch, TopicName};
@@ -30,7 +30,7 @@ pub(crate) enum CommitError {
 /// What was under way has ended.
 pub(crate) enum Happened {
     Writer(Result<Arc<dyn StreamWriter>, StreamsError>),
-    Written(Vec<Vec<Result<Offset, StreamsError>>>),
+    Written(Vec<Vec<Result<WrittenTo, StreamsError>>>),
     Logged(Box<ProcessingLog>, Result<(), StreamsError>),
     Appended(Result<Offset, ChangelogError>),
     Flushed(Result<(), ColdError>),

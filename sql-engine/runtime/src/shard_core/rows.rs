@@ -75,11 +75,11 @@ impl ShardCore {
             let pulled = task.pipeline.pull(wanted).map_err(|e| ShardError::Query {
                 reason: e.to_string(),
             })?;
-            let batch = pulled.ok_or_else(|| ShardError::Query {
+            let part = pulled.ok_or_else(|| ShardError::Query {
                 reason: format!("query {} keeps no table", request.query),
             })?;
-            if !batch.is_empty() {
-                parts.push((batch.rows, batch.times));
+            if !part.is_empty() {
+                parts.push(part);
             }
         }
         Ok(PulledRows { parts, commit })
@@ -207,7 +207,11 @@ impl ShardCore {
         };
         let pulled = self.pull(&request)?;
         let mut rows = Vec::new();
-        for (batch, _) in pulled.parts {
+        for part in pulled.parts {
+            let shown = part.rows(0, part.len()).map_err(|error| ShardError::Query {
+                reason: error.to_string(),
+            })?;
+            let batch = shown.rows;
             let fields: Vec<_> = batch.schema().fields().iter().cloned().collect();
             let encoder =
                 millstream_columns::JsonEncoder::new(&fields).map_err(|error| ShardError::Query {

@@ -3,6 +3,7 @@
 
 mod chaos;
 mod commits;
+mod limits;
 mod oracle;
 mod outages;
 mod properties;
