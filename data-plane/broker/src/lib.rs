@@ -21,6 +21,7 @@
 pub mod bounds;
 mod broker;
 mod endurance;
+mod fence;
 mod fetch;
 mod flush;
 mod follow;
@@ -32,7 +33,6 @@ mod metrics;
 mod offsets;
 mod produce;
 mod producer_ids;
-mod quota;
 mod read;
 mod read_memory;
 pub mod reading;

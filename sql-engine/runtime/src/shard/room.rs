@@ -8,21 +8,25 @@ use std::time::Instant;
 impl Runner {
     /// What every query says of itself, and what all take.
     pub(super) fn reports(&self) -> Vec<QueryReport> {
-        let total = self.queries.iter().map(RunningQuery::held_bytes).sum();
+        let total = self.core.queries.iter().map(RunningQuery::held_bytes).sum();
         let report = |query: &RunningQuery| QueryReport {
             tenant_state_bytes: total,
             ..query.report()
         };
-        self.queries.iter().map(report).collect()
+        self.core.queries.iter().map(report).collect()
     }
 
     /// Parks the queries that grew when all together take more than they may; the others go on. One that was parked for
     /// that is tried again when there is room for what it held.
     pub(super) fn keep_within_limit(&mut self) {
+        // What is being committed stands still, and must not be taken away.
+        if self.core.is_committing() {
+            return;
+        }
         let bytes_max = self.settings.state_bytes_max;
         let mut total = 0;
         let mut grown: Vec<(usize, usize)> = Vec::new();
-        for (at, query) in self.queries.iter_mut().enumerate() {
+        for (at, query) in self.core.queries.iter_mut().enumerate() {
             let held = query.held_bytes();
             if held > query.held {
                 grown.push((held - query.held, at));
@@ -36,7 +40,7 @@ impl Runner {
         while total > bytes_max
             && let Some((_, at)) = grown.pop()
         {
-            let query = &mut self.queries[at];
+            let query = &mut self.core.queries[at];
             let held = query.held;
             query.evict(total, bytes_max);
             total -= held;
@@ -47,7 +51,7 @@ impl Runner {
             self.publish();
             return;
         }
-        for query in &mut self.queries {
+        for query in &mut self.core.queries {
             let fits = |held: &mut usize| total.saturating_add(*held) <= bytes_max;
             if let Some(held) = query.evicted.take_if(fits) {
                 total += held;

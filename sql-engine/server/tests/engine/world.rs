@@ -11,6 +11,7 @@ use millstream_server::{
     Access, Answer, Backend, ColdCache, Engine, MemoryCatalog, Metrics, Request, Settings, SqlCatalog,
     StatementError,
 };
+use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -250,6 +251,12 @@ impl World {
             }
         }
         self.streams.disarm();
+    }
+
+    /// How many objects the shard's state has, below a folder of its own.
+    pub async fn objects(&self, folder: &str) -> usize {
+        let prefix = object_store::path::Path::from(format!("sql/{}/0/{folder}", TenantId(1).account()));
+        self.store.list(Some(&prefix)).count().await
     }
 
     /// What a topic holds, by partition: key, value, time.
