@@ -97,11 +97,7 @@ pub const SQL_EVALUATION_NODES_MAX: usize = 100_000;
 /// One SQL value, bytes (SQL.md 12).
 pub const SQL_VALUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Text or bytes that one SQL function makes for one batch: many rows of large values must not add up.
-pub const SQL_COLUMN_BYTES_MAX: usize = 256 * 1024 * 1024;
-
 /// The shortest interval between two commits of a SQL query, ms: a commit is a write to the log.
-/// The shortest interval between two commits of a SQL query, ms: a commit is a write to the object store.
 pub const SQL_COMMIT_INTERVAL_MS_MIN: u64 = 100;
 
 /// The longest: what is not committed is read again after a crash, and pull queries do not see it.

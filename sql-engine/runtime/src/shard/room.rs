@@ -19,10 +19,6 @@ impl Runner {
     /// Parks the queries that grew when all together take more than they may; the others go on. One that was parked for
     /// that is tried again when there is room for what it held.
     pub(super) fn keep_within_limit(&mut self) {
-        // What is being committed stands still, and must not be taken away.
-        if self.core.is_committing() {
-            return;
-        }
         let bytes_max = self.settings.state_bytes_max;
         let mut total = 0;
         let mut grown: Vec<(usize, usize)> = Vec::new();

@@ -3,8 +3,6 @@
 use super::send::send;
 use super::{patiently, streams_error};
 use async_trait::async_trait;
-use bytes::Bytes;
-use millstream_model::limits::BATCH_BYTES_MAX;
 use millstream_model::{Offset, PartitionIndex, ProducerId, TopicName};
 use millstream_runtime::{StreamRecord, StreamWriter, StreamsError, WrittenTo};
 use millstream_rust::{Client, Producer, ProducerSettings};
