@@ -278,9 +278,10 @@ impl Parts {
             .sql
             .then(|| self.sql(inner.clone(), broker.clone(), sql_metrics));
         let outer = match &sql {
-            Some(sql) => inner.add_service(Guarded::new(
-                millstream_server::SqlDoor::service(sql.clone(), Arc::new(tenant_of)),
-            )),
+            Some(sql) => inner.add_service(Guarded::new(millstream_server::SqlDoor::service(
+                sql.clone(),
+                Arc::new(tenant_of),
+            ))),
             None => inner,
         };
         let (outer, grpc_health) = introspection(outer).map_err(told)?;

@@ -58,7 +58,10 @@ async fn what_is_open_ends_by_itself_when_the_server_stops() {
     let mut watch = client.watch(&[("t".to_owned(), 0)]).await.unwrap();
     let first: Watermark = timeout(AN_END, watch.next()).await.unwrap().unwrap().unwrap();
     assert_eq!(first.high_watermark, 0);
-    let mut push = client.sql("SELECT * FROM s EMIT CHANGES;", &BTreeMap::new()).await.unwrap();
+    let mut push = client
+        .sql("SELECT * FROM s EMIT CHANGES;", &BTreeMap::new())
+        .await
+        .unwrap();
     timeout(AN_END, push.next_answer()).await.unwrap().unwrap();
     let waiting = client.clone();
     let parked = tokio::spawn(async move { waiting.fetch(&[("t".to_owned(), 0, 0)], 1000, AN_END).await });
@@ -99,5 +102,8 @@ async fn what_is_open_ends_by_itself_when_the_server_stops() {
     assert!(stopping.await.unwrap().success());
     let log = std::fs::read_to_string(log).unwrap();
     assert!(log.contains("draining"), "{log}");
-    assert!(!log.contains("still busy"), "something was waited for in vain:\n{log}");
+    assert!(
+        !log.contains("still busy"),
+        "something was waited for in vain:\n{log}"
+    );
 }

@@ -471,7 +471,10 @@ async fn sql_rows_are_written_all_or_none_and_seen_at_their_version() {
         let denied = denied.unwrap_err();
         assert_eq!(denied.code(), Code::PermissionDenied);
         assert!(denied.message().contains("write statements"), "{denied}");
-        let denied = client.sql().list_sql_rows(rpc::ListSqlRowsRequest::default()).await;
+        let denied = client
+            .sql()
+            .list_sql_rows(rpc::ListSqlRowsRequest::default())
+            .await;
         assert_eq!(denied.unwrap_err().code(), Code::PermissionDenied);
     }
     let written = a

@@ -36,12 +36,7 @@ pub struct DataDoor {
 impl DataDoor {
     /// A door over `broker`; the quotas are those of all doors. Clients' fetches that wait are answered when `draining`
     /// is cancelled.
-    pub fn new(
-        broker: Broker,
-        quotas: Quotas,
-        metrics: Metrics,
-        draining: CancellationToken,
-    ) -> DataDoor {
+    pub fn new(broker: Broker, quotas: Quotas, metrics: Metrics, draining: CancellationToken) -> DataDoor {
         DataDoor {
             broker,
             quotas,

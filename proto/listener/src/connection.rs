@@ -236,7 +236,9 @@ impl Connection {
         let (due, cut) = match self.standing() {
             Standing::Silent => (accepted + patience.head, Cut::Head),
             Standing::Reserved => (accepted + patience.reserved, Cut::Reserved),
-            Standing::Stranger if self.0.asking.load(Ordering::Acquire) == 0 => (last + patience.idle, Cut::Idle),
+            Standing::Stranger if self.0.asking.load(Ordering::Acquire) == 0 => {
+                (last + patience.idle, Cut::Idle)
+            }
             Standing::Stranger | Standing::Known => return Ok(look),
         };
         if due > now { Ok(due.min(look)) } else { Err(cut) }

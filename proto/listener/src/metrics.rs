@@ -39,7 +39,9 @@ impl Metrics {
     }
 
     pub(crate) fn count(&self, state: Standing, by: i64) {
-        self.connections.get_or_create(&[("state", state.word())]).inc_by(by);
+        self.connections
+            .get_or_create(&[("state", state.word())])
+            .inc_by(by);
     }
 
     pub(crate) fn closed(&self, cut: Cut) {

@@ -286,7 +286,11 @@ mod tests {
         let second = places.admit(origin(1));
         assert!(second.reserved && second.leaves.is_none());
         let third = places.admit(origin(1));
-        assert_eq!(third.leaves, Some((first.id, Shortage::Reserve)), "a quarter of the reserve");
+        assert_eq!(
+            third.leaves,
+            Some((first.id, Shortage::Reserve)),
+            "a quarter of the reserve"
+        );
         places.leave(0);
         assert!(!places.admit(origin(1)).reserved, "an ordinary place again");
     }

@@ -275,7 +275,12 @@ where
         let answer = self.router.call(request);
         Box::pin(async move {
             let answer = answer.await?;
-            Ok(answer.map(|body| Body::new(Answer { body, _asking: asking })))
+            Ok(answer.map(|body| {
+                Body::new(Answer {
+                    body,
+                    _asking: asking,
+                })
+            }))
         })
     }
 }

@@ -43,7 +43,10 @@ fn settings() -> Settings {
 fn router() -> Router {
     Router::new()
         .route("/livez", get(|| async { "alive" }))
-        .route("/number", get(|Extension(it): Extension<Connection>| async move { it.id().to_string() }))
+        .route(
+            "/number",
+            get(|Extension(it): Extension<Connection>| async move { it.id().to_string() }),
+        )
         .route("/key/{owner}", get(show_key))
 }
 
@@ -69,7 +72,9 @@ async fn say(handle: &Handle, bytes: &[u8]) -> TcpStream {
 async fn closed(stream: &mut TcpStream) -> Vec<u8> {
     let mut rest = Vec::new();
     // A reset is an end as well.
-    let _ = timeout(AN_END, stream.read_to_end(&mut rest)).await.expect("the server closes");
+    let _ = timeout(AN_END, stream.read_to_end(&mut rest))
+        .await
+        .expect("the server closes");
     rest
 }
 
@@ -80,7 +85,9 @@ async fn ask(stream: &mut TcpStream, path: &str) -> String {
     let mut text = String::new();
     loop {
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "));
             if body.len() == length.unwrap().parse::<usize>().unwrap() {
                 return format!("{} {body}", head.split(' ').nth(1).unwrap());
             }
@@ -93,7 +100,9 @@ async fn ask(stream: &mut TcpStream, path: &str) -> String {
 }
 
 fn h2() -> Client<HttpConnector, Empty<Bytes>> {
-    Client::builder(TokioExecutor::new()).http2_only(true).build_http()
+    Client::builder(TokioExecutor::new())
+        .http2_only(true)
+        .build_http()
 }
 
 async fn get_text(client: &Client<HttpConnector, Empty<Bytes>>, handle: &Handle, path: &str) -> String {
@@ -112,7 +121,9 @@ async fn a_head_is_due_from_accepting_on_whatever_precedes_it() {
         ..settings()
     };
     let resolver = Arc::new(ResolvesServerCertUsingSni::new());
-    let tls = ServerConfig::builder().with_no_client_auth().with_cert_resolver(resolver);
+    let tls = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_cert_resolver(resolver);
     let secure = port(Settings {
         tls: Some(Arc::new(tls)),
         ..short.clone()
@@ -134,7 +145,10 @@ async fn a_head_is_due_from_accepting_on_whatever_precedes_it() {
     }
     let mut text = String::new();
     encode(&mut text, &registry).unwrap();
-    assert!(text.contains("http_connections_closed_total{reason=\"head_timeout\"} 7"), "{text}");
+    assert!(
+        text.contains("http_connections_closed_total{reason=\"head_timeout\"} 7"),
+        "{text}"
+    );
     plain.stop().await;
     secure.stop().await;
 }
@@ -155,7 +169,11 @@ async fn strangers_are_kept_while_they_ask_and_those_with_a_key_as_long_as_they_
     while get_text(&stranger, &handle, "/number").await == before {
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
-    assert_eq!(get_text(&known, &handle, "/number").await, number, "the same connection");
+    assert_eq!(
+        get_text(&known, &handle, "/number").await,
+        number,
+        "the same connection"
+    );
 }
 
 #[tokio::test]
@@ -178,7 +196,11 @@ async fn the_oldest_strangers_of_an_address_leave_for_who_comes() {
         closed(stream).await;
     }
     for stream in &mut silent[21..] {
-        assert_eq!(ask(stream, "/livez").await, "200 alive", "who is within the limit stays");
+        assert_eq!(
+            ask(stream, "/livez").await,
+            "200 alive",
+            "who is within the limit stays"
+        );
     }
     assert!(ask(&mut known, "/number").await.starts_with("200"));
 }
@@ -194,7 +216,11 @@ async fn health_is_answered_when_every_place_is_taken_by_keys() {
     let mut known = Vec::new();
     for owner in [1, 1, 2, 2] {
         let mut stream = say(&handle, b"").await;
-        assert!(ask(&mut stream, &format!("/key/{owner}")).await.starts_with("200"));
+        assert!(
+            ask(&mut stream, &format!("/key/{owner}"))
+                .await
+                .starts_with("200")
+        );
         known.push(stream);
     }
     // Silent ones in the reserve do not help.
@@ -206,7 +232,10 @@ async fn health_is_answered_when_every_place_is_taken_by_keys() {
     assert_eq!(ask(&mut late, "/livez").await, "200 alive");
     assert_eq!(get_text(&h2(), &handle, "/livez").await, "alive");
     let refused = ask(&mut late, "/key/3").await;
-    assert!(refused.starts_with("503") && refused.contains("only health"), "{refused}");
+    assert!(
+        refused.starts_with("503") && refused.contains("only health"),
+        "{refused}"
+    );
     drop(known.pop());
     // Its place is free as soon as the server has seen that it is gone.
     loop {
@@ -240,7 +269,9 @@ async fn one_owner_of_keys_has_half_of_the_places() {
 async fn who_has_said_nothing_does_not_hold_up_the_end() {
     let handle = port(settings()).await;
     let resolver = Arc::new(ResolvesServerCertUsingSni::new());
-    let tls = ServerConfig::builder().with_no_client_auth().with_cert_resolver(resolver);
+    let tls = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_cert_resolver(resolver);
     let secure = port(Settings {
         tls: Some(Arc::new(tls)),
         ..settings()
@@ -255,7 +286,9 @@ async fn who_has_said_nothing_does_not_hold_up_the_end() {
     let idle = h2();
     get_text(&idle, &handle, "/key/1").await;
     // Draining would last an hour.
-    timeout(AN_END, async { tokio::join!(handle.stop(), secure.stop()) }).await.expect("it ends");
+    timeout(AN_END, async { tokio::join!(handle.stop(), secure.stop()) })
+        .await
+        .expect("it ends");
     for stream in &mut silent {
         closed(stream).await;
     }
@@ -267,7 +300,9 @@ async fn a_burst_of_connections_is_queued() {
     let address = listener.local_addr().unwrap();
     // Nobody accepts: all of them wait in the system's queue, which a short one would not let them.
     let connects = (0..600).map(|_| TcpStream::connect(address));
-    let connected = timeout(AN_END, futures::future::join_all(connects)).await.expect("they connect");
+    let connected = timeout(AN_END, futures::future::join_all(connects))
+        .await
+        .expect("they connect");
     assert!(connected.iter().all(Result::is_ok));
     drop(listener);
 }

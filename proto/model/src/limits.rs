@@ -226,7 +226,7 @@ pub const HTTP2_STREAMS_MAX: u32 = 256;
 pub const HTTP2_RESETS_MAX: usize = 64;
 
 /// Bytes of one answer that wait in memory for a slow HTTP/2 client, beside the frame in hand.
-pub const HTTP2_SEND_BUFFER_BYTES: usize = 256 * 1024;
+pub const HTTP2_SEND_BUFFER_BYTES: usize = 128 * 1024;
 
 /// Bytes of one HTTP/2 request on their way, not yet taken: bodies are read as they come, within the budget, so that
 /// this is what a client may send ahead while it waits for room.
@@ -288,3 +288,6 @@ pub const STRANGERS_ADDRESS_SHARE: usize = 4;
 /// How long a request may wait for its caller's debts before it is begun, ms: clients give up on an answer after 30 s,
 /// and it must still be answered.
 pub const DEBT_WAIT_MS_MAX: u64 = 10_000;
+
+/// How long a gRPC client may take nothing of a large answer, ms: it holds room that others need.
+pub const GRPC_ANSWER_PATIENCE_MS: u64 = 60_000;

@@ -39,7 +39,10 @@ pub async fn health_and_sql_go_on(server: &Server) {
             assert_eq!(status, 200, "{path}: {text}");
         }
     });
-    timeout(AN_END, health).await.expect("health is answered").unwrap();
+    timeout(AN_END, health)
+        .await
+        .expect("health is answered")
+        .unwrap();
 }
 
 async fn all_goes_on(server: &Server, quiet: &mut Quiet) {
@@ -56,16 +59,23 @@ async fn channel(server: &Server) -> Channel {
 
 /// A call whose message is announced with `bytes` and sent up to its last byte, which never comes. What is sent is
 /// counted at the other end of the channel.
-fn unfinished(path: &str, bytes: usize, key: Option<&Key>, sent: &mpsc::UnboundedSender<usize>) -> ::http::Request<Body> {
+fn unfinished(
+    path: &str,
+    bytes: usize,
+    key: Option<&Key>,
+    sent: &mpsc::UnboundedSender<usize>,
+) -> ::http::Request<Body> {
     let mut prefix = vec![0];
     prefix.extend(u32::try_from(bytes).unwrap().to_be_bytes());
     let piece = Bytes::from(vec![0; 64 * 1024]);
     let pieces = stream::iter(std::iter::repeat_n(piece, bytes / (64 * 1024) - 1));
     let sent = sent.clone();
-    let frames = stream::iter([Bytes::from(prefix)]).chain(pieces).map(move |piece| {
-        let _ = sent.send(piece.len());
-        Ok::<_, Status>(http_body::Frame::data(piece))
-    });
+    let frames = stream::iter([Bytes::from(prefix)])
+        .chain(pieces)
+        .map(move |piece| {
+            let _ = sent.send(piece.len());
+            Ok::<_, Status>(http_body::Frame::data(piece))
+        });
     let body = Body::new(StreamBody::new(frames.chain(stream::pending())));
     let mut request = ::http::Request::post(path)
         .header("content-type", "application/grpc")
@@ -143,7 +153,10 @@ async fn unfinished_calls_of_strangers_and_of_tenants_take_nothing_from_others()
     let (ends, sent) = thirty(&server, CREATE_KEY, Some(&hostile)).await;
     for end in ends {
         assert_eq!(end.code(), Code::ResourceExhausted, "{end}");
-        assert!(end.message().contains("Keys/CreateKey has at most 1048576 bytes"), "{end}");
+        assert!(
+            end.message().contains("Keys/CreateKey has at most 1048576 bytes"),
+            "{end}"
+        );
     }
     println!("too large: {} KiB were sent", sent / 1024);
     all_goes_on(&server, &mut quiet).await;
@@ -200,7 +213,10 @@ fn is_closed(mut stream: &TcpStream) -> bool {
 async fn silent_sockets_close_the_door_to_nobody() {
     const SILENT: usize = 10_100;
     if !raise_open_files(SILENT as u64 + 2_000) {
-        println!("left out: the hard limit of open files is below {}", SILENT + 2_000);
+        println!(
+            "left out: the hard limit of open files is below {}",
+            SILENT + 2_000
+        );
         return;
     }
     let work = Work::new();
@@ -220,7 +236,10 @@ async fn silent_sockets_close_the_door_to_nobody() {
     }
     // From one address, a quarter of the places is left to them, and that for a while only.
     let open = || silent.iter().filter(|stream| !is_closed(stream)).count();
-    until("most are sent away", AN_END, async || (open() <= 2_500).then_some(())).await;
+    until("most are sent away", AN_END, async || {
+        (open() <= 2_500).then_some(())
+    })
+    .await;
     until("the silent are cut", AN_END, async || (open() == 0).then_some(())).await;
     all_goes_on(&server, &mut quiet).await;
     drop(silent);

@@ -164,12 +164,16 @@ impl Read {
 
     /// Whether the message is here, and only the end of the stream is not.
     fn is_whole(&self) -> bool {
-        self.announced().is_some_and(|length| self.bytes >= length + PREFIX_BYTES)
+        self.announced()
+            .is_some_and(|length| self.bytes >= length + PREFIX_BYTES)
     }
 
     fn into_body(mut self) -> Body {
         self.close_tail();
-        let frames = self.pieces.into_iter().map(|piece| Ok::<_, Status>(Frame::data(piece)));
+        let frames = self
+            .pieces
+            .into_iter()
+            .map(|piece| Ok::<_, Status>(Frame::data(piece)));
         Body::new(StreamBody::new(futures::stream::iter(frames)))
     }
 }

@@ -42,8 +42,14 @@ impl Shared {
     fn known(&self, headers: &HeaderMap) -> Result<Principal, Refusal> {
         let header = headers.get(AUTHORIZATION).ok_or(Refusal::NoCredentials)?;
         let header = header.to_str().map_err(|_| AuthError::Malformed);
-        let found = header
-            .and_then(|header| authenticate_header(&self.parts.image.image(), &self.parts.roots, header, TimestampMs::now()));
+        let found = header.and_then(|header| {
+            authenticate_header(
+                &self.parts.image.image(),
+                &self.parts.roots,
+                header,
+                TimestampMs::now(),
+            )
+        });
         found.map_err(|error| {
             tracing::info!(%error, "a gRPC caller was refused");
             Refusal::Unauthenticated

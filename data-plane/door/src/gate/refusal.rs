@@ -53,7 +53,9 @@ pub(crate) enum Refusal {
         found: usize,
     },
     /// The body does not come.
-    #[error("the request's body did not come: 64 KiB or its rest in every {patience:?}, all of it in {most:?}")]
+    #[error(
+        "the request's body did not come: 64 KiB or its rest in every {patience:?}, all of it in {most:?}"
+    )]
     Stalled {
         /// How long it may bring next to nothing.
         patience: Duration,
@@ -63,6 +65,9 @@ pub(crate) enum Refusal {
     /// Others need the memory.
     #[error("the server has no memory for this request now; send fewer at once, or try again")]
     NoRoom,
+    /// The client takes nothing of its answer.
+    #[error("nothing of the answer was taken for {0:?}")]
+    NotTaken(Duration),
     /// The client broke off.
     #[error("the request's body broke off")]
     BrokenOff,
@@ -75,14 +80,16 @@ impl Refusal {
     /// For the client.
     pub(crate) fn status(&self) -> Status {
         let code = match self {
-            Refusal::Unauthenticated | Refusal::NoCredentials | Refusal::NoClusterKey => Code::Unauthenticated,
+            Refusal::Unauthenticated | Refusal::NoCredentials | Refusal::NoClusterKey => {
+                Code::Unauthenticated
+            }
             Refusal::NotTheService | Refusal::NotANode => Code::PermissionDenied,
             Refusal::TooManyStrangers
             | Refusal::TooManyConnections(_)
             | Refusal::TooManyConnected(_)
             | Refusal::Owes(_)
             | Refusal::TooLarge { .. } => Code::ResourceExhausted,
-            Refusal::Stalled { .. } => Code::DeadlineExceeded,
+            Refusal::Stalled { .. } | Refusal::NotTaken(_) => Code::DeadlineExceeded,
             Refusal::BrokenOff => Code::Cancelled,
             // To be tried again, which clients do by themselves.
             Refusal::NoRoom | Refusal::Stopping | Refusal::StrangersTime(_) => Code::Unavailable,
@@ -100,6 +107,7 @@ impl Refusal {
             Refusal::Owes(_) => "owes",
             Refusal::TooLarge { .. } => "too_large",
             Refusal::Stalled { .. } => "stalled",
+            Refusal::NotTaken(_) => "not_taken",
             Refusal::NoRoom => "no_room",
             Refusal::BrokenOff => "broken_off",
             Refusal::Stopping => "stopping",

@@ -18,14 +18,25 @@ async fn more_than_the_method_takes_is_refused_when_it_is_announced() {
     let cases = [
         (CREATE_KEY, 31 * MIB, "Keys/CreateKey has at most 1048576 bytes"),
         (PRODUCE, 33 * MIB, "Data/Produce has at most 33554432 bytes"),
-        ("/millstream.sql.v1.Sql/Execute", MIB, "Sql/Execute has at most 524288 bytes"),
-        ("/grpc.health.v1.Health/Check", 5000, "Health/Check has at most 1024 bytes"),
+        (
+            "/millstream.sql.v1.Sql/Execute",
+            MIB,
+            "Sql/Execute has at most 524288 bytes",
+        ),
+        (
+            "/grpc.health.v1.Health/Check",
+            5000,
+            "Health/Check has at most 1024 bytes",
+        ),
     ];
     for (path, bytes, said) in cases {
         let (upload, body) = upload();
         upload.send(&prefix(bytes)[..3]);
         upload.send(&prefix(bytes)[3..]);
-        let answer = world.call(path, Some(&header), body).now_or_never().expect("at once");
+        let answer = world
+            .call(path, Some(&header), body)
+            .now_or_never()
+            .expect("at once");
         let (code, text) = refused(&answer);
         assert_eq!(code, Code::ResourceExhausted, "{text}");
         assert!(text.contains(said), "{text}");
@@ -42,7 +53,10 @@ async fn more_than_was_announced_is_refused_too() {
         upload.send(&vec![0; MIB / 8]);
     }
     let header = world.header();
-    let answer = world.call(CREATE_KEY, Some(&header), body).now_or_never().expect("at once");
+    let answer = world
+        .call(CREATE_KEY, Some(&header), body)
+        .now_or_never()
+        .expect("at once");
     assert_eq!(refused(&answer).0, Code::ResourceExhausted);
     assert!(world.came.lock().is_empty());
 }
@@ -90,7 +104,11 @@ async fn a_body_that_brings_next_to_nothing_is_not_waited_for() {
         () = sending => {}
     }
     assert!(world.came.lock().is_empty());
-    assert!(world.metrics().contains("grpc_gate_refused_total{reason=\"stalled\"} 3"));
+    assert!(
+        world
+            .metrics()
+            .contains("grpc_gate_refused_total{reason=\"stalled\"} 3")
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -112,13 +130,6 @@ async fn a_slow_body_is_read_to_its_end() {
     assert_eq!(world.came.lock()[0].2, message(MIB));
 }
 
-/// What the room holds for tenants.
-fn used(world: &World) -> usize {
-    let text = world.metrics();
-    let line = text.lines().find(|line| line.contains("room_used_bytes{class=\"tenants\"}"));
-    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
-}
-
 #[tokio::test]
 async fn room_is_taken_as_bytes_arrive_and_given_back() {
     let world = World::new();
@@ -127,16 +138,16 @@ async fn room_is_taken_as_bytes_arrive_and_given_back() {
     let mut call = pin!(world.call(PRODUCE, Some(&header), body));
     upload.send(&prefix(4 * MIB));
     assert!(call.as_mut().now_or_never().is_none());
-    assert_eq!(used(&world), 5, "what was announced holds nothing");
+    assert_eq!(world.used(), 5, "what was announced holds nothing");
     upload.send(&vec![0; MIB]);
     assert!(call.as_mut().now_or_never().is_none());
-    assert_eq!(used(&world), 5 + MIB);
+    assert_eq!(world.used(), 5 + MIB);
     for _ in 0..3 {
         upload.send(&vec![0; MIB]);
     }
     drop(upload);
     assert_eq!(refused(&call.await).0, Code::Ok);
-    assert_eq!(used(&world), 0);
+    assert_eq!(world.used(), 0);
 
     // Who goes away gives it back as well.
     let (gone, body) = crate::world::upload();
@@ -144,9 +155,9 @@ async fn room_is_taken_as_bytes_arrive_and_given_back() {
         let mut call = pin!(world.call(PRODUCE, Some(&header), body));
         gone.send(&message(MIB)[..100_000]);
         assert!(call.as_mut().now_or_never().is_none());
-        assert_eq!(used(&world), 100_000);
+        assert_eq!(world.used(), 100_000);
     }
-    assert_eq!(used(&world), 0);
+    assert_eq!(world.used(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -178,7 +189,10 @@ async fn unfinished_bodies_do_not_keep_a_whole_one_waiting_for_ever() {
     yield_now().await;
     for answer in others {
         let (code, text) = refused(&answer);
-        assert!([Code::Unavailable, Code::DeadlineExceeded].contains(&code), "{code:?} {text}");
+        assert!(
+            [Code::Unavailable, Code::DeadlineExceeded].contains(&code),
+            "{code:?} {text}"
+        );
     }
-    assert_eq!(used(&world), 0);
+    assert_eq!(world.used(), 0);
 }

@@ -55,7 +55,11 @@ fn only_produce_takes_megabytes_from_clients() {
             continue;
         };
         let large = bytes_max > 1024 * 1024;
-        assert_eq!(large && rule.access == Access::Key, path.ends_with("/Produce"), "{path}");
+        assert_eq!(
+            large && rule.access == Access::Key,
+            path.ends_with("/Produce"),
+            "{path}"
+        );
     }
 }
 
@@ -66,19 +70,31 @@ async fn who_is_not_known_is_refused_before_anything_is_read() {
     paths.push("/millstream.data.v1.Data/Nothing".into());
     paths.push("/nothing.Nothing/Nothing".into());
     for path in paths {
-        for header in [None, Some("Basic bm9ib2R5OmF0IGFsbA=="), Some("Bearer x"), Some("nonsense")] {
+        for header in [
+            None,
+            Some("Basic bm9ib2R5OmF0IGFsbA=="),
+            Some("Bearer x"),
+            Some("nonsense"),
+        ] {
             let (upload, body) = upload();
             upload.send(&message(100));
             // The body never ends: to wait for it would be to wait for ever.
             let answer = world.call(&path, header, body).now_or_never().expect("at once");
             let (code, text) = refused(&answer);
             let expected = [Code::Unauthenticated, Code::PermissionDenied];
-            assert!(expected.contains(&code) && !text.is_empty(), "{path} {header:?}: {code:?} {text}");
+            assert!(
+                expected.contains(&code) && !text.is_empty(),
+                "{path} {header:?}: {code:?} {text}"
+            );
             assert!(upload.is_dropped());
         }
     }
     assert!(world.came.lock().is_empty(), "no service saw any of it");
-    assert!(world.metrics().contains("grpc_gate_refused_total{reason=\"unauthenticated\"}"));
+    assert!(
+        world
+            .metrics()
+            .contains("grpc_gate_refused_total{reason=\"unauthenticated\"}")
+    );
 }
 
 #[tokio::test]
@@ -92,7 +108,9 @@ async fn the_service_learns_who_calls_and_what_was_sent() {
     }
     upload.send(&sent[5_000..]);
     drop(upload);
-    let answer = world.call("/millstream.data.v1.Data/Fetch", Some(&world.header()), body).await;
+    let answer = world
+        .call("/millstream.data.v1.Data/Fetch", Some(&world.header()), body)
+        .await;
     assert_eq!(refused(&answer).0, Code::Ok);
     let came = world.came.lock();
     let (_, who, body) = &came[0];
@@ -147,10 +165,18 @@ async fn health_and_reflection_are_for_anybody_but_few_at_once() {
     assert_eq!(refused(&listing).0, Code::Ok);
     let path = "/grpc.health.v1.Health/Check";
     assert_eq!(refused(&check(path, None).await).0, Code::ResourceExhausted);
-    assert_eq!(refused(&check(path, Some(&world.header())).await).0, Code::Ok, "not with a key");
+    assert_eq!(
+        refused(&check(path, Some(&world.header())).await).0,
+        Code::Ok,
+        "not with a key"
+    );
     drop(watch);
     assert_eq!(refused(&check(path, None).await).0, Code::Ok);
-    assert_eq!(refused(&check(path, Some("Bearer x")).await).0, Code::Ok, "health needs no key");
+    assert_eq!(
+        refused(&check(path, Some("Bearer x")).await).0,
+        Code::Ok,
+        "health needs no key"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -173,7 +199,10 @@ async fn who_owes_requests_waits_and_is_refused_when_it_owes_too_much() {
     };
     let answers = many("/millstream.control.v1.Topics/ListTopics").await;
     let passed = answers.iter().filter(|(code, _)| *code == Code::Ok).count();
-    assert!((2..15).contains(&passed), "one a second for as long as a call may wait: {passed}");
+    assert!(
+        (2..15).contains(&passed),
+        "one a second for as long as a call may wait: {passed}"
+    );
     assert_eq!(world.came.lock().len(), passed);
     for (code, text) in answers.iter().filter(|(code, _)| *code != Code::Ok) {
         assert_eq!(*code, Code::ResourceExhausted);

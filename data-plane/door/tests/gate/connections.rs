@@ -26,7 +26,9 @@ async fn port(world: &World) -> Handle {
 
 /// A client with one connection.
 fn client() -> Http2 {
-    Client::builder(TokioExecutor::new()).http2_only(true).build_http()
+    Client::builder(TokioExecutor::new())
+        .http2_only(true)
+        .build_http()
 }
 
 async fn call(client: &Http2, port: &Handle, header: &str) -> (Code, String) {
@@ -60,7 +62,10 @@ async fn the_quota_of_connections_binds_over_all_doors() {
     assert_eq!(call(&one, &port, &header).await.0, Code::Ok);
     let (code, text) = call(&third, &port, &header).await;
     assert_eq!(code, Code::ResourceExhausted);
-    assert!(text.contains("the quota of connections is used up: there are 3"), "{text}");
+    assert!(
+        text.contains("the quota of connections is used up: there are 3"),
+        "{text}"
+    );
     assert!(world.quotas.connect(&world.who()).is_err());
     assert_eq!(call(&one, &port, &header).await.0, Code::Ok, "who is in stays in");
     drop(elsewhere);

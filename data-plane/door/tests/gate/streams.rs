@@ -26,12 +26,20 @@ async fn a_stream_ends_when_the_server_stops() {
     let mut watch = open(&world, WATCH, Some(&header)).await;
     assert!(watch.body_mut().frame().await.unwrap().unwrap().is_data());
     assert!(watch.body_mut().frame().now_or_never().is_none(), "it goes on");
-    let catalog = open(&world, "/millstream.control.v1.Cluster/WatchCatalog", Some(&world.node_header())).await;
+    let catalog = open(
+        &world,
+        "/millstream.control.v1.Cluster/WatchCatalog",
+        Some(&world.node_header()),
+    )
+    .await;
     let health = open(&world, "/grpc.health.v1.Health/Watch", None).await;
     world.draining.cancel();
     for stream in [watch, catalog, health] {
         let (code, text) = ended(stream).await;
-        assert_eq!((code, text.as_str()), (Code::Unavailable, "the server is stopping; connect again"));
+        assert_eq!(
+            (code, text.as_str()),
+            (Code::Unavailable, "the server is stopping; connect again")
+        );
     }
 }
 
@@ -59,11 +67,18 @@ async fn a_stream_ends_with_its_key_and_so_does_a_request_under_way() {
     assert!(late.as_mut().now_or_never().is_none());
     world.revoke();
     drop(upload);
-    assert_eq!(refused(&late.await).0, Code::Unauthenticated, "it was read too late");
+    assert_eq!(
+        refused(&late.await).0,
+        Code::Unauthenticated,
+        "it was read too late"
+    );
     assert_eq!(ended(watch).await.0, Code::Unauthenticated);
     let mut service = service;
     service.body_mut().frame().await.unwrap().unwrap();
-    assert!(service.body_mut().frame().now_or_never().is_none(), "another's key is not its own");
+    assert!(
+        service.body_mut().frame().now_or_never().is_none(),
+        "another's key is not its own"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,8 +11,8 @@ use http_body_util::{BodyExt, StreamBody};
 use millstream_access::{Principal, RootKeys, derive_secret, mint};
 use millstream_door::{GateMetrics, GateParts, GateSettings, Keeper, Quotas, Rooms, RoomsSettings};
 use millstream_metadata::{
-    Change, ClusterRow, EnvironmentId, Grant, Grants, Image, ImagePublisher, ImageWatch, KeyRow, KeyState, OrganisationId,
-    Quota, QuotaRow, QuotaScope, Row, VirtualClusterRow,
+    Change, ClusterRow, EnvironmentId, Grant, Grants, Image, ImagePublisher, ImageWatch, KeyRow, KeyState,
+    OrganisationId, Quota, QuotaRow, QuotaScope, Row, VirtualClusterRow,
 };
 use millstream_model::{KeyId, TenantId, TimestampMs};
 use parking_lot::Mutex;
@@ -40,7 +40,9 @@ pub struct Upload(UnboundedSender<Result<Frame<Bytes>, Status>>);
 
 impl Upload {
     pub fn send(&self, bytes: &[u8]) {
-        let _ = self.0.unbounded_send(Ok(Frame::data(Bytes::copy_from_slice(bytes))));
+        let _ = self
+            .0
+            .unbounded_send(Ok(Frame::data(Bytes::copy_from_slice(bytes))));
     }
 
     /// Whether nobody will read on.
@@ -165,6 +167,16 @@ impl World {
         text
     }
 
+    /// What the room holds for tenants.
+    pub fn used(&self) -> usize {
+        let text = self.metrics();
+        let line = text
+            .lines()
+            .find(|line| line.contains("room_used_bytes{class=\"tenants\"}"));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
+            .unwrap()
+    }
+
     /// A call whose body is sent by the test. The service answers one message, or goes on for ever at `…/Watch`.
     pub async fn call(&self, path: &str, header: Option<&str>, body: StreamBody<Pieces>) -> Response<Body> {
         let mut request = Request::post(format!("http://x{path}")).header("content-type", "application/grpc");
@@ -172,14 +184,19 @@ impl World {
             request = request.header("authorization", header);
         }
         let mut gate = self.keeper.guard(self.service());
-        let gate = ServiceExt::<Request<StreamBody<Pieces>>>::ready(&mut gate).await.unwrap();
+        let gate = ServiceExt::<Request<StreamBody<Pieces>>>::ready(&mut gate)
+            .await
+            .unwrap();
         gate.call(request.body(body).unwrap()).await.unwrap()
     }
 
     pub fn service(
         &self,
-    ) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
-    {
+    ) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + Sync
+    + 'static {
         let came = Arc::clone(&self.came);
         tower::service_fn(move |request: Request<Body>| {
             let came = Arc::clone(&came);
@@ -194,8 +211,9 @@ impl World {
                 } else {
                     body.collect().await.unwrap().to_bytes()
                 };
-                came.lock().push((path, who, body));
-                let first = futures::stream::iter([Ok::<_, Status>(Frame::data(message(1)))]);
+                came.lock().push((path.clone(), who, body));
+                let bytes = if path.ends_with("/Large") { 4 * MIB } else { 1 };
+                let first = futures::stream::iter([Ok::<_, Status>(Frame::data(message(bytes)))]);
                 Ok(Response::new(if endless {
                     Body::new(StreamBody::new(first.chain(futures::stream::pending())))
                 } else {
