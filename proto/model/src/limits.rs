@@ -223,7 +223,7 @@ pub const HTTP2_STREAMS_MAX: u32 = 256;
 pub const HTTP2_RESETS_MAX: usize = 64;
 
 /// Bytes of one answer that wait in memory for a slow HTTP/2 client, beside the frame in hand.
-pub const HTTP2_SEND_BUFFER_BYTES: usize = 256 * 1024;
+pub const HTTP2_SEND_BUFFER_BYTES: usize = 128 * 1024;
 
 /// Bytes of one HTTP/2 request on their way, not yet taken: bodies are read as they come, within the budget, so that
 /// this is what a client may send ahead while it waits for room.
@@ -321,3 +321,6 @@ pub const SQL_MADE_ROWS_MAX: usize = 32;
 /// What the state of one tenant's SQL queries takes in memory unless the operator says otherwise, bytes: until state
 /// that is not used can leave memory, one tenant must not take the process's.
 pub const TENANT_SQL_STATE_BYTES_DEFAULT: usize = 512 * 1024 * 1024;
+
+/// How long a gRPC client may take nothing of a large answer, ms: it holds room that others need.
+pub const GRPC_ANSWER_PATIENCE_MS: u64 = 60_000;

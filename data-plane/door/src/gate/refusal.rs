@@ -65,6 +65,9 @@ pub(crate) enum Refusal {
     /// Others need the memory.
     #[error("the server has no memory for this request now; send fewer at once, or try again")]
     NoRoom,
+    /// The client takes nothing of its answer.
+    #[error("nothing of the answer was taken for {0:?}")]
+    NotTaken(Duration),
     /// The client broke off.
     #[error("the request's body broke off")]
     BrokenOff,
@@ -86,7 +89,7 @@ impl Refusal {
             | Refusal::TooManyConnected(_)
             | Refusal::Owes(_)
             | Refusal::TooLarge { .. } => Code::ResourceExhausted,
-            Refusal::Stalled { .. } => Code::DeadlineExceeded,
+            Refusal::Stalled { .. } | Refusal::NotTaken(_) => Code::DeadlineExceeded,
             Refusal::BrokenOff => Code::Cancelled,
             // To be tried again, which clients do by themselves.
             Refusal::NoRoom | Refusal::Stopping | Refusal::StrangersTime(_) => Code::Unavailable,
@@ -104,6 +107,7 @@ impl Refusal {
             Refusal::Owes(_) => "owes",
             Refusal::TooLarge { .. } => "too_large",
             Refusal::Stalled { .. } => "stalled",
+            Refusal::NotTaken(_) => "not_taken",
             Refusal::NoRoom => "no_room",
             Refusal::BrokenOff => "broken_off",
             Refusal::Stopping => "stopping",

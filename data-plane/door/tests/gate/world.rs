@@ -167,6 +167,16 @@ impl World {
         text
     }
 
+    /// What the room holds for tenants.
+    pub fn used(&self) -> usize {
+        let text = self.metrics();
+        let line = text
+            .lines()
+            .find(|line| line.contains("room_used_bytes{class=\"tenants\"}"));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
+            .unwrap()
+    }
+
     /// A call whose body is sent by the test. The service answers one message, or goes on for ever at `…/Watch`.
     pub async fn call(&self, path: &str, header: Option<&str>, body: StreamBody<Pieces>) -> Response<Body> {
         let mut request = Request::post(format!("http://x{path}")).header("content-type", "application/grpc");
@@ -201,8 +211,9 @@ impl World {
                 } else {
                     body.collect().await.unwrap().to_bytes()
                 };
-                came.lock().push((path, who, body));
-                let first = futures::stream::iter([Ok::<_, Status>(Frame::data(message(1)))]);
+                came.lock().push((path.clone(), who, body));
+                let bytes = if path.ends_with("/Large") { 4 * MIB } else { 1 };
+                let first = futures::stream::iter([Ok::<_, Status>(Frame::data(message(bytes)))]);
                 Ok(Response::new(if endless {
                     Body::new(StreamBody::new(first.chain(futures::stream::pending())))
                 } else {
