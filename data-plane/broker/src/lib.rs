@@ -3,7 +3,7 @@
 //! In: [`Settings`], [`Components`] (the catalog's image, the command path, the object store, the root keys). Out: a
 //! [`Broker`] for the doors and a [`Handle`] that stops it. The doors' words are in [`interface`]; what decides,
 //! applies and acknowledges is [`replica`], what reads and gathers is [`reading`], what readers are told of offsets is
-//! [`bounds`]: the simulator runs them too.
+//! [`bounds`], which batches get in at all [`admission`]: the simulator runs them too.
 //!
 //! ```text
 //!   begin_produce ─► check ─► Group (lock) ─► Replica: decide, stamp, order ─► Writer ─► durable
@@ -18,6 +18,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod admission;
 pub mod bounds;
 mod broker;
 mod endurance;

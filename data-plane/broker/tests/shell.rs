@@ -18,6 +18,8 @@ mod node;
 mod reading;
 #[path = "shell/restart.rs"]
 mod restart;
+#[path = "shell/times.rs"]
+mod times;
 #[path = "shell/trouble.rs"]
 mod trouble;
 #[path = "shell/without_store.rs"]

@@ -24,7 +24,7 @@ pub(crate) fn of_produce(cause: &ProduceError) -> Error {
         ProduceError::Invalid { .. } => "INVALID_RECORD",
         ProduceError::OldFormat { .. } => "UNSUPPORTED_FOR_MESSAGE_FORMAT",
         ProduceError::UnknownCompression { .. } => "UNSUPPORTED_COMPRESSION_TYPE",
-        ProduceError::InvalidTimestamp => "INVALID_TIMESTAMP",
+        ProduceError::InvalidTimestamp { .. } => "INVALID_TIMESTAMP",
         ProduceError::OutOfOrderSequence { .. } => "OUT_OF_ORDER_SEQUENCE_NUMBER",
         ProduceError::FencedProducer { .. } => "INVALID_PRODUCER_EPOCH",
         ProduceError::NoTransaction => "INVALID_TXN_STATE",

@@ -40,7 +40,7 @@ impl Code for ProduceError {
             Self::Invalid { .. } => ErrorCode::InvalidRecord,
             Self::OldFormat { .. } => ErrorCode::UnsupportedForMessageFormat,
             Self::UnknownCompression { .. } => ErrorCode::UnsupportedCompressionType,
-            Self::InvalidTimestamp => ErrorCode::InvalidTimestamp,
+            Self::InvalidTimestamp { .. } => ErrorCode::InvalidTimestamp,
             Self::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
             Self::FencedProducer { .. } => ErrorCode::InvalidProducerEpoch,
             Self::NoTransaction => ErrorCode::InvalidTxnState,

@@ -210,3 +210,7 @@ pub const TIER_OPEN_FILES_MAX: u64 = 256;
 
 /// Memory for reads from a local object store that is kept for the next ones, bytes: two of the largest fetches.
 pub const TIER_IDLE_BUFFERS_BYTES_MAX: usize = 2 * FETCH_BYTES_MAX;
+
+/// Refused records that the answer to one produce request names, over all its batches: a few bytes of compressed records
+/// would else be answered with megabytes. The rest is counted.
+pub const RECORD_ERRORS_MAX: usize = 1_000;
