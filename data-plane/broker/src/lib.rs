@@ -21,6 +21,7 @@
 pub mod admission;
 pub mod bounds;
 mod broker;
+mod damage;
 mod endurance;
 mod fetch;
 mod flush;

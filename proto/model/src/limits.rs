@@ -214,3 +214,7 @@ pub const TIER_IDLE_BUFFERS_BYTES_MAX: usize = 2 * FETCH_BYTES_MAX;
 /// Refused records that the answer to one produce request names, over all its batches: a few bytes of compressed records
 /// would else be answered with megabytes. The rest is counted.
 pub const RECORD_ERRORS_MAX: usize = 1_000;
+
+/// Damaged objects that a broker remembers one by one: more are one matter for a person, and all are found again when
+/// they are read.
+pub const DAMAGED_OBJECTS_MAX: usize = 1_000;
