@@ -45,6 +45,7 @@ mod settings;
 mod shell;
 mod snapshot;
 mod start;
+mod store_check;
 mod tail;
 mod topic_config;
 mod waiters;
@@ -55,6 +56,7 @@ pub use groups::GroupsHandle;
 pub use join::{Standing, journal_in};
 pub use settings::{Components, Settings};
 pub use start::{Handle, StartError};
+pub use store_check::{Checked, Finding, Records, check_store};
 
 pub use millstream_coordinator::Settings as GroupSettings;
 pub use millstream_journal::Settings as JournalSettings;

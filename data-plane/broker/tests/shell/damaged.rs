@@ -1,14 +1,17 @@
 //! Objects that are damaged or lost: their readers are told so at once, all others go on, and it is known until they are
 //! whole again or nobody wants them any more.
 
+use crate::faults::{Fault, Faults};
 use crate::node::{Node, World, batch_at, eventually, fetch, fetch_of, first, produce};
 use bytes::{Bytes, BytesMut};
 use futures::TryStreamExt;
 use millstream_access::Principal;
+use millstream_broker::check_store;
 use millstream_broker::interface::{FetchError, Isolation, ListOffset, OffsetError};
 use millstream_model::{Offset, PartitionId, Retry, TimestampMs, TopicId};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Three batches, each a block of its own, in one object that was read by nobody; and where that object lies.
@@ -143,4 +146,61 @@ async fn a_lost_object_is_told_and_forgotten_with_its_records() {
     .await;
     assert!(node.metric("damaged_reads_total") >= 1.0);
     node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_check_reads_what_the_snapshots_name() {
+    let world = World::new();
+    let who = world.catalog.tenant(1);
+    let (node, topic, name) = stored(&world, &who).await;
+    // A snapshot on the disk, which knows of the object.
+    node.stop().await;
+    let faults = Arc::new(Faults::over(Arc::clone(&world.store)));
+    let look = async || {
+        let mut findings = Vec::new();
+        let image = world.catalog.image();
+        let at = (Arc::clone(&faults) as _, Path::default());
+        let checked = check_store(world.folder.path(), &image, at, |found| findings.push(found)).await;
+        (checked.unwrap(), findings)
+    };
+    let (checked, findings) = look().await;
+    assert_eq!(findings, []);
+    assert_eq!((checked.partitions, checked.damaged, checked.unread), (1, 0, 0));
+    assert!(checked.bytes > 600_000, "{checked:?}");
+    let (good, bad) = flipped(world.store.as_ref(), &name).await;
+    world.store.put(&name, bad.into()).await.unwrap();
+    let (checked, findings) = look().await;
+    assert_eq!((checked.damaged, checked.unread), (1, 0));
+    let [finding] = &findings[..] else {
+        panic!("{findings:?}")
+    };
+    let records = finding.records.unwrap();
+    assert_eq!((records.tenant, records.partition), (who.tenant, first(topic)));
+    assert_eq!((records.base_offset, records.end_offset), (Offset(1), Offset(2)));
+    assert_eq!(finding.object, name.as_ref());
+    // A store that is down says nothing of its objects.
+    world.store.put(&name, good.into()).await.unwrap();
+    faults.set(Fault::Errs);
+    let (checked, findings) = look().await;
+    assert_eq!(checked.damaged, 0);
+    assert!(
+        checked.unread >= 1 && findings.iter().all(|found| !found.is_damage),
+        "{findings:?}"
+    );
+    faults.set(Fault::None);
+    // A snapshot that is damaged itself.
+    let snapshots = world.folder.path().join("snapshots");
+    for file in std::fs::read_dir(&snapshots).unwrap() {
+        let path = file.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[30] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+    }
+    let (checked, findings) = look().await;
+    assert!(checked.damaged >= 1);
+    assert!(
+        findings
+            .iter()
+            .all(|found| found.is_damage && found.records.is_none())
+    );
 }
