@@ -18,6 +18,7 @@ mod ready_file;
 mod service;
 mod settings;
 mod sql_test;
+mod store_check;
 
 use arguments::{Arguments, TopCommand};
 use clap::Parser;
@@ -82,6 +83,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
             let settings = args.settings()?;
             service::replace_admin_key(&settings).await
         }
+        TopCommand::Store { command } => store_check::run(command, arguments.connection.output).await,
         TopCommand::Client(command) => match command.sql_cases() {
             Some(files) => {
                 // The runner has a runtime of its own, which needs a thread outside of this one.

@@ -6,7 +6,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-fn kcat(program: &Path, server: &Server, key: &Key, args: &[&str], input: &str) -> Output {
+/// Runs kcat with a key.
+pub fn kcat(program: &Path, server: &Server, key: &Key, args: &[&str], input: &str) -> Output {
     let mut command = Command::new(program);
     command.args([
         "-b",

@@ -8,6 +8,7 @@
 mod batch;
 mod bucket;
 mod cli;
+mod damaged;
 mod demo;
 mod disk;
 mod doors;

@@ -7,6 +7,7 @@
 //! While the store is down: local snapshots, the journal's tail, groups, reads; then what is said in `join`.
 
 use crate::broker::Broker;
+use crate::damage::DamagedObjects;
 use crate::follow::{Following, Found};
 use crate::group::{Disk, Services};
 use crate::groups::GroupsHandle;
@@ -179,6 +180,10 @@ fn start_journal(
         reader,
         tier: outside.tier,
         commands: outside.commands,
+        damaged: DamagedObjects::new(
+            outside.metrics.damaged_objects.clone(),
+            outside.metrics.damaged_reads.clone(),
+        ),
         metrics: outside.metrics,
         runtime: tokio::runtime::Handle::current(),
         node: outside.node,
@@ -242,6 +247,12 @@ impl Handle {
     /// truth also of a broker in which nothing happens any more.
     pub fn measure(&self) {
         self.shell.space.look(&self.shell.services);
+    }
+
+    /// Objects in the store that are known to be damaged or missing: what a reader of theirs met and nobody has been
+    /// able to read since.
+    pub fn damaged_objects(&self) -> usize {
+        self.shell.services.damaged.count()
     }
 
     /// Whether the broker can serve: its journal is sound.

@@ -26,3 +26,5 @@ mod roles;
 mod room;
 #[path = "door/server.rs"]
 mod server;
+#[path = "door/times.rs"]
+mod times;

@@ -324,3 +324,11 @@ pub const TENANT_SQL_STATE_BYTES_DEFAULT: usize = 512 * 1024 * 1024;
 
 /// How long a gRPC client may take nothing of a large answer, ms: it holds room that others need.
 pub const GRPC_ANSWER_PATIENCE_MS: u64 = 60_000;
+
+/// Refused records that the answer to one produce request names, over all its batches: a few bytes of compressed records
+/// would else be answered with megabytes. The rest is counted.
+pub const RECORD_ERRORS_MAX: usize = 1_000;
+
+/// Damaged objects that a broker remembers one by one: more are one matter for a person, and all are found again when
+/// they are read.
+pub const DAMAGED_OBJECTS_MAX: usize = 1_000;
