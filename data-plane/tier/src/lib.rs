@@ -43,3 +43,5 @@ pub use lifecycle::LifecycleError;
 pub use open::{OpenError, OpenStore, open_store};
 pub use read::ReadRun;
 pub use tier::{Settings, Tier};
+
+pub use millstream_store::Fault as StoreFault;
