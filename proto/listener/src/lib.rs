@@ -6,10 +6,16 @@
 //! Invariants: connections are bounded ([`millstream_model::limits::CONNECTIONS_MAX`]); a client that connects and
 //! says nothing is cut; a bind error says which address and what to do. Not here: what is served.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod bind;
+mod pem;
 mod serve;
 mod tls;
+mod validity;
 
 pub use bind::{BindError, bind};
+pub use pem::PemError;
 pub use serve::{Handle, Settings, serve};
-pub use tls::{TlsError, TlsSettings, load_tls};
+pub use tls::{Certificates, TlsError, TlsSettings};
+pub use validity::Validity;
