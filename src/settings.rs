@@ -67,8 +67,8 @@ pub struct StartArgs {
     #[arg(long)]
     #[serde(skip)]
     pub recover_groups: bool,
-    /// Written as JSON when every door answers: {"kafka": …, "http": …, "key": {"id": …, "secret": …}}, the key on
-    /// first start only
+    /// Written as JSON when every door answers, for its owner only: {"kafka": …, "http": …, "admin": …,
+    /// "key": {"id": …, "secret": …}}, the key on first start only, and then nowhere else
     #[arg(long, env = "MILLSTREAM_READY_FILE", value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
     /// Adds so many ms to every fdatasync, to measure as on a slower disk [default: 0]
@@ -83,6 +83,10 @@ pub struct StartArgs {
     /// Takes snapshots so often, whatever the age of a flush [default: as --flush-age-ms]
     #[arg(long, env = "MILLSTREAM_SNAPSHOT_AGE_MS", value_name = "MS")]
     pub snapshot_age_ms: Option<u64>,
+    /// Metrics and health with its reasons, for operators: never where tenants come [default: 127.0.0.1:9641; port 0
+    /// takes a free one]
+    #[arg(long, env = "MILLSTREAM_ADMIN_LISTEN", value_name = "HOST:PORT")]
+    pub admin_listen: Option<String>,
 }
 
 /// What a process can do.
@@ -129,6 +133,7 @@ pub struct Settings {
     pub flush_bytes: Option<u64>,
     pub flush_age_ms: Option<u64>,
     pub snapshot_age_ms: Option<u64>,
+    pub admin_listen: String,
 }
 
 /// The least that a journal works in.
@@ -204,6 +209,10 @@ impl StartArgs {
             flush_bytes,
             flush_age_ms: self.flush_age_ms.or(file.flush_age_ms),
             snapshot_age_ms: self.snapshot_age_ms.or(file.snapshot_age_ms),
+            admin_listen: self
+                .admin_listen
+                .or(file.admin_listen)
+                .unwrap_or_else(|| "127.0.0.1:9641".into()),
             data_dir,
         })
     }
@@ -298,6 +307,7 @@ mod tests {
             flush-bytes = "5KiB"
             flush-age-ms = 6
             snapshot-age-ms = 7
+            admin-listen = "127.0.0.1:8"
         "#;
         std::fs::write(file.path(), text)?;
         let args = StartArgs {
@@ -311,7 +321,7 @@ mod tests {
             r#"root_key_file: Some("/r"), journal_bytes: 67108864, "#,
             r#"tls: Some(TlsSettings { certificate: "/t.pem", key: "/t.key" }), log_format: Json, log: "warn", "#,
             r#"ready_file: Some("/y"), recover_groups: false, sync_delay: 4ms, flush_bytes: Some(5120), "#,
-            r#"flush_age_ms: Some(6), snapshot_age_ms: Some(7) }"#,
+            r#"flush_age_ms: Some(6), snapshot_age_ms: Some(7), admin_listen: "127.0.0.1:8" }"#,
         );
         assert_eq!(read, expected);
         Ok(())

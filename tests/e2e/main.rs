@@ -28,4 +28,5 @@ mod startup;
 mod store;
 mod tenants;
 mod tls;
+mod truth;
 mod wire;
