@@ -62,7 +62,7 @@ pub enum TlsError {
         path: PathBuf,
     },
     /// The two do not fit together.
-    #[error("the certificate {certificate} and the key {key} do not work together: {source}")]
+    #[error("the certificate and the key do not work together ({certificate}, {key}): {source}")]
     Mismatch {
         /// The chain's file.
         certificate: PathBuf,

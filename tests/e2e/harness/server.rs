@@ -303,10 +303,17 @@ pub fn spawn(work: &Work, start: &Start, doors: Option<&Doors>) -> (Child, PathB
     let kafka = doors.map_or("127.0.0.1:0", |it| &it.kafka);
     let http = doors.map_or("127.0.0.1:0", |it| &it.http);
     let admin = doors.map_or("127.0.0.1:0", |it| &it.admin);
-    words.extend(["--kafka-listen", kafka, "--http-listen", http].map(str::to_owned));
-    words.extend(["--admin-listen", admin].map(str::to_owned));
-    if !start.args.iter().any(|it| it == "--data-dir") {
-        words.extend(["--data-dir".to_owned(), path(&work.data())]);
+    let data = path(&work.data());
+    let usual = [
+        ("--kafka-listen", kafka),
+        ("--http-listen", http),
+        ("--admin-listen", admin),
+        ("--data-dir", &data),
+    ];
+    for (flag, value) in usual {
+        if !start.args.iter().any(|it| it == flag) {
+            words.extend([flag.to_owned(), value.to_owned()]);
+        }
     }
     words.extend(["--ready-file".to_owned(), path(&ready)]);
     words.extend(start.args.iter().cloned());

@@ -190,6 +190,7 @@ async fn two_members_share() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiting_member_is_answered_when_it_drains() {
     let world = World::new();
+    world.catalog.create_topic(0, "__groups", 4, &[]);
     let node = world.start(world.settings()).await;
     let leader = join(&world, &node, "", 10_000).await.unwrap();
     sync(&world, &node, &leader).await;
