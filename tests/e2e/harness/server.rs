@@ -308,7 +308,7 @@ pub fn spawn(work: &Work, start: &Start, doors: Option<&Doors>) -> (Child, PathB
         ("--kafka-listen", kafka),
         ("--http-listen", http),
         ("--admin-listen", admin),
-        ("--data-dir", &data),
+        ("--data-dir", data.as_str()),
     ];
     for (flag, value) in usual {
         if !start.args.iter().any(|it| it == flag) {
