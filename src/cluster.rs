@@ -266,6 +266,40 @@ pub fn catalog_settings(settings: &Settings, store: &OpenStore) -> StoreSettings
     StoreSettings::new(store.prefix.clone(), is_directory(settings))
 }
 
+/// How the broker of this node runs.
+pub fn broker_settings(
+    settings: &Settings,
+    addresses: &Addresses,
+    waits_for_controller: bool,
+) -> millstream_broker::Settings {
+    let mut broker = millstream_broker::Settings::new(
+        settings.data_dir.clone(),
+        addresses.kafka.clone(),
+        addresses.http(),
+    );
+    broker.waits_for_controller = waits_for_controller;
+    broker.journal.size_bytes = settings.journal_bytes;
+    // At least four files fit.
+    let file_bytes = u32::try_from(settings.journal_bytes / 8).unwrap_or(u32::MAX);
+    broker.journal.file_bytes = broker.journal.file_bytes.min(file_bytes);
+    let commit_bytes = usize::try_from(file_bytes / 2).unwrap_or(usize::MAX);
+    broker.journal.commit_bytes_max = broker.journal.commit_bytes_max.min(commit_bytes);
+    broker.sync_delay = settings.sync_delay;
+    broker.recover_groups = settings.recover_groups;
+    if let Some(bytes) = settings.flush_bytes {
+        broker.flush.bytes = bytes;
+        broker.snapshot_bytes = bytes;
+    }
+    if let Some(ms) = settings.flush_age_ms {
+        broker.flush.age_ms = ms.try_into().unwrap_or(broker.flush.age_ms);
+        broker.snapshot_interval = Duration::from_millis(ms);
+    }
+    if let Some(ms) = settings.snapshot_age_ms {
+        broker.snapshot_interval = Duration::from_millis(ms);
+    }
+    broker
+}
+
 /// How SQL keeps its state in this store.
 pub fn sql_settings(settings: &Settings) -> millstream_server::Settings {
     let mut sql = millstream_server::Settings::default();

@@ -1,10 +1,12 @@
 //! Opening the doors that are not plain HTTP, and what their clients are told.
 
+use crate::descriptors::connections_max;
 use crate::settings::Settings;
 use millstream_cli::Failure;
 use millstream_kafka::Bound;
 use millstream_listener::{BindError, Certificates, TlsSettings};
 use millstream_metadata::HostPort;
+use prometheus_client::registry::Registry;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -53,10 +55,15 @@ pub fn certificates(settings: &Settings) -> Result<Option<Arc<Certificates>>, Fa
 }
 
 /// How the HTTP door behaves.
-pub fn http_settings(certificates: Option<&Certificates>) -> millstream_listener::Settings {
+pub fn http_settings(
+    certificates: Option<&Certificates>,
+    registry: &mut Registry,
+) -> millstream_listener::Settings {
     let alpn: &[&[u8]] = &[b"h2", b"http/1.1"];
     millstream_listener::Settings {
         tls: certificates.map(|it| it.config(alpn)),
+        connections_max: connections_max(),
+        metrics: millstream_listener::Metrics::register(registry),
         ..Default::default()
     }
 }
@@ -102,6 +109,7 @@ pub async fn bind_kafka(settings: &Settings, certificates: Option<&Certificates>
     })?;
     millstream_kafka::bind(millstream_kafka::Settings {
         tls: certificates.map(|it| it.config(&[])),
+        connections_max: connections_max(),
         ..millstream_kafka::Settings::new(address)
     })
     .map_err(|error| match error.source.kind() {

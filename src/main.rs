@@ -11,6 +11,7 @@ mod certificate;
 mod cluster;
 mod data_folder;
 mod demo;
+mod descriptors;
 mod door;
 mod environment;
 mod gauges;

@@ -20,9 +20,10 @@ use crate::settings::Settings;
 use crate::signals::{Hangup, Hangups, Signals};
 use crate::waiting;
 use millstream_access::{RootKeys, derive_secret};
-use millstream_broker::{Broker, Components, JournalSettings, OpenStore, open_store};
+use millstream_broker::{Broker, Components, OpenStore, open_store};
 use millstream_cli::Failure;
 use millstream_controller as controller;
+use millstream_door::{GateMetrics, GateParts, GateSettings, Keeper, Quotas, Rooms, RoomsSettings};
 use millstream_grpc::DataDoor;
 use millstream_kafka::Bound;
 use millstream_listener::{Certificates, bind};
@@ -260,17 +261,26 @@ impl Parts {
         let broker_handle = Arc::new(broker_handle);
 
         let draining = CancellationToken::new();
-        let kafka_door = kafka.serve(broker.clone(), registry, draining.clone());
-        let (services, sql) = self.services(&broker, registry, &draining);
+        // One of each for all doors: what a client takes at one is missing at the others.
+        let rooms = Rooms::new(RoomsSettings::default(), registry);
+        let quotas = Quotas::new(broker.image_watch(), registry);
+        let kafka_door = kafka.serve(
+            broker.clone(),
+            rooms.clone(),
+            quotas.clone(),
+            registry,
+            draining.clone(),
+        );
+        let (services, sql) = self.services(&broker, quotas.clone(), registry, &draining);
         let (services, grpc_health) = introspection(services).map_err(told)?;
+        let services = Routes::from(services.into_axum_router().fallback(http::unknown));
+        let gate = self.gate(&broker, (rooms, quotas), registry, &draining);
         let health = Health::new(self.controller.clone(), &broker_handle, certificates.clone());
-        let router = services
-            .into_axum_router()
-            .merge(http::public(health.clone()))
-            .fallback(http::unknown)
+        let router = http::public(health.clone())
+            .fallback_service(gate.guard(services))
             .layer(calls);
-        let http_door =
-            millstream_listener::serve(http, router, door::http_settings(certificates.as_deref()))?;
+        let http_settings = door::http_settings(certificates.as_deref(), registry);
+        let http_door = millstream_listener::serve(http, router, http_settings)?;
         let router = http::admin(health.clone(), all);
         let admin_door = millstream_listener::serve(admin, router, Default::default())?;
 
@@ -312,10 +322,12 @@ impl Parts {
     fn services(
         &self,
         broker: &Broker,
+        quotas: Quotas,
         registry: &mut Registry,
         draining: &CancellationToken,
     ) -> (Routes, Option<millstream_server::Server>) {
-        let data = DataDoor::new(broker.clone(), millstream_grpc::Metrics::register(registry));
+        let metrics = millstream_grpc::Metrics::register(registry);
+        let data = DataDoor::new(broker.clone(), quotas, metrics, draining.clone());
         let name = ClusterName {
             id: self.cluster.id.to_string(),
             name: self.cluster.name.clone(),
@@ -333,40 +345,30 @@ impl Parts {
         }
         let sql = self.sql(inner.clone(), broker.clone(), sql_metrics);
         let door = millstream_server::SqlDoor::service(sql.clone(), Arc::new(tenant_of));
-        (inner.add_service(Guarded::new(door, broker.clone())), Some(sql))
+        (inner.add_service(Guarded::new(door)), Some(sql))
+    }
+
+    /// Who stands before every gRPC service.
+    fn gate(
+        &self,
+        broker: &Broker,
+        (rooms, quotas): (Rooms, Quotas),
+        registry: &mut Registry,
+        draining: &CancellationToken,
+    ) -> Keeper {
+        let parts = GateParts {
+            image: broker.image_watch(),
+            roots: Arc::clone(&self.roots),
+            rooms,
+            quotas,
+            draining: draining.clone(),
+            metrics: GateMetrics::register(registry),
+        };
+        Keeper::new(GateSettings::default(), parts)
     }
 
     async fn broker(&self, registry: &mut Registry) -> Result<(Broker, millstream_broker::Handle), Failure> {
-        let mut settings = millstream_broker::Settings::new(
-            self.settings.data_dir.clone(),
-            self.addresses.kafka.clone(),
-            self.addresses.http(),
-        );
-        settings.waits_for_controller = self.reason.is_none();
-        settings.journal = JournalSettings {
-            size_bytes: self.settings.journal_bytes,
-            ..settings.journal
-        };
-        // At least four files fit.
-        let file_bytes = u32::try_from(self.settings.journal_bytes / 8).unwrap_or(u32::MAX);
-        settings.journal.file_bytes = settings.journal.file_bytes.min(file_bytes);
-        settings.journal.commit_bytes_max = settings
-            .journal
-            .commit_bytes_max
-            .min(usize::try_from(file_bytes / 2).unwrap_or(usize::MAX));
-        settings.sync_delay = self.settings.sync_delay;
-        settings.recover_groups = self.settings.recover_groups;
-        if let Some(bytes) = self.settings.flush_bytes {
-            settings.flush.bytes = bytes;
-            settings.snapshot_bytes = bytes;
-        }
-        if let Some(ms) = self.settings.flush_age_ms {
-            settings.flush.age_ms = ms.try_into().unwrap_or(settings.flush.age_ms);
-            settings.snapshot_interval = Duration::from_millis(ms);
-        }
-        if let Some(ms) = self.settings.snapshot_age_ms {
-            settings.snapshot_interval = Duration::from_millis(ms);
-        }
+        let settings = cluster::broker_settings(&self.settings, &self.addresses, self.reason.is_none());
         let components = Components {
             image: self.controller.image_watch(),
             commands: Arc::new(self.controller.clone()),

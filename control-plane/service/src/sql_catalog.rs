@@ -1,9 +1,10 @@
-//! The rows that the SQL engine keeps, of the caller's virtual cluster.
+//! The rows that the SQL engine keeps, of the caller's virtual cluster. They are its own: what a client writes there
+//! its tenant's SQL could no longer read, and what it reads there changes its form with the engine.
 
 use crate::service::Service;
 use crate::status::{denied, invalid};
 use crate::version::{unveiled, veiled};
-use millstream_access::{Operation, Resource, allowed};
+use millstream_access::Principal;
 use millstream_metadata::{Command, PutSql};
 use millstream_rpc::control as rpc;
 use millstream_rpc::control::sql_catalog_server::SqlCatalog;
@@ -24,6 +25,7 @@ impl SqlCatalog for Service {
         request: Request<rpc::WriteSqlRowsRequest>,
     ) -> Result<Response<rpc::WriteSqlRowsResponse>, Status> {
         let (who, _) = self.caller(&request)?;
+        require_service(&who)?;
         let request = request.into_inner();
         let put = |row: rpc::SqlRow| PutSql {
             kind: row.kind,
@@ -55,9 +57,7 @@ impl SqlCatalog for Service {
         request: Request<rpc::ListSqlRowsRequest>,
     ) -> Result<Response<rpc::ListSqlRowsResponse>, Status> {
         let (who, _) = self.caller(&request)?;
-        if !allowed(&who, Operation::Describe, Resource::Tenant(who.tenant)) {
-            return Err(denied("this key may not see SQL rows"));
-        }
+        require_service(&who)?;
         let version = unveiled(&self.roots, who.tenant, request.get_ref().at_least_version);
         let watch = self.controller.image_watch();
         if version.saturating_sub(watch.image().version()) > VERSION_AHEAD_MAX {
@@ -84,4 +84,14 @@ impl SqlCatalog for Service {
             version: veiled(&self.roots, who.tenant, image.version()),
         }))
     }
+}
+
+/// Refuses whoever is not the service itself, at work for a tenant: clients write SQL statements.
+fn require_service(who: &Principal) -> Result<(), Status> {
+    if who.is_service() {
+        return Ok(());
+    }
+    Err(denied(
+        "SQL rows are the service's own: write statements (millstream.sql.v1.Sql, or any SQL shell)",
+    ))
 }

@@ -33,7 +33,6 @@ mod metrics;
 mod offsets;
 mod produce;
 mod producer_ids;
-mod quota;
 mod read;
 mod read_memory;
 pub mod reading;

@@ -3,7 +3,6 @@
 use crate::group::{Core, Ticket};
 use crate::interface::produce::Waiting;
 use crate::interface::{Acks, PendingProduce, Produce, ProduceError, Produced};
-use crate::quota::Meter;
 use crate::replica::{Append, AppendRefused};
 use crate::shell::{NotServed, Served, Shell};
 use crate::topic_config;
@@ -94,7 +93,7 @@ impl Shell {
             });
             for (place, begun, outcome) in decided {
                 let answer = match outcome {
-                    Ok(outcome) => Ok(self.pending(&image, who, begun, outcome)),
+                    Ok(outcome) => Ok(self.pending(begun, outcome)),
                     Err(error) => Err(self.refused(&begun.span, error)),
                 };
                 if let Some(slot) = answers.get_mut(place) {
@@ -173,13 +172,7 @@ impl Shell {
     }
 
     /// Counts a batch that has its place, and says what its answer waits for.
-    fn pending(
-        &self,
-        image: &Image,
-        who: &Principal,
-        begun: Begun,
-        (decision, log_start): (Decision, Offset),
-    ) -> PendingProduce {
+    fn pending(&self, begun: Begun, (decision, log_start): (Decision, Offset)) -> PendingProduce {
         let metrics = &self.services.metrics;
         let base_offset = match decision {
             Decision::Append { base_offset, .. } => {
@@ -195,11 +188,7 @@ impl Shell {
                 base_offset
             }
         };
-        let now_ms = self.services.now_ms();
-        let throttle = self
-            .quotas
-            .take(image, who, Meter::Produce, now_ms, begun.length as u64)
-            .max(begun.delay);
+        let throttle = begun.delay;
         PendingProduce(match begun.acks {
             Acks::None => Waiting::Ready(Some(Ok(Produced {
                 base_offset,

@@ -42,7 +42,7 @@ pub struct Produced {
     pub log_append_time: Option<TimestampMs>,
     /// The partition's first offset.
     pub log_start: Offset,
-    /// How long the caller's quota or the journal's back-pressure wants it to wait before it sends more.
+    /// How long the journal's back-pressure wants it to wait before it sends more.
     pub throttle: Duration,
 }
 

@@ -1,11 +1,10 @@
-//! Appending: offsets, refusals, idempotent producers, quotas.
+//! Appending: offsets, refusals, idempotent producers.
 
 use crate::catalog::partition;
 use crate::node::{World, batch, batch_at, fetch, first, idempotent, produce, read_all};
 use bytes::{Bytes, BytesMut};
 use millstream_broker::interface::{Acks, FetchError, InitProducer, Produce, ProduceError};
 use millstream_kafka_wire::batch::{BatchView, Producer};
-use millstream_metadata::Quota;
 use millstream_model::{Offset, ProducerEpoch, TimestampMs};
 use std::time::Duration;
 
@@ -273,35 +272,6 @@ async fn log_append_time_is_stamped_at_the_door() {
     assert_eq!(
         batch.records().unwrap().iter().next().unwrap().unwrap().timestamp,
         stamped
-    );
-    node.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_quota_asks_for_patience() {
-    let world = World::new();
-    let topic = world.catalog.create_topic(1, "t", 1, &[]);
-    let quota = Quota {
-        produce_bytes_per_second: Some(1000),
-        fetch_bytes_per_second: Some(1000),
-        ..Quota::default()
-    };
-    world.catalog.set_quota(1, quota);
-    let node = world.start(world.settings()).await;
-    let who = world.catalog.tenant(1);
-    let produced = produce(&node.broker, &who, first(topic), batch(&[&"x".repeat(3000)]))
-        .await
-        .unwrap();
-    assert!(
-        produced.throttle > Duration::from_secs(1),
-        "{:?}",
-        produced.throttle
-    );
-    let fetched = fetch(&node.broker, &who, first(topic), 0).await;
-    assert!(
-        fetched.throttle > Duration::from_secs(1),
-        "{:?}",
-        fetched.throttle
     );
     node.stop().await;
 }
