@@ -6,6 +6,7 @@
 
 use millstream_broker::{Condition, Handle, Standing, StoreFault};
 use millstream_controller as controller;
+use millstream_door::Rooms;
 use millstream_listener::{Certificates, Validity};
 use parking_lot::Mutex;
 use std::fmt::Write;
@@ -31,6 +32,7 @@ pub enum Code {
     CertificateExpired,
     CertificateNotYetValid,
     NotController,
+    RequestsWait,
 }
 
 impl Code {
@@ -51,13 +53,19 @@ impl Code {
             Code::CertificateExpired => "certificate-expired",
             Code::CertificateNotYetValid => "certificate-not-yet-valid",
             Code::NotController => "not-controller",
+            Code::RequestsWait => "requests-wait",
         }
     }
 
-    /// Whether clients should be sent elsewhere. A store that fails only fills the journal: that is told by its own code.
+    /// Whether clients should be sent elsewhere. A store that fails only fills the journal: that is told by its own code;
+    /// and one tenant that crowds the room for requests must not take the node from all others.
     pub fn is_unready(self) -> bool {
         match self {
-            Code::StoreFull | Code::StoreRefused | Code::StoreUnreachable | Code::NotController => false,
+            Code::StoreFull
+            | Code::StoreRefused
+            | Code::StoreUnreachable
+            | Code::NotController
+            | Code::RequestsWait => false,
             Code::Starting
             | Code::Draining
             | Code::RefusedByController
@@ -145,6 +153,7 @@ pub struct Health {
     controller: controller::Handle,
     broker: Weak<Handle>,
     certificates: Option<Arc<Certificates>>,
+    rooms: Rooms,
 }
 
 impl Health {
@@ -153,6 +162,7 @@ impl Health {
         controller: controller::Handle,
         broker: &Arc<Handle>,
         certificates: Option<Arc<Certificates>>,
+        rooms: Rooms,
     ) -> Health {
         Health {
             phase: Arc::new(AtomicU8::new(STARTING)),
@@ -160,6 +170,7 @@ impl Health {
             controller,
             broker: Arc::downgrade(broker),
             certificates,
+            rooms,
         }
     }
 
@@ -219,6 +230,7 @@ impl Health {
             let file = certificates.file().display().to_string();
             reasons.extend(of_certificate(certificates.validity(), now_s(), &file));
         }
+        reasons.extend(of_room(self.rooms.waiting()));
         // Without a controller it serves on: records flow, only changes to the catalog wait.
         let decides = match self.controller.term() {
             Some(term) => format!("controller in term {term}"),
@@ -312,6 +324,12 @@ fn of_condition(condition: &Condition) -> Vec<Reason> {
     reasons
 }
 
+/// How many requests wait for memory, if any do.
+fn of_room(waiting: usize) -> Option<Reason> {
+    let text = || format!("{waiting} requests wait for room in memory; the log names who holds most of it");
+    (waiting > 0).then(|| Reason::new(Code::RequestsWait, text()))
+}
+
 /// What is wrong with a certificate at a time, if anything is.
 pub fn of_certificate(validity: Validity, now_s: i64, file: &str) -> Option<Reason> {
     if now_s > validity.until {
@@ -349,7 +367,7 @@ pub fn now_s() -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Code, Reason, Report, of_certificate, of_condition, of_standing};
+    use super::{Code, Reason, Report, of_certificate, of_condition, of_room, of_standing};
     use millstream_broker::{Condition, Standing, StoreFault, StoreTrouble};
     use millstream_listener::Validity;
 
@@ -427,6 +445,9 @@ mod tests {
             (false, "unready reads-only\n".into())
         );
         assert!(!told(of_standing(Standing::Refused)).0);
+        assert_eq!(of_room(0), None);
+        let crowded = of_room(3).into_iter().collect();
+        assert_eq!(told(crowded), (true, "ready requests-wait\n".into()));
     }
 
     /// Probes are anybody: they learn of codes, and of nothing that a reason names.

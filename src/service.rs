@@ -274,26 +274,22 @@ impl Parts {
         let (services, sql) = self.services(&broker, quotas.clone(), registry, &draining);
         let (services, grpc_health) = introspection(services).map_err(told)?;
         let services = Routes::from(services.into_axum_router().fallback(http::unknown));
-        let gate = self.gate(&broker, (rooms, quotas), registry, &draining);
-        let health = Health::new(self.controller.clone(), &broker_handle, certificates.clone());
+        let gate = self.gate(&broker, (rooms.clone(), quotas), registry, &draining);
+        let health = Health::new(
+            self.controller.clone(),
+            &broker_handle,
+            certificates.clone(),
+            rooms,
+        );
         let router = http::public(health.clone())
             .fallback_service(gate.guard(services))
             .layer(calls);
         let http_settings = door::http_settings(certificates.as_deref(), registry);
         let http_door = millstream_listener::serve(http, router, http_settings)?;
-        let router = http::admin(health.clone(), all);
-        let admin_door = millstream_listener::serve(admin, router, Default::default())?;
+        let admin_router = http::admin(health.clone(), all);
+        let admin_door = millstream_listener::serve(admin, admin_router, Default::default())?;
 
-        let mut key = None;
-        if self.reason.is_none() {
-            // Last: a start that fails must not leave a key behind that nobody was shown.
-            let first = self.controller.bootstrap(self.roots.current()).await;
-            key = first
-                .map_err(told)?
-                .map(|row| shown(&self.roots, &row))
-                .transpose()?;
-            self.keep_a_copy().await;
-        }
+        let key = self.first_key().await?;
         health.set_serving();
         grpc_health.set_serving(health.last().is_ready()).await;
         tokio::spawn(health.clone().follow(grpc_health.clone(), draining.clone()));
@@ -315,6 +311,21 @@ impl Parts {
             broker: broker_handle,
             _folder: folder,
         })
+    }
+
+    /// The first administrator's key, on a first start that has reached the store. Last of all: a start that fails must
+    /// not leave a key behind that nobody was shown.
+    async fn first_key(&self) -> Result<Option<ShownKey>, Failure> {
+        if self.reason.is_some() {
+            return Ok(None);
+        }
+        let first = self.controller.bootstrap(self.roots.current()).await;
+        let key = first
+            .map_err(told)?
+            .map(|row| shown(&self.roots, &row))
+            .transpose()?;
+        self.keep_a_copy().await;
+        Ok(key)
     }
 
     /// Every gRPC service, and SQL, which uses the others in process: the same services, authentication and quotas as

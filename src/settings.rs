@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use millstream_cli::Failure;
+use millstream_listener::TlsSettings;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -124,7 +125,7 @@ pub struct Settings {
     pub cluster: Option<String>,
     pub root_key_file: Option<PathBuf>,
     pub journal_bytes: u64,
-    pub tls: Option<millstream_listener::TlsSettings>,
+    pub tls: Option<TlsSettings>,
     pub log_format: LogFormat,
     pub log: String,
     pub ready_file: Option<PathBuf>,
@@ -167,12 +168,10 @@ impl StartArgs {
         if flush_bytes == Some(0) {
             return Err(Failure::new("--flush-bytes must be at least 1"));
         }
-        let certificate = self.tls_certificate.or(file.tls_certificate);
-        let tls = match (certificate, self.tls_key.or(file.tls_key)) {
-            (Some(certificate), Some(key)) => Some(millstream_listener::TlsSettings { certificate, key }),
-            (None, None) => None,
-            _ => return Err(Failure::new("TLS needs both --tls-certificate and --tls-key")),
-        };
+        let tls = tls_settings(
+            self.tls_certificate.or(file.tls_certificate),
+            self.tls_key.or(file.tls_key),
+        )?;
         let roles = self
             .roles
             .or(file.roles)
@@ -215,6 +214,14 @@ impl StartArgs {
                 .unwrap_or_else(|| "127.0.0.1:9641".into()),
             data_dir,
         })
+    }
+}
+
+fn tls_settings(certificate: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<TlsSettings>, Failure> {
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some(TlsSettings { certificate, key })),
+        (None, None) => Ok(None),
+        _ => Err(Failure::new("TLS needs both --tls-certificate and --tls-key")),
     }
 }
 

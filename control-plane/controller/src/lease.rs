@@ -53,6 +53,17 @@ pub struct LeaseSeen {
 }
 
 impl LeaseSeen {
+    /// This process holds it from now on.
+    pub(crate) fn held(term: u64, address: &str) -> LeaseSeen {
+        LeaseSeen {
+            is_held: true,
+            term,
+            address: Some(address.to_owned()),
+            renewed: Some(Instant::now()),
+            waiting_since: None,
+        }
+    }
+
     /// Somebody else's lease was found; whether that is news.
     pub(crate) fn found(&mut self, lease: &Lease, counter_before: Option<u64>, now: Instant) -> bool {
         let is_news = self.waiting_since.is_none() || self.address.as_deref() != Some(&lease.address);

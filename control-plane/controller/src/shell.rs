@@ -294,13 +294,8 @@ impl Shell {
         let overthrown = CancellationToken::new();
         let renewed_ms = Arc::new(AtomicU64::new(self.now_ms()));
         self.doubt(Seen::Reached);
-        self.lease.send_replace(LeaseSeen {
-            is_held: true,
-            term,
-            address: Some(self.settings.address.clone()),
-            renewed: Some(Instant::now()),
-            waiting_since: None,
-        });
+        self.lease
+            .send_replace(LeaseSeen::held(term, &self.settings.address));
         let renewing = tokio::spawn(renew(
             self.lease_store(),
             self.settings.clone(),

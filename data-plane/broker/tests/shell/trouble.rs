@@ -254,3 +254,27 @@ async fn who_is_parked_is_answered_when_it_drains() {
         .unwrap();
     node.stop().await;
 }
+
+/// A partition whose group has no leader is neither written nor read, and is counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_that_nobody_leads_are_counted() {
+    let world = World::new();
+    world.catalog.create_topic(1, "t", 3, &[]);
+    let node = world.start(world.settings()).await;
+    eventually("somebody leads", || {
+        node.handle.condition().unserved_partitions == 0
+    })
+    .await;
+    world.catalog.depose();
+    eventually("nobody leads", || {
+        node.handle.condition().unserved_partitions == 3
+    })
+    .await;
+    assert_eq!(node.metric("unserved_partitions"), 3.0);
+    world.catalog.elect_again();
+    eventually("somebody leads again", || {
+        node.handle.condition().unserved_partitions == 0
+    })
+    .await;
+    node.stop().await;
+}
