@@ -51,7 +51,8 @@ fn copy_settings(settings: &Settings, name: &str) -> CopySettings {
     }
 }
 
-fn copy_path(settings: &Settings) -> PathBuf {
+/// Where the node keeps its copy of the catalog.
+pub fn copy_path(settings: &Settings) -> PathBuf {
     settings.data_dir.join("catalog")
 }
 

@@ -29,6 +29,7 @@ pub enum Code {
     StoreUnreachable,
     NoLeader,
     PartitionDamaged,
+    ObjectDamaged,
     CertificateExpired,
     CertificateNotYetValid,
     NotController,
@@ -50,6 +51,7 @@ impl Code {
             Code::StoreUnreachable => "store-unreachable",
             Code::NoLeader => "no-leader",
             Code::PartitionDamaged => "partition-damaged",
+            Code::ObjectDamaged => "object-damaged",
             Code::CertificateExpired => "certificate-expired",
             Code::CertificateNotYetValid => "certificate-not-yet-valid",
             Code::NotController => "not-controller",
@@ -74,6 +76,7 @@ impl Code {
             | Code::JournalFull
             | Code::NoLeader
             | Code::PartitionDamaged
+            | Code::ObjectDamaged
             | Code::CertificateExpired
             | Code::CertificateNotYetValid => true,
         }
@@ -321,6 +324,14 @@ fn of_condition(condition: &Condition) -> Vec<Reason> {
         );
         reasons.push(Reason::new(Code::PartitionDamaged, text));
     }
+    if condition.damaged_objects > 0 {
+        let text = format!(
+            "{} objects in the store are damaged or missing: who reads there gets an error; millstream store check names \
+             them",
+            condition.damaged_objects
+        );
+        reasons.push(Reason::new(Code::ObjectDamaged, text));
+    }
     reasons
 }
 
@@ -419,6 +430,11 @@ mod tests {
                 with(|it| it.quarantined_partitions = 1),
                 false,
                 "unready partition-damaged\n",
+            ),
+            (
+                with(|it| it.damaged_objects = 2),
+                false,
+                "unready object-damaged\n",
             ),
             (trouble(StoreFault::Failing), true, "ready store-unreachable\n"),
             (trouble(StoreFault::Refused), true, "ready store-refused\n"),

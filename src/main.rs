@@ -26,6 +26,7 @@ mod service;
 mod settings;
 mod signals;
 mod sql_test;
+mod store_check;
 mod waiting;
 
 use arguments::{Arguments, TopCommand};
@@ -92,6 +93,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
             let settings = args.settings()?;
             service::replace_admin_key(&settings).await
         }
+        TopCommand::Store { command } => store_check::run(command, arguments.connection.output).await,
         TopCommand::Client(command) => match command.sql_cases() {
             Some(files) => {
                 // The runner has a runtime of its own, which needs a thread outside of this one.

@@ -192,5 +192,6 @@ finds! {
     finds_overlay_outlives_its_epoch: OverlayOutlivesItsEpoch within 100;
     finds_repeat_is_appended: RepeatIsAppended within 100;
     finds_end_is_known_at_once: EndIsKnownAtOnce within 100;
+    finds_header_timestamp_believed: HeaderTimestampBelieved within 100;
     finds_stale_proposal_accepted: StaleProposalAccepted within 100;
 }

@@ -19,6 +19,7 @@ pub enum Plant {
     OverlayOutlivesItsEpoch,
     RepeatIsAppended,
     EndIsKnownAtOnce,
+    HeaderTimestampBelieved,
     /// Of the controller, which is a model here: what the catalog must not do.
     StaleProposalAccepted,
 }
@@ -42,6 +43,7 @@ impl FromStr for Plant {
             "overlay-outlives-its-epoch" => Plant::OverlayOutlivesItsEpoch,
             "repeat-is-appended" => Plant::RepeatIsAppended,
             "end-is-known-at-once" => Plant::EndIsKnownAtOnce,
+            "header-timestamp-believed" => Plant::HeaderTimestampBelieved,
             "stale-proposal-accepted" => Plant::StaleProposalAccepted,
             _ => return Err(format!("no planted bug is called {name}")),
         })
@@ -77,6 +79,7 @@ impl Plant {
             overlay_outlives_its_epoch: self == Plant::OverlayOutlivesItsEpoch,
             repeat_is_appended: self == Plant::RepeatIsAppended,
             end_is_known_at_once: self == Plant::EndIsKnownAtOnce,
+            header_timestamp_believed: self == Plant::HeaderTimestampBelieved,
         }
     }
 }

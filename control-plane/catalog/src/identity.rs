@@ -124,6 +124,16 @@ impl IdentityError {
     }
 }
 
+impl Identity {
+    /// The cluster that lives in this folder of the store, if one does; nothing is made.
+    ///
+    /// # Errors
+    /// When the store fails, or the file is none of this release's.
+    pub async fn read(store: &dyn ObjectStore, prefix: &Path) -> Result<Option<Identity>, IdentityError> {
+        read(store, &file(prefix)).await
+    }
+}
+
 /// Finds the cluster of a folder of the store, or makes it on its first start.
 pub async fn establish(
     store: &dyn ObjectStore,

@@ -28,6 +28,8 @@ pub struct Condition {
     pub unserved_partitions: u64,
     /// Partitions that were put aside, for their state is damaged.
     pub quarantined_partitions: u64,
+    /// Objects in the store that a reader met and nobody can read.
+    pub damaged_objects: usize,
 }
 
 /// The object store fails in the background.
@@ -104,6 +106,7 @@ impl Shell {
             store: self.conditions.trouble(),
             unserved_partitions,
             quarantined_partitions: u64::try_from(quarantined).unwrap_or(0),
+            damaged_objects: services.damaged.count(),
         }
     }
 

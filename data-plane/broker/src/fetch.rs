@@ -5,9 +5,9 @@ use crate::group::{Core, Group};
 use crate::interface::{
     AbortedTransaction, Fetch, FetchError, FetchPartition, Fetched, FetchedPartition, Isolation,
 };
-use crate::read::{PLANS_MAX, plan};
+use crate::read::{GaveUp, Tries, plan};
 use crate::read_memory::ReadShare;
-use crate::reading::{FailedRead, Plan};
+use crate::reading::Plan;
 use crate::shell::{NotServed, Served, Shell};
 use millstream_access::{Operation, Principal};
 use millstream_model::limits::{FETCH_BYTES_MAX, FETCH_WAIT_MS_MAX};
@@ -149,7 +149,8 @@ impl Shell {
             Err(reason) => return FetchedPartition::failed(asked.partition, reason.into()),
         };
         tracing::Span::current().record("topic", served.topic.name.as_str());
-        for _ in 0..PLANS_MAX {
+        let mut tries = Tries::default();
+        loop {
             let looked = served
                 .group
                 .with(|core| look(core, &served, asked, isolation, room, waiter));
@@ -157,7 +158,7 @@ impl Shell {
                 Ok(looked) => looked,
                 Err(error) => return FetchedPartition::failed(asked.partition, error),
             };
-            let counter = plan.counter(&self.services.metrics);
+            let (counter, place) = (plan.counter(&self.services.metrics), plan.in_store());
             match self.carry_out(&served.group, plan).await {
                 Ok(records) => {
                     answer.records = records;
@@ -166,14 +167,27 @@ impl Shell {
                     }
                     return answer;
                 }
-                Err(FailedRead::Moved) => {}
                 Err(error) => {
-                    tracing::warn!(tenant = %who.tenant, partition = %asked.partition, %error, "a fetch failed");
-                    break;
+                    let Err(gave_up) = tries.failed(&error, place) else {
+                        continue;
+                    };
+                    let offset = asked.offset;
+                    let told = match gave_up {
+                        GaveUp::Storage => {
+                            tracing::warn!(
+                                tenant = %who.tenant, partition = %asked.partition, %error, "a fetch failed"
+                            );
+                            FetchError::Storage
+                        }
+                        GaveUp::Damaged => {
+                            self.gave_up(&served.group, asked.partition, place, &error);
+                            FetchError::Damaged { offset }
+                        }
+                    };
+                    return FetchedPartition::failed(asked.partition, told);
                 }
             }
         }
-        FetchedPartition::failed(asked.partition, FetchError::Storage)
     }
 }
 
@@ -215,7 +229,9 @@ fn look(
         return Ok(unopened(asked, current));
     };
     if state.quarantine().is_some() && asked.offset >= high_watermark {
-        return Err(FetchError::Storage);
+        // It takes no more entries: who waited here would wait for ever.
+        let offset = asked.offset;
+        return Err(FetchError::Damaged { offset });
     }
     let (end, aborted) = match isolation {
         Isolation::ReadUncommitted => (high_watermark, None),

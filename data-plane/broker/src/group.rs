@@ -12,6 +12,7 @@ mod writes;
 pub(crate) use self::core::{Core, Ticket, Unsaved};
 pub(crate) use ledger::LedgerCore;
 
+use crate::damage::DamagedObjects;
 use crate::metrics::Metrics;
 use millstream_journal::{Reader, RealDisk, SlowDisk, Writer};
 use millstream_metadata::Commands;
@@ -33,6 +34,7 @@ pub(crate) struct Services {
     pub(crate) tier: Tier,
     pub(crate) commands: Arc<dyn Commands>,
     pub(crate) metrics: Metrics,
+    pub(crate) damaged: DamagedObjects,
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) node: NodeId,
     pub(crate) journal: JournalId,

@@ -14,6 +14,6 @@ pub use fetch::{
     AbortedTransaction, Fetch, FetchError, FetchPartition, Fetched, FetchedPartition, Isolation,
 };
 pub use offset::{EpochEnd, FoundOffset, ListOffset, OffsetError};
-pub use produce::{Acks, PendingProduce, Produce, ProduceError, Produced};
+pub use produce::{Acks, PendingProduce, Produce, ProduceError, Produced, RefusedRecord};
 pub use producer_id::{InitProducer, InitProducerError};
 pub use watch::{WatchStream, WatchUpdate};

@@ -3,7 +3,7 @@
 //! In: [`Settings`], [`Components`] (the catalog's image, the command path, the object store, the root keys). Out: a
 //! [`Broker`] for the doors and a [`Handle`] that stops it. The doors' words are in [`interface`]; what decides,
 //! applies and acknowledges is [`replica`], what reads and gathers is [`reading`], what readers are told of offsets is
-//! [`bounds`]: the simulator runs them too.
+//! [`bounds`], which batches get in at all [`admission`]: the simulator runs them too.
 //!
 //! ```text
 //!   begin_produce ─► check ─► Group (lock) ─► Replica: decide, stamp, order ─► Writer ─► durable
@@ -18,9 +18,11 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod admission;
 pub mod bounds;
 mod broker;
 mod condition;
+mod damage;
 mod endurance;
 mod fetch;
 mod flush;
@@ -43,6 +45,7 @@ mod settings;
 mod shell;
 mod snapshot;
 mod start;
+mod store_check;
 mod tail;
 mod topic_config;
 mod waiters;
@@ -54,6 +57,7 @@ pub use groups::GroupsHandle;
 pub use join::{Standing, journal_in};
 pub use settings::{Components, Settings};
 pub use start::{Handle, StartError};
+pub use store_check::{Checked, Finding, Records, check_store};
 
 pub use millstream_coordinator::Settings as GroupSettings;
 pub use millstream_journal::Settings as JournalSettings;

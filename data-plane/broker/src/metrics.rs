@@ -36,6 +36,8 @@ pub(crate) struct Metrics {
     pub(crate) snapshot_bytes: Counter,
     pub(crate) trims: Counter,
     pub(crate) lost_offsets: Counter,
+    pub(crate) damaged_objects: Gauge,
+    pub(crate) damaged_reads: Counter,
     pub(crate) quarantined_partitions: Gauge,
     pub(crate) unknown_partitions: Gauge,
     pub(crate) unserved_partitions: Gauge,
@@ -92,6 +94,11 @@ impl Metrics {
                 "Offsets whose records were in a lost journal only",
                 &it.lost_offsets,
             ),
+            (
+                "damaged_reads",
+                "Reads that met records which are damaged or missing",
+                &it.damaged_reads,
+            ),
         ];
         for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());
@@ -145,6 +152,11 @@ impl Metrics {
                 "unserved_partitions",
                 "Partitions of topics that nobody leads",
                 &it.unserved_partitions,
+            ),
+            (
+                "damaged_objects",
+                "Objects in the store that are known to be damaged or missing; a person must look",
+                &it.damaged_objects,
             ),
             ("led_groups", "Replica groups led here", &it.led_groups),
             (

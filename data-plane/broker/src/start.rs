@@ -8,6 +8,7 @@
 
 use crate::broker::Broker;
 use crate::condition::Condition;
+use crate::damage::DamagedObjects;
 use crate::follow::{Following, Found};
 use crate::group::{Disk, Services};
 use crate::groups::GroupsHandle;
@@ -180,6 +181,10 @@ fn start_journal(
         reader,
         tier: outside.tier,
         commands: outside.commands,
+        damaged: DamagedObjects::new(
+            outside.metrics.damaged_objects.clone(),
+            outside.metrics.damaged_reads.clone(),
+        ),
         metrics: outside.metrics,
         runtime: tokio::runtime::Handle::current(),
         node: outside.node,
@@ -257,6 +262,12 @@ impl Handle {
     /// What keeps the broker from serving whole.
     pub fn condition(&self) -> Condition {
         self.shell.condition()
+    }
+
+    /// Objects in the store that are known to be damaged or missing: what a reader of theirs met and nobody has been
+    /// able to read since.
+    pub fn damaged_objects(&self) -> usize {
+        self.shell.services.damaged.count()
     }
 
     /// Whether the broker can serve: its journal is sound.

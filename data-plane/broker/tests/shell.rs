@@ -6,6 +6,8 @@
 mod catalog;
 #[path = "shell/consumer_groups.rs"]
 mod consumer_groups;
+#[path = "shell/damaged.rs"]
+mod damaged;
 #[path = "shell/faults.rs"]
 mod faults;
 #[path = "shell/full_disk.rs"]
@@ -18,6 +20,8 @@ mod node;
 mod reading;
 #[path = "shell/restart.rs"]
 mod restart;
+#[path = "shell/times.rs"]
+mod times;
 #[path = "shell/trouble.rs"]
 mod trouble;
 #[path = "shell/without_store.rs"]

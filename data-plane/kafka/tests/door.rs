@@ -20,3 +20,5 @@ mod pipeline;
 mod records;
 #[path = "door/server.rs"]
 mod server;
+#[path = "door/times.rs"]
+mod times;

@@ -287,3 +287,10 @@ pub const STRANGERS_ADDRESS_SHARE: usize = 4;
 /// How long a request may wait for its caller's debts before it is begun, ms: clients give up on an answer after 30 s,
 /// and it must still be answered.
 pub const DEBT_WAIT_MS_MAX: u64 = 10_000;
+/// Refused records that the answer to one produce request names, over all its batches: a few bytes of compressed records
+/// would else be answered with megabytes. The rest is counted.
+pub const RECORD_ERRORS_MAX: usize = 1_000;
+
+/// Damaged objects that a broker remembers one by one: more are one matter for a person, and all are found again when
+/// they are read.
+pub const DAMAGED_OBJECTS_MAX: usize = 1_000;

@@ -123,6 +123,16 @@ pub enum StreamsError {
         /// The offset after the last.
         end: Offset,
     },
+    /// Records are damaged or missing where the log keeps them: the log cannot be read past them.
+    #[error("'{topic}' partition {partition} cannot be read: {reason}")]
+    Damaged {
+        /// The topic.
+        topic: TopicName,
+        /// The partition.
+        partition: PartitionIndex,
+        /// The service's words.
+        reason: String,
+    },
     /// The service refused: quota, permission, a bad name or setting.
     #[error("{reason}")]
     Refused {
@@ -145,6 +155,7 @@ impl StreamsError {
             | Self::TopicExists { .. }
             | Self::OffsetOutOfRange { .. }
             | Self::Refused { .. } => (Fault::Caller, Retry::Never),
+            Self::Damaged { .. } => (Fault::Dependency, Retry::Never),
             Self::Unavailable { .. } => (Fault::Dependency, Retry::Later),
         }
     }

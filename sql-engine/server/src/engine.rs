@@ -432,6 +432,7 @@ pub(crate) fn of_streams(error: StreamsError) -> StatementError {
         StreamsError::UnknownTopic { .. } => Kind::NotFound,
         StreamsError::TopicExists { .. } | StreamsError::OffsetOutOfRange { .. } => Kind::Invalid,
         StreamsError::Refused { .. } => Kind::Refused,
+        StreamsError::Damaged { .. } => Kind::Internal,
         StreamsError::Unavailable { .. } => Kind::Unavailable,
     };
     StatementError::new(kind, error.to_string())

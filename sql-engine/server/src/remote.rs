@@ -281,6 +281,11 @@ fn fetched_part(request: &StreamFetch, part: FetchedPartition) -> Result<StreamF
                     end,
                 }
             }
+            Error::Partition { code, message, .. } if code == "CORRUPT_MESSAGE" => StreamsError::Damaged {
+                topic: request.topic.clone(),
+                partition: request.partition,
+                reason: message.clone(),
+            },
             _ => streams_error(error, &request.topic),
         });
     }

@@ -46,6 +46,15 @@ pub struct Produced {
     pub throttle: Duration,
 }
 
+/// A record for which its batch was refused (Kafka's `record_errors`, KIP-467).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedRecord {
+    /// Which of the batch, from 0.
+    pub index: i32,
+    /// What is wrong with it, in words.
+    pub reason: String,
+}
+
 /// Why a batch was not appended, or is not known to be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProduceError {
@@ -77,6 +86,8 @@ pub enum ProduceError {
     Invalid {
         /// What is wrong.
         reason: String,
+        /// The record that is, where it is one.
+        record: Option<RefusedRecord>,
     },
     /// An old message format (UNSUPPORTED_FOR_MESSAGE_FORMAT).
     #[error("message format {magic} is not supported, only record batches of version 2 are")]
@@ -90,9 +101,17 @@ pub enum ProduceError {
         /// Its number.
         codec: u8,
     },
-    /// A timestamp too far from the broker's clock (INVALID_TIMESTAMP).
-    #[error("the batch's timestamp is outside of what the topic allows")]
-    InvalidTimestamp,
+    /// Timestamps too far from the broker's clock (INVALID_TIMESTAMP).
+    #[error(
+        "{count} of the batch's records have a timestamp that the topic does not allow{}",
+        first_of(records)
+    )]
+    InvalidTimestamp {
+        /// How many.
+        count: usize,
+        /// The first of them, as many as an answer names.
+        records: Vec<RefusedRecord>,
+    },
     /// An idempotent producer's batch that leaves a gap (OUT_OF_ORDER_SEQUENCE_NUMBER).
     #[error("producer {producer} sent sequence {found}, expected {expected}")]
     OutOfOrderSequence {
@@ -139,6 +158,14 @@ pub enum ProduceError {
     ShuttingDown,
 }
 
+/// The first one as the end of a sentence, for doors that have no place for the others.
+fn first_of(records: &[RefusedRecord]) -> String {
+    records
+        .first()
+        .map(|first| format!(": record {}: {}", first.index, first.reason))
+        .unwrap_or_default()
+}
+
 impl ProduceError {
     /// Who is at fault.
     pub fn fault(&self) -> Fault {
@@ -150,7 +177,7 @@ impl ProduceError {
             | Self::Invalid { .. }
             | Self::OldFormat { .. }
             | Self::UnknownCompression { .. }
-            | Self::InvalidTimestamp
+            | Self::InvalidTimestamp { .. }
             | Self::OutOfOrderSequence { .. }
             | Self::FencedProducer { .. }
             | Self::NoTransaction => Fault::Caller,
@@ -164,6 +191,15 @@ impl ProduceError {
         }
     }
 
+    /// The records for which the batch was refused, if it was for some of them.
+    pub fn refused_records(&self) -> &[RefusedRecord] {
+        match self {
+            Self::InvalidTimestamp { records, .. } => records,
+            Self::Invalid { record, .. } => record.as_slice(),
+            _ => &[],
+        }
+    }
+
     /// Whether the same batch may be sent again.
     pub fn retry(&self) -> Retry {
         match self {
@@ -172,7 +208,7 @@ impl ProduceError {
             | Self::Invalid { .. }
             | Self::OldFormat { .. }
             | Self::UnknownCompression { .. }
-            | Self::InvalidTimestamp
+            | Self::InvalidTimestamp { .. }
             | Self::OutOfOrderSequence { .. }
             | Self::FencedProducer { .. }
             | Self::NoTransaction

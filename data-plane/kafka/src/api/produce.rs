@@ -12,7 +12,7 @@ use millstream_kafka_wire::batch::{BatchHeader, Compression};
 use millstream_kafka_wire::frame::RequestFrame;
 use millstream_kafka_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use millstream_kafka_wire::messages::produce_response::{
-    LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
 };
 use millstream_kafka_wire::messages::{ProduceRequest, ProduceResponse};
 use millstream_metadata::{Image, TopicRow};
@@ -38,10 +38,42 @@ const SERVED_FROM: i16 = 3;
 
 /// What becomes of one partition's batch.
 enum Begun {
-    Refused(ErrorCode, String),
+    Refused(Refused),
     /// Among what the broker is asked for next.
     Asked,
     Pending(PendingProduce),
+}
+
+/// Why a batch is not taken.
+struct Refused {
+    code: ErrorCode,
+    text: String,
+    /// The records that it is refused for, if it is for some of them.
+    records: Vec<BatchIndexAndErrorMessage>,
+}
+
+impl Refused {
+    fn new(code: ErrorCode, text: impl Into<String>) -> Refused {
+        Refused {
+            code,
+            text: text.into(),
+            records: Vec::new(),
+        }
+    }
+}
+
+impl From<ProduceError> for Refused {
+    fn from(error: ProduceError) -> Refused {
+        let records = error.refused_records().iter();
+        let records = records.map(|record| BatchIndexAndErrorMessage {
+            batch_index: record.index,
+            batch_index_error_message: Some(record.reason.clone()),
+        });
+        Refused {
+            records: records.collect(),
+            ..Refused::new(error.code(), error.to_string())
+        }
+    }
 }
 
 struct Topic {
@@ -160,11 +192,11 @@ fn begin(call: &Call, message: ProduceRequest) -> Vec<Topic> {
         if let Begun::Asked = it {
             *it = match begun.next() {
                 Some(Ok(pending)) => Begun::Pending(pending),
-                Some(Err(error)) => Begun::Refused(error.code(), error.to_string()),
-                None => Begun::Refused(
+                Some(Err(error)) => Begun::Refused(error.into()),
+                None => Begun::Refused(Refused::new(
                     ErrorCode::UnknownServerError,
-                    "a batch without an answer".to_owned(),
-                ),
+                    "a batch without an answer",
+                )),
             };
         }
     }
@@ -191,14 +223,14 @@ fn ask_topic(
         .map(|data| {
             let index = data.index;
             let begun = match (acks, &found) {
-                (Err((code, text)), _) => Begun::Refused(*code, text.clone()),
-                (Ok(_), Err(code)) => Begun::Refused(*code, "there is no such topic".to_owned()),
+                (Err((code, text)), _) => Begun::Refused(Refused::new(*code, text.clone())),
+                (Ok(_), Err(code)) => Begun::Refused(Refused::new(*code, "there is no such topic")),
                 (Ok(acks), Ok(row)) => match ask(call, row, data, *acks, timeout) {
                     Ok(produce) => {
                         asked.push(produce);
                         Begun::Asked
                     }
-                    Err((code, text)) => Begun::Refused(code, text),
+                    Err((code, text)) => Begun::Refused(Refused::new(code, text)),
                 },
             };
             (index, begun)
@@ -247,21 +279,20 @@ async fn finish(call: &Call, topic: Topic, endpoints: &mut Vec<NodeEndpoint>) ->
     let mut partition_responses = Vec::with_capacity(topic.partitions.len());
     for (index, begun) in topic.partitions {
         let result = match begun {
-            Begun::Refused(code, text) => Err((code, text)),
-            Begun::Asked => Err((ErrorCode::UnknownServerError, "was never asked".to_owned())),
-            Begun::Pending(pending) => pending
-                .await
-                .map_err(|error: ProduceError| (error.code(), error.to_string())),
+            Begun::Refused(refused) => Err(refused),
+            Begun::Asked => Err(Refused::new(ErrorCode::UnknownServerError, "was never asked")),
+            Begun::Pending(pending) => pending.await.map_err(Refused::from),
         };
         let mut response = match result {
             Ok(produced) => durable(call, index, &produced),
-            Err((code, text)) => PartitionProduceResponse {
+            Err(refused) => PartitionProduceResponse {
                 index,
-                error_code: call.code(&code),
+                error_code: call.code(&refused.code),
                 base_offset: -1,
                 log_append_time_ms: -1,
                 log_start_offset: -1,
-                error_message: Some(text),
+                record_errors: refused.records,
+                error_message: Some(refused.text),
                 ..PartitionProduceResponse::default()
             },
         };

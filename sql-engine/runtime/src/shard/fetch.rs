@@ -1,11 +1,11 @@
 //! Fetching for all queries of a shard: one call, and what each partition's failure means to its own readers only.
 
 use super::{BACKOFF_FIRST, BACKOFF_LAST, Runner};
-use crate::query::TopicInput;
+use crate::query::{Parking, TopicInput};
 use crate::streams::{StreamFetch, StreamsError};
 use millstream_model::{Offset, PartitionIndex, TimestampMs, TopicName};
 use millstream_operators::RowFault;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The wait when the log has news but no records yet.
 const NOTHING_YET: Duration = Duration::from_millis(5);
@@ -94,6 +94,7 @@ impl Runner {
                     (*offset).clamp(*start, (*end).max(*start)),
                 );
             }
+            StreamsError::Damaged { .. } => self.cannot_pass(wanted, &error),
             other => {
                 let query = &mut self.queries[wanted.query];
                 let (id, topic, partition) = (&query.id, &query.topic, wanted.partition);
@@ -101,6 +102,25 @@ impl Runner {
                 query.hold(partition, wanted.offset, BACKOFF_FIRST, BACKOFF_LAST);
             }
         }
+    }
+
+    /// The log cannot be read past here. What precedes is processed and committed first, then the query waits, and says
+    /// why, until somebody has repaired the log: a fetch follows each commit before anything else is processed.
+    fn cannot_pass(&mut self, wanted: &Wanted, error: &StreamsError) {
+        let query = &mut self.queries[wanted.query];
+        let here = |input: &&TopicInput| input.partition.0 == wanted.partition;
+        let input = query.inputs().find(here);
+        if input.is_some_and(|input| !input.queue.is_empty()) {
+            query.hold(wanted.partition, wanted.offset, BACKOFF_FIRST, BACKOFF_FIRST);
+            return;
+        }
+        if query.is_persistent() && query.dirty {
+            self.commit_at = Some(Instant::now());
+            return;
+        }
+        query.park(error.to_string(), Parking::ForAWhile);
+        self.watch();
+        self.publish();
     }
 
     /// Retention has passed queries by: they go on with what is there, and say so.

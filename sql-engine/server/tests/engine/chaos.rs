@@ -30,6 +30,8 @@ pub struct ChaosStreams {
     sick: Mutex<Option<TopicName>>,
     /// A partition that cannot be read now.
     mute: Arc<Mutex<Option<(TopicName, PartitionIndex)>>>,
+    /// A partition that cannot be read from an offset on.
+    damaged: Mutex<Option<(TopicName, PartitionIndex, Offset)>>,
     /// Offsets that have no records, in every partition.
     hole: Mutex<Option<Range<i64>>>,
     /// Writes that were asked for.
@@ -46,6 +48,7 @@ impl ChaosStreams {
             blown: Arc::new(Notify::new()),
             sick: Mutex::new(None),
             mute: Arc::default(),
+            damaged: Mutex::new(None),
             hole: Mutex::new(None),
             writes: AtomicU32::new(0),
         }
@@ -64,6 +67,32 @@ impl ChaosStreams {
     /// This partition cannot be read until another is named.
     pub fn mute(&self, partition: Option<(&str, u32)>) {
         *self.mute.lock() = partition.map(|(topic, index)| (topic.parse().unwrap(), PartitionIndex(index)));
+    }
+
+    /// This partition is damaged from an offset on, until it is repaired.
+    pub fn damage(&self, place: Option<(&str, u32, i64)>) {
+        *self.damaged.lock() = place
+            .map(|(topic, index, offset)| (topic.parse().unwrap(), PartitionIndex(index), Offset(offset)));
+    }
+
+    /// What the log answers of a partition that is damaged: what precedes the damage, or an error.
+    fn hurt(&self, request: &StreamFetch, answer: &mut Result<StreamFetched, StreamsError>) {
+        let damaged = self.damaged.lock();
+        let Some((topic, partition, from)) = damaged.as_ref() else {
+            return;
+        };
+        if (topic, *partition) != (&request.topic, request.partition) {
+            return;
+        }
+        if request.offset >= *from {
+            *answer = Err(StreamsError::Damaged {
+                topic: topic.clone(),
+                partition: *partition,
+                reason: "bits have flipped".to_owned(),
+            });
+        } else if let Ok(answer) = answer {
+            answer.records.retain(|record| record.offset < *from);
+        }
     }
 
     fn is_mute(&self, topic: &TopicName, partition: PartitionIndex) -> bool {
@@ -154,6 +183,7 @@ impl Streams for ChaosStreams {
                 let reason = "it is mute".to_owned();
                 *answer = Err(StreamsError::Unavailable { reason });
             }
+            self.hurt(request, answer);
             let Ok(answer) = answer else { continue };
             if let Some(cut) = self.cut {
                 // None: no room was left for this one.
