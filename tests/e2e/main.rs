@@ -35,4 +35,5 @@ mod store;
 mod tenants;
 mod tls;
 mod trailers;
+mod truth;
 mod wire;

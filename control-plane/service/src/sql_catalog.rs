@@ -2,7 +2,8 @@
 //! its tenant's SQL could no longer read, and what it reads there changes its form with the engine.
 
 use crate::service::Service;
-use crate::status::{denied, refused, unexpected};
+use crate::status::{denied, invalid, refused, unexpected};
+use crate::version::{unveiled, veiled};
 use millstream_access::Principal;
 use millstream_metadata::{Actor, Command, Commands, PutSql, Reply};
 use millstream_rpc::control as rpc;
@@ -13,6 +14,9 @@ use tonic::{Request, Response, Status, async_trait};
 
 /// How long a reader may wait for a version.
 const VERSION_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// A node that follows the catalog is never so many versions behind: what is further ahead was made up.
+const VERSION_AHEAD_MAX: u64 = 1 << 32;
 
 #[async_trait]
 impl SqlCatalog for Service {
@@ -38,10 +42,14 @@ impl SqlCatalog for Service {
                 .into_iter()
                 .map(|row| (row.kind, row.name))
                 .collect(),
-            expected: request.expected_version,
+            expected: request
+                .expected_version
+                .map(|version| unveiled(&self.roots, who.tenant, version)),
         };
         let version = self.submit(&who, command).await?.version;
-        Ok(Response::new(rpc::WriteSqlRowsResponse { version }))
+        Ok(Response::new(rpc::WriteSqlRowsResponse {
+            version: veiled(&self.roots, who.tenant, version),
+        }))
     }
 
     async fn list_sql_rows(
@@ -50,11 +58,16 @@ impl SqlCatalog for Service {
     ) -> Result<Response<rpc::ListSqlRowsResponse>, Status> {
         let (who, _) = self.caller(&request)?;
         require_service(&who)?;
-        let version = request.get_ref().at_least_version;
+        let version = unveiled(&self.roots, who.tenant, request.get_ref().at_least_version);
         let watch = self.controller.image_watch();
+        if version.saturating_sub(watch.image().version()) > VERSION_AHEAD_MAX {
+            return Err(invalid(
+                "this version was made up: send one that an answer to this key's account had",
+            ));
+        }
         let image = timeout(VERSION_WAIT_MAX, watch.wait_for_version(version)).await;
         let image = image
-            .map_err(|_| Status::deadline_exceeded(format!("the catalog has not come to version {version}")))?
+            .map_err(|_| Status::deadline_exceeded("this node's catalog has not come to that version"))?
             .map_err(|_| Status::unavailable("the catalog is no longer followed"))?;
         // It may have been a long wait.
         self.caller(&request)?;
@@ -63,12 +76,12 @@ impl SqlCatalog for Service {
             name: row.name.clone(),
             text: row.text.clone(),
             body: row.body.clone(),
-            version: row.version,
+            version: veiled(&self.roots, who.tenant, row.version),
             pinned_topics: row.pinned_topics.clone(),
         });
         Ok(Response::new(rpc::ListSqlRowsResponse {
             rows: rows.collect(),
-            version: image.version(),
+            version: veiled(&self.roots, who.tenant, image.version()),
         }))
     }
 

@@ -493,21 +493,28 @@ async fn sql_rows_are_written_all_or_none_and_seen_at_their_version() {
         .map(|row| (row.name.as_str(), row.version))
         .collect();
     assert_eq!(names, [("q1", written.version), ("q2", written.version)]);
-    assert!(
-        b.sql()
-            .list_sql_rows(list)
-            .await
-            .unwrap()
-            .into_inner()
-            .rows
-            .is_empty()
-    );
+    let theirs = b.sql().list_sql_rows(rpc::ListSqlRowsRequest::default()).await;
+    let theirs = theirs.unwrap().into_inner();
+    assert!(theirs.rows.is_empty());
+    // Versions are nobody else's, and tell nobody how much others change.
+    assert_ne!(theirs.version, listed.version);
+    assert_ne!(theirs.version, world.controller().image().version());
+    let made_up = rpc::ListSqlRowsRequest {
+        at_least_version: written.version,
+    };
+    let refused = b.sql().list_sql_rows(made_up).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
     let conflict = a
         .sql()
         .write_sql_rows(write(vec![row("q3")], Some(0)))
         .await
         .unwrap_err();
     assert_eq!(conflict.code(), Code::Aborted);
+    assert!(
+        conflict.message().ends_with("has changed since it was read"),
+        "no versions: {}",
+        conflict.message()
+    );
     let bad = a
         .sql()
         .write_sql_rows(write(vec![row("q3"), row("")], None))

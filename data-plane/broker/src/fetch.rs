@@ -70,6 +70,7 @@ impl Shell {
             let failed = round.iter().any(|partition| partition.error.is_some());
             if bytes >= request.bytes_min
                 || failed
+                || self.draining.is_cancelled()
                 || self.services.is_stopping()
                 || request.partitions.is_empty()
             {

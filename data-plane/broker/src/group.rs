@@ -83,6 +83,8 @@ pub(crate) struct Group {
     core: Mutex<Core>,
     /// Asks for a flush.
     pub(crate) flush_wanted: Notify,
+    /// Asks for another try, for somebody was refused while work rested after a failure.
+    pub(crate) room_wanted: Notify,
     /// Objects that this process has named for the group. They are counted through all its epochs: work that an
     /// election overtakes still names its object with the epoch before, and must not meet a name that has been used.
     objects: AtomicU64,
@@ -97,6 +99,7 @@ impl Group {
             services,
             core: Mutex::new(core),
             flush_wanted: Notify::new(),
+            room_wanted: Notify::new(),
             objects: AtomicU64::new(0),
             ledger_changed: Notify::new(),
         })

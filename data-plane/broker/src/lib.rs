@@ -21,6 +21,7 @@
 pub mod admission;
 pub mod bounds;
 mod broker;
+mod condition;
 mod damage;
 mod endurance;
 mod fence;
@@ -52,6 +53,7 @@ mod waiters;
 mod watching;
 
 pub use broker::Broker;
+pub use condition::{Condition, StoreTrouble};
 pub use groups::GroupsHandle;
 pub use join::{Standing, journal_in};
 pub use settings::{Components, Settings};
@@ -62,4 +64,4 @@ pub use millstream_coordinator::Settings as GroupSettings;
 pub use millstream_journal::Settings as JournalSettings;
 pub use millstream_partition::FlushSettings;
 pub use millstream_tier::Settings as TierSettings;
-pub use millstream_tier::{LifecycleError, OpenError as StoreError, OpenStore, open_store};
+pub use millstream_tier::{LifecycleError, OpenError as StoreError, OpenStore, StoreFault, open_store};

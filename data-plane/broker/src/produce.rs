@@ -120,7 +120,7 @@ impl Shell {
 
     /// Counts a refusal and tells the log, in the words of its span.
     fn refused(&self, span: &Span, error: ProduceError) -> ProduceError {
-        self.services.metrics.produce_refused.inc();
+        self.services.metrics.refused(&error);
         span.in_scope(|| tracing::debug!(%error, "refused"));
         error
     }
@@ -213,16 +213,9 @@ impl Shell {
         })
     }
 
-    /// What a filling journal asks of producers (LOG.md 10).
-    ///
-    /// What was ordered must get into the journal, or nothing behind it can, not even what makes room: so bytes that
-    /// are still under way count as used, and the end of a file that a commit does not fit into as well.
+    /// What a filling journal asks of producers (LOG.md 10); who is refused has room made.
     fn back_pressure(&self, bytes: usize, ahead: usize) -> Result<Duration, ProduceError> {
-        let in_flight = self
-            .services
-            .in_flight
-            .load(Ordering::Relaxed)
-            .saturating_add(ahead);
+        let in_flight = self.in_flight(ahead);
         if in_flight > self.settings.in_flight_bytes_max {
             return Err(ProduceError::Full);
         }
@@ -230,14 +223,36 @@ impl Shell {
         if space.level >= Level::Flush {
             space = self.space.look(&self.services);
         }
+        match self.level(space, in_flight, bytes) {
+            Level::Normal | Level::Flush => Ok(Duration::ZERO),
+            Level::Delay => Ok(delay(space)),
+            Level::Refuse => {
+                self.want_room(bytes);
+                Err(ProduceError::Full)
+            }
+        }
+    }
+
+    /// Whether the journal would take a batch of so many bytes.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        let space = self.space.look(&self.services);
+        self.level(space, self.in_flight(0), bytes) < Level::Refuse
+    }
+
+    fn in_flight(&self, ahead: usize) -> usize {
+        let in_flight = self.services.in_flight.load(Ordering::Relaxed);
+        in_flight.saturating_add(ahead)
+    }
+
+    /// How full the journal is for a batch of so many bytes.
+    ///
+    /// What was ordered must get into the journal, or nothing behind it can, not even what makes room: so bytes that
+    /// are still under way count as used, and the end of a file that a commit does not fit into as well.
+    fn level(&self, space: Space, in_flight: usize, bytes: usize) -> Level {
         let under_way = in_flight.saturating_add(bytes);
         let lost = under_way.min(self.settings.journal.commit_bytes_max);
         let used = space.used.saturating_add(under_way.saturating_add(lost) as u64);
-        match Level::of(used, space.capacity).max(space.level) {
-            Level::Normal | Level::Flush => Ok(Duration::ZERO),
-            Level::Delay => Ok(delay(space)),
-            Level::Refuse => Err(ProduceError::Full),
-        }
+        Level::of(used, space.capacity).max(space.level)
     }
 }
 

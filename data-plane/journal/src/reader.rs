@@ -40,6 +40,11 @@ pub enum ReadError {
 }
 
 impl<D: Disk> Reader<D> {
+    /// Somebody waits for room: a file that could not be prepared is tried again now.
+    pub fn want_room(&self) {
+        self.shared.wanted.notify_all();
+    }
+
     /// The journal's id.
     pub fn id(&self) -> JournalId {
         self.shared.id

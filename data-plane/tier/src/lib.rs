@@ -45,3 +45,5 @@ pub use open::{OpenError, OpenStore, open_store};
 pub use read::ReadRun;
 pub use tier::{Settings, Tier};
 pub use verify::DamagedRange;
+
+pub use millstream_store::Fault as StoreFault;

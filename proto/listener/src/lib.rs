@@ -14,12 +14,16 @@
 mod bind;
 mod connection;
 mod metrics;
+mod pem;
 mod places;
 mod serve;
 mod tls;
+mod validity;
 
 pub use bind::{BindError, bind};
 pub use connection::{Connection, TooManyConnections};
 pub use metrics::Metrics;
+pub use pem::PemError;
 pub use serve::{Handle, Settings, serve};
-pub use tls::{TlsError, TlsSettings, load_tls};
+pub use tls::{Certificates, TlsError, TlsSettings};
+pub use validity::Validity;

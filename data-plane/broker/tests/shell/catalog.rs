@@ -113,13 +113,23 @@ impl Catalog {
         self.put([Row::Topic(row)]);
     }
 
-    /// Every group is led by the same journal again, in a new epoch.
+    /// Every group is led by its only member again, in a new epoch.
     pub fn elect_again(&self) {
+        self.appoint(|group| group.members.first().copied());
+    }
+
+    /// Nobody leads any group any more.
+    pub fn depose(&self) {
+        self.appoint(|_| None);
+    }
+
+    fn appoint(&self, leader: impl Fn(&GroupRow) -> Option<JournalId>) {
         let image = self.image();
         self.put(image.groups().map(|group| {
             let epoch = Epoch(group.epoch.0 + 1);
             Row::Group(Arc::new(GroupRow {
                 epoch,
+                leader: leader(group),
                 ..group.as_ref().clone()
             }))
         }));

@@ -99,12 +99,13 @@ impl Node {
     pub fn metric(&self, name: &str) -> f64 {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
-        let line = text
+        let name = format!("broker_{name}");
+        // The sum over its labels.
+        let lines = text
             .lines()
-            .find(|line| line.starts_with(&format!("broker_{name} ")));
-        line.and_then(|line| line.rsplit(' ').next())
-            .and_then(|value| value.parse().ok())
-            .unwrap_or(0.0)
+            .filter(|line| line.split([' ', '{']).next() == Some(&name));
+        let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        values.sum()
     }
 }
 

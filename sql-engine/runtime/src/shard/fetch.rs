@@ -113,7 +113,7 @@ impl Runner {
     /// The log cannot be read past here. What precedes is processed and committed first, then the query waits, and says
     /// why, until somebody has repaired the log: a fetch follows each commit before anything else is processed.
     fn cannot_pass(&mut self, wanted: &Wanted, error: &StreamsError) {
-        let query = &mut self.queries[wanted.query];
+        let query = &mut self.core.queries[wanted.query];
         let here = |input: &&TopicInput| input.partition.0 == wanted.partition;
         let input = query.inputs().find(here);
         if input.is_some_and(|input| !input.queue.is_empty()) {
