@@ -60,9 +60,9 @@ pub struct GateSettings {
     pub body_time: Duration,
     /// How long a client may take nothing of a large answer.
     pub answer_patience: Duration,
-    /// Calls of nobody in particular (health, reflection) at once.
+    /// Streams of nobody in particular (watching health, reflection) at once.
     pub strangers: usize,
-    /// How long such a call may last.
+    /// How long such a stream may last.
     pub stranger_time: Duration,
 }
 
@@ -175,7 +175,7 @@ impl Shared {
         }
         let rule = rule_of(parts.uri.path());
         let connection = parts.extensions.get::<Connection>().cloned();
-        let caller = self.caller(&parts.headers, rule.access)?;
+        let caller = self.caller(&parts.headers, &rule)?;
         if let (Some(connection), Caller::Known(who)) = (&connection, &caller) {
             connection.known(who.tenant.0, || {
                 self.parts.quotas.connect(who).map_err(Refusal::from)

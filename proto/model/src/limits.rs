@@ -268,10 +268,10 @@ pub const GRPC_BODY_PATIENCE_MS: u64 = 30_000;
 /// And all of it in so many ms: the largest is 32 MiB.
 pub const GRPC_BODY_MS_MAX: u64 = 300_000;
 
-/// Calls without a key (gRPC health, reflection) at once, over all connections.
+/// Streams without a key (watching gRPC health, reflection) at once, over all connections.
 pub const STRANGERS_CALLS_MAX: usize = 256;
 
-/// How long such a call may last, ms: those who watch the health ask again.
+/// How long such a stream may last, ms: those who watch the health ask again.
 pub const STRANGERS_CALL_MS_MAX: u64 = 300_000;
 
 /// Connections that nobody has logged in on yet, of one process at one door: strangers leave half of the places to

@@ -28,10 +28,10 @@ pub(crate) enum Refusal {
     #[error("this needs the cluster key")]
     NotANode,
     /// Calls without a key are few at once.
-    #[error("there are too many calls without a key at once; try again, or send one")]
+    #[error("there are too many streams without a key at once; try again, or send one")]
     TooManyStrangers,
     /// A stranger's call has an end.
-    #[error("a call without a key ends after {0:?}; call again, or send one")]
+    #[error("a stream without a key ends after {0:?}; call again, or send one")]
     StrangersTime(Duration),
     /// One caller does not take every connection.
     #[error(transparent)]
