@@ -207,6 +207,7 @@ pub fn controller(
         addresses.http.to_string(),
         catalog_settings(settings, store),
     );
+    controller.topic_defaults = settings.topic_defaults;
     controller.copy = Some(copy_settings(settings, &cluster.name));
     if let Some(mut known) = without_store {
         known.move_to(settings, &addresses.kafka, &addresses.http())?;

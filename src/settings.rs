@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use millstream_cli::Failure;
+use millstream_metadata::TopicDefaults;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -83,6 +84,22 @@ pub struct StartArgs {
     /// Takes snapshots so often, whatever the age of a flush [default: as --flush-age-ms]
     #[arg(long, env = "MILLSTREAM_SNAPSHOT_AGE_MS", value_name = "MS")]
     pub snapshot_age_ms: Option<u64>,
+    /// Partitions of a topic whose maker did not say, where its virtual cluster does not say either [default: 1]
+    #[arg(long, env = "MILLSTREAM_NUM_PARTITIONS", value_name = "COUNT")]
+    pub num_partitions: Option<u32>,
+    /// How long topics keep their records that do not say, where their virtual clusters do not say either; -1 for ever
+    /// [default: 604800000]
+    #[arg(
+        long,
+        env = "MILLSTREAM_DEFAULT_RETENTION_MS",
+        value_name = "MS",
+        allow_negative_numbers = true
+    )]
+    pub default_retention_ms: Option<i64>,
+    /// Replicas of a topic whose maker did not say, where its virtual cluster does not say either [default: as many as
+    /// there are nodes, at most 3]
+    #[arg(long, env = "MILLSTREAM_DEFAULT_REPLICATION_FACTOR", value_name = "COUNT")]
+    pub default_replication_factor: Option<u8>,
 }
 
 /// What a process can do.
@@ -129,6 +146,7 @@ pub struct Settings {
     pub flush_bytes: Option<u64>,
     pub flush_age_ms: Option<u64>,
     pub snapshot_age_ms: Option<u64>,
+    pub topic_defaults: TopicDefaults,
 }
 
 /// The least that a journal works in.
@@ -177,6 +195,18 @@ impl StartArgs {
                 "--roles needs control and broker in this release: roles in processes of their own come with replication",
             ));
         }
+        let topic_defaults = TopicDefaults {
+            partitions: self.num_partitions.or(file.num_partitions),
+            retention_ms: self.default_retention_ms.or(file.default_retention_ms),
+            replication_factor: self
+                .default_replication_factor
+                .or(file.default_replication_factor),
+        };
+        topic_defaults.check().map_err(|reason| {
+            Failure::new(format!(
+                "--num-partitions, --default-retention-ms, --default-replication-factor: {reason}"
+            ))
+        })?;
         Ok(Settings {
             store,
             kafka_listen: self
@@ -204,6 +234,7 @@ impl StartArgs {
             flush_bytes,
             flush_age_ms: self.flush_age_ms.or(file.flush_age_ms),
             snapshot_age_ms: self.snapshot_age_ms.or(file.snapshot_age_ms),
+            topic_defaults,
             data_dir,
         })
     }
@@ -298,6 +329,9 @@ mod tests {
             flush-bytes = "5KiB"
             flush-age-ms = 6
             snapshot-age-ms = 7
+            num-partitions = 8
+            default-retention-ms = -1
+            default-replication-factor = 1
         "#;
         std::fs::write(file.path(), text)?;
         let args = StartArgs {
@@ -311,10 +345,43 @@ mod tests {
             r#"root_key_file: Some("/r"), journal_bytes: 67108864, "#,
             r#"tls: Some(TlsSettings { certificate: "/t.pem", key: "/t.key" }), log_format: Json, log: "warn", "#,
             r#"ready_file: Some("/y"), recover_groups: false, sync_delay: 4ms, flush_bytes: Some(5120), "#,
-            r#"flush_age_ms: Some(6), snapshot_age_ms: Some(7) }"#,
+            r#"flush_age_ms: Some(6), snapshot_age_ms: Some(7), topic_defaults: TopicDefaults { "#,
+            r#"partitions: Some(8), retention_ms: Some(-1), replication_factor: Some(1) } }"#,
         );
         assert_eq!(read, expected);
         Ok(())
+    }
+
+    #[test]
+    fn defaults_of_topics_that_cannot_be_are_refused() {
+        let partitions = |count| StartArgs {
+            num_partitions: Some(count),
+            ..StartArgs::default()
+        };
+        let retention = |ms| StartArgs {
+            default_retention_ms: Some(ms),
+            ..StartArgs::default()
+        };
+        let replicas = |count| StartArgs {
+            default_replication_factor: Some(count),
+            ..StartArgs::default()
+        };
+        for (args, word) in [
+            (partitions(0), "partitions"),
+            (partitions(u32::MAX), "partitions"),
+            (retention(-2), "retention"),
+            (replicas(0), "replication factor"),
+            (replicas(4), "replication factor"),
+        ] {
+            let refused = args.settings().err();
+            assert!(
+                refused.is_some_and(|failure| failure.text().contains(word)),
+                "{word}"
+            );
+        }
+        for args in [partitions(1), retention(-1), retention(0), replicas(3)] {
+            assert!(args.settings().is_ok());
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::copy::CopySettings;
 use millstream_catalog::{Joining, StoreSettings};
-use millstream_metadata::Image;
+use millstream_metadata::{Image, TopicDefaults};
 use millstream_model::JournalId;
 use std::time::Duration;
 use uuid::Uuid;
@@ -28,6 +28,9 @@ pub struct Settings {
     pub copy: Option<CopySettings>,
     /// The catalog as the copy has it, when the store was down at the start.
     pub known: Image,
+    /// What topics get that neither their makers nor their virtual clusters say: written when this process begins to
+    /// decide.
+    pub topic_defaults: TopicDefaults,
     /// What `cluster.json` is still to be compared with, when it could not be read at the start: before anything else.
     pub joining: Option<Joining>,
 }
@@ -45,6 +48,7 @@ impl Settings {
             session_timeout: Duration::from_secs(9),
             copy: None,
             known: Image::new(),
+            topic_defaults: TopicDefaults::default(),
             joining: None,
         }
     }

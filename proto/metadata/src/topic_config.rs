@@ -3,7 +3,12 @@
 //! Names and defaults are Kafka 4.3's topic-level configs. Those about files on a broker's disk are accepted and
 //! shown, and change nothing: partitions own no files here.
 
+mod documentation;
+
+pub use documentation::documentation;
+
 use crate::rows::TopicRow;
+use crate::topic_defaults::{RETENTION_MS_DEFAULT, TopicDefaults};
 use millstream_model::limits::{BATCH_BYTES_MAX, TOPIC_CONFIG_VALUE_BYTES_MAX};
 
 /// What a value may be.
@@ -179,11 +184,9 @@ pub enum TimestampType {
     LogAppendTime,
 }
 
-/// A topic's configs as what they mean, defaults filled in.
+/// A topic's configs as what they mean, defaults filled in; but for [`retention_ms`], whose default can be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TopicSettings {
-    /// How long records are kept, ms; none = for ever.
-    pub retention_ms: Option<i64>,
     /// How many bytes a partition keeps; none = any.
     pub retention_bytes: Option<u64>,
     /// The largest record batch.
@@ -203,7 +206,6 @@ impl TopicSettings {
     pub fn of(topic: &TopicRow) -> TopicSettings {
         let number = |name| number_of(topic, name);
         TopicSettings {
-            retention_ms: Some(number("retention.ms")).filter(|ms| *ms >= 0),
             retention_bytes: u64::try_from(number("retention.bytes")).ok(),
             message_bytes_max: usize::try_from(number("max.message.bytes"))
                 .unwrap_or(0)
@@ -217,6 +219,15 @@ impl TopicSettings {
             timestamp_after_ms_max: number("message.timestamp.after.max.ms"),
         }
     }
+}
+
+/// How long a topic's records are kept, ms; none = for ever.
+pub fn retention_ms(topic: &TopicRow, defaults: &TopicDefaults) -> Option<i64> {
+    let set = topic
+        .config("retention.ms")
+        .and_then(|value| value.trim().parse().ok());
+    let kept: i64 = set.or(defaults.retention_ms).unwrap_or(RETENTION_MS_DEFAULT);
+    Some(kept).filter(|ms| *ms >= 0)
 }
 
 fn number_of(topic: &TopicRow, name: &str) -> i64 {
