@@ -20,6 +20,7 @@
 
 pub mod bounds;
 mod broker;
+mod describe;
 mod endurance;
 mod fetch;
 mod flush;

@@ -154,7 +154,7 @@ impl Shell {
 }
 
 /// That the group leads and the asker knows its epoch; returns the partition's leader epoch.
-fn check(
+pub(crate) fn check(
     core: &mut Core,
     served: &Served,
     partition: PartitionId,

@@ -147,6 +147,7 @@ where
         shared: Arc::clone(limits.shared),
         who,
         peer,
+        asked_for_transactions: Default::default(),
     });
     pipeline::run(frames, writer, limits, session).await
 }

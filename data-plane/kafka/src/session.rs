@@ -10,7 +10,7 @@ use millstream_kafka_wire::{ApiKey, ErrorCode};
 use millstream_metadata::{Actor, Command, Committed, Image, Refusal};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How long an admin request waits until this node knows what it changed.
@@ -28,6 +28,8 @@ pub(crate) struct Session {
     pub(crate) shared: Arc<Shared>,
     pub(crate) who: Principal,
     pub(crate) peer: SocketAddr,
+    /// Whether the log says already that this connection asked for transactions.
+    pub(crate) asked_for_transactions: AtomicBool,
 }
 
 /// One request of it.
@@ -74,6 +76,19 @@ impl Call {
             self.session.shared.metrics.error(self.api, code);
         }
         code.number()
+    }
+
+    /// Says in the log that a transactional producer was refused: once for each connection, however often it asks.
+    pub(crate) fn log_transactional_producer(&self) {
+        if self.session.asked_for_transactions.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (peer, who) = (self.session.peer, self.who());
+        let client = self.client_id.as_deref().unwrap_or_default();
+        tracing::warn!(
+            %peer, key = %who.key, tenant = %who.tenant, client,
+            "refused a transactional producer: transactions are not served"
+        );
     }
 
     /// Who calls, as a group's members are described.

@@ -8,6 +8,10 @@ mod admin;
 mod catalog;
 #[path = "door/client.rs"]
 mod client;
+#[path = "door/configs.rs"]
+mod configs;
+#[path = "door/described.rs"]
+mod described;
 #[path = "door/groups.rs"]
 mod groups;
 #[path = "door/hostile.rs"]
@@ -18,5 +22,7 @@ mod login;
 mod pipeline;
 #[path = "door/records.rs"]
 mod records;
+#[path = "door/refused.rs"]
+mod refused;
 #[path = "door/server.rs"]
 mod server;
