@@ -1,5 +1,6 @@
 //! Opening the doors that are not plain HTTP, and what their clients are told.
 
+use crate::descriptors::connections_max;
 use crate::settings::Settings;
 use millstream_cli::Failure;
 use millstream_kafka::Bound;
@@ -50,6 +51,7 @@ pub fn http_settings(settings: &Settings) -> Result<millstream_listener::Setting
     let tls = settings.tls.as_ref().map(|tls| load_tls(tls, alpn)).transpose();
     Ok(millstream_listener::Settings {
         tls: tls.map_err(|error| Failure::new(error.to_string()))?,
+        connections_max: connections_max(),
         ..Default::default()
     })
 }
@@ -70,6 +72,7 @@ pub async fn bind_kafka(settings: &Settings) -> Result<Bound, Failure> {
     let tls = tls.map_err(|error| Failure::new(error.to_string()))?;
     millstream_kafka::bind(millstream_kafka::Settings {
         tls,
+        connections_max: connections_max(),
         ..millstream_kafka::Settings::new(address)
     })
     .map_err(|error| match error.source.kind() {

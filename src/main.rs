@@ -8,6 +8,7 @@ mod backends;
 mod cluster;
 mod data_folder;
 mod demo;
+mod descriptors;
 mod door;
 mod guard;
 mod http;

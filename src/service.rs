@@ -16,6 +16,7 @@ use millstream_access::{RootKeys, derive_secret};
 use millstream_broker::{Broker, Components, JournalSettings, OpenStore, open_store};
 use millstream_cli::Failure;
 use millstream_controller as controller;
+use millstream_door::{GateMetrics, GateParts, GateSettings, Keeper, Quotas, Rooms, RoomsSettings};
 use millstream_grpc::DataDoor;
 use millstream_kafka::Bound;
 use millstream_listener::bind;
@@ -237,9 +238,28 @@ impl Parts {
         let broker_handle = Arc::new(broker_handle);
 
         let draining = CancellationToken::new();
-        let kafka_door = kafka.serve(broker.clone(), &mut registry, draining.clone());
+        // One of each for all doors: what a client takes at one is missing at the others.
+        let rooms = Rooms::new(RoomsSettings::default(), &mut registry);
+        let quotas = Quotas::new(broker.image_watch(), &mut registry);
+        let kafka_door = kafka.serve(
+            broker.clone(),
+            rooms.clone(),
+            quotas.clone(),
+            &mut registry,
+            draining.clone(),
+        );
 
-        let data = DataDoor::new(broker.clone(), millstream_grpc::Metrics::register(&mut registry));
+        let gate = GateParts {
+            image: broker.image_watch(),
+            roots: Arc::clone(&self.roots),
+            rooms,
+            quotas: quotas.clone(),
+            draining: draining.clone(),
+            metrics: GateMetrics::register(&mut registry),
+        };
+        let gate = Keeper::new(GateSettings::default(), gate);
+        let metrics = millstream_grpc::Metrics::register(&mut registry);
+        let data = DataDoor::new(broker.clone(), quotas, metrics, draining.clone());
         let name = ClusterName {
             id: self.cluster.id.to_string(),
             name: self.cluster.name.clone(),
@@ -258,18 +278,20 @@ impl Parts {
             .sql
             .then(|| self.sql(inner.clone(), broker.clone(), sql_metrics));
         let outer = match &sql {
-            Some(sql) => inner.add_service(Guarded::new(
-                millstream_server::SqlDoor::service(sql.clone(), Arc::new(tenant_of)),
-                broker.clone(),
-            )),
+            Some(sql) => inner.add_service(Guarded::new(millstream_server::SqlDoor::service(
+                sql.clone(),
+                Arc::new(tenant_of),
+            ))),
             None => inner,
         };
         let (outer, grpc_health) = introspection(outer).map_err(told)?;
+        let services = Routes::from(outer.into_axum_router().fallback(http::unknown));
+        let http_settings = millstream_listener::Settings {
+            metrics: millstream_listener::Metrics::register(&mut registry),
+            ..http_settings
+        };
         let health = Health::new(registry, self.controller.clone(), &broker_handle);
-        let router = outer
-            .into_axum_router()
-            .merge(http::routes(health.clone()))
-            .fallback(http::unknown);
+        let router = http::routes(health.clone()).fallback_service(gate.guard(services));
         let http_door = millstream_listener::serve(http, router, http_settings)?;
 
         let mut key = None;

@@ -7,7 +7,7 @@ use millstream_broker::interface::Acks;
 use millstream_broker::replica::{Append, Lost};
 use millstream_journal::Level;
 use millstream_kafka_wire::batch::{BatchBuilder, BatchView, NewRecord, Producer};
-use millstream_model::{KeyId, Offset, ProducerEpoch, ProducerId, TimestampMs};
+use millstream_model::{KeyId, Offset, OwnerEpoch, ProducerEpoch, ProducerId, TimestampMs};
 use millstream_partition::Decision;
 use rand::Rng;
 use std::collections::VecDeque;
@@ -190,6 +190,7 @@ impl World {
             partition: partition(index),
             tenant: TENANT,
             key: KeyId::NONE,
+            owner_epoch: OwnerEpoch(0),
             batch,
             time,
             acks: self.clients[ticket.client].acks(),

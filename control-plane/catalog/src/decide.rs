@@ -104,6 +104,7 @@ fn dispatch(
             validate_only,
         } => topics::replace_config(draft, actor, *tenant, name, config, *validate_only),
         Command::EnsureInternalTopics => topics::ensure_internal(draft, seeds, actor),
+        Command::EnsureSqlChangelog { tenant } => topics::ensure_changelog(draft, seeds, actor, *tenant),
         Command::SetQuota { scope, quota } => quotas::set(draft, actor, *scope, quota),
         Command::WriteSql {
             tenant,
@@ -202,7 +203,8 @@ fn subject(image: &Image, command: &Command, reply: &Reply) -> Option<(Option<Te
         | Command::ReportSnapshot { .. }
         | Command::ReportDeleted { .. }
         | Command::AllocateProducerIds
-        | Command::EnsureInternalTopics => return None,
+        | Command::EnsureInternalTopics
+        | Command::EnsureSqlChangelog { .. } => return None,
     })
 }
 

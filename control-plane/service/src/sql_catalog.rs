@@ -1,9 +1,10 @@
-//! The rows that the SQL engine keeps, of the caller's virtual cluster.
+//! The rows that the SQL engine keeps, of the caller's virtual cluster. They are its own: what a client writes there
+//! its tenant's SQL could no longer read, and what it reads there changes its form with the engine.
 
 use crate::service::Service;
-use crate::status::denied;
-use millstream_access::{Operation, Resource, allowed};
-use millstream_metadata::{Command, PutSql};
+use crate::status::{denied, refused, unexpected};
+use millstream_access::Principal;
+use millstream_metadata::{Actor, Command, Commands, PutSql, Reply};
 use millstream_rpc::control as rpc;
 use millstream_rpc::control::sql_catalog_server::SqlCatalog;
 use std::time::Duration;
@@ -20,6 +21,7 @@ impl SqlCatalog for Service {
         request: Request<rpc::WriteSqlRowsRequest>,
     ) -> Result<Response<rpc::WriteSqlRowsResponse>, Status> {
         let (who, _) = self.caller(&request)?;
+        require_service(&who)?;
         let request = request.into_inner();
         let put = |row: rpc::SqlRow| PutSql {
             kind: row.kind,
@@ -47,9 +49,7 @@ impl SqlCatalog for Service {
         request: Request<rpc::ListSqlRowsRequest>,
     ) -> Result<Response<rpc::ListSqlRowsResponse>, Status> {
         let (who, _) = self.caller(&request)?;
-        if !allowed(&who, Operation::Describe, Resource::Tenant(who.tenant)) {
-            return Err(denied("this key may not see SQL rows"));
-        }
+        require_service(&who)?;
         let version = request.get_ref().at_least_version;
         let watch = self.controller.image_watch();
         let image = timeout(VERSION_WAIT_MAX, watch.wait_for_version(version)).await;
@@ -71,4 +71,32 @@ impl SqlCatalog for Service {
             version: image.version(),
         }))
     }
+
+    async fn ensure_sql_changelog(
+        &self,
+        request: Request<rpc::EnsureSqlChangelogRequest>,
+    ) -> Result<Response<rpc::EnsureSqlChangelogResponse>, Status> {
+        let (who, _) = self.caller(&request)?;
+        require_service(&who)?;
+        let command = Command::EnsureSqlChangelog { tenant: who.tenant };
+        let made = self.controller.submit(Actor::System, command).await;
+        let made = made.map_err(|refusal| refused(&refusal))?;
+        let Reply::Topic(row) = made.reply else {
+            return Err(unexpected());
+        };
+        Ok(Response::new(rpc::EnsureSqlChangelogResponse {
+            topic: row.name.to_string(),
+            partitions: u32::try_from(row.partitions.len()).unwrap_or(u32::MAX),
+        }))
+    }
+}
+
+/// Refuses whoever is not the service itself, at work for a tenant: clients write SQL statements.
+fn require_service(who: &Principal) -> Result<(), Status> {
+    if who.is_service() {
+        return Ok(());
+    }
+    Err(denied(
+        "SQL rows are the service's own: write statements (millstream.sql.v1.Sql, or any SQL shell)",
+    ))
 }

@@ -5,7 +5,6 @@ use crate::group::{Core, Group};
 use crate::interface::{
     AbortedTransaction, Fetch, FetchError, FetchPartition, Fetched, FetchedPartition, Isolation,
 };
-use crate::quota::Meter;
 use crate::read::{PLANS_MAX, plan};
 use crate::read_memory::ReadShare;
 use crate::reading::{FailedRead, Plan};
@@ -74,7 +73,7 @@ impl Shell {
                 || self.services.is_stopping()
                 || request.partitions.is_empty()
             {
-                return self.answer(who, round, bytes, &share);
+                return self.answer(round, bytes, &share);
             }
             if registered {
                 let parked = &self.services.metrics.fetches_parked;
@@ -82,7 +81,7 @@ impl Shell {
                 let woken = tokio::time::timeout_at(deadline, waiter.notified()).await;
                 parked.dec();
                 if woken.is_err() {
-                    return self.answer(who, round, bytes, &share);
+                    return self.answer(round, bytes, &share);
                 }
             }
             registered = true;
@@ -92,13 +91,7 @@ impl Shell {
         }
     }
 
-    fn answer(
-        &self,
-        who: &Principal,
-        mut partitions: Vec<FetchedPartition>,
-        bytes: usize,
-        share: &ReadShare,
-    ) -> Fetched {
+    fn answer(&self, mut partitions: Vec<FetchedPartition>, bytes: usize, share: &ReadShare) -> Fetched {
         // One piece holds the share for all: an answer is sent, and dropped, as a whole.
         if let Some(piece) = partitions.iter_mut().find_map(|read| read.records.first_mut()) {
             *piece = share.held_by(std::mem::take(piece));
@@ -106,9 +99,7 @@ impl Shell {
         let metrics = &self.services.metrics;
         metrics.fetches.inc();
         metrics.fetched_bytes.inc_by(bytes as u64);
-        let (image, now_ms) = (self.image.image(), self.services.now_ms());
-        let throttle = self.quotas.take(&image, who, Meter::Fetch, now_ms, bytes as u64);
-        Fetched { partitions, throttle }
+        Fetched { partitions }
     }
 
     /// Looks at every partition once, and registers the waiter with each.

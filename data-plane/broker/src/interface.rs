@@ -4,6 +4,7 @@
 //! A partition that is not the caller's answers exactly like one that does not exist.
 
 pub mod describe;
+pub mod fence;
 pub mod fetch;
 pub mod groups;
 pub mod offset;
@@ -12,6 +13,7 @@ pub mod producer_id;
 pub mod watch;
 
 pub use describe::ActiveProducer;
+pub use fence::FencedPartition;
 pub use fetch::{
     AbortedTransaction, Fetch, FetchError, FetchPartition, Fetched, FetchedPartition, Isolation,
 };

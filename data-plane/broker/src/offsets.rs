@@ -6,7 +6,7 @@ use crate::group::Core;
 use crate::interface::{EpochEnd, FoundOffset, Isolation, ListOffset, OffsetError};
 use crate::read::{PLANS_MAX, plan};
 use crate::reading::FailedRead;
-use crate::replica::Lost;
+use crate::replica::{Appended, Lost};
 use crate::shell::{NotServed, Served, Shell};
 use bytes::Bytes;
 use millstream_access::{Operation, Principal};
@@ -14,12 +14,13 @@ use millstream_kafka_wire::batch::{BatchError, batches};
 use millstream_model::{LeaderEpoch, Offset, PartitionId, TimestampMs};
 use millstream_partition::Change;
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// Bytes read at a time when looking for a timestamp.
 const SCAN_BYTES: usize = 1024 * 1024;
 
-/// How long a trim may take to become durable.
-const TRIM_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a trim, or a new owner, may take to become durable.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl From<NotServed> for OffsetError {
     fn from(reason: NotServed) -> OffsetError {
@@ -143,13 +144,18 @@ impl Shell {
             Ok(begun) => begun,
             Err(log_start) => return Ok(log_start),
         };
-        match tokio::time::timeout(TRIM_TIMEOUT, receiver).await {
-            Ok(Ok(Ok(_))) => Ok(before),
-            Ok(Ok(Err(Lost::Undecided))) => Err(OffsetError::NotLeader),
-            Ok(Ok(Err(Lost::Quarantined))) => Err(OffsetError::Storage),
-            Ok(Err(_)) => Err(OffsetError::ShuttingDown),
-            Err(_) => Err(OffsetError::Timeout),
-        }
+        settled(receiver).await.map(|()| before)
+    }
+}
+
+/// Waits until a proposed change is committed and applied.
+pub(crate) async fn settled(receiver: oneshot::Receiver<Result<Appended, Lost>>) -> Result<(), OffsetError> {
+    match tokio::time::timeout(CHANGE_TIMEOUT, receiver).await {
+        Ok(Ok(Ok(_))) => Ok(()),
+        Ok(Ok(Err(Lost::Undecided))) => Err(OffsetError::NotLeader),
+        Ok(Ok(Err(Lost::Quarantined))) => Err(OffsetError::Storage),
+        Ok(Err(_)) => Err(OffsetError::ShuttingDown),
+        Err(_) => Err(OffsetError::Timeout),
     }
 }
 

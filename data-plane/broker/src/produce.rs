@@ -3,7 +3,6 @@
 use crate::group::{Core, Ticket};
 use crate::interface::produce::Waiting;
 use crate::interface::{Acks, PendingProduce, Produce, ProduceError, Produced};
-use crate::quota::Meter;
 use crate::replica::{Append, AppendRefused};
 use crate::shell::{NotServed, Served, Shell};
 use crate::topic_config;
@@ -94,7 +93,7 @@ impl Shell {
             });
             for (place, begun, outcome) in decided {
                 let answer = match outcome {
-                    Ok(outcome) => Ok(self.pending(&image, who, begun, outcome)),
+                    Ok(outcome) => Ok(self.pending(begun, outcome)),
                     Err(error) => Err(self.refused(&begun.span, error)),
                 };
                 if let Some(slot) = answers.get_mut(place) {
@@ -150,6 +149,7 @@ impl Shell {
             partition,
             tenant: who.tenant,
             key: who.key,
+            owner_epoch: request.owner_epoch,
             batch,
             time: now,
             acks: request.acks,
@@ -173,13 +173,7 @@ impl Shell {
     }
 
     /// Counts a batch that has its place, and says what its answer waits for.
-    fn pending(
-        &self,
-        image: &Image,
-        who: &Principal,
-        begun: Begun,
-        (decision, log_start): (Decision, Offset),
-    ) -> PendingProduce {
+    fn pending(&self, begun: Begun, (decision, log_start): (Decision, Offset)) -> PendingProduce {
         let metrics = &self.services.metrics;
         let base_offset = match decision {
             Decision::Append { base_offset, .. } => {
@@ -195,11 +189,7 @@ impl Shell {
                 base_offset
             }
         };
-        let now_ms = self.services.now_ms();
-        let throttle = self
-            .quotas
-            .take(image, who, Meter::Produce, now_ms, begun.length as u64)
-            .max(begun.delay);
+        let throttle = begun.delay;
         PendingProduce(match begun.acks {
             Acks::None => Waiting::Ready(Some(Ok(Produced {
                 base_offset,
@@ -284,6 +274,7 @@ fn refusal(refused: AppendRefused) -> ProduceError {
             AppendError::Unknown | AppendError::Closed => ProduceError::NotLeader,
             AppendError::Foreign => ProduceError::UnknownPartition,
             AppendError::Quarantined | AppendError::OffsetsUsedUp => ProduceError::Storage,
+            AppendError::NotOwner { current } => ProduceError::NotOwner { current },
             AppendError::NoTransaction => ProduceError::NoTransaction,
             AppendError::Sequence(SequenceError::OutOfOrder {
                 producer,

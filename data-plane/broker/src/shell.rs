@@ -4,7 +4,6 @@ use crate::endurance::Endurance;
 use crate::group::{Group, Services};
 use crate::join::Standing;
 use crate::producer_ids::ProducerIds;
-use crate::quota::Quotas;
 use crate::read_memory::ReadMemory;
 use crate::settings::Settings;
 use millstream_access::{Operation, Principal, Resource, RootKeys, allowed};
@@ -26,7 +25,6 @@ pub(crate) struct Shell {
     pub(crate) image: ImageWatch,
     pub(crate) roots: Arc<RootKeys>,
     pub(crate) groups: RwLock<BTreeMap<GroupId, Arc<Group>>>,
-    pub(crate) quotas: Quotas,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) read_memory: ReadMemory,
     pub(crate) space: SpaceWatch,
@@ -72,7 +70,6 @@ impl Shell {
             image,
             roots,
             groups: Default::default(),
-            quotas: Default::default(),
             producer_ids: Default::default(),
             read_memory,
             standing: watch::Sender::new(Standing::Waiting),

@@ -14,6 +14,8 @@ mod full_disk;
 mod lost;
 #[path = "shell/node.rs"]
 mod node;
+#[path = "shell/owners.rs"]
+mod owners;
 #[path = "shell/reading.rs"]
 mod reading;
 #[path = "shell/restart.rs"]

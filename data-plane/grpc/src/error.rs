@@ -27,6 +27,7 @@ pub(crate) fn of_produce(cause: &ProduceError) -> Error {
         ProduceError::InvalidTimestamp => "INVALID_TIMESTAMP",
         ProduceError::OutOfOrderSequence { .. } => "OUT_OF_ORDER_SEQUENCE_NUMBER",
         ProduceError::FencedProducer { .. } => "INVALID_PRODUCER_EPOCH",
+        ProduceError::NotOwner { .. } => "OWNER_FENCED",
         ProduceError::NoTransaction => "INVALID_TXN_STATE",
         ProduceError::NotEnoughReplicas => "NOT_ENOUGH_REPLICAS",
         ProduceError::Timeout => "REQUEST_TIMED_OUT",

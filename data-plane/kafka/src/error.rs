@@ -43,6 +43,7 @@ impl Code for ProduceError {
             Self::InvalidTimestamp => ErrorCode::InvalidTimestamp,
             Self::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
             Self::FencedProducer { .. } => ErrorCode::InvalidProducerEpoch,
+            Self::NotOwner { .. } => ErrorCode::InvalidProducerEpoch,
             Self::NoTransaction => ErrorCode::InvalidTxnState,
             Self::NotEnoughReplicas => ErrorCode::NotEnoughReplicas,
             Self::Timeout => ErrorCode::RequestTimedOut,

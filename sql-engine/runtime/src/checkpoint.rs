@@ -1,7 +1,8 @@
-//! What a checkpoint holds of a query, as keys and values of the shard's database.
+//! What a commit holds of a query, as keys and values of the shard's database.
 //!
 //! ```text
-//!   c 0                                           how many commits the shard has made, u64 BE
+//!   t 0                                           up to where the changelog is in it (`state`)
+//!   w 0                                           who writes results    e 0 topic 0 partition    how far they count (`reach`)
 //!   q 0 id                                        tag, JSON: input offsets, stream times, clocks, store hashes
 //!   s 0 id 0 store 0 task window key              value of a store    (task u32 BE; window i64 BE, sign flipped)
 //!   l 0 id 0 stage task writer                    rows that wait behind a repartition, Arrow IPC  (u32 BE each)
@@ -17,7 +18,7 @@ use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 use millstream_model::Offset;
 use millstream_operators::{Batch, Change as RowChange, Corrupt, StateKey};
-use millstream_state::{Change, Cold, ColdError};
+use millstream_state::Change;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -94,26 +95,6 @@ pub(crate) fn state_prefix(query: &str) -> Vec<u8> {
 
 pub(crate) fn lane_prefix(query: &str) -> Vec<u8> {
     [b"l\0", query.as_bytes(), b"\0"].concat()
-}
-
-/// The key of the count of commits.
-const COMMITS: &[u8] = b"c\0";
-
-/// How many commits the shard has made, in all its lives.
-pub(crate) async fn commits(cold: &Cold) -> Result<u64, ColdError> {
-    let stored = cold.scan(COMMITS).await?;
-    let count = stored
-        .first()
-        .and_then(|(_, value)| value.first_chunk::<8>().copied());
-    Ok(count.map_or(0, u64::from_be_bytes))
-}
-
-/// The row that says how many there are with this one.
-pub(crate) fn counted(commits: u64) -> Change {
-    Change {
-        key: COMMITS.to_vec(),
-        value: Some(commits.to_be_bytes().to_vec()),
-    }
 }
 
 fn number(value: usize) -> [u8; 4] {

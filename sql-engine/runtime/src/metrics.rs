@@ -21,6 +21,8 @@ pub struct Metrics {
     pub(crate) row_errors: Counter,
     pub(crate) commits: Counter,
     pub(crate) commit_failures: Counter,
+    pub(crate) flushes: Counter,
+    pub(crate) flush_failures: Counter,
     pub(crate) commit_seconds: Histogram,
     pub(crate) parked: Counter,
     pub(crate) retries: Counter,
@@ -35,6 +37,8 @@ impl Default for Metrics {
             row_errors: Counter::default(),
             commits: Counter::default(),
             commit_failures: Counter::default(),
+            flushes: Counter::default(),
+            flush_failures: Counter::default(),
             // A millisecond to half a minute.
             commit_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 15)),
             parked: Counter::default(),
@@ -69,6 +73,16 @@ impl Metrics {
                 "sql_commit_failures",
                 "Commits that failed and are repeated",
                 &it.commit_failures,
+            ),
+            (
+                "sql_flushes",
+                "Times that committed state was moved from a changelog to the store",
+                &it.flushes,
+            ),
+            (
+                "sql_flush_failures",
+                "Such that failed and are repeated; the changelogs keep what is committed",
+                &it.flush_failures,
             ),
             ("sql_queries_parked", "Times a query could not go on", &it.parked),
             (

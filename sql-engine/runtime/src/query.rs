@@ -18,7 +18,7 @@ use crate::source::SourceReader;
 use arrow::array::RecordBatch;
 use millstream_columns::FormatError;
 use millstream_model::limits::SQL_LOG_RECORDS_MAX;
-use millstream_model::{Offset, PartitionIndex, TopicId, TopicName};
+use millstream_model::{Offset, PartitionIndex, ProducerId, TopicId, TopicName};
 use millstream_operators::{KeyCodec, Pipeline, RowFault};
 use millstream_planner::{Source, Topology};
 use std::collections::{BTreeMap, VecDeque};
@@ -210,6 +210,14 @@ pub(crate) struct RunningQuery {
     pub(crate) stores: Vec<(String, u64, String)>,
     /// Something is not committed.
     pub(crate) dirty: bool,
+    /// It is in a commit that is under way: it stands still.
+    pub(crate) frozen: bool,
+    /// What should have parked it meanwhile.
+    pub(crate) park_later: Option<(String, Parking)>,
+    /// Results that are in its topic and in no commit yet: by whom, where, and the offset behind them.
+    pub(crate) written: Vec<(ProducerId, PartitionIndex, Offset)>,
+    /// Those that it had when it was parked: they do not count.
+    pub(crate) abandoned: Vec<(ProducerId, PartitionIndex, Offset)>,
     /// The push query has said its last.
     pub(crate) finished: bool,
     pub(crate) rows_in: u64,
@@ -371,6 +379,10 @@ impl RunningQuery {
 
     /// It cannot go on: what it changed since the last commit is forgotten, the others do not notice.
     pub(crate) fn park(&mut self, reason: String, parking: Parking) {
+        if self.frozen {
+            self.park_later.get_or_insert((reason, parking));
+            return;
+        }
         self.retry.parked(parking, Instant::now());
         self.metrics.parked.inc();
         match self.retry.next_in(Instant::now()) {
@@ -396,6 +408,7 @@ impl RunningQuery {
             }
         }
         self.dirty = false;
+        self.abandoned.append(&mut self.written);
         self.uncommitted_rows = 0;
         // Rows that are read again fail again.
         self.unlogged.clear();
@@ -415,6 +428,7 @@ impl RunningQuery {
         self.recent.drain(..surplus);
         self.rate = Rate::new(self.rows_in);
         self.retry = old.retry;
+        self.abandoned.append(&mut old.abandoned);
         if self.state != State::Running {
             // It was parked on its way here: that is one more try.
             self.retry.parked(Parking::ForGood, Instant::now());

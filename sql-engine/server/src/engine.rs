@@ -239,7 +239,7 @@ impl Inner {
             &self.cache,
             meters,
         );
-        let opened = opened.await.map_err(of_shard)?;
+        let opened = opened.map_err(of_shard)?;
         *shard = Some(opened.clone());
         Ok(opened)
     }

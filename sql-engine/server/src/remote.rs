@@ -1,15 +1,19 @@
 //! The production seams: a tenant's topics and SQL rows through `sdk/rust`, over a socket or in process.
 
+mod changelog;
+mod writer;
+
 use crate::catalog::{CatalogError, SqlCatalog, SqlChange, SqlRow, SqlRowKind, SqlRows};
 use async_trait::async_trait;
 use bytes::Bytes;
+use changelog::RemoteChangelog;
 use futures::future::{BoxFuture, join_all};
 use futures::stream::{BoxStream, StreamExt};
 use millstream_kafka_wire::batch::batches;
 use millstream_model::{Offset, PartitionIndex, TimestampMs, TopicName};
 use millstream_runtime::{
-    NewStreamTopic, StreamEnd, StreamFetch, StreamFetched, StreamPosition, StreamRecord, StreamTopic,
-    Streams, StreamsError,
+    Changelog, NewStreamTopic, StreamEnd, StreamFetch, StreamFetched, StreamPosition, StreamRecord,
+    StreamTopic, StreamWriter, Streams, StreamsError, WrittenFrom,
 };
 use millstream_rust::rpc::control::{SqlRow as RpcRow, SqlRowName, Topic};
 use millstream_rust::{
@@ -17,7 +21,9 @@ use millstream_rust::{
 };
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use writer::RemoteWriter;
 
 /// How long a transient failure is retried before it is told.
 const RETRY_FOR: Duration = Duration::from_secs(10);
@@ -207,6 +213,14 @@ impl Streams for RemoteStreams {
         ended.map_err(|error| streams_error(error, topic))
     }
 
+    async fn open_writer(&self) -> Result<Arc<dyn StreamWriter>, StreamsError> {
+        Ok(Arc::new(RemoteWriter::open(&self.client).await?))
+    }
+
+    fn changelog(&self, shard: u32) -> Arc<dyn Changelog> {
+        Arc::new(RemoteChangelog::new(self.client.clone(), shard))
+    }
+
     fn watch(&self, partitions: Vec<(TopicName, PartitionIndex)>) -> BoxStream<'static, StreamEnd> {
         let client = self.client.clone();
         let ends = async move {
@@ -284,37 +298,52 @@ fn fetched_part(request: &StreamFetch, part: FetchedPartition) -> Result<StreamF
             _ => streams_error(error, &request.topic),
         });
     }
-    let (records, next) = decode(request, part.records)?;
-    Ok(StreamFetched {
+    let mut fetched = StreamFetched {
         end,
         start,
-        next,
-        records,
-    })
+        next: request.offset,
+        records: Vec::new(),
+        writers: Vec::new(),
+    };
+    decode(request, part.records, &mut fetched)?;
+    Ok(fetched)
 }
 
-/// The records of whole batches from the asked offset on, and where the batches end: some have no records. A batch
-/// that does not read is an error: skipping it would be a silent gap.
-fn decode(request: &StreamFetch, bytes: Bytes) -> Result<(Vec<StreamRecord>, Offset), StreamsError> {
-    let unreadable = |error: &dyn std::fmt::Display| StreamsError::Unavailable {
-        reason: format!(
-            "{}-{} cannot be read at {}: {error}",
-            request.topic, request.partition, request.offset
-        ),
+fn unreadable(topic: &str, partition: u32, at: Offset, error: &dyn std::fmt::Display) -> String {
+    format!("{topic}-{partition} cannot be read at {at}: {error}")
+}
+
+/// The records of whole batches from the asked offset on, who wrote them, and where the batches end: some have no
+/// records. A batch that does not read is an error: skipping it would be a silent gap.
+fn decode(request: &StreamFetch, bytes: Bytes, fetched: &mut StreamFetched) -> Result<(), StreamsError> {
+    let damaged = |error: &dyn std::fmt::Display| StreamsError::Unavailable {
+        reason: unreadable(request.topic.as_str(), request.partition.0, request.offset, error),
     };
-    let (mut records, mut next) = (Vec::new(), request.offset);
     for batch in batches(bytes) {
-        let batch = batch.map_err(|error| unreadable(&error))?;
-        next = next.max(batch.header().next_offset());
-        if batch.header().attributes.is_control() {
+        let batch = batch.map_err(|error| damaged(&error))?;
+        let header = batch.header();
+        fetched.next = fetched.next.max(header.next_offset());
+        if header.attributes.is_control() {
             continue;
         }
-        let set = batch.records().map_err(|error| unreadable(&error))?;
-        records.reserve(usize::try_from(batch.header().record_count).unwrap_or(0));
+        if fetched
+            .writers
+            .last()
+            .is_none_or(|last| last.writer != header.producer_id)
+        {
+            fetched.writers.push(WrittenFrom {
+                from: header.base_offset,
+                writer: header.producer_id,
+            });
+        }
+        let set = batch.records().map_err(|error| damaged(&error))?;
+        fetched
+            .records
+            .reserve(usize::try_from(header.record_count).unwrap_or(0));
         for record in set.shared() {
-            let record = record.map_err(|error| unreadable(&error))?;
+            let record = record.map_err(|error| damaged(&error))?;
             if record.offset >= request.offset {
-                records.push(StreamRecord {
+                fetched.records.push(StreamRecord {
                     offset: record.offset,
                     timestamp: TimestampMs(record.timestamp.0),
                     key: record.key,
@@ -323,7 +352,7 @@ fn decode(request: &StreamFetch, bytes: Bytes) -> Result<(Vec<StreamRecord>, Off
             }
         }
     }
-    Ok((records, next))
+    Ok(())
 }
 
 /// A tenant's SQL rows.

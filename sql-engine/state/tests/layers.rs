@@ -1,7 +1,10 @@
-//! Layers against a model, and checkpoints against crashes and fences.
+//! Layers against a model, and flushes against crashes and fences.
 #![allow(clippy::unwrap_used)]
 
-use millstream_state::{Change, Cold, ColdCache, ColdError, Presence, StateKey, Store, StoreKind, Stored};
+use millstream_model::{Offset, OwnerEpoch};
+use millstream_state::{
+    Cold, ColdCache, ColdError, Layer, Presence, RunId, StateKey, Store, StoreKind, Stored, Tag,
+};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use proptest::prelude::*;
@@ -113,40 +116,39 @@ proptest! {
 }
 
 #[tokio::test]
-async fn a_checkpoint_survives_and_a_takeover_fences() {
+async fn a_flush_survives_with_its_tag_and_a_takeover_fences() {
     let store: Arc<InMemory> = Arc::new(InMemory::new());
     let cache = ColdCache::new(1 << 20);
     let open = || Cold::open(store.clone(), StoreKind::Objects, Path::from("sql/1"), &cache);
-    let put = |key: &str, value: &str| Change {
-        key: key.into(),
-        value: Some(value.into()),
+    let layer = |changes: &[(&'static str, Option<&'static str>)]| -> Layer {
+        let change =
+            |(key, value): &(&'static str, Option<&'static str>)| ((*key).into(), value.map(Into::into));
+        changes.iter().map(change).collect()
+    };
+    let tag = |end| Tag {
+        end: Offset(end),
+        last: RunId {
+            epoch: OwnerEpoch(1),
+            number: 5,
+        },
     };
 
     let first = open().await.unwrap();
-    first
-        .checkpoint(vec![put("a1", "x"), put("a2", "y"), put("b", "z")])
-        .await
-        .unwrap();
-    first
-        .checkpoint(vec![
-            put("a1", "x2"),
-            Change {
-                key: b"a2".to_vec(),
-                value: None,
-            },
-        ])
-        .await
-        .unwrap();
+    assert_eq!(first.tag().await.unwrap(), None);
+    let changes = layer(&[("a1", Some("x")), ("a2", Some("y")), ("b", Some("z"))]);
+    first.flush(&changes, tag(1)).await.unwrap();
+    let changes = layer(&[("a1", Some("x2")), ("a2", None)]);
+    first.flush(&changes, tag(2)).await.unwrap();
 
-    // The first is not closed: it was killed. What it had checkpointed is there, and it can write no more.
+    // The first is not closed: it was killed. What it had flushed is there, and it can write no more.
     let second = open().await.unwrap();
+    assert_eq!(second.tag().await.unwrap(), Some(tag(2)));
     let rows = second.scan(b"a").await.unwrap();
     assert_eq!(rows.len(), 1);
     assert_eq!((&rows[0].0[..], &rows[0].1[..]), (&b"a1"[..], &b"x2"[..]));
-    assert!(matches!(
-        first.checkpoint(vec![put("c", "late")]).await,
-        Err(ColdError::Fenced)
-    ));
+    let late = first.flush(&layer(&[("c", Some("late"))]), tag(3)).await;
+    assert!(matches!(late, Err(ColdError::Fenced)));
     assert!(second.scan(b"c").await.unwrap().is_empty());
+    assert_eq!(second.tag().await.unwrap(), Some(tag(2)));
     second.close().await.unwrap();
 }

@@ -47,8 +47,6 @@ pub struct Fetch {
 pub struct Fetched {
     /// One for each asked, in the same order.
     pub partitions: Vec<FetchedPartition>,
-    /// How long the caller's quota wants it to wait before it fetches more.
-    pub throttle: Duration,
 }
 
 /// What was read of one partition.

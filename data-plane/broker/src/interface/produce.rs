@@ -1,7 +1,9 @@
 //! Appending one record batch to one partition.
 
 use bytes::Bytes;
-use millstream_model::{Fault, Offset, PartitionId, ProducerEpoch, ProducerId, Retry, TimestampMs};
+use millstream_model::{
+    Fault, Offset, OwnerEpoch, PartitionId, ProducerEpoch, ProducerId, Retry, TimestampMs,
+};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -27,6 +29,8 @@ pub struct Produce {
     pub partition: PartitionId,
     /// Exactly one Kafka v2 record batch as the producer sent it; the broker validates and stamps it.
     pub batch: Bytes,
+    /// In whose name, where one owner alone may write; 0 for everybody else.
+    pub owner_epoch: OwnerEpoch,
     /// When to answer.
     pub acks: Acks,
     /// How long to wait for that durability.
@@ -42,7 +46,7 @@ pub struct Produced {
     pub log_append_time: Option<TimestampMs>,
     /// The partition's first offset.
     pub log_start: Offset,
-    /// How long the caller's quota or the journal's back-pressure wants it to wait before it sends more.
+    /// How long the journal's back-pressure wants it to wait before it sends more.
     pub throttle: Duration,
 }
 
@@ -58,6 +62,12 @@ pub enum ProduceError {
     /// Another node leads the partition, or none does yet (NOT_LEADER_OR_FOLLOWER).
     #[error("this node does not lead the partition")]
     NotLeader,
+    /// Another owner has taken the partition over (INVALID_PRODUCER_EPOCH).
+    #[error("another owner has taken the partition over: its epoch is {current}")]
+    NotOwner {
+        /// The present owner's epoch; 0 when the partition has no owner.
+        current: OwnerEpoch,
+    },
     /// Larger than the topic or the service allows (MESSAGE_TOO_LARGE).
     #[error("the batch has {length} bytes, at most {max} are allowed")]
     TooLarge {
@@ -153,6 +163,7 @@ impl ProduceError {
             | Self::InvalidTimestamp
             | Self::OutOfOrderSequence { .. }
             | Self::FencedProducer { .. }
+            | Self::NotOwner { .. }
             | Self::NoTransaction => Fault::Caller,
             Self::NotLeader
             | Self::NotEnoughReplicas
@@ -175,6 +186,7 @@ impl ProduceError {
             | Self::InvalidTimestamp
             | Self::OutOfOrderSequence { .. }
             | Self::FencedProducer { .. }
+            | Self::NotOwner { .. }
             | Self::NoTransaction
             // Nothing changes before the service is started anew: who waits would wait in vain.
             | Self::Damaged => Retry::Never,

@@ -4,9 +4,8 @@ use async_trait::async_trait;
 use millstream_access::Principal;
 use millstream_metadata::{
     Actor, Change, Class, ClusterRow, Command, Commands, Committed, EnvironmentId, GroupPurpose, GroupRow,
-    GroupsRecovered, Image, ImagePublisher, ImageWatch, NodeRow, OrganisationId, PartitionRow, Quota,
-    QuotaRow, QuotaScope, RecoveredGroup, Refusal, Replica, Reply, Row, RowKey, TopicRow, TopicState,
-    VirtualClusterRow,
+    GroupsRecovered, Image, ImagePublisher, ImageWatch, NodeRow, OrganisationId, PartitionRow,
+    RecoveredGroup, Refusal, Replica, Reply, Row, RowKey, TopicRow, TopicState, VirtualClusterRow,
 };
 use millstream_model::{
     Epoch, GroupId, JournalId, NodeId, PartitionId, PartitionIndex, ProducerId, Registration, TenantId,
@@ -124,13 +123,6 @@ impl Catalog {
                 ..group.as_ref().clone()
             }))
         }));
-    }
-
-    pub fn set_quota(&self, tenant: u64, quota: Quota) {
-        self.put([Row::Quota(Arc::new(QuotaRow {
-            scope: QuotaScope::Tenant(TenantId(tenant)),
-            quota,
-        }))]);
     }
 
     /// A journal registers: the first one gets the groups, and keeps them.

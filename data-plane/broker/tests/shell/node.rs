@@ -9,7 +9,7 @@ use millstream_broker::interface::{
 use millstream_broker::{Broker, Components, Handle, Settings, StartError};
 use millstream_kafka_wire::batch::{BatchBuilder, NewRecord, Producer, batches};
 use millstream_metadata::HostPort;
-use millstream_model::{Offset, PartitionId, TimestampMs, TopicId};
+use millstream_model::{Offset, OwnerEpoch, PartitionId, TimestampMs, TopicId};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use prometheus_client::registry::Registry;
@@ -147,6 +147,7 @@ pub async fn produce(
             Produce {
                 partition: to,
                 batch,
+                owner_epoch: OwnerEpoch(0),
                 acks: Acks::All,
                 timeout,
             },

@@ -7,6 +7,7 @@ use crate::session::Call;
 use crate::topics::{Named, find, leadership, partition};
 use futures::future::BoxFuture;
 use millstream_broker::interface::{Acks, PendingProduce, Produce, ProduceError, Produced};
+use millstream_door::Meter;
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::batch::{BatchHeader, Compression};
 use millstream_kafka_wire::frame::RequestFrame;
@@ -16,7 +17,7 @@ use millstream_kafka_wire::messages::produce_response::{
 };
 use millstream_kafka_wire::messages::{ProduceRequest, ProduceResponse};
 use millstream_metadata::{Image, TopicRow};
-use millstream_model::PartitionIndex;
+use millstream_model::{OwnerEpoch, PartitionIndex};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ const TIMEOUT_MS_MAX: i32 = 300_000;
 
 /// The shortest: a producer's timeout is for other replicas, the leader's own disk is given its time in any case.
 const TIMEOUT_MS_MIN: i32 = 1_000;
+
+/// How long a produce that wants no answer waits for its caller's debt before the connection is closed.
+const SILENT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// From this version on producers may send zstd (KIP-110).
 const ZSTD_FROM: i16 = 7;
@@ -47,11 +51,13 @@ struct Topic {
     partitions: Vec<(i32, Begun)>,
 }
 
-pub(super) fn run(call: Call, request: RequestFrame) -> BoxFuture<'static, Result<Answer, End>> {
+pub(super) fn run(mut call: Call, request: RequestFrame) -> BoxFuture<'static, Result<Answer, End>> {
     Box::pin(async move {
-        let message: ProduceRequest = super::message(&request)?;
+        let message: ProduceRequest = super::unfolded(&mut call, &request).await?;
         let silent = message.acks == 0;
-        // No await up to here and in here: batches get their places in the order of the requests.
+        pay(&mut call, &message).await;
+        // Requests of a connection come here one after the other, and no await is in here: batches get their places
+        // in the order of the requests.
         let topics = begin(&call, message);
         Ok(Answer::Later(Box::pin(async move {
             let mut response = ProduceResponse::default();
@@ -67,7 +73,7 @@ pub(super) fn run(call: Call, request: RequestFrame) -> BoxFuture<'static, Resul
                 });
                 response.responses.push(finished);
             }
-            let throttle = call.throttled();
+            let throttle = call.muted();
             if silent {
                 // Nobody reads an answer: a closed connection is how such a producer learns that it must look
                 // for the leader anew, as with Kafka.
@@ -88,6 +94,30 @@ pub(super) fn run(call: Call, request: RequestFrame) -> BoxFuture<'static, Resul
     })
 }
 
+/// Waits until the caller owes nothing for what it has produced, and counts this request's batches. Who owes for longer
+/// than an answer may take is refused, and tries again: the debt stays.
+async fn pay(call: &mut Call, message: &ProduceRequest) {
+    if call.owes.is_some() {
+        return;
+    }
+    let partitions = message.topic_data.iter().flat_map(|topic| &topic.partition_data);
+    let records = partitions.filter_map(|partition| partition.records.as_ref());
+    let bytes: u64 = records.map(|records| records.len() as u64).sum();
+    let patience = match message.acks {
+        // Nobody waits for an answer, so nobody gives it up; a refusal would lose the records.
+        0 => SILENT_PATIENCE,
+        _ => call.session.shared.debt_patience,
+    };
+    let until = call.received + patience;
+    let quotas = call.session.shared.quotas.clone();
+    match quotas.begin(call.who(), Meter::Produce, bytes, until).await {
+        Ok(owed) => {
+            call.throttle(owed);
+        }
+        Err(owes) => call.refuse(owes),
+    }
+}
+
 /// Gives every batch its place, or says why not.
 fn begin(call: &Call, message: ProduceRequest) -> Vec<Topic> {
     let acks = match message.acks {
@@ -99,7 +129,9 @@ fn begin(call: &Call, message: ProduceRequest) -> Vec<Topic> {
             "acks must be 0, 1 or -1".to_owned(),
         )),
     };
-    let acks = if call.version < SERVED_FROM {
+    let acks = if let Some(owes) = call.owes {
+        Err((ErrorCode::ThrottlingQuotaExceeded, owes.to_string()))
+    } else if call.version < SERVED_FROM {
         Err((
             ErrorCode::UnsupportedVersion,
             format!("Produce is served from version {SERVED_FROM} on"),
@@ -198,6 +230,7 @@ fn ask(
     Ok(Produce {
         partition,
         batch,
+        owner_epoch: OwnerEpoch(0),
         acks,
         timeout,
     })
@@ -245,7 +278,7 @@ async fn finish(call: &Call, topic: Topic, endpoints: &mut Vec<NodeEndpoint>) ->
 }
 
 fn durable(call: &Call, index: i32, produced: &Produced) -> PartitionProduceResponse {
-    call.throttle(produced.throttle);
+    call.mute(produced.throttle);
     PartitionProduceResponse {
         index,
         base_offset: produced.base_offset.0,

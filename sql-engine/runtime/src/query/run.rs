@@ -22,7 +22,7 @@ const PUSH_STALL: Duration = Duration::from_secs(30);
 impl RunningQuery {
     /// Partitions to fetch from now, with the offset.
     pub(crate) fn wants(&self) -> Vec<(u32, Offset)> {
-        if !self.is_running() || self.is_stalled() {
+        if !self.is_running() || self.frozen || self.is_stalled() {
             return Vec::new();
         }
         let now = Instant::now();
@@ -72,7 +72,7 @@ impl RunningQuery {
 
     /// Gives each task a turn of at most `rows_max` rows; returns how many rows moved.
     pub(crate) fn turn(&mut self, rows_max: usize) -> Result<usize, ArrowError> {
-        if !self.is_running() || self.cut_if_stalled() {
+        if !self.is_running() || self.frozen || self.cut_if_stalled() {
             return Ok(0);
         }
         let mut faults = Vec::new();

@@ -30,18 +30,14 @@ impl Runner {
                 let outcome = self.retain(&ids).await;
                 let _ = reply.send(outcome);
             }
-            Command::Pull { request, reply } => {
-                let outcome = self.pull(&request);
-                let _ = reply.send(outcome);
-            }
-            Command::Report { reply } => {
-                let _ = reply.send(self.queries.iter().map(RunningQuery::report).collect());
+            read @ (Command::Pull { .. } | Command::Report { .. }) => {
+                self.answer_read(read);
             }
             Command::Commit { reply } => {
                 let _ = reply.send(self.commit().await.map_err(of_commit));
             }
             Command::Stop { reply } => return Some(Ending::Stop(reply)),
-            Command::StopIfIdle { idle, reply } if self.queries.is_empty() => {
+            Command::StopIfIdle { idle, reply } if self.core.queries.is_empty() => {
                 return Some(Ending::Idle(idle, reply));
             }
             Command::StopIfIdle { reply, .. } => {
@@ -51,11 +47,25 @@ impl Runner {
         None
     }
 
+    /// Answers a question that changes nothing; gives back any other command.
+    pub(super) fn answer_read(&mut self, command: Command) -> Option<Command> {
+        match command {
+            Command::Pull { request, reply } => {
+                let _ = reply.send(self.pull(&request));
+            }
+            Command::Report { reply } => {
+                let _ = reply.send(self.core.queries.iter().map(RunningQuery::report).collect());
+            }
+            other => return Some(other),
+        }
+        None
+    }
+
     async fn remove(&mut self, id: &str) -> Result<(), ShardError> {
         let unknown = || ShardError::UnknownQuery { id: id.to_owned() };
-        let at = self.queries.iter().position(|query| query.id == id);
-        if let Some(at) = at.filter(|at| !self.queries[*at].is_persistent()) {
-            let query = self.queries.remove(at);
+        let at = self.core.queries.iter().position(|query| query.id == id);
+        if let Some(at) = at.filter(|at| !self.core.queries[*at].is_persistent()) {
+            let query = self.core.queries.remove(at);
             if let End::Push { sink, .. } = &query.end {
                 let _ = sink.sender.try_send(PushItem::End(PushEnd::Stopped));
             }
@@ -68,30 +78,27 @@ impl Runner {
         {
             tracing::warn!(query = %id, "its last results are not written: {error}");
         }
-        self.queries.retain(|query| query.id != id);
+        self.core.queries.retain(|query| query.id != id);
         self.watch();
-        self.unwritten.records.retain(|(query, ..)| query != id);
+        self.core.drop_results(id);
         self.forget(id).await?;
         at.map(|_| ()).ok_or_else(unknown)
     }
 
+    /// Removes what is stored of a query.
     pub(super) async fn forget(&mut self, id: &str) -> Result<(), ShardError> {
-        let mut changes = vec![Change {
-            key: checkpoint::tag_key(id),
-            value: None,
-        }];
+        let mut gone = vec![checkpoint::tag_key(id)];
         for prefix in [checkpoint::state_prefix(id), checkpoint::lane_prefix(id)] {
-            let rows = self.cold.scan(&prefix).await?;
-            changes.extend(rows.into_iter().map(|(key, _)| Change {
-                key: key.to_vec(),
-                value: None,
-            }));
+            let rows = self.stored(&prefix).await?;
+            gone.extend(rows.into_iter().map(|(key, _)| key.to_vec()));
         }
-        Ok(self.cold.checkpoint(changes).await?)
+        let removal = |key| Change { key, value: None };
+        self.core.forget(gone.into_iter().map(removal));
+        self.commit().await.map_err(of_commit)
     }
 
     async fn retain(&mut self, ids: &[String]) -> Result<(), ShardError> {
-        let tags = self.cold.scan(checkpoint::TAGS).await?;
+        let tags = self.stored(checkpoint::TAGS).await?;
         let stored = tags.iter().filter_map(|(key, _)| checkpoint::tag_query(key));
         let gone: Vec<String> = stored
             .filter(|id| !ids.iter().any(|kept| kept == id))
@@ -104,16 +111,18 @@ impl Runner {
     }
 
     fn pull(&mut self, request: &PullRequest) -> Result<PulledRows, ShardError> {
-        if self.commits < request.commit_min {
+        if self.core.commits.number() < request.commit_min {
             return Err(ShardError::Behind {
-                commit: self.commits,
+                commit: self.core.commits.number(),
                 wanted: request.commit_min,
             });
         }
+        let commit = self.core.commits.number();
         let unknown = || ShardError::UnknownQuery {
             id: request.query.clone(),
         };
         let query = self
+            .core
             .queries
             .iter_mut()
             .find(|query| query.id == request.query)
@@ -140,9 +149,6 @@ impl Runner {
                 parts.push((batch.rows, batch.times));
             }
         }
-        Ok(PulledRows {
-            parts,
-            commit: self.commits,
-        })
+        Ok(PulledRows { parts, commit })
     }
 }

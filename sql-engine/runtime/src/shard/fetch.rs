@@ -25,7 +25,7 @@ impl Runner {
             return Ok(false);
         }
         let request = |wanted: &Wanted| StreamFetch {
-            topic: self.queries[wanted.query].topic.clone(),
+            topic: self.core.queries[wanted.query].topic.clone(),
             partition: PartitionIndex(wanted.partition),
             offset: wanted.offset,
             bytes_max: self.settings.fetch_bytes,
@@ -34,7 +34,13 @@ impl Runner {
         let answers = self.streams.fetch(&requests).await;
         let (mut further, mut failed) = (false, Vec::new());
         for (wanted, answer) in wanted.into_iter().zip(answers) {
-            let query = &mut self.queries[wanted.query];
+            let answer = answer.map(|mut answer| {
+                let topic = &self.core.queries[wanted.query].topic;
+                self.core
+                    .pass_over(topic, PartitionIndex(wanted.partition), &mut answer);
+                answer
+            });
+            let query = &mut self.core.queries[wanted.query];
             match answer {
                 Ok(answer) => further |= query.accept(wanted.partition, wanted.offset, answer),
                 Err(error) => failed.push((wanted, error)),
@@ -55,8 +61,8 @@ impl Runner {
     /// among those for which no room is left.
     fn wanted(&mut self) -> Vec<Wanted> {
         let mut wanted: Vec<Wanted> = Vec::new();
-        for (query, running) in self.queries.iter().enumerate() {
-            if self.stuck && running.is_persistent() {
+        for (query, running) in self.core.queries.iter().enumerate() {
+            if (self.stuck || self.core.is_committing()) && running.is_persistent() {
                 continue;
             }
             let all = running.wants().into_iter();
@@ -95,7 +101,7 @@ impl Runner {
                 );
             }
             other => {
-                let query = &mut self.queries[wanted.query];
+                let query = &mut self.core.queries[wanted.query];
                 let (id, topic, partition) = (&query.id, &query.topic, wanted.partition);
                 tracing::warn!(query = %id, "{topic}-{partition} cannot be read now: {other}");
                 query.hold(partition, wanted.offset, BACKOFF_FIRST, BACKOFF_LAST);
@@ -106,7 +112,8 @@ impl Runner {
     /// Retention has passed queries by: they go on with what is there, and say so.
     fn skip_to(&mut self, topic: &TopicName, partition: PartitionIndex, from: Offset, to: Offset) {
         let here = |input: &&mut TopicInput| input.partition == partition && input.fetched == from;
-        for query in self.queries.iter_mut().filter(|query| query.topic == *topic) {
+        let readers = self.core.queries.iter_mut();
+        for query in readers.filter(|query| query.topic == *topic && !query.frozen) {
             let Some(input) = query.inputs_mut().find(here) else {
                 continue;
             };

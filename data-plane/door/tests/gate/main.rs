@@ -1,0 +1,8 @@
+//! The gate before the services: who is let in, what is read of a body, and what ends an answer.
+
+#![allow(clippy::unwrap_used)]
+
+mod bodies;
+mod callers;
+mod streams;
+mod world;
