@@ -162,6 +162,7 @@ impl StartArgs {
             Some(path) => read_file(path)?,
             None => StartArgs::default(),
         };
+        let topic_defaults = topic_defaults(&self, &file)?;
         let data_dir = self
             .data_dir
             .or(file.data_dir)
@@ -195,18 +196,6 @@ impl StartArgs {
                 "--roles needs control and broker in this release: roles in processes of their own come with replication",
             ));
         }
-        let topic_defaults = TopicDefaults {
-            partitions: self.num_partitions.or(file.num_partitions),
-            retention_ms: self.default_retention_ms.or(file.default_retention_ms),
-            replication_factor: self
-                .default_replication_factor
-                .or(file.default_replication_factor),
-        };
-        topic_defaults.check().map_err(|reason| {
-            Failure::new(format!(
-                "--num-partitions, --default-retention-ms, --default-replication-factor: {reason}"
-            ))
-        })?;
         Ok(Settings {
             store,
             kafka_listen: self
@@ -237,6 +226,23 @@ impl StartArgs {
             topic_defaults,
             data_dir,
         })
+    }
+}
+
+/// What topics get that neither their makers nor their virtual clusters say.
+fn topic_defaults(given: &StartArgs, file: &StartArgs) -> Result<TopicDefaults, Failure> {
+    let factor = given
+        .default_replication_factor
+        .or(file.default_replication_factor);
+    let defaults = TopicDefaults {
+        partitions: given.num_partitions.or(file.num_partitions),
+        retention_ms: given.default_retention_ms.or(file.default_retention_ms),
+        replication_factor: factor,
+    };
+    let flags = "--num-partitions, --default-retention-ms, --default-replication-factor";
+    match defaults.check() {
+        Ok(()) => Ok(defaults),
+        Err(reason) => Err(Failure::new(format!("{flags}: {reason}"))),
     }
 }
 

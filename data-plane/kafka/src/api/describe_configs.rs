@@ -159,31 +159,21 @@ struct Fact {
     documentation: &'static str,
 }
 
-/// What the node's clients may want to know, by name.
-fn facts(image: &Image, tenant: TenantId, node: Option<NodeId>) -> Vec<Fact> {
-    let cluster = image.virtual_cluster(tenant);
-    let auto_create = cluster.is_some_and(|cluster| cluster.auto_create_topics);
-    let own = cluster.map(|cluster| cluster.topic_defaults).unwrap_or_default();
-    let service = image.cluster().topic_defaults;
-    let defaults = own.or(service);
-    // Who said it: the virtual cluster, the service's settings, or nobody.
-    let source = |said: fn(&TopicDefaults) -> bool| match (said(&own), said(&service)) {
-        (true, _) => SOURCE_ALL_BROKERS,
-        (false, true) => SOURCE_STATIC,
-        (false, false) => SOURCE_DEFAULT,
-    };
-    let fact = |name, value: String, kind, source, documentation| Fact {
+fn fact(name: &'static str, value: String, kind: i8, source: i8, documentation: &'static str) -> Fact {
+    Fact {
         name,
         value,
         kind,
         source,
         documentation,
-    };
-    let replicas = defaults.replication_factor.map_or_else(
-        || nodes(image).count().clamp(1, 3).to_string(),
-        |count| count.to_string(),
-    );
-    vec![
+    }
+}
+
+/// What the node's clients may want to know, by name.
+fn facts(image: &Image, tenant: TenantId, node: Option<NodeId>) -> Vec<Fact> {
+    let cluster = image.virtual_cluster(tenant);
+    let auto_create = cluster.is_some_and(|cluster| cluster.auto_create_topics);
+    let mut facts = vec![
         fact(
             "auto.create.topics.enable",
             auto_create.to_string(),
@@ -199,6 +189,42 @@ fn facts(image: &Image, tenant: TenantId, node: Option<NodeId>) -> Vec<Fact> {
             "The node's number.",
         ),
         fact(
+            "message.max.bytes",
+            BATCH_BYTES_MAX.to_string(),
+            INT,
+            SOURCE_STATIC,
+            "The most that a topic's max.message.bytes can be.",
+        ),
+        fact(
+            "offset.metadata.max.bytes",
+            OFFSET_METADATA_BYTES_MAX.to_string(),
+            INT,
+            SOURCE_STATIC,
+            "The longest text beside a committed offset.",
+        ),
+    ];
+    let own = cluster.map(|cluster| cluster.topic_defaults).unwrap_or_default();
+    facts.extend(defaults(image, own));
+    facts.sort_by_key(|fact| fact.name);
+    facts
+}
+
+/// What topics get that their makers did not say, and who said it: the virtual cluster, the service's settings, or
+/// nobody.
+fn defaults(image: &Image, own: TopicDefaults) -> [Fact; 3] {
+    let service = image.cluster().topic_defaults;
+    let defaults = own.or(service);
+    let source = |said: fn(&TopicDefaults) -> bool| match (said(&own), said(&service)) {
+        (true, _) => SOURCE_ALL_BROKERS,
+        (false, true) => SOURCE_STATIC,
+        (false, false) => SOURCE_DEFAULT,
+    };
+    let replicas = defaults.replication_factor.map_or_else(
+        || nodes(image).count().clamp(1, 3).to_string(),
+        |count| count.to_string(),
+    );
+    [
+        fact(
             "default.replication.factor",
             replicas,
             INT,
@@ -213,25 +239,11 @@ fn facts(image: &Image, tenant: TenantId, node: Option<NodeId>) -> Vec<Fact> {
             "How long records of a topic are kept that does not say, in milliseconds; -1 keeps them for ever.",
         ),
         fact(
-            "message.max.bytes",
-            BATCH_BYTES_MAX.to_string(),
-            INT,
-            SOURCE_STATIC,
-            "The most that a topic's max.message.bytes can be.",
-        ),
-        fact(
             "num.partitions",
             defaults.partitions.unwrap_or(1).to_string(),
             INT,
             source(|said| said.partitions.is_some()),
             "Partitions of a topic whose maker did not say.",
-        ),
-        fact(
-            "offset.metadata.max.bytes",
-            OFFSET_METADATA_BYTES_MAX.to_string(),
-            INT,
-            SOURCE_STATIC,
-            "The longest text beside a committed offset.",
         ),
     ]
 }

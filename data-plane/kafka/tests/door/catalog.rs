@@ -276,6 +276,7 @@ impl Commands for Catalog {
             | Command::DeleteTopic { .. }
             | Command::CreatePartitions { .. }
             | Command::AlterTopicConfig { .. }
+            | Command::ReplaceTopicConfig { .. }
                 if !may_manage =>
             {
                 Err(Refusal::PermissionDenied {
