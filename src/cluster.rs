@@ -245,6 +245,7 @@ pub fn catalog_settings(settings: &Settings, store: &OpenStore) -> StoreSettings
 /// How SQL keeps its state in this store.
 pub fn sql_settings(settings: &Settings) -> millstream_server::Settings {
     let mut sql = millstream_server::Settings::default();
+    sql.shard.state_bytes_max = settings.sql_state_bytes;
     if is_directory(settings) {
         sql.shard.store = StoreKind::Directory;
     }

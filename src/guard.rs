@@ -1,8 +1,8 @@
-//! What SQL asks of a caller whom the gate let in: a key that may manage its virtual cluster.
+//! What SQL asks of a caller whom the gate let in: a key that may manage its virtual cluster, or read its SQL.
 
 use http::{Request, Response};
 use millstream_access::{Operation, Principal, Resource, allowed};
-use millstream_model::TenantId;
+use millstream_server::{Access, Caller};
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,14 +11,14 @@ use tonic::server::NamedService;
 use tonic::{Extensions, Status};
 use tower::Service;
 
-/// A service for callers who may use SQL. The inner one finds the caller's tenant with [`tenant_of`].
+/// A service for callers who may use SQL. The inner one finds the caller with [`sql_caller`].
 #[derive(Clone)]
 pub struct Guarded<S> {
     inner: S,
 }
 
 impl<S> Guarded<S> {
-    /// Only keys that may manage their virtual cluster are let in.
+    /// Only keys that may ask in SQL are let in; which statements each may run, [`sql_caller`] tells.
     pub fn new(inner: S) -> Guarded<S> {
         Guarded { inner }
     }
@@ -27,17 +27,33 @@ impl<S> Guarded<S> {
 /// Whether SQL is for the caller.
 fn admit(who: Option<&Principal>) -> Result<(), Status> {
     let who = who.ok_or_else(|| Status::unauthenticated("an API key is needed"))?;
-    if !allowed(who, Operation::Manage, Resource::Tenant(who.tenant)) {
-        return Err(Status::permission_denied(
-            "SQL makes topics and queries: it needs a key with the role admin",
-        ));
+    match access(who) {
+        Some(_) => Ok(()),
+        None => Err(Status::permission_denied(
+            "SQL needs a key with the role admin, or sql-reader to read only",
+        )),
     }
-    Ok(())
 }
 
-/// The tenant of a call that was let in.
-pub fn tenant_of(extensions: &Extensions) -> Option<TenantId> {
-    extensions.get::<Principal>().map(|who| who.tenant)
+/// What a caller may do in SQL.
+fn access(who: &Principal) -> Option<Access> {
+    let may = |operation| allowed(who, operation, Resource::Tenant(who.tenant));
+    if may(Operation::Manage) {
+        Some(Access::Manage)
+    } else if may(Operation::SqlRead) {
+        Some(Access::Read)
+    } else {
+        None
+    }
+}
+
+/// The caller of a call that was let in, as SQL sees it.
+pub fn sql_caller(extensions: &Extensions) -> Option<Caller> {
+    let who = extensions.get::<Principal>()?;
+    Some(Caller {
+        tenant: who.tenant,
+        access: access(who)?,
+    })
 }
 
 impl<S: NamedService> NamedService for Guarded<S> {

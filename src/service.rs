@@ -8,7 +8,7 @@ use crate::backends::TenantBackends;
 use crate::cluster::{self, Addresses, Cluster, catalog_settings, sql_settings, told};
 use crate::data_folder::DataFolder;
 use crate::door;
-use crate::guard::{Guarded, tenant_of};
+use crate::guard::{Guarded, sql_caller};
 use crate::http::{self, Health};
 use crate::ready_file::{self, ShownKey};
 use crate::settings::Settings;
@@ -280,7 +280,7 @@ impl Parts {
         let outer = match &sql {
             Some(sql) => inner.add_service(Guarded::new(millstream_server::SqlDoor::service(
                 sql.clone(),
-                Arc::new(tenant_of),
+                Arc::new(sql_caller),
             ))),
             None => inner,
         };

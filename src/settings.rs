@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 use millstream_cli::Failure;
 use millstream_metadata::TopicDefaults;
+use millstream_model::limits::TENANT_SQL_STATE_BYTES_DEFAULT;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -84,6 +85,10 @@ pub struct StartArgs {
     /// Takes snapshots so often, whatever the age of a flush [default: as --flush-age-ms]
     #[arg(long, env = "MILLSTREAM_SNAPSHOT_AGE_MS", value_name = "MS")]
     pub snapshot_age_ms: Option<u64>,
+    /// What the state of one virtual cluster's SQL queries may take in memory, such as 512MiB; a query that goes
+    /// beyond it is parked [default: 512MiB]
+    #[arg(long, env = "MILLSTREAM_SQL_STATE_BYTES", value_name = "BYTES")]
+    pub sql_state_bytes: Option<String>,
     /// Partitions of a topic whose maker did not say, where its virtual cluster does not say either [default: 1]
     #[arg(long, env = "MILLSTREAM_NUM_PARTITIONS", value_name = "COUNT")]
     pub num_partitions: Option<u32>,
@@ -146,6 +151,7 @@ pub struct Settings {
     pub flush_bytes: Option<u64>,
     pub flush_age_ms: Option<u64>,
     pub snapshot_age_ms: Option<u64>,
+    pub sql_state_bytes: usize,
     pub topic_defaults: TopicDefaults,
 }
 
@@ -181,6 +187,10 @@ impl StartArgs {
         if flush_bytes == Some(0) {
             return Err(Failure::new("--flush-bytes must be at least 1"));
         }
+        let sql_state_bytes = bytes("--sql-state-bytes", self.sql_state_bytes.or(file.sql_state_bytes))?;
+        let sql_state_bytes = sql_state_bytes.map_or(TENANT_SQL_STATE_BYTES_DEFAULT, |bytes| {
+            usize::try_from(bytes).unwrap_or(usize::MAX)
+        });
         let certificate = self.tls_certificate.or(file.tls_certificate);
         let tls = match (certificate, self.tls_key.or(file.tls_key)) {
             (Some(certificate), Some(key)) => Some(millstream_listener::TlsSettings { certificate, key }),
@@ -223,6 +233,7 @@ impl StartArgs {
             flush_bytes,
             flush_age_ms: self.flush_age_ms.or(file.flush_age_ms),
             snapshot_age_ms: self.snapshot_age_ms.or(file.snapshot_age_ms),
+            sql_state_bytes,
             topic_defaults,
             data_dir,
         })
@@ -335,6 +346,7 @@ mod tests {
             flush-bytes = "5KiB"
             flush-age-ms = 6
             snapshot-age-ms = 7
+            sql-state-bytes = "8KiB"
             num-partitions = 8
             default-retention-ms = -1
             default-replication-factor = 1
@@ -351,7 +363,7 @@ mod tests {
             r#"root_key_file: Some("/r"), journal_bytes: 67108864, "#,
             r#"tls: Some(TlsSettings { certificate: "/t.pem", key: "/t.key" }), log_format: Json, log: "warn", "#,
             r#"ready_file: Some("/y"), recover_groups: false, sync_delay: 4ms, flush_bytes: Some(5120), "#,
-            r#"flush_age_ms: Some(6), snapshot_age_ms: Some(7), topic_defaults: TopicDefaults { "#,
+            r#"flush_age_ms: Some(6), snapshot_age_ms: Some(7), sql_state_bytes: 8192, topic_defaults: TopicDefaults { "#,
             r#"partitions: Some(8), retention_ms: Some(-1), replication_factor: Some(1) } }"#,
         );
         assert_eq!(read, expected);

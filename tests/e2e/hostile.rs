@@ -3,6 +3,7 @@
 pub mod bystander;
 pub mod crowds;
 pub mod debts;
+pub mod http;
 
 use crate::forge::{at, batch, old_messages, sealed, with};
 use crate::harness::{Server, Start, Work};

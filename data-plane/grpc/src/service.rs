@@ -108,6 +108,7 @@ fn permit(action: Action, who: &Principal) -> Result<(), Status> {
         Operation::Produce => "produce",
         Operation::Consume => "consume",
         Operation::Describe => "describe",
+        Operation::SqlRead => "read in SQL",
         Operation::Manage => "manage its virtual cluster",
     };
     Err(Status::permission_denied(format!(

@@ -100,6 +100,7 @@ pub const SQL_VALUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Text or bytes that one SQL function makes for one batch: many rows of large values must not add up.
 pub const SQL_COLUMN_BYTES_MAX: usize = 256 * 1024 * 1024;
 
+/// The shortest interval between two commits of a SQL query, ms: a commit is a write to the log.
 /// The shortest interval between two commits of a SQL query, ms: a commit is a write to the object store.
 pub const SQL_COMMIT_INTERVAL_MS_MIN: u64 = 100;
 
@@ -311,3 +312,22 @@ pub const SQL_CLOSE_RUNS_MAX: u64 = 256;
 /// Earlier writers of one sink partition that the readers of a SQL shard remember, the oldest go first: one for each
 /// life of the shard that was killed in the middle of a commit.
 pub const SQL_SINK_LEFTOVERS_MAX: usize = 1_024;
+/// `max.message.bytes` of a topic that a SQL query makes: what the service takes at most, since a query may make larger
+/// rows than it reads (COLLECT_LIST, CONCAT), and a row that does not fit is lost to its readers.
+pub const SQL_SINK_MESSAGE_BYTES: usize = BATCH_BYTES_MAX;
+
+/// What the expressions of one row make in one step of a query, bytes: text, arrays, maps and structs, those between the
+/// functions included. Four of the largest values; more of a row would hold up its tenant's other queries, and many
+/// rows are divided until each part stays within it.
+pub const SQL_ROW_BYTES_MAX: usize = 4 * SQL_VALUE_BYTES_MAX;
+
+/// What a SQL task makes of the rows that it takes at once, bytes, before it takes fewer of them.
+pub const SQL_PASS_BYTES_MAX: usize = 2 * SQL_ROW_BYTES_MAX;
+
+/// Rows that a SQL task takes at once where functions make something of them that cannot be made again with fewer:
+/// behind a change of state, or a repartition.
+pub const SQL_MADE_ROWS_MAX: usize = 32;
+
+/// What the state of one tenant's SQL queries takes in memory unless the operator says otherwise, bytes: until state
+/// that is not used can leave memory, one tenant must not take the process's.
+pub const TENANT_SQL_STATE_BYTES_DEFAULT: usize = 512 * 1024 * 1024;

@@ -9,6 +9,7 @@
 //! ```
 
 use crate::query::{RunningQuery, TaskInput};
+use crate::shard_core::PlantedCore;
 use arrow::array::{ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema};
@@ -168,6 +169,7 @@ pub(crate) fn restore(
     tag: &[u8],
     state: Vec<(Bytes, Bytes)>,
     lanes: Vec<(Bytes, Bytes)>,
+    planted: PlantedCore,
 ) -> Result<(), RestoreError> {
     let tag: Tag = serde_json::from_slice(tag).map_err(|_| corrupt("tag"))?;
     if tag.version != VERSION {
@@ -196,7 +198,9 @@ pub(crate) fn restore(
     for (stage, tags) in query.stages.iter_mut().zip(&tag.tasks) {
         for (task, tag) in stage.tasks.iter_mut().zip(tags) {
             task.clock = tag.clock;
-            task.pipeline.restore_times(&tag.times);
+            if !planted.stream_time_not_restored {
+                task.pipeline.restore_times(&tag.times);
+            }
         }
     }
     let prefix = state_prefix(&query.id).len();

@@ -5,8 +5,9 @@ use crate::query::{QuerySpec, RetryWaits};
 use crate::report::QueryReport;
 use crate::shard::{Command, Runner, StateStore};
 use crate::streams::{Streams, StreamsError};
-use arrow::array::RecordBatch;
 use datafusion_common::ScalarValue;
+use millstream_model::limits::TENANT_SQL_STATE_BYTES_DEFAULT;
+use millstream_operators::Pulled;
 use millstream_state::{ColdCache, ColdError, StoreKind};
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -48,6 +49,8 @@ pub struct ShardSettings {
     pub retry: RetryWaits,
     /// Where its state is kept.
     pub store: StoreKind,
+    /// What the state of all its queries may take in memory, bytes.
+    pub state_bytes_max: usize,
 }
 
 impl Default for ShardSettings {
@@ -63,6 +66,7 @@ impl Default for ShardSettings {
                 last: Duration::from_secs(60),
             },
             store: StoreKind::default(),
+            state_bytes_max: TENANT_SQL_STATE_BYTES_DEFAULT,
         }
     }
 }
@@ -134,8 +138,8 @@ pub struct PullRequest {
 /// Rows of a table as of one commit: the sink's columns (keys, window bounds, values) and each row's time.
 #[derive(Clone, Debug)]
 pub struct PulledRows {
-    /// The rows, in parts.
-    pub parts: Vec<(RecordBatch, Vec<i64>)>,
+    /// The rows, in parts, with what is still to be done to them.
+    pub parts: Vec<Pulled>,
     /// The commit that it saw. They are counted from the first that the shard has made.
     pub commit: u64,
 }
@@ -230,7 +234,16 @@ impl Shard {
         .await?
     }
 
-    /// Ends a query and removes its state.
+    /// Ends a push query, if it has not ended by itself.
+    pub async fn leave(&self, id: &str) -> Result<(), ShardError> {
+        self.ask(|reply| Command::Leave {
+            id: id.to_owned(),
+            reply,
+        })
+        .await
+    }
+
+    /// Ends a persistent query and removes its state.
     pub async fn remove(&self, id: &str) -> Result<(), ShardError> {
         self.ask(|reply| Command::Remove {
             id: id.to_owned(),

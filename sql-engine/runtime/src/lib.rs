@@ -38,14 +38,15 @@ pub mod streams;
 pub use handle::{Meters, PullRequest, PulledRows, Shard, ShardError, ShardSettings};
 pub use memory::MemoryStreams;
 pub use metrics::Metrics;
+pub use millstream_operators::Pulled;
 pub use processing_log::PROCESSING_LOG_TOPIC;
 pub use query::{PushEnd, PushItem, PushSink, QueryOptions, QuerySpec, QueryStart, RetryWaits};
 pub use report::{PartitionReport, ProcessingError, QueryReport, QueryState};
-pub use shard_core::PlantedCore;
+pub use shard_core::{Done, PlantedCore, Rows, Said, ShardCore, Todo};
 pub use sink::SinkWriter;
 pub use source::{ReadRows, SourceReader};
 pub use streams::{
-    Changelog, ChangelogError, ChangelogPart, Fence, NewStreamTopic, StreamEnd, StreamFetch, StreamFetched,
-    StreamPosition, StreamRecord, StreamTopic, StreamWriter, Streams, StreamsError, WrittenFrom,
-    partition_for,
+    Changelog, ChangelogError, ChangelogPart, Fence, NewStreamTopic, RefusedRecord, StreamEnd, StreamFetch,
+    StreamFetched, StreamPosition, StreamRecord, StreamTopic, StreamWriter, Streams, StreamsError,
+    WrittenFrom, WrittenTo, partition_for,
 };

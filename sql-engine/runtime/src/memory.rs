@@ -1,8 +1,9 @@
 //! Topics in memory: the log of the test kit, with the semantics that tasks rely on.
 
 use crate::streams::{
-    Changelog, ChangelogError, ChangelogPart, Fence, NewStreamTopic, StreamEnd, StreamFetch, StreamFetched,
-    StreamPosition, StreamRecord, StreamTopic, StreamWriter, Streams, StreamsError, WrittenFrom,
+    Changelog, ChangelogError, ChangelogPart, Fence, NewStreamTopic, RefusedRecord, StreamEnd, StreamFetch,
+    StreamFetched, StreamPosition, StreamRecord, StreamTopic, StreamWriter, Streams, StreamsError,
+    WrittenFrom, WrittenTo,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -20,6 +21,8 @@ const NOBODY: ProducerId = ProducerId(-1);
 
 /// Pieces that one read of a changelog gives: few, so that reading goes on.
 const PIECES_READ: usize = 64;
+/// `max.message.bytes` of a topic that says nothing.
+const MESSAGE_BYTES_MAX: usize = 1_048_588;
 
 struct Topic {
     description: StreamTopic,
@@ -74,7 +77,7 @@ impl Topics {
         topic: &TopicName,
         writer: ProducerId,
         records: Vec<(PartitionIndex, Vec<StreamRecord>)>,
-    ) -> Result<Vec<Offset>, StreamsError> {
+    ) -> Result<Vec<WrittenTo>, StreamsError> {
         let mut topics = self.by_name.lock();
         let found = topics.get_mut(topic).ok_or_else(|| unknown(topic))?;
         if records
@@ -83,19 +86,35 @@ impl Topics {
         {
             return Err(unknown(topic));
         }
-        let mut ends = Vec::with_capacity(records.len());
+        let bytes_max = found.description.config.get("max.message.bytes");
+        let bytes_max = bytes_max
+            .and_then(|it| it.parse().ok())
+            .unwrap_or(MESSAGE_BYTES_MAX);
+        let mut written = Vec::with_capacity(records.len());
         for (partition, records) in records {
+            let mut part = WrittenTo::default();
             let log = &mut found.partitions[partition.0 as usize];
-            found.writers[partition.0 as usize].resize(log.len() + records.len(), writer);
             for mut record in records {
+                let bytes = [&record.key, &record.value].map(|part| part.as_ref().map_or(0, |it| it.len()));
+                let bytes = bytes.iter().sum::<usize>();
+                if bytes > bytes_max {
+                    part.refused.push(RefusedRecord {
+                        partition,
+                        timestamp: record.timestamp,
+                        reason: format!("a record of {bytes} bytes is larger than the {bytes_max} allowed"),
+                    });
+                    continue;
+                }
                 record.offset = offset(log.len());
                 log.push(record);
+                part.end = Some(offset(log.len()));
             }
-            ends.push(offset(log.len()));
+            found.writers[partition.0 as usize].resize(log.len(), writer);
+            written.push(part);
         }
         drop(topics);
         self.version.send_modify(|version| *version += 1);
-        Ok(ends)
+        Ok(written)
     }
 }
 
@@ -114,10 +133,10 @@ impl StreamWriter for Writer {
         &self,
         topic: &TopicName,
         records: Vec<(PartitionIndex, Vec<StreamRecord>)>,
-    ) -> Vec<Result<Offset, StreamsError>> {
+    ) -> Vec<Result<WrittenTo, StreamsError>> {
         let partitions = records.len();
         match self.topics.append(topic, self.id, records) {
-            Ok(ends) => ends.into_iter().map(Ok).collect(),
+            Ok(written) => written.into_iter().map(Ok).collect(),
             Err(error) => vec![Err(error); partitions],
         }
     }
@@ -313,8 +332,9 @@ impl Streams for MemoryStreams {
         &self,
         topic: &TopicName,
         records: Vec<(PartitionIndex, Vec<StreamRecord>)>,
-    ) -> Result<(), StreamsError> {
-        self.topics.append(topic, NOBODY, records).map(|_| ())
+    ) -> Result<Vec<RefusedRecord>, StreamsError> {
+        let written = self.topics.append(topic, NOBODY, records)?;
+        Ok(written.into_iter().flat_map(|part| part.refused).collect())
     }
 
     async fn open_writer(&self) -> Result<Arc<dyn StreamWriter>, StreamsError> {

@@ -138,8 +138,10 @@ pub struct QueryView {
     pub lag: u64,
     /// Values in its committed state.
     pub state_rows: u64,
-    /// About how many bytes they take in memory.
+    /// About how many bytes its state takes in memory, uncommitted and waiting rows included.
     pub state_bytes: u64,
+    /// Records outside the partition that murmur2 gives their key.
+    pub misplaced_keys: u64,
 }
 
 /// Where the queries of one shard are shown; they go with it.
@@ -181,7 +183,7 @@ struct Shown(Arc<Board>);
 /// A figure of a query: its name, what it is, its kind, and how it is read.
 type Figure = (&'static str, &'static str, MetricType, fn(&QueryView) -> u64);
 
-const FIGURES: [Figure; 7] = [
+const FIGURES: [Figure; 8] = [
     (
         "rows_in",
         "Records that the query has read",
@@ -220,9 +222,15 @@ const FIGURES: [Figure; 7] = [
     ),
     (
         "state_bytes",
-        "Memory of the query's committed state",
+        "Memory of the query's state, with what is not committed and waits behind repartitions",
         MetricType::Gauge,
         |q| q.state_bytes,
+    ),
+    (
+        "misplaced_keys",
+        "Records that lie in another partition than murmur2 gives their key",
+        MetricType::Counter,
+        |q| q.misplaced_keys,
     ),
 ];
 

@@ -6,6 +6,7 @@ mod enter;
 mod fetch;
 mod open;
 mod parked;
+mod room;
 
 use crate::ends::Ends;
 use crate::handle::{Meters, PullRequest, PulledRows, ShardError, ShardSettings};
@@ -51,6 +52,10 @@ pub(crate) enum Command {
     Remove {
         id: String,
         reply: Reply<()>,
+    },
+    Leave {
+        id: String,
+        reply: oneshot::Sender<()>,
     },
     Retain {
         ids: Vec<String>,
@@ -103,6 +108,8 @@ pub(crate) struct Runner {
     commit_began: Instant,
     /// Another process owns the shard.
     fenced: bool,
+    /// The database is open and was last used then.
+    quiet_since: Option<Instant>,
     born: Instant,
     ends: Ends,
     news: Arc<Notify>,
@@ -151,6 +158,7 @@ impl Runner {
             outcome: None,
             commit_began: Instant::now(),
             fenced: false,
+            quiet_since: None,
             born: Instant::now(),
             news,
             commit_at: None,
@@ -289,6 +297,7 @@ impl Runner {
                 self.commit_at = Some(self.commit_at.map_or(at, |earlier| earlier.min(at)));
             }
         }
+        self.keep_within_limit();
         if outcome == Turn::Idle && waiting {
             outcome = Turn::Soon(CLIENT_FULL);
         }

@@ -9,14 +9,20 @@
 //! From `begin` until it is known what became of the run, the queries that are in it stand still: what is folded is what
 //! was written.
 
+mod rows;
+
+pub(crate) use rows::OPENING;
+pub use rows::Rows;
+
 use crate::checkpoint;
 use crate::query::{End, Parking, RunningQuery, TaskInput};
 use crate::reach::{Place, Reach};
 use crate::sink::Pending;
-use crate::streams::{StreamFetched, StreamsError};
+use crate::streams::{StreamFetched, StreamsError, WrittenTo};
 use bytes::Bytes;
 use millstream_model::{Offset, OwnerEpoch, PartitionIndex, ProducerId, Retry, TopicName};
 use millstream_state::{Change, Commits, Input, Output};
+use std::collections::BTreeMap;
 
 /// Results of one query that were taken from its sink and are not acknowledged yet.
 #[derive(Clone, Debug)]
@@ -26,12 +32,24 @@ struct Unwritten {
     records: Pending,
 }
 
-/// What a query's faults were, for the processing log.
-pub(crate) type Said = Vec<(String, Vec<String>)>;
+impl Unwritten {
+    /// Later results follow those that wait: they are written in one piece for each partition.
+    fn add(&mut self, more: Pending) {
+        for (partition, records) in more {
+            match self.records.iter_mut().find(|(at, _)| *at == partition) {
+                Some((_, waiting)) => waiting.extend(records),
+                None => self.records.push((partition, records)),
+            }
+        }
+    }
+}
+
+/// What queries' faults were, for the processing log.
+pub type Said = Vec<(String, Vec<String>)>;
 
 /// What the commit needs next.
 #[derive(Debug)]
-pub(crate) enum Todo {
+pub enum Todo {
     /// A writer.
     OpenWriter,
     /// Results written by the current writer; one answer each, of one outcome for each partition.
@@ -39,7 +57,12 @@ pub(crate) enum Todo {
     /// The processing log written.
     Log(Said),
     /// A piece in the changelog.
-    Append { epoch: OwnerEpoch, piece: Bytes },
+    Append {
+        /// As this owner.
+        epoch: OwnerEpoch,
+        /// The piece.
+        piece: Bytes,
+    },
     /// Nothing more: it counts.
     Committed,
     /// Nothing more: it may succeed later.
@@ -48,11 +71,14 @@ pub(crate) enum Todo {
 
 /// What came of it.
 #[derive(Debug)]
-pub(crate) enum Done {
+pub enum Done {
+    /// A writer of this id.
     Writer(Result<ProducerId, StreamsError>),
-    Written(Vec<Vec<Result<Offset, StreamsError>>>),
+    /// What became of the results: the offsets behind them.
+    Written(Vec<Vec<Result<WrittenTo, StreamsError>>>),
+    /// What became of the processing log.
     Logged(Result<(), StreamsError>),
-    /// `Err`: nobody knows whether it is there.
+    /// Where the piece is. `Err`: nobody knows whether it is there.
     Appended(Result<Offset, String>),
 }
 
@@ -79,7 +105,8 @@ enum Stage {
     Appending,
 }
 
-pub(crate) struct ShardCore {
+/// See the head of this file.
+pub struct ShardCore {
     pub(crate) queries: Vec<RunningQuery>,
     pub(crate) commits: Commits,
     pub(crate) reach: Reach,
@@ -96,10 +123,16 @@ pub(crate) struct ShardCore {
 }
 
 impl ShardCore {
-    pub(crate) fn new(planted: PlantedCore) -> Self {
+    /// Nothing is open yet, no query in.
+    pub fn new(planted: PlantedCore) -> Self {
+        Self::with(planted, Commits::new())
+    }
+
+    /// With this machine.
+    pub fn with(planted: PlantedCore, commits: Commits) -> Self {
         Self {
             queries: Vec::new(),
-            commits: Commits::new(millstream_state::Planted::default()),
+            commits,
             reach: Reach::default(),
             forgotten: Vec::new(),
             writer: None,
@@ -112,7 +145,7 @@ impl ShardCore {
     }
 
     /// Whether a commit is under way. Persistent queries read and process nothing meanwhile.
-    pub(crate) fn is_committing(&self) -> bool {
+    pub fn is_committing(&self) -> bool {
         self.stage != Stage::Idle
     }
 
@@ -144,7 +177,7 @@ impl ShardCore {
     }
 
     /// Begins a commit of all that is dirty, or goes on with one whose fate is unclear.
-    pub(crate) fn begin(&mut self) -> Todo {
+    pub fn begin(&mut self) -> Todo {
         debug_assert!(!self.is_committing(), "one commit at a time");
         if let Some(stage) = self.unclear.take() {
             self.stage = stage;
@@ -161,11 +194,19 @@ impl ShardCore {
             {
                 query.rows_out += sink.waiting() as u64;
                 query.metrics.rows_out.inc_by(sink.waiting() as u64);
-                self.unwritten.push(Unwritten {
-                    query: query.id.clone(),
-                    topic: sink.topic().clone(),
-                    records: sink.drain(),
-                });
+                let (topic, records) = (sink.topic().clone(), sink.drain());
+                match self
+                    .unwritten
+                    .iter_mut()
+                    .find(|waiting| waiting.query == query.id)
+                {
+                    Some(waiting) => waiting.add(records),
+                    None => self.unwritten.push(Unwritten {
+                        query: query.id.clone(),
+                        topic,
+                        records,
+                    }),
+                }
             }
         }
         let queries = &self.queries;
@@ -258,7 +299,7 @@ impl ShardCore {
     }
 
     /// Takes in what came of the last [`Todo`].
-    pub(crate) fn done(&mut self, done: Done) -> Todo {
+    pub fn done(&mut self, done: Done) -> Todo {
         match (self.stage, done) {
             (Stage::OpeningWriter, Done::Writer(Ok(id))) => {
                 self.writer = Some(id);
@@ -311,10 +352,11 @@ impl ShardCore {
         }
     }
 
-    fn written(&mut self, outcomes: Vec<Vec<Result<Offset, StreamsError>>>) -> Todo {
+    fn written(&mut self, outcomes: Vec<Vec<Result<WrittenTo, StreamsError>>>) -> Todo {
         let Some(writer) = self.writer else {
             return self.later("the commit is out of step".to_owned());
         };
+        let unclear = self.unclear_places(&outcomes);
         let (mut refused, mut later) = (Vec::new(), None);
         for (unwritten, outcomes) in self.unwritten.iter_mut().zip(outcomes) {
             let Some(query) = self.queries.iter_mut().find(|query| query.id == unwritten.query) else {
@@ -322,28 +364,28 @@ impl ShardCore {
             };
             let mut kept = Vec::new();
             for (part, outcome) in std::mem::take(&mut unwritten.records).into_iter().zip(outcomes) {
-                match outcome {
-                    Ok(end) => query.written.push((writer, part.0, end)),
-                    Err(error) if error.retry().1 == Retry::Never => {
+                match (unclear.get(&(unwritten.topic.clone(), part.0)), outcome) {
+                    (Some(reason), _) => {
+                        later = Some(reason.clone());
+                        kept.push(part);
+                    }
+                    (None, Ok(to)) => {
+                        query.written.extend(to.end.map(|end| (writer, part.0, end)));
+                        if !to.refused.is_empty() {
+                            query.skip(to.refused);
+                        }
+                    }
+                    (None, Err(error)) => {
                         // Of several batches, some may be there.
                         query.written.push((writer, part.0, Offset(0)));
                         refused.push((unwritten.query.clone(), error.to_string()));
-                    }
-                    Err(error) => {
-                        // It may be there, or come yet; it is written again, by another.
-                        let place = (unwritten.topic.clone(), part.0);
-                        let acknowledged = query.written.iter().filter(|(_, at, _)| *at == part.0);
-                        let counts_to = acknowledged.map(|(_, _, end)| *end).max();
-                        self.reach.leave(place, writer, counts_to);
-                        self.writer = None;
-                        later = Some(error.to_string());
-                        kept.push(part);
                     }
                 }
             }
             unwritten.records = kept;
         }
         self.unwritten.retain(|unwritten| !unwritten.records.is_empty());
+        self.leave_unclear(writer, unclear.keys());
         for (id, reason) in refused {
             self.drop_results(&id);
             if let Some(query) = self
@@ -359,6 +401,42 @@ impl ShardCore {
         match later {
             Some(reason) => self.later(reason),
             None => self.log(),
+        }
+    }
+
+    /// Partitions of which nobody knows what they took, and why. All that was written there at once is written again:
+    /// what is acknowledged may lie on either side of what is not.
+    fn unclear_places(&self, outcomes: &[Vec<Result<WrittenTo, StreamsError>>]) -> BTreeMap<Place, String> {
+        let mut unclear = BTreeMap::new();
+        for (unwritten, outcomes) in self.unwritten.iter().zip(outcomes) {
+            for ((partition, _), outcome) in unwritten.records.iter().zip(outcomes) {
+                if let Err(error) = outcome
+                    && error.retry().1 != Retry::Never
+                {
+                    unclear.insert((unwritten.topic.clone(), *partition), error.to_string());
+                }
+            }
+        }
+        unclear
+    }
+
+    /// What a writer has written there may be there, or come yet; another writes it again. What it had acknowledged
+    /// before counts.
+    fn leave_unclear<'a>(&mut self, writer: ProducerId, places: impl Iterator<Item = &'a Place>) {
+        for place in places {
+            let in_place =
+                |query: &&RunningQuery| matches!(&query.end, End::Sink(sink) if *sink.topic() == place.0);
+            let written = self
+                .queries
+                .iter()
+                .filter(in_place)
+                .flat_map(|query| &query.written);
+            let before = written
+                .filter(|(_, at, _)| *at == place.1)
+                .map(|(_, _, end)| *end)
+                .max();
+            self.reach.leave(place.clone(), writer, before);
+            self.writer = None;
         }
     }
 

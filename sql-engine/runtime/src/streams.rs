@@ -97,6 +97,17 @@ pub struct WrittenFrom {
     pub writer: ProducerId,
 }
 
+/// A record that its topic does not take, however often it is offered: too large, or not of the kind that it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedRecord {
+    /// The partition that it was for.
+    pub partition: PartitionIndex,
+    /// Its timestamp.
+    pub timestamp: TimestampMs,
+    /// Why.
+    pub reason: String,
+}
+
 /// One partition's committed extent, as [`Streams::watch`] reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamEnd {
@@ -194,12 +205,13 @@ pub trait Streams: Send + Sync + 'static {
     async fn fetch(&self, requests: &[StreamFetch]) -> Vec<Result<StreamFetched, StreamsError>>;
 
     /// Appends records to partitions of a topic; returns when all are acknowledged by every in-sync replica.
-    /// Order within a partition is kept. Keys were placed by the caller.
+    /// Order within a partition is kept. Keys were placed by the caller. Answers the records that the topic refuses as
+    /// they are; all others are acknowledged.
     async fn produce(
         &self,
         topic: &TopicName,
         records: Vec<(PartitionIndex, Vec<StreamRecord>)>,
-    ) -> Result<(), StreamsError>;
+    ) -> Result<Vec<RefusedRecord>, StreamsError>;
 
     /// Opens a writer whose records can be told from all others'.
     async fn open_writer(&self) -> Result<Arc<dyn StreamWriter>, StreamsError>;
@@ -212,19 +224,28 @@ pub trait Streams: Send + Sync + 'static {
     fn watch(&self, partitions: Vec<(TopicName, PartitionIndex)>) -> BoxStream<'static, StreamEnd>;
 }
 
+/// What became of a partition's records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WrittenTo {
+    /// The offset behind the last one that was taken; none when none was.
+    pub end: Option<Offset>,
+    /// Those that the topic does not take.
+    pub refused: Vec<RefusedRecord>,
+}
+
 /// One writer of results.
 #[async_trait]
 pub trait StreamWriter: Send + Sync + 'static {
     /// The id that its records carry; no other writer has it.
     fn id(&self) -> ProducerId;
 
-    /// As [`Streams::produce`], told by partition: the offset behind its records. With [`StreamsError::Unavailable`]
+    /// As [`Streams::produce`], told by partition. With [`StreamsError::Unavailable`]
     /// they may be there, or still come: the writer must not be used any more. With any other error they are not there.
     async fn produce(
         &self,
         topic: &TopicName,
         records: Vec<(PartitionIndex, Vec<StreamRecord>)>,
-    ) -> Vec<Result<Offset, StreamsError>>;
+    ) -> Vec<Result<WrittenTo, StreamsError>>;
 }
 
 /// What a fence found.

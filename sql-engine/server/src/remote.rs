@@ -1,25 +1,25 @@
 //! The production seams: a tenant's topics and SQL rows through `sdk/rust`, over a socket or in process.
 
 mod changelog;
+mod send;
 mod writer;
 
 use crate::catalog::{CatalogError, SqlCatalog, SqlChange, SqlRow, SqlRowKind, SqlRows};
 use async_trait::async_trait;
 use bytes::Bytes;
 use changelog::RemoteChangelog;
-use futures::future::{BoxFuture, join_all};
+use futures::future::BoxFuture;
 use futures::stream::{BoxStream, StreamExt};
 use millstream_kafka_wire::batch::batches;
 use millstream_model::{Offset, PartitionIndex, TimestampMs, TopicName};
 use millstream_runtime::{
-    Changelog, NewStreamTopic, StreamEnd, StreamFetch, StreamFetched, StreamPosition, StreamRecord,
-    StreamTopic, StreamWriter, Streams, StreamsError, WrittenFrom,
+    Changelog, NewStreamTopic, RefusedRecord, StreamEnd, StreamFetch, StreamFetched, StreamPosition,
+    StreamRecord, StreamTopic, StreamWriter, Streams, StreamsError, WrittenFrom,
 };
 use millstream_rust::rpc::control::{SqlRow as RpcRow, SqlRowName, Topic};
-use millstream_rust::{
-    Client, Error, FetchedPartition, Position, Producer, ProducerSettings, Record, Watermark,
-};
+use millstream_rust::{Client, Error, FetchedPartition, Position, Producer, ProducerSettings, Watermark};
 use parking_lot::Mutex;
+use send::send;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -201,16 +201,28 @@ impl Streams for RemoteStreams {
         &self,
         topic: &TopicName,
         records: Vec<(PartitionIndex, Vec<StreamRecord>)>,
-    ) -> Result<(), StreamsError> {
+    ) -> Result<Vec<RefusedRecord>, StreamsError> {
         let producer = self.producer();
-        let ended = enqueue_all(&producer, topic, records).await;
+        let mut sent = Vec::with_capacity(records.len());
+        for (partition, records) in records {
+            sent.push(send(&producer, topic, partition, records).await);
+        }
+        producer.flush().await;
+        let (mut refused, mut ended) = (Vec::new(), Ok(()));
+        for part in sent {
+            let settled = part.settled().await;
+            refused.extend(settled.refused);
+            ended = settled.failed.map_or(ended, Err);
+        }
         if let Err(error) = &ended
             && !error.is_retriable()
         {
             // The producer may have failed for good: the next call begins with a fresh one.
             self.producer.lock().take();
         }
-        ended.map_err(|error| streams_error(error, topic))
+        ended
+            .map(|()| refused)
+            .map_err(|error| streams_error(error, topic))
     }
 
     async fn open_writer(&self) -> Result<Arc<dyn StreamWriter>, StreamsError> {
@@ -255,31 +267,6 @@ fn stream_end(mark: Result<Watermark, Error>) -> Option<StreamEnd> {
         partition: PartitionIndex(mark.partition),
         end: Offset(mark.high_watermark),
     })
-}
-
-async fn enqueue_all(
-    producer: &Producer,
-    topic: &TopicName,
-    records: Vec<(PartitionIndex, Vec<StreamRecord>)>,
-) -> Result<(), Error> {
-    let mut deliveries = Vec::new();
-    for (partition, records) in records {
-        for record in records {
-            let record = Record {
-                key: record.key,
-                value: record.value,
-                timestamp_ms: Some(record.timestamp.0).filter(|it| *it >= 0),
-                partition: Some(partition.0),
-                headers: Vec::new(),
-            };
-            deliveries.push(producer.enqueue(topic.as_str(), record).await?);
-        }
-    }
-    producer.flush().await;
-    for delivered in join_all(deliveries).await {
-        delivered?;
-    }
-    Ok(())
 }
 
 fn fetched_part(request: &StreamFetch, part: FetchedPartition) -> Result<StreamFetched, StreamsError> {

@@ -14,7 +14,6 @@ use crate::Change;
 use crate::store::Corrupt;
 use bytes::Bytes;
 use millstream_model::OwnerEpoch;
-use millstream_model::limits::SQL_CHANGELOG_PIECE_BYTES_MAX;
 
 const VERSION: u8 = 1;
 const LAST: u8 = 1;
@@ -43,10 +42,10 @@ pub struct PlantedReplay {
     pub repeat_voids: bool,
 }
 
-/// Cuts a run into pieces. At least one.
-pub fn cut(id: RunId, changes: &[Change]) -> Vec<Bytes> {
+/// Cuts a run into pieces of at most so many bytes. At least one.
+pub fn cut(id: RunId, changes: &[Change], piece_bytes_max: usize) -> Vec<Bytes> {
     let body = encode(changes);
-    let room = SQL_CHANGELOG_PIECE_BYTES_MAX - HEAD_BYTES;
+    let room = piece_bytes_max.saturating_sub(HEAD_BYTES).max(1);
     let count = body.len().div_ceil(room).max(1);
     let piece = |index: usize| {
         let part = &body[index * room..body.len().min((index + 1) * room)];
@@ -184,18 +183,19 @@ impl Replay {
     /// When it is not a piece, or a whole run does not read.
     pub fn piece(&mut self, bytes: Bytes) -> Result<Option<WholeRun>, Corrupt> {
         let piece = read(bytes)?;
-        if piece.id.epoch < self.epoch || piece.id <= self.last && !self.planted.foreign_end {
+        if piece.id.epoch < self.epoch || piece.id <= self.last {
             return Ok(None);
         }
         self.epoch = piece.id.epoch;
         let at_hand = self.at_hand.as_ref().map(|(id, next, _)| (*id, *next));
         let goes_on = match at_hand {
-            Some((_, next)) if self.planted.foreign_end => piece.index == next,
+            Some(_) if self.planted.foreign_end => true,
             Some((id, next)) => piece.id == id && piece.index == next,
             None => false,
         };
         if goes_on {
-            if let Some((_, next, parts)) = &mut self.at_hand {
+            if let Some((id, next, parts)) = &mut self.at_hand {
+                *id = piece.id;
                 *next += 1;
                 parts.push(piece.body);
             }
@@ -244,7 +244,7 @@ impl Replay {
 
 #[cfg(test)]
 mod tests {
-    use super::{HEAD_BYTES, PlantedReplay, Replay, RunId, WholeRun, cut};
+    use super::{HEAD_BYTES, PlantedReplay, Replay, RunId, WholeRun};
     use crate::Change;
     use bytes::Bytes;
     use millstream_model::OwnerEpoch;
@@ -255,6 +255,10 @@ mod tests {
             epoch: OwnerEpoch(epoch),
             number,
         }
+    }
+
+    fn cut(id: RunId, changes: &[Change]) -> Vec<Bytes> {
+        super::cut(id, changes, SQL_CHANGELOG_PIECE_BYTES_MAX)
     }
 
     fn change(key: &str, value: Option<Vec<u8>>) -> Change {

@@ -9,14 +9,15 @@ use millstream_model::{Offset, OwnerEpoch};
 use object_store::ObjectStore;
 use object_store::path::Path;
 use slatedb::config::{
-    CompactionWorkerOptions, CompactorOptions, FlushOptions, FlushType, GarbageCollectorDirectoryOptions,
-    GarbageCollectorOptions, Settings, WriteOptions,
+    CloseOptions, CompactionWorkerOptions, CompactorOptions, FlushOptions, FlushType,
+    GarbageCollectorDirectoryOptions, GarbageCollectorOptions, Settings, WriteOptions,
 };
 use slatedb::db_cache::moka::{MokaCache, MokaCacheOptions};
 use slatedb::{CloseReason, Db, ErrorKind, WriteBatch};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::Mutex;
 
 /// One write of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,9 +143,24 @@ impl ColdCache {
     }
 }
 
-/// A shard's database, open for writing.
+/// A shard's database, taken over for writing. It may rest: then nothing is open and nothing is asked of the store, and
+/// the next use opens it again.
 pub struct Cold {
-    db: Db,
+    store: Arc<dyn ObjectStore>,
+    kind: StoreKind,
+    path: Path,
+    cache: ColdCache,
+    pace: u32,
+    open: Mutex<Open>,
+}
+
+/// What is known while it is open, and while it rests.
+struct Open {
+    db: Option<Db>,
+    /// What it had when it was last seen, and what a flush whose end nobody saw was to give it: another tag is another
+    /// owner's.
+    tag: Option<Tag>,
+    unclear: Option<Tag>,
 }
 
 impl Cold {
@@ -166,18 +182,65 @@ impl Cold {
         cache: &ColdCache,
         pace: u32,
     ) -> Result<Self, ColdError> {
-        let id = cache.next_id.fetch_add(1, Ordering::Relaxed);
-        let db = Db::builder(path, store)
-            .with_settings(settings(kind, pace))
-            .with_db_cache(cache.cache.clone(), id)
-            .build()
-            .await?;
-        Ok(Self { db })
+        let cold = Self {
+            store,
+            kind,
+            path,
+            cache: cache.clone(),
+            pace,
+            open: Mutex::new(Open {
+                db: None,
+                tag: None,
+                unclear: None,
+            }),
+        };
+        let db = cold.build().await?;
+        let tag = stored_tag(&db).await?;
+        *cold.open.lock().await = Open {
+            db: Some(db),
+            tag,
+            unclear: None,
+        };
+        Ok(cold)
+    }
+
+    async fn build(&self) -> Result<Db, ColdError> {
+        let id = self.cache.next_id.fetch_add(1, Ordering::Relaxed);
+        let db = Db::builder(self.path.clone(), self.store.clone())
+            .with_settings(settings(self.kind, self.pace))
+            .with_db_cache(self.cache.cache.clone(), id);
+        Ok(db.build().await?)
+    }
+
+    /// The database, opened again if it rests.
+    async fn db(&self) -> Result<Db, ColdError> {
+        let mut open = self.open.lock().await;
+        if let Some(db) = &open.db {
+            return Ok(db.clone());
+        }
+        let db = self.build().await?;
+        let stored = stored_tag(&db).await?;
+        if stored != open.tag && stored != open.unclear {
+            // Somebody has flushed meanwhile.
+            close(&db).await?;
+            return Err(ColdError::Fenced);
+        }
+        open.db = Some(db.clone());
+        Ok(db)
+    }
+
+    /// Closes what is open until the next use.
+    pub async fn rest(&self) -> Result<(), ColdError> {
+        let db = self.open.lock().await.db.take();
+        match db {
+            Some(db) => close(&db).await,
+            None => Ok(()),
+        }
     }
 
     /// Everything whose key begins with `prefix`, in key order.
     pub async fn scan(&self, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, ColdError> {
-        let mut rows = self.db.scan_prefix(prefix, ..).await?;
+        let mut rows = self.db().await?.scan_prefix(prefix, ..).await?;
         let mut found = Vec::new();
         while let Some(row) = rows.next().await? {
             found.push((row.key, row.value));
@@ -185,37 +248,61 @@ impl Cold {
         Ok(found)
     }
 
-    /// Up to where it knows the changelog; none in a new one.
-    pub async fn tag(&self) -> Result<Option<Tag>, ColdError> {
-        match self.db.get(TAG).await? {
-            Some(stored) => Ok(Some(read_tag(&stored)?)),
-            None => Ok(None),
-        }
+    /// Up to where it knew the changelog when it was last seen; none in a new one.
+    pub async fn tag(&self) -> Option<Tag> {
+        self.open.lock().await.tag
     }
 
     /// Writes all changes and the tag in one batch and waits until it is durable: all of it counts, or none.
     pub async fn flush(&self, changes: &Layer, tag: Tag) -> Result<(), ColdError> {
-        let mut batch = WriteBatch::new();
-        for (key, value) in changes {
-            match value {
-                Some(value) => batch.put(key, value),
-                None => batch.delete(key),
+        let db = self.db().await?;
+        self.open.lock().await.unclear = Some(tag);
+        let outcome = write(&db, changes, tag).await;
+        let mut open = self.open.lock().await;
+        match &outcome {
+            Ok(()) => (open.tag, open.unclear) = (Some(tag), None),
+            // A database that has given up is opened again for the next try.
+            Err(error) if !matches!(error, ColdError::Fenced) && db.status().close_reason.is_some() => {
+                open.db = None;
             }
+            Err(_) => {}
         }
-        batch.put(TAG, write_tag(tag));
-        let options = WriteOptions::default();
-        self.db.write_with_options(batch, &options).await?;
-        self.db
-            .flush_with_options(FlushOptions {
-                flush_type: FlushType::MemTable,
-            })
-            .await?;
-        Ok(())
+        outcome
     }
 
     /// Closes it; what was not flushed is in the changelog.
     pub async fn close(&self) -> Result<(), ColdError> {
-        Ok(self.db.close().await?)
+        self.rest().await
+    }
+}
+
+async fn write(db: &Db, changes: &Layer, tag: Tag) -> Result<(), ColdError> {
+    let mut batch = WriteBatch::new();
+    for (key, value) in changes {
+        match value {
+            Some(value) => batch.put(key, value),
+            None => batch.delete(key),
+        }
+    }
+    batch.put(TAG, write_tag(tag));
+    let options = WriteOptions::default();
+    db.write_with_options(batch, &options).await?;
+    db.flush_with_options(FlushOptions {
+        flush_type: FlushType::MemTable,
+    })
+    .await?;
+    Ok(())
+}
+
+async fn close(db: &Db) -> Result<(), ColdError> {
+    let options = CloseOptions { flush_type: None };
+    Ok(db.close_with_options(options).await?)
+}
+
+async fn stored_tag(db: &Db) -> Result<Option<Tag>, ColdError> {
+    match db.get(TAG).await? {
+        Some(stored) => Ok(Some(read_tag(&stored)?)),
+        None => Ok(None),
     }
 }
 

@@ -15,7 +15,9 @@ use crate::Change;
 use crate::changelog::{PlantedReplay, Replay, RunId, WholeRun, cut};
 use crate::layers::{Layer, Layers};
 use bytes::Bytes;
-use millstream_model::limits::{SQL_CLOSE_RUNS_MAX, SQL_FLUSH_AFTER_MS, SQL_FLUSH_BYTES};
+use millstream_model::limits::{
+    SQL_CHANGELOG_PIECE_BYTES_MAX, SQL_CLOSE_RUNS_MAX, SQL_FLUSH_AFTER_MS, SQL_FLUSH_BYTES,
+};
 use millstream_model::{Offset, OwnerEpoch};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -193,12 +195,24 @@ pub struct Commits {
     waiting_since_ms: Option<u64>,
     /// Runs that only the changelog has.
     runs: u64,
+    piece_bytes_max: usize,
     planted: Planted,
+}
+
+impl Default for Commits {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Commits {
     /// Nothing is open yet.
-    pub fn new(planted: Planted) -> Self {
+    pub fn new() -> Self {
+        Self::with(Planted::default(), SQL_CHANGELOG_PIECE_BYTES_MAX)
+    }
+
+    /// With bugs, and pieces of at most so many bytes.
+    pub fn with(planted: Planted, piece_bytes_max: usize) -> Self {
         Self {
             phase: Phase::Closed,
             epoch: OwnerEpoch(0),
@@ -213,6 +227,7 @@ impl Commits {
             now_ms: 0,
             waiting_since_ms: None,
             runs: 0,
+            piece_bytes_max,
             planted,
         }
     }
@@ -324,16 +339,15 @@ impl Commits {
     fn opened(&mut self, tag: Tag) -> Vec<Output> {
         debug_assert_eq!(self.phase, Phase::Opening, "nothing is read before the fence");
         let (start, end) = self.found;
-        let (from, epoch) = (tag.end, self.epoch);
+        if tag.last.epoch >= self.epoch && !self.planted.replay_before_fence {
+            // Whoever fenced the changelog after us has opened the database before us.
+            return self.stop(StopReason::Fenced);
+        }
+        let from = tag.end;
         let damage = if from < start {
             Some(format!("it begins at {start}, the state ends at {from}"))
         } else if from > end {
             Some(format!("it ends at {end}, the state knows it up to {from}"))
-        } else if tag.last.epoch >= epoch && !self.planted.replay_before_fence {
-            Some(format!(
-                "the state is of epoch {}, the fence gave {epoch}",
-                tag.last.epoch
-            ))
         } else {
             None
         };
@@ -397,7 +411,7 @@ impl Commits {
             epoch: self.epoch,
             number: self.at.last.number + 1,
         };
-        let pieces = cut(id, &changes).into();
+        let pieces = cut(id, &changes, self.piece_bytes_max).into();
         self.run = Some(Run {
             id,
             pieces,

@@ -7,7 +7,7 @@ use crate::gate::{GateMetrics, Shared};
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use http::{HeaderMap, HeaderValue};
-use http_body::Frame;
+use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt, StreamBody};
 use millstream_access::revoked;
 use tonic::Status;
@@ -53,8 +53,12 @@ impl Ends {
         }
     }
 
-    /// The body, cut with a status of its own.
+    /// The body, cut with a status of its own. An answer of headers alone stays one: clients on gRPC's C core look for
+    /// an error's status in the first frame, or else say only "Stream removed".
     pub(crate) fn apply(self, body: Body) -> Body {
+        if body.is_end_stream() {
+            return body;
+        }
         let state = Some((body, self));
         let frames = futures::stream::unfold(state, |state| async move {
             let (mut body, mut ends) = state?;

@@ -1,6 +1,6 @@
 //! Why a call does not get through, and what its caller is told.
 
-use crate::Owes;
+use crate::quotas::{Owes, TooManyConnected};
 use millstream_access::AuthError;
 use millstream_listener::TooManyConnections;
 use std::time::Duration;
@@ -36,6 +36,9 @@ pub(crate) enum Refusal {
     /// One caller does not take every connection.
     #[error(transparent)]
     TooManyConnections(#[from] TooManyConnections),
+    /// The caller's quota of connections is used up.
+    #[error(transparent)]
+    TooManyConnected(#[from] TooManyConnected),
     /// The caller's quota of requests is used up.
     #[error(transparent)]
     Owes(#[from] Owes),
@@ -80,6 +83,7 @@ impl Refusal {
             Refusal::NotTheService | Refusal::NotANode => Code::PermissionDenied,
             Refusal::TooManyStrangers
             | Refusal::TooManyConnections(_)
+            | Refusal::TooManyConnected(_)
             | Refusal::Owes(_)
             | Refusal::TooLarge { .. } => Code::ResourceExhausted,
             Refusal::Stalled { .. } => Code::DeadlineExceeded,
@@ -96,7 +100,7 @@ impl Refusal {
             Refusal::Unauthenticated | Refusal::NoCredentials | Refusal::NoClusterKey => "unauthenticated",
             Refusal::NotTheService | Refusal::NotANode => "denied",
             Refusal::TooManyStrangers | Refusal::StrangersTime(_) => "strangers",
-            Refusal::TooManyConnections(_) => "connections",
+            Refusal::TooManyConnections(_) | Refusal::TooManyConnected(_) => "connections",
             Refusal::Owes(_) => "owes",
             Refusal::TooLarge { .. } => "too_large",
             Refusal::Stalled { .. } => "stalled",

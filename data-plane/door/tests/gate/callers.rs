@@ -4,6 +4,7 @@ use crate::world::{World, message, refused, upload};
 use futures::FutureExt;
 use millstream_door::gate::{Access, Answers, Asked, rule_of};
 use millstream_door::{GateSettings, RoomsSettings};
+use millstream_metadata::Quota;
 use prost::Message;
 use prost_types::FileDescriptorSet;
 use tonic::Code;
@@ -181,7 +182,10 @@ async fn health_and_reflection_are_for_anybody_but_few_at_once() {
 #[tokio::test(start_paused = true)]
 async fn who_owes_requests_waits_and_is_refused_when_it_owes_too_much() {
     let world = World::new();
-    world.limit_requests(1);
+    world.limit(Quota {
+        requests_per_second: Some(1),
+        ..Quota::default()
+    });
     let header = world.header();
     let many = async |path: &str| {
         let calls = (0..30).map(|_| {

@@ -4,5 +4,6 @@
 
 mod bodies;
 mod callers;
+mod connections;
 mod streams;
 mod world;

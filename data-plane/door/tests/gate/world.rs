@@ -75,6 +75,7 @@ pub struct World {
     pub draining: CancellationToken,
     pub keeper: Keeper,
     pub came: Arc<Mutex<Vec<Came>>>,
+    pub quotas: Quotas,
     publisher: ImagePublisher,
     key: KeyRow,
     registry: Registry,
@@ -91,8 +92,9 @@ impl World {
         let (publisher, images): (_, ImageWatch) = ImageWatch::channel(image(&key));
         let (mut registry, draining) = (Registry::default(), CancellationToken::new());
         let rooms = Rooms::new(rooms, &mut registry);
+        let quotas = Quotas::new(images.clone(), &mut registry);
         let parts = GateParts {
-            quotas: Quotas::new(images.clone(), &mut registry),
+            quotas: quotas.clone(),
             image: images,
             roots: Arc::clone(&roots),
             rooms,
@@ -105,6 +107,7 @@ impl World {
             draining,
             keeper,
             came: Arc::default(),
+            quotas,
             publisher,
             key,
             registry,
@@ -135,15 +138,16 @@ impl World {
         self.publish(image(&key(KeyState::Revoked { at })));
     }
 
-    /// Gives the tenant a quota of so many requests a second.
-    pub fn limit_requests(&self, per_second: u64) {
+    pub fn who(&self) -> Principal {
+        Principal::of_key(&self.key)
+    }
+
+    /// Gives the tenant a quota.
+    pub fn limit(&self, quota: Quota) {
         let mut image = self.publisher.image().as_ref().clone();
         image.apply(&Change::Put(Row::Quota(Arc::new(QuotaRow {
             scope: QuotaScope::Tenant(TENANT),
-            quota: Quota {
-                requests_per_second: Some(per_second),
-                ..Quota::default()
-            },
+            quota,
         }))));
         self.publish(image);
     }
@@ -176,11 +180,12 @@ impl World {
         gate.call(request.body(body).unwrap()).await.unwrap()
     }
 
-    fn service(
+    pub fn service(
         &self,
     ) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
     + Clone
     + Send
+    + Sync
     + 'static {
         let came = Arc::clone(&self.came);
         tower::service_fn(move |request: Request<Body>| {

@@ -130,7 +130,8 @@ fn begin(call: &Call, message: ProduceRequest) -> Vec<Topic> {
         )),
     };
     let acks = if let Some(owes) = call.owes {
-        Err((ErrorCode::ThrottlingQuotaExceeded, owes.to_string()))
+        // Every client tries again after this one; librdkafka gives a message up for THROTTLING_QUOTA_EXCEEDED.
+        Err((ErrorCode::NotEnoughReplicas, owes.to_string()))
     } else if call.version < SERVED_FROM {
         Err((
             ErrorCode::UnsupportedVersion,

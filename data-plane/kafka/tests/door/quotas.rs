@@ -71,8 +71,11 @@ async fn a_large_debt_is_kept_and_holds_up_only_its_own_meter() {
     for _ in 0..2 {
         let mut other = server.client().await;
         let response = other.ask(13, &request).await;
-        let refused = ErrorCode::ThrottlingQuotaExceeded.number();
+        // The code that every client tries again after, and the reason in words.
+        let refused = ErrorCode::NotEnoughReplicas.number();
         assert_eq!((code(&response), response.throttle_time_ms), (refused, 30_000));
+        let text = &response.responses[0].partition_responses[0].error_message;
+        assert!(text.as_ref().is_some_and(|it| it.contains("quota")), "{text:?}");
     }
     // On the indebted connection itself.
     assert_eq!(client.newest(&ListGroupsRequest::default()).await.error_code, 0);

@@ -164,6 +164,9 @@ fn refuse(shared: &Shared, place: &Place, error: Error) {
         }
         return;
     }
+    if error.refuses_records() && state.split(place, &shared.settings) {
+        return;
+    }
     let fatal = matches!(&error, Error::Partition { code, .. }
         if matches!(code.as_str(), "OUT_OF_ORDER_SEQUENCE_NUMBER" | "UNKNOWN_PRODUCER_ID" | "INVALID_PRODUCER_EPOCH"));
     state.finish(place, &Ending::Failed(error.clone()));

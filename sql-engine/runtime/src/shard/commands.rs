@@ -2,9 +2,8 @@
 
 use super::{Command, Ending, Runner, of_commit};
 use crate::checkpoint;
-use crate::handle::{PullRequest, PulledRows, ShardError};
-use crate::query::{End, PushEnd, PushItem, RunningQuery, State};
-use millstream_operators::PullRows;
+use crate::handle::ShardError;
+use crate::query::{End, PushEnd, PushItem, RunningQuery};
 use millstream_state::Change;
 
 impl Runner {
@@ -25,6 +24,10 @@ impl Runner {
                 let outcome = self.remove(&id).await;
                 self.publish();
                 let _ = reply.send(outcome);
+            }
+            Command::Leave { id, reply } => {
+                self.leave(&id);
+                let _ = reply.send(());
             }
             Command::Retain { ids, reply } => {
                 let outcome = self.retain(&ids).await;
@@ -51,27 +54,31 @@ impl Runner {
     pub(super) fn answer_read(&mut self, command: Command) -> Option<Command> {
         match command {
             Command::Pull { request, reply } => {
-                let _ = reply.send(self.pull(&request));
+                let _ = reply.send(self.core.pull(&request));
             }
             Command::Report { reply } => {
-                let _ = reply.send(self.core.queries.iter().map(RunningQuery::report).collect());
+                let _ = reply.send(self.reports());
             }
             other => return Some(other),
         }
         None
     }
 
-    async fn remove(&mut self, id: &str) -> Result<(), ShardError> {
-        let unknown = || ShardError::UnknownQuery { id: id.to_owned() };
-        let at = self.core.queries.iter().position(|query| query.id == id);
-        if let Some(at) = at.filter(|at| !self.core.queries[*at].is_persistent()) {
+    /// Ends a push query. One that has ended by itself is no error: nothing of it is stored.
+    fn leave(&mut self, id: &str) {
+        let is_push = |query: &RunningQuery| query.id == id && !query.is_persistent();
+        if let Some(at) = self.core.queries.iter().position(is_push) {
             let query = self.core.queries.remove(at);
             if let End::Push { sink, .. } = &query.end {
                 let _ = sink.sender.try_send(PushItem::End(PushEnd::Stopped));
             }
             self.watch();
-            return Ok(());
         }
+    }
+
+    async fn remove(&mut self, id: &str) -> Result<(), ShardError> {
+        let unknown = || ShardError::UnknownQuery { id: id.to_owned() };
+        let at = self.core.queries.iter().position(|query| query.id == id);
         // What the query has done so far is kept in its topic, if that can be written now.
         if at.is_some()
             && let Err(error) = self.commit().await
@@ -108,47 +115,5 @@ impl Runner {
             self.forget(&id).await?;
         }
         Ok(())
-    }
-
-    fn pull(&mut self, request: &PullRequest) -> Result<PulledRows, ShardError> {
-        if self.core.commits.number() < request.commit_min {
-            return Err(ShardError::Behind {
-                commit: self.core.commits.number(),
-                wanted: request.commit_min,
-            });
-        }
-        let commit = self.core.commits.number();
-        let unknown = || ShardError::UnknownQuery {
-            id: request.query.clone(),
-        };
-        let query = self
-            .core
-            .queries
-            .iter_mut()
-            .find(|query| query.id == request.query)
-            .ok_or_else(unknown)?;
-        if let (false, State::Parked { reason }) = (query.loaded, &query.state) {
-            return Err(ShardError::State {
-                reason: format!("query {} is parked: {reason}", request.query),
-            });
-        }
-        let wanted = PullRows {
-            keys: request.keys.as_deref(),
-            windows: request.windows,
-        };
-        let mut parts = Vec::new();
-        let last = query.stages.last_mut().ok_or_else(unknown)?;
-        for task in &mut last.tasks {
-            let pulled = task.pipeline.pull(wanted).map_err(|e| ShardError::Query {
-                reason: e.to_string(),
-            })?;
-            let batch = pulled.ok_or_else(|| ShardError::Query {
-                reason: format!("query {} keeps no table", request.query),
-            })?;
-            if !batch.is_empty() {
-                parts.push((batch.rows, batch.times));
-            }
-        }
-        Ok(PulledRows { parts, commit })
     }
 }

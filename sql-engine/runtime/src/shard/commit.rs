@@ -4,13 +4,17 @@ use super::{BACKOFF_FIRST, Runner};
 use crate::processing_log::ProcessingLog;
 use crate::shard_core::{Done, Said, Todo};
 use crate::sink::Pending;
-use crate::streams::{ChangelogError, StreamWriter, Streams, StreamsError};
+use crate::streams::{ChangelogError, StreamWriter, Streams, StreamsError, WrittenTo};
 use futures::future::join_all;
 use futures::{FutureExt, StreamExt};
 use millstream_model::{Offset, OwnerEpoch, TopicName};
 use millstream_state::{Cold, ColdError, Input, Output};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// How long nothing is flushed or read before the database is closed until it is needed: opening it again costs some
+/// seven writes, so a tenant that is busy from time to time stays below six a minute.
+const REST_AFTER: Duration = Duration::from_secs(120);
 
 /// Why a commit did not happen.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -26,11 +30,12 @@ pub(crate) enum CommitError {
 /// What was under way has ended.
 pub(crate) enum Happened {
     Writer(Result<Arc<dyn StreamWriter>, StreamsError>),
-    Written(Vec<Vec<Result<Offset, StreamsError>>>),
+    Written(Vec<Vec<Result<WrittenTo, StreamsError>>>),
     Logged(Box<ProcessingLog>, Result<(), StreamsError>),
     Appended(Result<Offset, ChangelogError>),
     Flushed(Result<(), ColdError>),
     Trimmed(Result<(), ChangelogError>),
+    Rested(Result<(), ColdError>),
 }
 
 impl Runner {
@@ -144,6 +149,12 @@ impl Runner {
                 return;
             }
             Happened::Flushed(outcome) => return self.flushed(outcome),
+            Happened::Rested(outcome) => {
+                if let Err(error) = outcome {
+                    tracing::debug!("the shard's database did not close in order: {error}");
+                }
+                return;
+            }
             Happened::Trimmed(outcome) => {
                 if let Err(error) = outcome {
                     tracing::debug!("the changelog is trimmed with the next flush: {error}");
@@ -220,6 +231,17 @@ impl Runner {
         let now_ms = self.now_ms();
         let outputs = self.core.commits.step(Input::Tick { now_ms });
         self.execute_all(outputs, &cold);
+        if self.rest_at().is_some_and(|at| at <= Instant::now()) {
+            self.quiet_since = None;
+            let rest = async move { Happened::Rested(cold.rest().await) };
+            self.under_way.push(rest.boxed());
+        }
+    }
+
+    /// When the database is closed until it is needed: it costs requests while it is open, and a few to open again.
+    pub(super) fn rest_at(&self) -> Option<Instant> {
+        let busy = self.core.commits.is_flushing() || self.core.commits.flush_at_ms().is_some();
+        self.quiet_since.filter(|_| !busy).map(|since| since + REST_AFTER)
     }
 
     pub(super) fn execute_all(&mut self, outputs: Vec<Output>, cold: &Arc<Cold>) {
@@ -245,6 +267,7 @@ impl Runner {
         let input = match outcome {
             Ok(()) => {
                 self.meters.metrics.flushes.inc();
+                self.quiet_since = Some(Instant::now());
                 Input::Flushed
             }
             Err(error) => {

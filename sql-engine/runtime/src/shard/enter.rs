@@ -139,7 +139,7 @@ impl Runner {
         };
         let state = self.stored(&checkpoint::state_prefix(&query.id)).await?;
         let lanes = self.stored(&checkpoint::lane_prefix(&query.id)).await?;
-        match checkpoint::restore(query, &tag, state, lanes) {
+        match self.core.restore(query, &tag, state, lanes) {
             Ok(()) => query.loaded = true,
             // It is kept, parked, so that it can be seen and its state is not lost.
             Err(error) => query.park(error.to_string(), Parking::ForGood),

@@ -3,11 +3,11 @@
 
 use super::Runner;
 use crate::handle::ShardError;
-use crate::reach::{ENDS, Reach, WRITERS};
+use crate::shard_core::OPENING;
 use crate::streams::{Changelog, ChangelogError, ChangelogPart};
 use bytes::Bytes;
 use millstream_model::Offset;
-use millstream_state::{Cold, ColdCache, Commits, Input, Output, Planted, StopReason, StoreKind};
+use millstream_state::{Cold, ColdCache, Commits, Input, Output, StopReason, StoreKind};
 use object_store::ObjectStore;
 use object_store::path::Path;
 use std::collections::VecDeque;
@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 
 /// How long a changelog that has more and brings nothing is asked again.
 const READ_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a shard that closes waits for its last flush.
+const CLOSE_MAX: Duration = Duration::from_secs(5);
 
 /// The wait between two reads.
 const READ_AGAIN: Duration = Duration::from_millis(20);
@@ -47,7 +50,7 @@ impl Runner {
         if let Some(cold) = &self.state.open {
             return Ok(cold.clone());
         }
-        let mut commits = Commits::new(Planted::default());
+        let mut commits = Commits::new();
         let mut outputs = VecDeque::from(commits.step(Input::Open));
         let mut opened = None;
         while let Some(output) = outputs.pop_front() {
@@ -64,7 +67,7 @@ impl Runner {
                     let state = &self.state;
                     let (store, path) = (state.store.clone(), state.path.clone());
                     let cold = Cold::open(store, state.kind, path, &state.cache).await?;
-                    let tag = cold.tag().await?;
+                    let tag = cold.tag().await;
                     opened = Some(Arc::new(cold));
                     Input::Opened { tag }
                 }
@@ -91,18 +94,16 @@ impl Runner {
                 reason: "the shard's state did not open".to_owned(),
             })?;
         let mut rows = Vec::new();
-        for prefix in [ENDS, WRITERS] {
+        for prefix in OPENING {
             rows.extend(commits.committed(prefix, cold.scan(prefix).await?));
         }
-        let rows = rows.iter().map(|(key, value)| (key.as_ref(), value.as_ref()));
-        self.core.reach = Reach::restore(rows).map_err(|error| ShardError::State {
-            reason: error.to_string(),
-        })?;
+        self.core.open(&rows)?;
         // The clock of the commits begins with the shard.
         commits.step(Input::Tick {
             now_ms: self.now_ms(),
         });
         self.core.commits = commits;
+        self.quiet_since = Some(Instant::now());
         self.state.open = Some(cold.clone());
         Ok(cold)
     }
@@ -129,6 +130,7 @@ impl Runner {
     /// Committed rows of a prefix, in key order.
     pub(super) async fn stored(&mut self, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, ShardError> {
         let cold = self.open().await?;
+        self.quiet_since = Some(Instant::now());
         let durable = cold.scan(prefix).await?;
         Ok(self.core.commits.committed(prefix, durable))
     }
@@ -142,7 +144,15 @@ impl Runner {
         if !self.fenced {
             let outputs = self.core.commits.step(Input::Close);
             self.execute_all(outputs, &cold);
-            self.wait_until_flushed().await;
+            // While the store is away, the changelog keeps it all for the next life.
+            if tokio::time::timeout(CLOSE_MAX, self.wait_until_flushed())
+                .await
+                .is_err()
+            {
+                tracing::warn!(
+                    "the shard closes without its last flush; the changelog has what is committed"
+                );
+            }
         }
         self.state.open = None;
         Ok(cold.close().await?)

@@ -13,6 +13,9 @@ use std::time::Duration;
 /// Bytes read at a time: some pieces.
 const READ_BYTES: usize = 4 * 1024 * 1024;
 
+/// How long an append may take: a little longer than the service waits, so that its own answer comes first.
+const APPEND_MAX: Duration = Duration::from_secs(35);
+
 /// The code of an append in the name of an owner that is not it any more.
 const OWNER_FENCED: &str = "OWNER_FENCED";
 
@@ -83,11 +86,11 @@ impl Changelog for RemoteChangelog {
         let topic = self.topic().await?;
         let batch = batch_of(&piece)?;
         // Not tried again here: whoever asked repeats it when it is time, and answers others meanwhile.
-        let appended = self
-            .client
-            .append_owned(topic, self.partition, epoch, batch)
-            .await;
-        appended.map(Offset).map_err(failed)
+        let append = self.client.append_owned(topic, self.partition, epoch, batch);
+        match tokio::time::timeout(APPEND_MAX, append).await {
+            Ok(appended) => appended.map(Offset).map_err(failed),
+            Err(_) => Err(failed(Error::Timeout("an append was not answered".into()))),
+        }
     }
 
     async fn read(&self, from: Offset) -> Result<ChangelogPart, ChangelogError> {

@@ -6,8 +6,9 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use millstream_model::{Offset, OwnerEpoch, PartitionIndex, ProducerId, TopicName};
 use millstream_runtime::{
-    Changelog, ChangelogError, ChangelogPart, Fence, MemoryStreams, NewStreamTopic, StreamEnd, StreamFetch,
-    StreamFetched, StreamPosition, StreamRecord, StreamTopic, StreamWriter, Streams, StreamsError,
+    Changelog, ChangelogError, ChangelogPart, Fence, MemoryStreams, NewStreamTopic, RefusedRecord, StreamEnd,
+    StreamFetch, StreamFetched, StreamPosition, StreamRecord, StreamTopic, StreamWriter, Streams,
+    StreamsError, WrittenTo,
 };
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
@@ -198,7 +199,7 @@ impl Streams for ChaosStreams {
         &self,
         topic: &TopicName,
         records: Vec<(PartitionIndex, Vec<StreamRecord>)>,
-    ) -> Result<(), StreamsError> {
+    ) -> Result<Vec<RefusedRecord>, StreamsError> {
         self.writes.fetch_add(1, Ordering::Relaxed);
         self.inner.produce(topic, records).await
     }
@@ -245,7 +246,7 @@ impl StreamWriter for ChaosWriter {
         &self,
         topic: &TopicName,
         mut records: Vec<(PartitionIndex, Vec<StreamRecord>)>,
-    ) -> Vec<Result<Offset, StreamsError>> {
+    ) -> Vec<Result<WrittenTo, StreamsError>> {
         self.writes.fetch_add(1, Ordering::Relaxed);
         if self.sick.lock().as_ref() == Some(topic) {
             let reason = "it is sick".to_owned();
