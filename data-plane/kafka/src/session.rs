@@ -5,7 +5,7 @@ use crate::metrics::Metrics;
 use millstream_access::{Operation, Principal, Resource, allowed};
 use millstream_broker::Broker;
 use millstream_broker::interface::groups::Client;
-use millstream_door::{Action, Meter, Overstayed, Owes, Quotas, Share};
+use millstream_door::{Action, Connection, Meter, Overstayed, Owes, Quotas, Share};
 use millstream_kafka_wire::frame::RequestFrame;
 use millstream_kafka_wire::{ApiKey, ErrorCode};
 use millstream_metadata::{Actor, Command, Committed, Image, Refusal};
@@ -20,6 +20,9 @@ const IMAGE_WAIT: Duration = Duration::from_secs(10);
 
 /// Decoded lists that need no room of their own: a connection's read buffer takes as much.
 const UNFOLDED_FREE_BYTES: usize = 64 * 1024;
+
+/// An answer that needs no room of its own.
+const ANSWER_FREE_BYTES: usize = 4 * 1024;
 
 /// What all connections share.
 pub(crate) struct Shared {
@@ -37,19 +40,43 @@ pub(crate) struct Session {
     pub(crate) peer: SocketAddr,
     /// Whether the log says already that this connection asked for transactions.
     asked_for_transactions: AtomicBool,
+    /// As the room for requests knows it.
+    connection: Connection,
     /// The shortest session timeout of a group's member that joined here, ms.
     session_timeout_ms: AtomicU32,
 }
 
 impl Session {
-    pub(crate) fn new(shared: Arc<Shared>, who: Principal, peer: SocketAddr) -> Session {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        who: Principal,
+        peer: SocketAddr,
+        connection: Connection,
+    ) -> Session {
         Session {
             shared,
             who,
             peer,
             asked_for_transactions: AtomicBool::new(false),
+            connection,
             session_timeout_ms: AtomicU32::new(u32::MAX),
         }
+    }
+
+    /// Room for an answer until it is sent, as for the request before: many connections whose clients take nothing
+    /// must not fill the memory. Small ones are a connection's own cost; records that were read have theirs.
+    pub(crate) async fn room_for_answer(
+        &self,
+        api: ApiKey,
+        bytes: usize,
+    ) -> Result<Option<Share>, Overstayed> {
+        if bytes <= ANSWER_FREE_BYTES || api == ApiKey::Fetch {
+            return Ok(None);
+        }
+        let mut share = self.connection.begin();
+        share.take(bytes).await?;
+        share.complete();
+        Ok(Some(share))
     }
 
     /// A group's member joins over this connection: its heartbeats must not wait for longer than a third of this.

@@ -60,6 +60,11 @@ impl<'a, R: AsyncRead + Unpin> Frames<'a, R> {
         self.read_bytes = READ_BYTES;
     }
 
+    /// As the room for requests knows this connection.
+    pub(super) fn connection(&self) -> Connection {
+        self.connection.clone()
+    }
+
     /// The next frame without its length; `None` when the client is done.
     pub(super) async fn next(&mut self) -> Result<Option<Received>, End> {
         let settings = self.limits.settings;

@@ -254,9 +254,10 @@ async fn ask_topics(client: &mut Client) -> Vec<(&'static str, i16)> {
         }],
         validate_only: true,
     };
+    // Last of all, and the administrator is the last to ask.
     let delete = DeleteTopicsRequest {
         topics: vec![delete_topics_request::DeleteTopicState {
-            name: Some("not-there".to_owned()),
+            name: Some(NAME.to_owned()),
             ..Default::default()
         }],
         timeout_ms: 1000,

@@ -5,8 +5,9 @@ use crate::records::{fetch_request, produce_request};
 use crate::server::Server;
 use millstream_door::RoomsSettings;
 use millstream_kafka_wire::ApiKey;
-use millstream_kafka_wire::messages::ListGroupsRequest;
 use millstream_kafka_wire::messages::fetch_request::FetchPartition;
+use millstream_kafka_wire::messages::metadata_request::MetadataRequestTopic;
+use millstream_kafka_wire::messages::{ListGroupsRequest, MetadataRequest};
 use millstream_metadata::{Grant, KeyRow};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -169,6 +170,44 @@ async fn what_a_request_unfolds_to_takes_room() {
         })
         .await;
     drop(client);
+    server.stop().await;
+}
+
+/// Answers that a client asks for and does not take are counted until they are sent.
+#[tokio::test]
+async fn answers_that_nobody_takes_take_room() {
+    let server = Server::start().await;
+    let quiet = server.catalog.key(2, 2, &[Grant::Admin]);
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let stream = socket.connect(server.address).await.unwrap();
+    let mut idle = server.client_on(stream).await;
+    let topic = |index: usize| MetadataRequestTopic {
+        name: Some(format!("a-topic-that-is-not-there-{index}")),
+        ..MetadataRequestTopic::default()
+    };
+    let request = MetadataRequest {
+        topics: Some((0..4000).map(topic).collect()),
+        ..MetadataRequest::default()
+    };
+    for _ in 0..60 {
+        idle.send(12, &request).await;
+    }
+    server
+        .until_metric("kafka_received_bytes_total", |bytes| bytes > 60.0 * 100_000.0)
+        .await;
+    // What the system's buffers do not take.
+    server
+        .until_metric("requests_room_used_bytes{class=\"tenants\"}", |used| {
+            used > (2 * MIB) as f64
+        })
+        .await;
+    a_quiet_tenant_goes_on(&server, &quiet, "beside").await;
+    assert!(server.metric("requests_room_used_bytes{class=\"tenants\"}") > (2 * MIB) as f64);
+    drop(idle);
+    server
+        .until_metric("requests_room_used_bytes{class=\"tenants\"}", |used| used == 0.0)
+        .await;
     server.stop().await;
 }
 
