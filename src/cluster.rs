@@ -223,6 +223,7 @@ pub fn controller(
         catalog_settings(settings, store),
     );
     controller.lease_store = Some(requests.counted("lease", Arc::clone(&store.store)));
+    controller.topic_defaults = settings.topic_defaults;
     controller.copy = Some(copy_settings(settings, &cluster.name));
     if let Some(mut known) = without_store {
         known.move_to(settings, &addresses.kafka, &addresses.http())?;

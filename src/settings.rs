@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 use millstream_cli::Failure;
 use millstream_listener::TlsSettings;
+use millstream_metadata::TopicDefaults;
 use millstream_model::limits::TENANT_SQL_STATE_BYTES_DEFAULT;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -93,6 +94,22 @@ pub struct StartArgs {
     /// takes a free one]
     #[arg(long, env = "MILLSTREAM_ADMIN_LISTEN", value_name = "HOST:PORT")]
     pub admin_listen: Option<String>,
+    /// Partitions of a topic whose maker did not say, where its virtual cluster does not say either [default: 1]
+    #[arg(long, env = "MILLSTREAM_NUM_PARTITIONS", value_name = "COUNT")]
+    pub num_partitions: Option<u32>,
+    /// How long topics keep their records that do not say, where their virtual clusters do not say either; -1 for ever
+    /// [default: 604800000]
+    #[arg(
+        long,
+        env = "MILLSTREAM_DEFAULT_RETENTION_MS",
+        value_name = "MS",
+        allow_negative_numbers = true
+    )]
+    pub default_retention_ms: Option<i64>,
+    /// Replicas of a topic whose maker did not say, where its virtual cluster does not say either [default: as many as
+    /// there are nodes, at most 3]
+    #[arg(long, env = "MILLSTREAM_DEFAULT_REPLICATION_FACTOR", value_name = "COUNT")]
+    pub default_replication_factor: Option<u8>,
 }
 
 /// What a process can do.
@@ -141,6 +158,7 @@ pub struct Settings {
     pub snapshot_age_ms: Option<u64>,
     pub sql_state_bytes: usize,
     pub admin_listen: String,
+    pub topic_defaults: TopicDefaults,
 }
 
 /// The least that a journal works in.
@@ -156,6 +174,7 @@ impl StartArgs {
             Some(path) => read_file(path)?,
             None => StartArgs::default(),
         };
+        let topic_defaults = topic_defaults(&self, &file)?;
         let data_dir = self
             .data_dir
             .or(file.data_dir)
@@ -223,8 +242,26 @@ impl StartArgs {
                 .admin_listen
                 .or(file.admin_listen)
                 .unwrap_or_else(|| "127.0.0.1:9641".into()),
+            topic_defaults,
             data_dir,
         })
+    }
+}
+
+/// What topics get that neither their makers nor their virtual clusters say.
+fn topic_defaults(given: &StartArgs, file: &StartArgs) -> Result<TopicDefaults, Failure> {
+    let factor = given
+        .default_replication_factor
+        .or(file.default_replication_factor);
+    let defaults = TopicDefaults {
+        partitions: given.num_partitions.or(file.num_partitions),
+        retention_ms: given.default_retention_ms.or(file.default_retention_ms),
+        replication_factor: factor,
+    };
+    let flags = "--num-partitions, --default-retention-ms, --default-replication-factor";
+    match defaults.check() {
+        Ok(()) => Ok(defaults),
+        Err(reason) => Err(Failure::new(format!("{flags}: {reason}"))),
     }
 }
 
@@ -327,6 +364,9 @@ mod tests {
             snapshot-age-ms = 7
             sql-state-bytes = "8KiB"
             admin-listen = "127.0.0.1:8"
+            num-partitions = 8
+            default-retention-ms = -1
+            default-replication-factor = 1
         "#;
         std::fs::write(file.path(), text)?;
         let args = StartArgs {
@@ -341,10 +381,43 @@ mod tests {
             r#"tls: Some(TlsSettings { certificate: "/t.pem", key: "/t.key" }), log_format: Json, log: "warn", "#,
             r#"ready_file: Some("/y"), recover_groups: false, sync_delay: 4ms, flush_bytes: Some(5120), "#,
             r#"flush_age_ms: Some(6), snapshot_age_ms: Some(7), sql_state_bytes: 8192, "#,
-            r#"admin_listen: "127.0.0.1:8" }"#,
+            r#"admin_listen: "127.0.0.1:8", topic_defaults: TopicDefaults { "#,
+            r#"partitions: Some(8), retention_ms: Some(-1), replication_factor: Some(1) } }"#,
         );
         assert_eq!(read, expected);
         Ok(())
+    }
+
+    #[test]
+    fn defaults_of_topics_that_cannot_be_are_refused() {
+        let partitions = |count| StartArgs {
+            num_partitions: Some(count),
+            ..StartArgs::default()
+        };
+        let retention = |ms| StartArgs {
+            default_retention_ms: Some(ms),
+            ..StartArgs::default()
+        };
+        let replicas = |count| StartArgs {
+            default_replication_factor: Some(count),
+            ..StartArgs::default()
+        };
+        for (args, word) in [
+            (partitions(0), "partitions"),
+            (partitions(u32::MAX), "partitions"),
+            (retention(-2), "retention"),
+            (replicas(0), "replication factor"),
+            (replicas(4), "replication factor"),
+        ] {
+            let refused = args.settings().err();
+            assert!(
+                refused.is_some_and(|failure| failure.text().contains(word)),
+                "{word}"
+            );
+        }
+        for args in [partitions(1), retention(-1), retention(0), replicas(3)] {
+            assert!(args.settings().is_ok());
+        }
     }
 
     #[test]

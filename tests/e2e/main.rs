@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod administrators;
 mod batch;
 mod bucket;
 mod cli;

@@ -59,6 +59,12 @@ fn dispatch(
             name,
             auto_create_topics,
         } => tenancy::create_virtual_cluster(draft, seeds, actor, *environment, name, *auto_create_topics),
+        Command::SetTopicDefaults { tenant, defaults } => {
+            tenancy::set_topic_defaults(draft, actor, *tenant, *defaults)
+        }
+        Command::SetServiceTopicDefaults { defaults } => {
+            tenancy::set_service_topic_defaults(draft, actor, *defaults)
+        }
         Command::CreateKey {
             tenant,
             name,
@@ -91,6 +97,12 @@ fn dispatch(
             changes,
             validate_only,
         } => topics::alter_config(draft, actor, *tenant, name, changes, *validate_only),
+        Command::ReplaceTopicConfig {
+            tenant,
+            name,
+            config,
+            validate_only,
+        } => topics::replace_config(draft, actor, *tenant, name, config, *validate_only),
         Command::EnsureInternalTopics => topics::ensure_internal(draft, seeds, actor),
         Command::EnsureSqlChangelog { tenant } => topics::ensure_changelog(draft, seeds, actor, *tenant),
         Command::SetQuota { scope, quota } => quotas::set(draft, actor, *scope, quota),
@@ -157,11 +169,14 @@ fn subject(image: &Image, command: &Command, reply: &Reply) -> Option<(Option<Te
                 _ => return None,
             }
         }
+        Command::SetTopicDefaults { tenant, .. } => (Some(*tenant), tenant.account()),
+        Command::SetServiceTopicDefaults { .. } => (None, "topic defaults".to_owned()),
         Command::RevokeKey { tenant, key } => (Some(*tenant), key.to_string()),
         Command::CreateTopic(topic) => (Some(topic.tenant), topic.name.clone()),
         Command::DeleteTopic { tenant, name }
         | Command::CreatePartitions { tenant, name, .. }
-        | Command::AlterTopicConfig { tenant, name, .. } => (Some(*tenant), name.clone()),
+        | Command::AlterTopicConfig { tenant, name, .. }
+        | Command::ReplaceTopicConfig { tenant, name, .. } => (Some(*tenant), name.clone()),
         Command::SetQuota {
             scope: QuotaScope::Tenant(tenant),
             ..

@@ -3,7 +3,9 @@
 use crate::handle::{From, Request, Update, seeds};
 use crate::sessions::Sessions;
 use millstream_catalog::{Batch, Catalog, Lost};
-use millstream_metadata::{Actor, Change, Command, Committed, ImagePublisher, KeyState, Refusal, Reply, Row};
+use millstream_metadata::{
+    Actor, Change, Command, Committed, ImagePublisher, KeyState, Refusal, Reply, Row, TopicDefaults,
+};
 use millstream_model::limits::COMMANDS_BATCH_MAX;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -58,6 +60,16 @@ impl Active<'_> {
             let _ = reply.send(answer);
         }
         committed
+    }
+
+    /// Writes what the settings say of topics, if it is not there yet.
+    pub async fn set_topic_defaults(&mut self, defaults: TopicDefaults) -> Result<(), Lost> {
+        let mut batch = Batch::new(self.catalog.image());
+        let command = Command::SetServiceTopicDefaults { defaults };
+        if let Err(refusal) = batch.add(&mut seeds(), &Actor::System, &command) {
+            tracing::error!(%refusal, "the defaults of topics cannot be what the settings say");
+        }
+        self.commit(batch).await
     }
 
     /// Looks at the sessions, and ends those that are over.

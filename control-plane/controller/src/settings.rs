@@ -2,7 +2,7 @@
 
 use crate::copy::CopySettings;
 use millstream_catalog::{Joining, StoreSettings};
-use millstream_metadata::Image;
+use millstream_metadata::{Image, TopicDefaults};
 use millstream_model::JournalId;
 use object_store::ObjectStore;
 use std::sync::Arc;
@@ -30,6 +30,9 @@ pub struct Settings {
     pub copy: Option<CopySettings>,
     /// The catalog as the copy has it, when the store was down at the start.
     pub known: Image,
+    /// What topics get that neither their makers nor their virtual clusters say: written when this process begins to
+    /// decide.
+    pub topic_defaults: TopicDefaults,
     /// What `cluster.json` is still to be compared with, when it could not be read at the start: before anything else.
     pub joining: Option<Joining>,
     /// The store as requests for the lease reach it; none for the catalog's.
@@ -49,6 +52,7 @@ impl Settings {
             session_timeout: Duration::from_secs(9),
             copy: None,
             known: Image::new(),
+            topic_defaults: TopicDefaults::default(),
             joining: None,
             lease_store: None,
         }

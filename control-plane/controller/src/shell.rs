@@ -305,10 +305,7 @@ impl Shell {
             (self.started, Arc::clone(&renewed_ms)),
             Arc::clone(&self.lease),
         ));
-        self.phase.send_replace(Phase::Active {
-            term,
-            reader: catalog.reader(),
-        });
+        let reader = catalog.reader();
         let sessions = Sessions::new(self.own.clone(), self.settings.session_timeout, self.now_ms());
         let mut active = Active {
             catalog,
@@ -318,11 +315,19 @@ impl Shell {
             copied: &self.copied,
             urgent: &self.urgent,
         };
+        let mut failed = active
+            .set_topic_defaults(self.settings.topic_defaults)
+            .await
+            .err();
+        self.phase.send_replace(Phase::Active { term, reader });
         let stale_ms = u64::try_from(self.settings.lease_stale.as_millis()).unwrap_or(u64::MAX);
         let mut ticks = interval(self.settings.lease_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let started = self.started;
         let lost = loop {
+            if failed.is_some() {
+                break failed.take();
+            }
             let outcome = tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => break None,

@@ -2,7 +2,8 @@
 
 use crate::status::{invalid, not_found};
 use millstream_metadata::{
-    EnvironmentRow, Grant, Grants, KeyRow, KeyState, OrganisationRow, TopicRow, VirtualClusterRow,
+    EnvironmentRow, Grant, Grants, KeyRow, KeyState, OrganisationRow, TopicDefaults, TopicRow,
+    VirtualClusterRow,
 };
 use millstream_model::TenantId;
 use millstream_rpc::control as rpc;
@@ -33,7 +34,22 @@ pub(crate) fn virtual_cluster(row: &VirtualClusterRow) -> rpc::VirtualCluster {
         name: row.name.clone(),
         auto_create_topics: row.auto_create_topics,
         created_ms: row.created.0,
+        topic_defaults: Some(rpc::TopicDefaults {
+            partitions: row.topic_defaults.partitions,
+            retention_ms: row.topic_defaults.retention_ms,
+            replication_factor: row.topic_defaults.replication_factor.map(u32::from),
+        }),
     }
+}
+
+/// Defaults of topics as the catalog has them.
+pub(crate) fn topic_defaults(given: rpc::TopicDefaults) -> Result<TopicDefaults, Status> {
+    let replicas = given.replication_factor.map(u8::try_from).transpose();
+    Ok(TopicDefaults {
+        partitions: given.partitions,
+        retention_ms: given.retention_ms,
+        replication_factor: replicas.map_err(|_| invalid("replication_factor is too large"))?,
+    })
 }
 
 pub(crate) fn key(row: &KeyRow) -> rpc::Key {

@@ -1,10 +1,11 @@
 //! Organisations, environments, virtual clusters.
 
 use crate::caller::{is_operator, is_organization_admin};
-use crate::message::{environment, organization, parse_id, virtual_cluster};
+use crate::message::{environment, organization, parse_account, parse_id, topic_defaults, virtual_cluster};
 use crate::service::Service;
-use crate::status::{not_found, unexpected};
+use crate::status::{invalid, not_found, unexpected};
 use millstream_metadata::{Command, EnvironmentId, OrganisationId, Reply};
+use millstream_model::TenantId;
 use millstream_rpc::control as rpc;
 use millstream_rpc::control::organizations_server::Organizations;
 use tonic::{Request, Response, Status, async_trait};
@@ -116,6 +117,34 @@ impl Organizations for Service {
         Ok(Response::new(rpc::ListVirtualClustersResponse {
             virtual_clusters,
         }))
+    }
+
+    async fn set_topic_defaults(
+        &self,
+        request: Request<rpc::SetTopicDefaultsRequest>,
+    ) -> Result<Response<rpc::VirtualCluster>, Status> {
+        let (who, _) = self.caller(&request)?;
+        let request = request.into_inner();
+        let given = request
+            .defaults
+            .ok_or_else(|| invalid("no defaults were given"))?;
+        let command = Command::SetTopicDefaults {
+            tenant: account_or(&request.account_id, who.tenant)?,
+            defaults: topic_defaults(given)?,
+        };
+        match self.submit(&who, command).await?.reply {
+            Reply::VirtualCluster(row) => Ok(Response::new(virtual_cluster(&row))),
+            _ => Err(unexpected()),
+        }
+    }
+}
+
+/// The virtual cluster of this account; the caller's own if none is given.
+fn account_or(text: &str, own: TenantId) -> Result<TenantId, Status> {
+    if text.is_empty() {
+        Ok(own)
+    } else {
+        parse_account(text)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::groups::GroupsHandle;
 use crate::interface::{
-    EpochEnd, FencedPartition, Fetch, Fetched, FoundOffset, InitProducer, InitProducerError, Isolation,
-    ListOffset, OffsetError, PendingProduce, Produce, ProduceError, Produced, WatchStream,
+    ActiveProducer, EpochEnd, FencedPartition, Fetch, Fetched, FoundOffset, InitProducer, InitProducerError,
+    Isolation, ListOffset, OffsetError, PendingProduce, Produce, ProduceError, Produced, WatchStream,
 };
 use crate::join::Standing;
 use crate::shell::Shell;
@@ -195,6 +195,26 @@ impl Broker {
             .await;
         id.map(|id| (id, ProducerEpoch(0)))
             .ok_or(InitProducerError::Unavailable)
+    }
+
+    /// Bytes of all batches that the partition keeps.
+    ///
+    /// # Errors
+    /// When the partition is not the caller's or not led here.
+    pub fn partition_bytes(&self, who: &Principal, partition: PartitionId) -> Result<u64, OffsetError> {
+        self.shell.partition_bytes(who, partition)
+    }
+
+    /// The producers that the partition remembers, by id.
+    ///
+    /// # Errors
+    /// When the partition is not the caller's to read or not led here.
+    pub fn active_producers(
+        &self,
+        who: &Principal,
+        partition: PartitionId,
+    ) -> Result<Vec<ActiveProducer>, OffsetError> {
+        self.shell.active_producers(who, partition)
     }
 
     /// Consumer groups.

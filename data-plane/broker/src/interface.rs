@@ -3,6 +3,7 @@
 //! Every error says who is at fault and whether to try again; each door maps it once, exhaustively, to its own codes.
 //! A partition that is not the caller's answers exactly like one that does not exist.
 
+pub mod describe;
 pub mod fence;
 pub mod fetch;
 pub mod groups;
@@ -11,6 +12,7 @@ pub mod produce;
 pub mod producer_id;
 pub mod watch;
 
+pub use describe::ActiveProducer;
 pub use fence::FencedPartition;
 pub use fetch::{
     AbortedTransaction, Fetch, FetchError, FetchPartition, Fetched, FetchedPartition, Isolation,

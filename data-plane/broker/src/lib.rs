@@ -23,6 +23,7 @@ pub mod bounds;
 mod broker;
 mod condition;
 mod damage;
+mod describe;
 mod endurance;
 mod fence;
 mod fetch;

@@ -39,7 +39,7 @@ impl Shell {
                 if topic.state != TopicState::Active || !state.is_open() {
                     continue;
                 }
-                if let Some(log_start) = plan_retention(state, now, topic_config::retention(topic)) {
+                if let Some(log_start) = plan_retention(state, now, topic_config::retention(&image, topic)) {
                     due.push((*id, state.tenant(), Change::Trim { log_start }));
                 }
                 if let Some(silent_since) = plan_forgetting(state, now, PRODUCER_SILENT_MS_MAX) {

@@ -1,7 +1,7 @@
 //! What a topic's configs mean to its partitions, cheaply for the many that set none.
 
-use millstream_metadata::TopicRow;
-use millstream_metadata::topic_config::TopicSettings;
+use millstream_metadata::topic_config::{TopicSettings, retention_ms};
+use millstream_metadata::{Image, TopicRow};
 use millstream_partition::RetentionSettings;
 use std::sync::OnceLock;
 
@@ -17,17 +17,12 @@ pub(crate) fn settings(topic: &TopicRow) -> TopicSettings {
 }
 
 /// What it keeps; everything when it is internal.
-pub(crate) fn retention(topic: &TopicRow) -> RetentionSettings {
+pub(crate) fn retention(image: &Image, topic: &TopicRow) -> RetentionSettings {
     if topic.internal {
         return RetentionSettings::default();
     }
-    let TopicSettings {
-        retention_ms,
-        retention_bytes,
-        ..
-    } = settings(topic);
     RetentionSettings {
-        time_ms: retention_ms,
-        bytes: retention_bytes,
+        time_ms: retention_ms(topic, &image.topic_defaults(topic.tenant)),
+        bytes: settings(topic).retention_bytes,
     }
 }

@@ -18,7 +18,7 @@ use appends::{Appends, Then, Waiting};
 use bytes::Bytes;
 use group::{Context, Group};
 use millstream_model::limits::TENANT_GROUPS_MAX;
-use millstream_model::{PartitionId, TenantId, TopicId};
+use millstream_model::{PartitionId, TenantId, TimestampMs, TopicId};
 use std::collections::{BTreeMap, BTreeSet};
 use timers::{Timer, Timers};
 
@@ -248,8 +248,8 @@ impl Coordinator {
         }
     }
 
-    /// Forgets all offsets of topics that are gone.
-    pub fn forget_topics(&mut self, topics: &BTreeSet<TopicId>, out: &mut Vec<Output>) {
+    /// Forgets all offsets of topics that are gone. A group stays, also without offsets, until retention looks at it.
+    pub fn forget_topics(&mut self, topics: &BTreeSet<TopicId>, time: TimestampMs, out: &mut Vec<Output>) {
         let Coordinator { ledger, lead, .. } = self;
         let Some(lead) = lead else { return };
         for (key, stored) in ledger.groups() {
@@ -264,10 +264,12 @@ impl Coordinator {
                 .chain(in_flight)
                 .filter(|partition| topics.contains(&partition.topic))
                 .collect();
-            let facts: Vec<Fact> = gone
-                .into_iter()
-                .map(|partition| Fact::Offset(key.clone(), *partition, None))
-                .collect();
+            let kept = stored.metadata.is_some() || lead.groups.contains_key(key);
+            let is_last = !gone.is_empty() && stored.offsets.keys().all(|partition| gone.contains(partition));
+            let group = (is_last && !kept).then(|| offsets::emptied(key, time));
+            let gone = gone.into_iter();
+            let gone = gone.map(|partition| Fact::Offset(key.clone(), *partition, None));
+            let facts: Vec<Fact> = group.into_iter().chain(gone).collect();
             lead.append(key, facts, out);
         }
     }

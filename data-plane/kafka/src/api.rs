@@ -1,6 +1,8 @@
 //! The table of APIs: what is served, in which versions, by whom. Dispatch and ApiVersions both come from it.
 
+mod alter_configs;
 pub(crate) mod api_versions;
+mod assignment;
 mod authorized;
 mod configs;
 mod consumer_group_heartbeat;
@@ -9,9 +11,17 @@ mod create_topics;
 mod delete_groups;
 mod delete_records;
 mod delete_topics;
+mod describe_acls;
+mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_log_dirs;
+mod describe_producers;
+mod describe_topic_partitions;
+mod describe_transactions;
+mod describe_user_scram_credentials;
+mod elect_leaders;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
@@ -19,14 +29,18 @@ mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
 mod leave_group;
+mod list_config_resources;
 mod list_groups;
 mod list_offsets;
+mod list_partition_reassignments;
+mod list_transactions;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod refused;
 pub(crate) mod sasl;
 mod sync_group;
 
@@ -61,7 +75,7 @@ pub(crate) struct Api {
     run: Run,
 }
 
-/// Everything that is served, by number.
+/// Everything that is served, by number. What Kafka has beside it is in [`refused::TABLE`].
 pub(crate) const TABLE: &[Api] = &[
     Api {
         key: ApiKey::Produce,
@@ -165,9 +179,24 @@ pub(crate) const TABLE: &[Api] = &[
         run: run::<offset_for_leader_epoch::OffsetForLeaderEpoch>,
     },
     Api {
+        key: ApiKey::DescribeAcls,
+        from: 0,
+        run: run::<describe_acls::DescribeAcls>,
+    },
+    Api {
         key: ApiKey::DescribeConfigs,
         from: 0,
         run: run::<describe_configs::DescribeConfigs>,
+    },
+    Api {
+        key: ApiKey::AlterConfigs,
+        from: 0,
+        run: run::<alter_configs::AlterConfigs>,
+    },
+    Api {
+        key: ApiKey::DescribeLogDirs,
+        from: 0,
+        run: run::<describe_log_dirs::DescribeLogDirs>,
     },
     Api {
         key: ApiKey::SaslAuthenticate,
@@ -185,9 +214,19 @@ pub(crate) const TABLE: &[Api] = &[
         run: run::<delete_groups::DeleteGroups>,
     },
     Api {
+        key: ApiKey::ElectLeaders,
+        from: 0,
+        run: run::<elect_leaders::ElectLeaders>,
+    },
+    Api {
         key: ApiKey::IncrementalAlterConfigs,
         from: 0,
         run: run::<incremental_alter_configs::IncrementalAlterConfigs>,
+    },
+    Api {
+        key: ApiKey::ListPartitionReassignments,
+        from: 0,
+        run: run::<list_partition_reassignments::ListPartitionReassignments>,
     },
     Api {
         key: ApiKey::OffsetDelete,
@@ -195,14 +234,49 @@ pub(crate) const TABLE: &[Api] = &[
         run: run::<offset_delete::OffsetDelete>,
     },
     Api {
+        key: ApiKey::DescribeClientQuotas,
+        from: 0,
+        run: run::<describe_client_quotas::DescribeClientQuotas>,
+    },
+    Api {
+        key: ApiKey::DescribeUserScramCredentials,
+        from: 0,
+        run: run::<describe_user_scram_credentials::DescribeUserScramCredentials>,
+    },
+    Api {
         key: ApiKey::DescribeCluster,
         from: 0,
         run: run::<describe_cluster::DescribeCluster>,
     },
     Api {
+        key: ApiKey::DescribeProducers,
+        from: 0,
+        run: run::<describe_producers::DescribeProducers>,
+    },
+    Api {
+        key: ApiKey::DescribeTransactions,
+        from: 0,
+        run: run::<describe_transactions::DescribeTransactions>,
+    },
+    Api {
+        key: ApiKey::ListTransactions,
+        from: 0,
+        run: run::<list_transactions::ListTransactions>,
+    },
+    Api {
         key: ApiKey::ConsumerGroupHeartbeat,
         from: 0,
         run: run::<consumer_group_heartbeat::ConsumerGroupHeartbeat>,
+    },
+    Api {
+        key: ApiKey::ListConfigResources,
+        from: 0,
+        run: run::<list_config_resources::ListConfigResources>,
+    },
+    Api {
+        key: ApiKey::DescribeTopicPartitions,
+        from: 0,
+        run: run::<describe_topic_partitions::DescribeTopicPartitions>,
     },
 ];
 
@@ -227,6 +301,7 @@ pub(crate) async fn handle(call: Call, request: RequestFrame) -> Result<Answer, 
 pub(crate) fn find(request: &RequestFrame) -> Result<&'static Api, End> {
     let api = TABLE
         .iter()
+        .chain(refused::TABLE)
         .find(|api| api.key == request.key)
         .ok_or(End::NotServed { api: request.key })?;
     if api.versions().contains(&request.version) || api.key == ApiKey::ApiVersions {

@@ -91,8 +91,8 @@ impl Code for OffsetError {
 impl Code for InitProducerError {
     fn code(&self) -> ErrorCode {
         match self {
-            // Both are what makes clients give up instead of asking for ever.
-            Self::NoTransactions => ErrorCode::TransactionalIdAuthorizationFailed,
+            // Who asks has not heeded FindCoordinator, which says it in words.
+            Self::NoTransactions => ErrorCode::UnsupportedVersion,
             Self::Denied => ErrorCode::ClusterAuthorizationFailed,
             Self::Unavailable => ErrorCode::CoordinatorNotAvailable,
         }

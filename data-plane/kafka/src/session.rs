@@ -11,7 +11,7 @@ use millstream_kafka_wire::{ApiKey, ErrorCode};
 use millstream_metadata::{Actor, Command, Committed, Image, Refusal};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -38,6 +38,8 @@ pub(crate) struct Session {
     pub(crate) shared: Arc<Shared>,
     pub(crate) who: Principal,
     pub(crate) peer: SocketAddr,
+    /// Whether the log says already that this connection asked for transactions.
+    asked_for_transactions: AtomicBool,
     /// As the room for requests knows it.
     connection: Connection,
     /// The shortest session timeout of a group's member that joined here, ms.
@@ -55,6 +57,7 @@ impl Session {
             shared,
             who,
             peer,
+            asked_for_transactions: AtomicBool::new(false),
             connection,
             session_timeout_ms: AtomicU32::new(u32::MAX),
         }
@@ -192,6 +195,19 @@ impl Call {
             self.session.shared.metrics.error(self.api, code);
         }
         code.number()
+    }
+
+    /// Says in the log that a transactional producer was refused: once for each connection, however often it asks.
+    pub(crate) fn log_transactional_producer(&self) {
+        if self.session.asked_for_transactions.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (peer, who) = (self.session.peer, self.who());
+        let client = self.client_id.as_deref().unwrap_or_default();
+        tracing::warn!(
+            %peer, key = %who.key, tenant = %who.tenant, client,
+            "refused a transactional producer: transactions are not served"
+        );
     }
 
     /// Who calls, as a group's members are described.

@@ -8,6 +8,10 @@ mod admin;
 mod catalog;
 #[path = "door/client.rs"]
 mod client;
+#[path = "door/configs.rs"]
+mod configs;
+#[path = "door/described.rs"]
+mod described;
 #[path = "door/groups.rs"]
 mod groups;
 #[path = "door/hostile.rs"]
@@ -20,6 +24,8 @@ mod pipeline;
 mod quotas;
 #[path = "door/records.rs"]
 mod records;
+#[path = "door/refused.rs"]
+mod refused;
 #[path = "door/roles.rs"]
 mod roles;
 #[path = "door/room.rs"]

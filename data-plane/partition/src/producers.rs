@@ -147,6 +147,11 @@ impl Producers {
         self.by_id.get(&id)
     }
 
+    /// Everybody who is remembered, by id.
+    pub fn iter(&self) -> impl Iterator<Item = (ProducerId, &ProducerState)> {
+        self.by_id.iter().map(|(id, state)| (*id, state))
+    }
+
     /// How many are remembered.
     pub fn len(&self) -> usize {
         self.by_id.len()

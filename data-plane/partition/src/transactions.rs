@@ -54,6 +54,11 @@ impl Transactions {
         self.open.values().min().copied()
     }
 
+    /// Where the producer's open transaction begins, if it has one.
+    pub fn start_of(&self, producer: ProducerId) -> Option<Offset> {
+        self.open.get(&producer).copied()
+    }
+
     /// Whether the producer has a transaction open.
     pub fn is_open(&self, producer: ProducerId) -> bool {
         self.open.contains_key(&producer)

@@ -5,6 +5,7 @@ use crate::rows::{
     EnvironmentId, EnvironmentRow, Grants, GroupPurpose, HostPort, KeyRow, NodeRow, OrganisationId,
     OrganisationRow, Quota, QuotaRow, QuotaScope, Replica, SnapshotRef, TopicRow, VirtualClusterRow,
 };
+use crate::topic_defaults::TopicDefaults;
 use async_trait::async_trait;
 use millstream_model::{
     Epoch, GroupId, JournalId, KeyId, NodeId, PartitionIndex, ProducerId, Registration, TenantId, TopicId,
@@ -123,6 +124,18 @@ pub enum Command {
         /// Whether unknown topics are made when asked for.
         auto_create_topics: bool,
     },
+    /// Set what a virtual cluster's topics get that their makers did not say, whole. Replies [`Reply::VirtualCluster`].
+    SetTopicDefaults {
+        /// Whose.
+        tenant: TenantId,
+        /// All of them: what is absent is the service's choice again.
+        defaults: TopicDefaults,
+    },
+    /// Set the same for all virtual clusters that do not say, whole. Replies [`Reply::Done`].
+    SetServiceTopicDefaults {
+        /// All of them.
+        defaults: TopicDefaults,
+    },
     /// Make a key. Replies [`Reply::Key`]; the caller derives the secret.
     CreateKey {
         /// For which virtual cluster.
@@ -169,6 +182,17 @@ pub enum Command {
         name: String,
         /// Config by config.
         changes: BTreeMap<String, Option<String>>,
+        /// Only say whether it could be done.
+        validate_only: bool,
+    },
+    /// Put these configs of a topic in place of all that were set. Replies [`Reply::Topic`].
+    ReplaceTopicConfig {
+        /// Whose.
+        tenant: TenantId,
+        /// The topic's name.
+        name: String,
+        /// All configs that are set from now on.
+        config: BTreeMap<String, String>,
         /// Only say whether it could be done.
         validate_only: bool,
     },
@@ -361,12 +385,15 @@ impl Command {
             Command::CreateOrganisation { .. } => "CreateOrganization",
             Command::CreateEnvironment { .. } => "CreateEnvironment",
             Command::CreateVirtualCluster { .. } => "CreateVirtualCluster",
+            Command::SetTopicDefaults { .. } => "SetTopicDefaults",
+            Command::SetServiceTopicDefaults { .. } => "SetServiceTopicDefaults",
             Command::CreateKey { .. } => "CreateKey",
             Command::RevokeKey { .. } => "RevokeKey",
             Command::CreateTopic(_) => "CreateTopic",
             Command::DeleteTopic { .. } => "DeleteTopic",
             Command::CreatePartitions { .. } => "CreatePartitions",
             Command::AlterTopicConfig { .. } => "AlterTopicConfig",
+            Command::ReplaceTopicConfig { .. } => "ReplaceTopicConfig",
             Command::SetQuota { .. } => "SetQuota",
             Command::WriteSql { .. } => "WriteSql",
             Command::RegisterNode(_) => "RegisterNode",

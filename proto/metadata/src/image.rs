@@ -9,6 +9,7 @@ use crate::rows::{
     OrganisationRow, PartitionRow, Quota, QuotaRow, QuotaScope, SqlRow, TopicRow, TopicState,
     VirtualClusterRow,
 };
+use crate::topic_defaults::TopicDefaults;
 use millstream_model::{GroupId, JournalId, KeyId, NodeId, PartitionId, TenantId, TopicId, TopicName};
 use rpds::RedBlackTreeMapSync as Map;
 use std::sync::Arc;
@@ -122,6 +123,15 @@ impl Image {
     /// A virtual cluster.
     pub fn virtual_cluster(&self, id: TenantId) -> Option<&Arc<VirtualClusterRow>> {
         self.virtual_clusters.get(&id)
+    }
+
+    /// What the tenant's topics get that their makers did not say: its own choice, then the service's.
+    pub fn topic_defaults(&self, tenant: TenantId) -> TopicDefaults {
+        let own = self
+            .virtual_clusters
+            .get(&tenant)
+            .map(|cluster| cluster.topic_defaults);
+        own.unwrap_or_default().or(self.cluster.topic_defaults)
     }
 
     /// Every virtual cluster.

@@ -16,6 +16,7 @@ pub mod row;
 pub mod rows;
 pub mod stored;
 pub mod topic_config;
+pub mod topic_defaults;
 pub mod watch;
 
 pub use command::{
@@ -32,4 +33,5 @@ pub use rows::{
 };
 pub use stored::StoredError;
 pub use topic_config::{TimestampType, TopicConfig, TopicSettings};
+pub use topic_defaults::TopicDefaults;
 pub use watch::{ImagePublisher, ImageWatch, WatchClosed};

@@ -5,6 +5,7 @@
 //! topic → partitions → replica group → members (journals) ← nodes
 //! ```
 
+use crate::topic_defaults::TopicDefaults;
 use millstream_model::segment::ObjectRef;
 use millstream_model::{
     Epoch, GroupId, JournalId, KeyId, LeaderEpoch, Lsn, NodeId, PartitionIndex, Registration, TenantId,
@@ -68,6 +69,9 @@ pub struct ClusterRow {
     pub audit_first: u64,
     /// The next audit event's number.
     pub audit_next: u64,
+    /// What topics get that their makers did not say, where their virtual clusters do not say either.
+    #[serde(default)]
+    pub topic_defaults: TopicDefaults,
 }
 
 /// A customer.
@@ -107,8 +111,9 @@ pub struct VirtualClusterRow {
     pub name: String,
     /// Whether a client that asks for an unknown topic gets it made.
     pub auto_create_topics: bool,
-    /// Partitions of an automatically made topic, and of one made with -1.
-    pub partitions_default: u32,
+    /// What its topics get that their makers did not say.
+    #[serde(default)]
+    pub topic_defaults: TopicDefaults,
     /// The highest leader epoch that a deleted topic of this tenant ever showed: a topic made again under the
     /// same name starts above it, for clients ignore lower epochs (LOG.md 26).
     pub leader_epoch_floor: i32,

@@ -3,7 +3,12 @@
 //! Names and defaults are Kafka 4.3's topic-level configs. Those about files on a broker's disk are accepted and
 //! shown, and change nothing: partitions own no files here.
 
+mod documentation;
+
+pub use documentation::documentation;
+
 use crate::rows::TopicRow;
+use crate::topic_defaults::{RETENTION_MS_DEFAULT, TopicDefaults};
 use millstream_model::limits::{BATCH_BYTES_MAX, TOPIC_CONFIG_VALUE_BYTES_MAX};
 
 /// What a value may be.
@@ -179,11 +184,9 @@ pub enum TimestampType {
     LogAppendTime,
 }
 
-/// A topic's configs as what they mean, defaults filled in.
+/// A topic's configs as what they mean, defaults filled in; but for [`retention_ms`], whose default can be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TopicSettings {
-    /// How long records are kept, ms; none = for ever.
-    pub retention_ms: Option<i64>,
     /// How many bytes a partition keeps; none = any.
     pub retention_bytes: Option<u64>,
     /// The largest record batch.
@@ -207,7 +210,6 @@ impl TopicSettings {
     fn read<'a>(set: impl Fn(&str) -> Option<&'a str>) -> TopicSettings {
         let number = |name| number_of(set(name), name);
         TopicSettings {
-            retention_ms: Some(number("retention.ms")).filter(|ms| *ms >= 0),
             retention_bytes: u64::try_from(number("retention.bytes")).ok(),
             message_bytes_max: usize::try_from(number("max.message.bytes"))
                 .unwrap_or(0)
@@ -228,6 +230,15 @@ impl Default for TopicSettings {
     fn default() -> TopicSettings {
         TopicSettings::read(|_| None)
     }
+}
+
+/// How long a topic's records are kept, ms; none = for ever.
+pub fn retention_ms(topic: &TopicRow, defaults: &TopicDefaults) -> Option<i64> {
+    let set = topic
+        .config("retention.ms")
+        .and_then(|value| value.trim().parse().ok());
+    let kept: i64 = set.or(defaults.retention_ms).unwrap_or(RETENTION_MS_DEFAULT);
+    Some(kept).filter(|ms| *ms >= 0)
 }
 
 fn number_of(set: Option<&str>, name: &str) -> i64 {

@@ -5,8 +5,8 @@
 use millstream_metadata::{
     AuditRow, Change, Class, ClusterRow, EnvironmentId, EnvironmentRow, Grant, GroupPurpose, GroupRow,
     HostPort, Image, KeyRow, KeyState, NodeRow, OrganisationId, OrganisationRow, PartitionRow, Quota,
-    QuotaRow, QuotaScope, Replica, Row, RowKey, SnapshotRef, SqlRow, StoredError, TopicRow, TopicState,
-    VirtualClusterRow,
+    QuotaRow, QuotaScope, Replica, Row, RowKey, SnapshotRef, SqlRow, StoredError, TopicDefaults, TopicRow,
+    TopicState, VirtualClusterRow,
 };
 use millstream_model::segment::{ObjectOwner, ObjectRef};
 use millstream_model::{
@@ -44,6 +44,11 @@ fn row(kind: u8, number: u64, text: String, flag: bool) -> Row {
             version: number,
             term: 3,
             audit_next: number,
+            topic_defaults: TopicDefaults {
+                partitions: Some(small),
+                retention_ms: None,
+                replication_factor: flag.then_some(2),
+            },
             ..ClusterRow::default()
         }),
         1 => Row::Organisation(Arc::new(OrganisationRow {
@@ -63,7 +68,11 @@ fn row(kind: u8, number: u64, text: String, flag: bool) -> Row {
             environment: EnvironmentId(id),
             name: text,
             auto_create_topics: flag,
-            partitions_default: small,
+            topic_defaults: TopicDefaults {
+                partitions: flag.then_some(small),
+                retention_ms: Some(time.0),
+                replication_factor: None,
+            },
             leader_epoch_floor: 4,
             sql_version: number,
             created: time,

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use millstream_metadata::topic_config::{TOPIC_CONFIGS, check, find};
+use millstream_metadata::topic_config::{TOPIC_CONFIGS, check, documentation, find};
 use proptest::prelude::*;
 
 #[test]
@@ -11,6 +11,7 @@ fn names_are_sorted_and_defaults_are_legal() {
     for config in TOPIC_CONFIGS {
         assert_eq!(check(config.name, config.default), Ok(()), "{}", config.name);
         assert_eq!(find(config.name), Some(config));
+        assert!(documentation(config.name).is_some(), "{}", config.name);
     }
 }
 

@@ -208,6 +208,12 @@ pub const TIER_OPEN_FILES_MAX: u64 = 256;
 /// Memory for reads from a local object store that is kept for the next ones, bytes: two of the largest fetches.
 pub const TIER_IDLE_BUFFERS_BYTES_MAX: usize = 2 * FETCH_BYTES_MAX;
 
+/// Partitions in one answer of DescribeTopicPartitions: Kafka's `max.request.partition.size.limit`.
+pub const KAFKA_DESCRIBED_PARTITIONS_MAX: usize = 2_000;
+
+/// Producers in one answer of DescribeProducers, about 4 MiB: ten partitions that remember as many as they can.
+pub const KAFKA_DESCRIBED_PRODUCERS_MAX: usize = 10 * PARTITION_PRODUCERS_MAX;
+
 /// Connections beside the ordinary ones of the HTTP port that may ask for health: when every place is taken by who has
 /// shown a key, an orchestrator must still see that the process is well. A few probes, each for a moment.
 pub const HTTP_RESERVE: usize = 64;

@@ -8,10 +8,10 @@ use millstream_rpc::control::{
     DescribeClusterRequest, DescribeClusterResponse, Environment, GetTopicRequest, Key,
     ListEnvironmentsRequest, ListKeysRequest, ListOrganizationsRequest, ListQuotasRequest,
     ListSqlRowsRequest, ListSqlRowsResponse, ListTopicsRequest, ListVirtualClustersRequest, Organization,
-    Quota, RevokeKeyRequest, RevokeKeyResponse, Role, SetQuotaRequest, SqlRow, SqlRowName, Topic,
-    VirtualCluster, WhoAmIRequest, WhoAmIResponse, WriteSqlRowsRequest, cluster_client::ClusterClient,
-    keys_client::KeysClient, organizations_client::OrganizationsClient, quotas_client::QuotasClient,
-    sql_catalog_client::SqlCatalogClient, topics_client::TopicsClient,
+    Quota, RevokeKeyRequest, RevokeKeyResponse, Role, SetQuotaRequest, SetTopicDefaultsRequest, SqlRow,
+    SqlRowName, Topic, TopicDefaults, VirtualCluster, WhoAmIRequest, WhoAmIResponse, WriteSqlRowsRequest,
+    cluster_client::ClusterClient, keys_client::KeysClient, organizations_client::OrganizationsClient,
+    quotas_client::QuotasClient, sql_catalog_client::SqlCatalogClient, topics_client::TopicsClient,
 };
 use std::collections::BTreeMap;
 
@@ -114,6 +114,24 @@ impl Admin {
             .await?
             .into_inner()
             .virtual_clusters)
+    }
+
+    /// Sets what the topics of a virtual cluster (the caller's own when `account_id` is empty) get that their makers did
+    /// not say, whole: what is absent is as the service's settings say again.
+    pub async fn set_topic_defaults(
+        &self,
+        account_id: &str,
+        defaults: TopicDefaults,
+    ) -> Result<VirtualCluster, Error> {
+        let request = SetTopicDefaultsRequest {
+            account_id: account_id.to_owned(),
+            defaults: Some(defaults),
+        };
+        Ok(self
+            .organizations()
+            .set_topic_defaults(request)
+            .await?
+            .into_inner())
     }
 
     /// Makes a key of a virtual cluster (the caller's own when `account_id` is empty). Its secret is shown only here.

@@ -35,6 +35,7 @@ pub fn versions<R: Request>() -> RangeInclusive<i16> {
         ApiKey::Fetch => 4,
         ApiKey::OffsetCommit | ApiKey::CreateTopics => 2,
         ApiKey::ListOffsets | ApiKey::OffsetFetch | ApiKey::DeleteTopics | ApiKey::DescribeConfigs => 1,
+        ApiKey::DescribeAcls | ApiKey::DescribeLogDirs => 1,
         _ => *R::KEY.versions().start(),
     };
     from..=*R::KEY.versions().end()
@@ -183,6 +184,13 @@ impl Talk {
         ranges
             .map(|api| (api.api_key, api.min_version, api.max_version))
             .collect()
+    }
+
+    /// The number of the only broker.
+    pub fn broker(&mut self) -> i32 {
+        let answer = self.quietly(8, &MetadataRequest::default()).expect("an answer");
+        assert_eq!(answer.brokers.len(), 1, "{answer:?}");
+        answer.brokers[0].node_id
     }
 
     /// Makes a topic and waits until it can be used. Its id is called `<id of NAME>`.

@@ -120,6 +120,14 @@ fn forgetting(talk: &mut Talk) {
     talk.each("forget an offset of a live group", |_| {
         forget("g-live", "grouped", 0)
     });
+    talk.each("forget the last offset", |_| forget("g-forget", "grouped", 1));
+    talk.each("describe a group without offsets", |_| DescribeGroupsRequest {
+        groups: vec!["g-forget".to_owned()],
+        ..Default::default()
+    });
+    talk.each_of("delete a group without offsets", 2..=2, |_| DeleteGroupsRequest {
+        groups_names: vec!["g-forget".to_owned()],
+    });
     talk.each("forget an offset that is read", |_| forget("g-live", "topic", 0));
 }
 

@@ -32,6 +32,16 @@ pub fn batch(values: &[&str]) -> Vec<u8> {
     filled(BatchBuilder::new(), None, values)
 }
 
+/// The same, of an idempotent producer.
+pub fn idempotent_batch((id, epoch): (i64, i16), base_sequence: i32, values: &[&str]) -> Vec<u8> {
+    let producer = Producer {
+        id: ProducerId(id),
+        epoch: ProducerEpoch(epoch),
+        base_sequence,
+    };
+    filled(BatchBuilder::new().producer(producer), None, values)
+}
+
 fn compressed(compression: Compression) -> Vec<u8> {
     filled(
         BatchBuilder::new().compression(compression),

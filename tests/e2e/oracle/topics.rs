@@ -1,4 +1,4 @@
-//! Topics: made, grown, emptied, deleted, described; their configs.
+//! Topics: made, grown, emptied, deleted, described.
 
 use super::ask::{Talk, versions};
 use super::produce;
@@ -10,20 +10,15 @@ use millstream_kafka_wire::messages::create_topics_request::{
 };
 use millstream_kafka_wire::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use millstream_kafka_wire::messages::delete_topics_request::DeleteTopicState;
-use millstream_kafka_wire::messages::describe_configs_request::DescribeConfigsResource;
-use millstream_kafka_wire::messages::incremental_alter_configs_request::{
-    AlterConfigsResource, AlterableConfig,
-};
 use millstream_kafka_wire::messages::metadata_request::MetadataRequestTopic;
 use millstream_kafka_wire::messages::{
     CreatePartitionsRequest, CreateTopicsRequest, CreateTopicsResponse, DeleteRecordsRequest,
-    DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeConfigsResponse,
-    IncrementalAlterConfigsRequest, MetadataRequest, MetadataResponse,
+    DeleteTopicsRequest, DescribeClusterRequest, MetadataRequest, MetadataResponse,
 };
 use uuid::Uuid;
 
 /// Configs whose values both brokers know alike.
-const SHARED: [&str; 3] = ["cleanup.policy", "max.message.bytes", "retention.ms"];
+pub const SHARED: [&str; 3] = ["cleanup.policy", "max.message.bytes", "retention.ms"];
 
 fn new(name: &str, partitions: i32, replicas: i16) -> CreatableTopic {
     CreatableTopic {
@@ -133,6 +128,20 @@ fn creating(talk: &mut Talk) {
     each(talk, "create one good and one bad", &|version| {
         vec![new(&format!("good-v{version}"), 1, 1), new("not good", 1, 1)]
     });
+    let broker = talk.broker();
+    each(talk, "create where the only broker is", &|version| {
+        let name = format!("placed-v{version}");
+        vec![assigned(&name, -1, -1, &[(1, &[broker]), (0, &[broker])])]
+    });
+    each(talk, "create twice on one broker", &|_| {
+        vec![assigned("placed", -1, -1, &[(0, &[broker, broker])])]
+    });
+    each(talk, "create on no broker", &|_| {
+        vec![assigned("placed", -1, -1, &[(0, &[])])]
+    });
+    each(talk, "create a partition twice", &|_| {
+        vec![assigned("placed", -1, -1, &[(0, &[broker]), (0, &[broker])])]
+    });
 }
 
 fn refusing(talk: &mut Talk) {
@@ -230,6 +239,40 @@ fn growing(talk: &mut Talk) {
     talk.each("grow, only checked", |_| CreatePartitionsRequest {
         validate_only: true,
         ..request(vec![grow("growing", 9)])
+    });
+    let broker = talk.broker();
+    let onto = |brokers: &[&[i32]]| {
+        let lists = brokers.iter().map(|broker_ids| CreatePartitionsAssignment {
+            broker_ids: broker_ids.to_vec(),
+        });
+        Some(lists.collect::<Vec<_>>())
+    };
+    talk.each("grow where the only broker is, only checked", |_| {
+        CreatePartitionsRequest {
+            validate_only: true,
+            ..request(vec![CreatePartitionsTopic {
+                assignments: onto(&[&[broker], &[broker]]),
+                ..grow("growing", 8)
+            }])
+        }
+    });
+    talk.each("grow by two with one list", |_| {
+        request(vec![CreatePartitionsTopic {
+            assignments: onto(&[&[broker]]),
+            ..grow("growing", 8)
+        }])
+    });
+    talk.each("grow by a list of nothing", |_| {
+        request(vec![CreatePartitionsTopic {
+            assignments: onto(&[&[]]),
+            ..grow("growing", 7)
+        }])
+    });
+    talk.each("grow twice onto one broker", |_| {
+        request(vec![CreatePartitionsTopic {
+            assignments: onto(&[&[broker, broker]]),
+            ..grow("growing", 7)
+        }])
     });
     talk.each("grow onto a broker that nobody knows", |_| {
         let assignments = Some(vec![CreatePartitionsAssignment { broker_ids: vec![77] }]);
@@ -395,196 +438,4 @@ pub fn metadata_script(talk: &mut Talk) {
             ..Default::default()
         }
     });
-}
-
-pub fn configs_script(talk: &mut Talk) {
-    describing(talk);
-    altering(talk);
-}
-
-fn described_configs(mut answer: DescribeConfigsResponse) -> DescribeConfigsResponse {
-    for result in &mut answer.results {
-        result
-            .configs
-            .retain(|config| SHARED.contains(&config.name.as_str()));
-        result.configs.sort_by(|a, b| a.name.cmp(&b.name));
-        for config in &mut result.configs {
-            // Kafka's chain goes on to the settings of its brokers.
-            config
-                .synonyms
-                .retain(|synonym| synonym.name == config.name && synonym.source == 1);
-            config.documentation = None;
-        }
-    }
-    answer
-}
-
-fn describing(talk: &mut Talk) {
-    talk.topic("described", 1, &[("retention.ms", "3600000")]);
-    let ask = |resource_type: i8, name: &str, keys: Option<&[&str]>| DescribeConfigsRequest {
-        resources: vec![DescribeConfigsResource {
-            resource_type,
-            resource_name: name.to_owned(),
-            configuration_keys: keys.map(|keys| keys.iter().map(|key| (*key).to_owned()).collect()),
-        }],
-        ..Default::default()
-    };
-    let mut each = |step: &str, request: DescribeConfigsRequest| {
-        let all = versions::<DescribeConfigsRequest>();
-        talk.each_seen(step, all, |_| request.clone(), described_configs);
-    };
-    each("describe configs", ask(2, "described", None));
-    each(
-        "describe configs with what is behind them",
-        DescribeConfigsRequest {
-            include_synonyms: true,
-            ..ask(2, "described", None)
-        },
-    );
-    each(
-        "describe one config",
-        ask(2, "described", Some(&["retention.ms"])),
-    );
-    each("describe no config", ask(2, "described", Some(&[])));
-    each(
-        "describe a config that nobody knows",
-        ask(2, "described", Some(&["no.such"])),
-    );
-    each("describe configs of nothing", ask(2, "nothing", None));
-    each("describe configs of what cannot be", ask(2, "no t", None));
-    each("describe configs of a name of nothing", ask(2, "", None));
-    each("describe configs of no kind", ask(77, "described", None));
-    each(
-        "describe configs of a broker without number",
-        ask(4, "first", None),
-    );
-    each(
-        "describe configs of a broker that nobody knows",
-        ask(4, "4711", None),
-    );
-    each(
-        "describe configs of nothing at all",
-        DescribeConfigsRequest::default(),
-    );
-}
-
-fn altering(talk: &mut Talk) {
-    talk.topic("altered", 1, &[("retention.ms", "3600000")]);
-    let alter = |name: &str, configs: &[(&str, i8, Option<&str>)]| AlterConfigsResource {
-        resource_type: 2,
-        resource_name: name.to_owned(),
-        configs: configs
-            .iter()
-            .map(|(name, config_operation, value)| AlterableConfig {
-                name: (*name).to_owned(),
-                config_operation: *config_operation,
-                value: value.map(str::to_owned),
-            })
-            .collect(),
-    };
-    let request = |resources: Vec<AlterConfigsResource>| IncrementalAlterConfigsRequest {
-        resources,
-        validate_only: false,
-    };
-    let steps = [
-        (
-            "set a config",
-            vec![alter("altered", &[("retention.ms", 0, Some("7200000"))])],
-        ),
-        (
-            "set a config that nobody knows",
-            vec![alter("altered", &[("no.such", 0, Some("1"))])],
-        ),
-        (
-            "set a config to no number",
-            vec![alter("altered", &[("retention.ms", 0, Some("soon"))])],
-        ),
-        (
-            "set a config to null",
-            vec![alter("altered", &[("retention.ms", 0, None)])],
-        ),
-        (
-            "append to a list",
-            vec![alter("altered", &[("cleanup.policy", 2, Some("compact"))])],
-        ),
-        (
-            "take from a list",
-            vec![alter("altered", &[("cleanup.policy", 3, Some("delete"))])],
-        ),
-        (
-            "append to what is no list",
-            vec![alter("altered", &[("retention.ms", 2, Some("1"))])],
-        ),
-        (
-            "do something odd to a config",
-            vec![alter("altered", &[("retention.ms", 9, Some("1"))])],
-        ),
-        (
-            "set a config twice",
-            vec![alter(
-                "altered",
-                &[("retention.ms", 0, Some("1")), ("retention.ms", 0, Some("2"))],
-            )],
-        ),
-        (
-            "alter a topic twice in one request",
-            vec![
-                alter("altered", &[("retention.ms", 0, Some("1"))]),
-                alter("altered", &[]),
-            ],
-        ),
-        ("alter nothing of a topic", vec![alter("altered", &[])]),
-        (
-            "alter what nobody knows",
-            vec![alter("nothing", &[("retention.ms", 0, Some("1"))])],
-        ),
-        (
-            "alter what cannot be",
-            vec![alter("no t", &[("retention.ms", 0, Some("1"))])],
-        ),
-        (
-            "alter a resource of no kind",
-            vec![AlterConfigsResource {
-                resource_type: 77,
-                ..alter("altered", &[("retention.ms", 0, Some("1"))])
-            }],
-        ),
-        ("alter nothing", vec![]),
-    ];
-    for (step, resources) in steps {
-        talk.each(step, |_| request(resources.clone()));
-    }
-    talk.each("set a config, only checked", |_| IncrementalAlterConfigsRequest {
-        validate_only: true,
-        ..request(vec![alter("altered", &[("retention.ms", 0, Some("1"))])])
-    });
-    let described = DescribeConfigsRequest {
-        resources: vec![DescribeConfigsResource {
-            resource_type: 2,
-            resource_name: "altered".to_owned(),
-            ..Default::default()
-        }],
-        ..Default::default()
-    };
-    // Kafka's brokers hear of a config a little later.
-    std::thread::sleep(std::time::Duration::from_millis(500));
-    talk.each_seen(
-        "what was altered",
-        4..=4,
-        |_| described.clone(),
-        described_configs,
-    );
-    talk.each("delete a config", |_| {
-        request(vec![alter(
-            "altered",
-            &[("retention.ms", 1, None), ("cleanup.policy", 1, None)],
-        )])
-    });
-    std::thread::sleep(std::time::Duration::from_millis(500));
-    talk.each_seen(
-        "what was deleted",
-        4..=4,
-        |_| described.clone(),
-        described_configs,
-    );
 }

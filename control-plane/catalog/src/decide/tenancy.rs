@@ -4,8 +4,8 @@ use crate::authorise::{Need, authorise, denied, no_environment, no_organisation,
 use crate::draft::Draft;
 use crate::seeds::Seeds;
 use millstream_metadata::{
-    Actor, EnvironmentId, EnvironmentRow, Grant, Grants, KeyRow, KeyState, OrganisationId, OrganisationRow,
-    Refusal, Reply, Row, VirtualClusterRow,
+    Actor, ClusterRow, EnvironmentId, EnvironmentRow, Grant, Grants, KeyRow, KeyState, OrganisationId,
+    OrganisationRow, Refusal, Reply, Row, TopicDefaults, VirtualClusterRow,
 };
 use millstream_model::limits::{
     CATALOG_NAME_LENGTH_MAX, ENVIRONMENT_VIRTUAL_CLUSTERS_MAX, ORGANISATION_ENVIRONMENTS_MAX,
@@ -16,9 +16,6 @@ use std::sync::Arc;
 
 /// The name of what the first start makes.
 const FIRST: &str = "default";
-
-/// Partitions of a topic whose maker did not say.
-const PARTITIONS_DEFAULT: u32 = 1;
 
 pub(super) fn create_organisation(
     draft: &mut Draft,
@@ -117,13 +114,57 @@ pub(super) fn create_virtual_cluster(
         environment,
         name: name.to_owned(),
         auto_create_topics,
-        partitions_default: PARTITIONS_DEFAULT,
+        topic_defaults: TopicDefaults::default(),
         leader_epoch_floor: 0,
         sql_version: 0,
         created: seeds.now(),
     });
     draft.put(Row::VirtualCluster(Arc::clone(&row)));
     Ok(Reply::VirtualCluster(row))
+}
+
+pub(super) fn set_topic_defaults(
+    draft: &mut Draft,
+    actor: &Actor,
+    tenant: TenantId,
+    defaults: TopicDefaults,
+) -> Result<Reply, Refusal> {
+    authorise(draft.image(), actor, Need::Manage(tenant))?;
+    check_defaults(&defaults)?;
+    let row = draft.image().virtual_cluster(tenant).cloned();
+    let row = row.ok_or_else(|| no_tenant(tenant))?;
+    if row.topic_defaults == defaults {
+        return Ok(Reply::VirtualCluster(row));
+    }
+    let row = Arc::new(VirtualClusterRow {
+        topic_defaults: defaults,
+        ..row.as_ref().clone()
+    });
+    draft.put(Row::VirtualCluster(Arc::clone(&row)));
+    Ok(Reply::VirtualCluster(row))
+}
+
+/// What the controller's settings say. Nothing changes where they say what they said before.
+pub(super) fn set_service_topic_defaults(
+    draft: &mut Draft,
+    actor: &Actor,
+    defaults: TopicDefaults,
+) -> Result<Reply, Refusal> {
+    authorise(draft.image(), actor, Need::Service)?;
+    check_defaults(&defaults)?;
+    if draft.image().cluster().topic_defaults != defaults {
+        draft.put(Row::Cluster(ClusterRow {
+            topic_defaults: defaults,
+            ..draft.image().cluster().clone()
+        }));
+    }
+    Ok(Reply::Done)
+}
+
+fn check_defaults(defaults: &TopicDefaults) -> Result<(), Refusal> {
+    defaults
+        .check()
+        .map_err(|reason| Refusal::InvalidRequest { reason })
 }
 
 pub(super) fn create_key(

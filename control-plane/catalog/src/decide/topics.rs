@@ -16,6 +16,9 @@ use std::sync::Arc;
 /// The service's own topics, with their partitions. They belong to the system tenant (LOG.md 29).
 pub const INTERNAL_TOPICS: &[(&str, u32)] = &[("__groups", 8)];
 
+/// Partitions of a topic when nobody said: as Kafka's `num.partitions`.
+const PARTITIONS_DEFAULT: u32 = 1;
+
 /// The changelogs of a tenant's SQL shards, one partition each: a topic of the tenant's that its clients do not see.
 pub const SQL_CHANGELOG_TOPIC: &str = "__sql_changelog";
 
@@ -49,12 +52,17 @@ pub(super) fn create(
             name: wanted.name.clone(),
         });
     }
+    let defaults = draft.image().topic_defaults(tenant);
     let partitions = match wanted.partitions {
-        -1 => cluster.partitions_default,
+        -1 => defaults.partitions.unwrap_or(PARTITIONS_DEFAULT),
         count => check_partitions(count)?,
     };
     check_partition_quota(draft, tenant, partitions)?;
-    let class = choose_class(draft, wanted.replication)?;
+    let replication = match (wanted.replication, defaults.replication_factor) {
+        (-1, Some(count)) => i16::from(count),
+        (wanted, _) => wanted,
+    };
+    let class = choose_class(draft, replication)?;
     check_config(&wanted.config)?;
     let id = seeds.topic();
     let groups = place(draft.image(), tenant, class, id, 0, partitions as usize);
@@ -196,6 +204,27 @@ pub(super) fn alter_config(
         }
     }
     let row = Arc::new(row);
+    if !validate_only {
+        draft.put(Row::Topic(Arc::clone(&row)));
+    }
+    Ok(Reply::Topic(row))
+}
+
+/// Puts these configs in place of all that were set: Kafka's older AlterConfigs.
+pub(super) fn replace_config(
+    draft: &mut Draft,
+    actor: &Actor,
+    tenant: TenantId,
+    name: &str,
+    config: &BTreeMap<String, String>,
+    validate_only: bool,
+) -> Result<Reply, Refusal> {
+    let row = managed(draft, actor, tenant, name)?;
+    check_config(config)?;
+    let row = Arc::new(TopicRow {
+        config: config.clone(),
+        ..row.as_ref().clone()
+    });
     if !validate_only {
         draft.put(Row::Topic(Arc::clone(&row)));
     }

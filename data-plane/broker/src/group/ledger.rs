@@ -147,7 +147,10 @@ impl Core {
         topics: &std::collections::BTreeSet<millstream_model::TopicId>,
     ) {
         if let Some(ledger) = &mut self.ledger {
-            ledger.coordinator.forget_topics(topics, &mut ledger.out);
+            let now = group.services.now();
+            ledger
+                .coordinator
+                .forget_topics(topics, now.time, &mut ledger.out);
             self.append_for_ledger(group);
         }
     }

@@ -15,7 +15,7 @@ pub struct InitProducer {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InitProducerError {
     /// This release serves idempotent producers only.
-    #[error("transactions are not supported yet")]
+    #[error("transactions are not served")]
     NoTransactions,
     /// The caller's key may not write anywhere.
     #[error("this key may not write")]

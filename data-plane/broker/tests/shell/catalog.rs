@@ -40,7 +40,7 @@ impl Catalog {
                 environment: EnvironmentId(uuid()),
                 name: format!("tenant-{tenant}"),
                 auto_create_topics: true,
-                partitions_default: 1,
+                topic_defaults: Default::default(),
                 leader_epoch_floor: 0,
                 sql_version: 0,
                 created: TimestampMs::now(),

@@ -5,7 +5,7 @@ use super::group::{Context, Group};
 use crate::GroupKey;
 use crate::command::{CommitOffsets, Settings, Token};
 use crate::error::GroupError;
-use crate::ledger::{CommittedOffset, StoredGroup};
+use crate::ledger::{CommittedOffset, GroupMetadata, StoredGroup};
 use crate::record::Fact;
 use crate::reply::{GroupState, Reply};
 use bytes::{Buf, Bytes};
@@ -131,14 +131,15 @@ impl Group {
             return;
         }
         let known: BTreeSet<PartitionId> = self.known_offsets(stored).collect();
-        let mut facts = Vec::new();
+        let mut facts: Vec<Fact> = Vec::new();
+        let mut deleted = BTreeSet::new();
         let mut results = Vec::with_capacity(wanted.len());
         for (topic, partition) in wanted {
             if self.subscribes(&topic) {
                 results.push((partition, Err(GroupError::SubscribedToTopic)));
                 continue;
             }
-            if known.contains(&partition) {
+            if known.contains(&partition) && deleted.insert(partition) {
                 facts.push(Fact::Offset(cx.key.clone(), partition, None));
             }
             results.push((partition, Ok(())));
@@ -147,6 +148,10 @@ impl Group {
         if facts.is_empty() {
             cx.answer(token, done);
             return;
+        }
+        let is_last = facts.len() == known.len();
+        if is_last && self.members.is_empty() && stored.is_none_or(|group| group.metadata.is_none()) {
+            facts.insert(0, emptied(cx.key, cx.now.time));
         }
         let failed = Reply::OffsetsDeleted(Err(GroupError::NotAvailable));
         self.in_flight += cx
@@ -190,6 +195,16 @@ fn subscribed(mut metadata: Bytes) -> Option<BTreeSet<String>> {
         topics.insert(String::from_utf8(metadata.split_to(length).into()).ok()?);
     }
     Some(topics)
+}
+
+/// That a group is there, without members and offsets: one that only ever committed offsets would be gone with the last
+/// of them. As in Kafka, it goes when retention next looks at it.
+pub(super) fn emptied(key: &GroupKey, time: TimestampMs) -> Fact {
+    let metadata = GroupMetadata {
+        time,
+        ..GroupMetadata::default()
+    };
+    Fact::Group(key.clone(), Some(metadata))
 }
 
 /// What of an empty group has grown too old: its offsets, and itself once it has none.

@@ -2,9 +2,9 @@
 
 use crate::world::{World, commit, join_new, key, partition, sync};
 use bytes::{BufMut, Bytes, BytesMut};
-use millstream_coordinator::{Command, GroupError, Output, PerPartition, Reply};
+use millstream_coordinator::{Command, GroupError, GroupState, Output, PerPartition, Reply};
 use millstream_model::limits::{GROUP_APPEND_BYTES_MAX, OFFSET_METADATA_BYTES_MAX, TENANT_GROUPS_MAX};
-use millstream_model::{PartitionId, TopicId};
+use millstream_model::{PartitionId, TimestampMs, TopicId};
 use std::collections::BTreeSet;
 
 fn results(world: &World, token: u64) -> Result<PerPartition, GroupError> {
@@ -201,11 +201,55 @@ fn offsets_of_topics_that_are_gone_are_forgotten() {
     let mut world = World::new();
     world.commit("", -1, &[(partition(1, 0), 1), (partition(2, 0), 2)]);
     let mut out: Vec<Output> = Vec::new();
-    world
-        .coordinator
-        .forget_topics(&BTreeSet::from([TopicId::from_bytes([1; 16])]), &mut out);
+    world.coordinator.forget_topics(
+        &BTreeSet::from([TopicId::from_bytes([1; 16])]),
+        TimestampMs(7),
+        &mut out,
+    );
     world.carry_out(out);
     assert_eq!(offsets(&world), [(partition(2, 0), 2)]);
+    let mut out: Vec<Output> = Vec::new();
+    world.coordinator.forget_topics(
+        &BTreeSet::from([TopicId::from_bytes([2; 16])]),
+        TimestampMs(7),
+        &mut out,
+    );
+    world.carry_out(out);
+    assert!(offsets(&world).is_empty());
+    assert_eq!(
+        listed(&world),
+        [GroupState::Empty],
+        "a group outlives its offsets"
+    );
+    world.pass(1_300_000);
+    assert!(listed(&world).is_empty(), "until retention looks at it");
+}
+
+/// The states of all groups of the first tenant.
+fn listed(world: &World) -> Vec<GroupState> {
+    let groups = world.coordinator.list(key(1, "g").tenant);
+    groups.into_iter().map(|group| group.state).collect()
+}
+
+/// Kafka's OffsetDelete leaves an empty group behind, which DeleteGroups then deletes.
+#[test]
+fn a_group_outlives_its_last_deleted_offset() {
+    let mut world = World::new();
+    world.commit("", -1, &[(partition(1, 0), 5), (partition(1, 1), 6)]);
+    let delete = |index| {
+        Command::DeleteOffsets(vec![
+            ("any".parse().unwrap(), partition(1, index)),
+            ("any".parse().unwrap(), partition(1, index)),
+        ])
+    };
+    world.send(delete(0));
+    assert_eq!(offsets(&world), [(partition(1, 1), 6)]);
+    world.send(delete(1));
+    assert!(offsets(&world).is_empty());
+    assert_eq!(listed(&world), [GroupState::Empty]);
+    let token = world.send(Command::DeleteGroup);
+    assert_eq!(world.answers[&token], Reply::GroupDeleted(Ok(())));
+    assert!(listed(&world).is_empty());
 }
 
 #[test]

@@ -262,7 +262,7 @@ fn image(key: &KeyRow) -> Image {
         environment: EnvironmentId(Uuid::from_u128(2)),
         name: "v".to_owned(),
         auto_create_topics: true,
-        partitions_default: 1,
+        topic_defaults: Default::default(),
         leader_epoch_floor: 0,
         sql_version: 0,
         created: TimestampMs(1),

@@ -1,8 +1,9 @@
 //! CreatePartitions: more partitions for topics that exist.
 
-use super::Handler;
+use super::{Handler, assignment};
 use crate::error::Code;
 use crate::session::Call;
+use crate::topics::{Named, find};
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::create_partitions_request::CreatePartitionsTopic;
 use millstream_kafka_wire::messages::create_partitions_response::CreatePartitionsTopicResult;
@@ -49,15 +50,39 @@ impl Handler for CreatePartitions {
     }
 }
 
+/// The lists of replicas, if there are any, are what the service does anyway. What else is wrong the command says.
+fn check_assignments(call: &Call, topic: &CreatePartitionsTopic) -> Result<(), (ErrorCode, String)> {
+    let image = call.image();
+    let (Some(lists), Ok(row)) = (&topic.assignments, find(&image, call, Named::Name(&topic.name))) else {
+        return Ok(());
+    };
+    let now = i32::try_from(row.partitions.len()).unwrap_or(i32::MAX);
+    let more = topic.count.saturating_sub(now);
+    if more <= 0 {
+        return Ok(());
+    }
+    let refused = |text: String| Err((ErrorCode::InvalidReplicaAssignment, text));
+    if usize::try_from(more) != Ok(lists.len()) {
+        let count = lists.len();
+        return refused(format!(
+            "{more} partitions are to be added and {count} lists of replicas are given"
+        ));
+    }
+    let lists: Vec<&[i32]> = lists.iter().map(|list| list.broker_ids.as_slice()).collect();
+    let replicas = assignment::check(&image, &lists)?;
+    if replicas != i16::from(row.class.replicas) {
+        let has = row.class.replicas;
+        return refused(format!("the topic's partitions have {has} replicas each"));
+    }
+    Ok(())
+}
+
 async fn create(
     call: &Call,
     topic: CreatePartitionsTopic,
     validate_only: bool,
 ) -> Result<(), (ErrorCode, String)> {
-    if topic.assignments.is_some() {
-        let text = "replicas are placed by the service: give a number of partitions, no assignment";
-        return Err((ErrorCode::InvalidReplicaAssignment, text.to_owned()));
-    }
+    check_assignments(call, &topic)?;
     let (name, total) = (topic.name, topic.count);
     let command = Command::CreatePartitions {
         tenant: call.who().tenant,

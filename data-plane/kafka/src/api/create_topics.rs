@@ -1,14 +1,13 @@
 //! CreateTopics.
 
-use super::Handler;
-use super::configs;
+use super::{Handler, assignment, configs};
 use crate::error::Code;
 use crate::session::Call;
 use millstream_kafka_wire::ErrorCode;
-use millstream_kafka_wire::messages::create_topics_request::CreatableTopic;
+use millstream_kafka_wire::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic};
 use millstream_kafka_wire::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
 use millstream_kafka_wire::messages::{CreateTopicsRequest, CreateTopicsResponse};
-use millstream_metadata::{Command, CreateTopic, Reply, TopicRow};
+use millstream_metadata::{Command, CreateTopic, Image, Reply, TopicRow};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -40,7 +39,7 @@ impl Handler for CreateTopics {
                 create(call, topic, request.validate_only).await
             };
             topics.push(match created {
-                Ok(row) => answer(&row, request.validate_only),
+                Ok(row) => answer(&call.image(), &row, request.validate_only),
                 Err((code, text)) => CreatableTopicResult {
                     name,
                     error_code: call.code(&code),
@@ -68,10 +67,10 @@ async fn create(
         let text = "give a number of partitions or an assignment, not both";
         return Err((ErrorCode::InvalidRequest, text.to_owned()));
     }
-    if !topic.assignments.is_empty() {
-        let text = "replicas are placed by the service: give a number of partitions, no assignment";
-        return Err((ErrorCode::InvalidReplicaAssignment, text.to_owned()));
-    }
+    let (partitions, replication) = match topic.assignments.is_empty() {
+        true => (topic.num_partitions, topic.replication_factor),
+        false => assigned(call, &topic.assignments)?,
+    };
     let mut config = BTreeMap::new();
     for one in topic.configs {
         let value = one
@@ -82,8 +81,8 @@ async fn create(
     let command = Command::CreateTopic(CreateTopic {
         tenant: call.who().tenant,
         name: topic.name,
-        partitions: topic.num_partitions,
-        replication: topic.replication_factor,
+        partitions,
+        replication,
         config,
         validate_only,
     });
@@ -99,8 +98,28 @@ async fn create(
     }
 }
 
-fn answer(row: &TopicRow, validate_only: bool) -> CreatableTopicResult {
-    let configs = configs::of_topic(row).map(|config| CreatableTopicConfigs {
+/// How many partitions and replicas an assignment comes to, if the service would place them so.
+fn assigned(
+    call: &Call,
+    assignments: &[CreatableReplicaAssignment],
+) -> Result<(i32, i16), (ErrorCode, String)> {
+    let mut lists: Vec<(i32, &[i32])> = assignments
+        .iter()
+        .map(|one| (one.partition_index, one.broker_ids.as_slice()))
+        .collect();
+    lists.sort_unstable();
+    let count = i32::try_from(lists.len()).unwrap_or(i32::MAX);
+    if !lists.iter().map(|(index, _)| *index).eq(0..count) {
+        let text = "an assignment names every partition from 0 on, once";
+        return Err((ErrorCode::InvalidReplicaAssignment, text.to_owned()));
+    }
+    let lists: Vec<&[i32]> = lists.into_iter().map(|(_, list)| list).collect();
+    let replicas = assignment::check(&call.image(), &lists)?;
+    Ok((count, replicas))
+}
+
+fn answer(image: &Image, row: &TopicRow, validate_only: bool) -> CreatableTopicResult {
+    let configs = configs::of_topic(image, row).map(|config| CreatableTopicConfigs {
         name: config.name.to_owned(),
         value: Some(config.value),
         read_only: false,
@@ -117,6 +136,7 @@ fn answer(row: &TopicRow, validate_only: bool) -> CreatableTopicResult {
         num_partitions: i32::try_from(row.partitions.len()).unwrap_or(i32::MAX),
         replication_factor: i16::from(row.class.replicas),
         configs: Some(configs.collect()),
+        error_message: None,
         ..CreatableTopicResult::default()
     }
 }

@@ -1,9 +1,9 @@
 //! DescribeConfigs: of topics, and the little that a node of a shared service has to say.
 
 use super::Handler;
-use super::configs::{self, SOURCE_DEFAULT, SOURCE_TOPIC};
+use super::configs::{self, SOURCE_ALL_BROKERS, SOURCE_DEFAULT, SOURCE_STATIC, SOURCE_TOPIC};
 use crate::session::Call;
-use crate::topics::{Named, find};
+use crate::topics::{Named, find, nodes};
 use millstream_access::Operation;
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::describe_configs_request::DescribeConfigsResource;
@@ -11,40 +11,70 @@ use millstream_kafka_wire::messages::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
 };
 use millstream_kafka_wire::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
-use millstream_model::TopicName;
+use millstream_metadata::topic_config::documentation;
+use millstream_metadata::topic_defaults::RETENTION_MS_DEFAULT;
+use millstream_metadata::{Image, TopicDefaults};
 use millstream_model::limits::{BATCH_BYTES_MAX, OFFSET_METADATA_BYTES_MAX};
+use millstream_model::{NodeId, TenantId, TopicName};
 
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
-/// Kafka's `ConfigSource`: of the node, fixed.
-const SOURCE_STATIC: i8 = 4;
+// Kafka's `ConfigType`.
+const BOOLEAN: i8 = 1;
+const INT: i8 = 3;
+const LONG: i8 = 5;
 
 pub(super) struct DescribeConfigs;
+
+/// What is told of each config beside its value.
+#[derive(Clone, Copy)]
+struct More {
+    synonyms: bool,
+    documentation: bool,
+}
+
+type Described = Result<Vec<DescribeConfigsResourceResult>, (ErrorCode, String)>;
 
 impl Handler for DescribeConfigs {
     type Request = DescribeConfigsRequest;
 
     async fn handle(call: &Call, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
-        let synonyms = request.include_synonyms;
+        let more = More {
+            synonyms: request.include_synonyms,
+            documentation: request.include_documentation,
+        };
         let results = request.resources.into_iter().map(|resource| {
-            let described = match resource.resource_type {
-                _ if !call.may(Operation::Describe) => Err(ErrorCode::TopicAuthorizationFailed),
-                TOPIC => of_topic(call, &resource, synonyms),
-                BROKER => of_node(call, &resource),
-                _ => Err(ErrorCode::InvalidRequest),
+            let (code, text, configs) = match describe(call, &resource, more) {
+                // Kafka says an empty text here, not null.
+                Ok(configs) => (ErrorCode::None, String::new(), configs),
+                Err((code, text)) => (code, text, Vec::new()),
             };
             DescribeConfigsResult {
-                error_code: call.code(&described),
-                error_message: described.as_ref().err().map(|code| code.name().to_owned()),
+                error_code: call.code(&code),
+                error_message: Some(text),
                 resource_type: resource.resource_type,
                 resource_name: resource.resource_name,
-                configs: described.unwrap_or_default(),
+                configs,
             }
         });
         DescribeConfigsResponse {
             results: results.collect(),
             ..DescribeConfigsResponse::default()
         }
+    }
+}
+
+fn describe(call: &Call, resource: &DescribeConfigsResource, more: More) -> Described {
+    let invalid = |text: &str| Err((ErrorCode::InvalidRequest, text.to_owned()));
+    match resource.resource_type {
+        kind if !call.may(Operation::Describe) => Err(configs::denied(kind)),
+        configs::TOPIC => of_topic(call, resource, more),
+        configs::BROKER => of_node(call, resource, more),
+        // What a node logs is not shown: none of its loggers is.
+        configs::BROKER_LOGGER => known_node(&call.image(), &resource.resource_name).map(|_| Vec::new()),
+        configs::GROUP if resource.resource_name.is_empty() => invalid("a group has a name"),
+        configs::CLIENT_METRICS if resource.resource_name.is_empty() => invalid("a subscription has a name"),
+        // Only groups of the new protocols have configs, and only clients' metrics: neither is served.
+        configs::GROUP | configs::CLIENT_METRICS => Ok(Vec::new()),
+        other => invalid(&format!("there is no kind of resource {other}")),
     }
 }
 
@@ -55,77 +85,165 @@ fn wanted(resource: &DescribeConfigsResource, name: &str) -> bool {
         .is_none_or(|names| names.is_empty() || names.iter().any(|one| one == name))
 }
 
-fn of_topic(
-    call: &Call,
-    resource: &DescribeConfigsResource,
-    synonyms: bool,
-) -> Result<Vec<DescribeConfigsResourceResult>, ErrorCode> {
+fn of_topic(call: &Call, resource: &DescribeConfigsResource, more: More) -> Described {
     let name = &resource.resource_name;
-    name.parse::<TopicName>()
-        .map_err(|_| ErrorCode::InvalidTopicException)?;
-    let topic = find(&call.image(), call, Named::Name(name))?;
-    let configs = configs::of_topic(&topic).filter(|config| wanted(resource, config.name));
+    if name.parse::<TopicName>().is_err() {
+        let text = "no topic can have this name".to_owned();
+        return Err((ErrorCode::InvalidTopicException, text));
+    }
+    let image = call.image();
+    let topic = find(&image, call, Named::Name(name))
+        .map_err(|code| (code, "there is no topic of this name".to_owned()))?;
+    let configs = configs::of_topic(&image, &topic).filter(|config| wanted(resource, config.name));
     let described = configs.map(|config| {
-        let set = config.source == SOURCE_TOPIC;
-        let synonym = |value: &str, source| DescribeConfigsSynonym {
-            name: config.name.to_owned(),
-            value: Some(value.to_owned()),
-            source,
-        };
-        let mut chain = Vec::new();
-        if synonyms {
-            chain.extend(set.then(|| synonym(&config.value, SOURCE_TOPIC)));
-            chain.push(synonym(config.default, SOURCE_DEFAULT));
-        }
+        let chain = config.chain.into_iter().filter(|_| more.synonyms);
+        let synonyms = chain.map(|origin| DescribeConfigsSynonym {
+            name: origin.name.to_owned(),
+            value: Some(origin.value),
+            source: origin.source,
+        });
         DescribeConfigsResourceResult {
             name: config.name.to_owned(),
             read_only: false,
-            is_default: !set,
+            is_default: config.source != SOURCE_TOPIC,
             config_source: config.source,
             is_sensitive: false,
-            synonyms: chain,
+            synonyms: synonyms.collect(),
             config_type: config.kind,
-            documentation: None,
+            documentation: documentation(config.name)
+                .filter(|_| more.documentation)
+                .map(str::to_owned),
             value: Some(config.value),
         }
     });
     Ok(described.collect())
 }
 
-fn of_node(
-    call: &Call,
-    resource: &DescribeConfigsResource,
-) -> Result<Vec<DescribeConfigsResourceResult>, ErrorCode> {
-    let node: i32 = resource
-        .resource_name
-        .parse()
-        .map_err(|_| ErrorCode::InvalidRequest)?;
-    if call.image().node(millstream_model::NodeId(node)).is_none() {
-        return Err(ErrorCode::InvalidRequest);
-    }
-    let image = call.image();
-    let cluster = image.virtual_cluster(call.who().tenant);
-    let auto_create = cluster.is_some_and(|cluster| cluster.auto_create_topics);
-    let partitions = cluster.map_or(1, |cluster| cluster.partitions_default);
-    let facts = [
-        ("auto.create.topics.enable", auto_create.to_string(), 1),
-        ("broker.id", node.to_string(), 3),
-        ("message.max.bytes", BATCH_BYTES_MAX.to_string(), 3),
-        ("num.partitions", partitions.to_string(), 3),
-        (
-            "offset.metadata.max.bytes",
-            OFFSET_METADATA_BYTES_MAX.to_string(),
-            3,
-        ),
-    ];
-    let described = facts.into_iter().filter(|(name, _, _)| wanted(resource, name));
-    let described = described.map(|(name, value, config_type)| DescribeConfigsResourceResult {
-        name: name.to_owned(),
-        value: Some(value),
+/// A node, or with an empty name all of them: what was set for all while they run.
+fn of_node(call: &Call, resource: &DescribeConfigsResource, more: More) -> Described {
+    let (image, name) = (call.image(), &resource.resource_name);
+    let node = match name.is_empty() {
+        true => None,
+        false => Some(known_node(&image, name)?),
+    };
+    let facts = facts(&image, call.who().tenant, node).into_iter();
+    let facts = facts.filter(|fact| node.is_some() || fact.source == SOURCE_ALL_BROKERS);
+    let described = facts.filter(|fact| wanted(resource, fact.name));
+    let described = described.map(|fact| DescribeConfigsResourceResult {
+        name: fact.name.to_owned(),
+        value: Some(fact.value),
         read_only: true,
-        config_source: SOURCE_STATIC,
-        config_type,
+        config_source: fact.source,
+        config_type: fact.kind,
+        documentation: more.documentation.then(|| fact.documentation.to_owned()),
         ..DescribeConfigsResourceResult::default()
     });
     Ok(described.collect())
+}
+
+/// The node of this number.
+fn known_node(image: &Image, name: &str) -> Result<NodeId, (ErrorCode, String)> {
+    let node = name.parse().ok().map(NodeId);
+    node.filter(|node| image.node(*node).is_some()).ok_or_else(|| {
+        let text = "there is no broker of this number".to_owned();
+        (ErrorCode::InvalidRequest, text)
+    })
+}
+
+/// A config of a node.
+struct Fact {
+    name: &'static str,
+    value: String,
+    kind: i8,
+    source: i8,
+    documentation: &'static str,
+}
+
+fn fact(name: &'static str, value: String, kind: i8, source: i8, documentation: &'static str) -> Fact {
+    Fact {
+        name,
+        value,
+        kind,
+        source,
+        documentation,
+    }
+}
+
+/// What the node's clients may want to know, by name.
+fn facts(image: &Image, tenant: TenantId, node: Option<NodeId>) -> Vec<Fact> {
+    let cluster = image.virtual_cluster(tenant);
+    let auto_create = cluster.is_some_and(|cluster| cluster.auto_create_topics);
+    let mut facts = vec![
+        fact(
+            "auto.create.topics.enable",
+            auto_create.to_string(),
+            BOOLEAN,
+            SOURCE_STATIC,
+            "Whether an unknown topic is made when a client asks for it.",
+        ),
+        fact(
+            "broker.id",
+            node.map(|node| node.to_string()).unwrap_or_default(),
+            INT,
+            SOURCE_STATIC,
+            "The node's number.",
+        ),
+        fact(
+            "message.max.bytes",
+            BATCH_BYTES_MAX.to_string(),
+            INT,
+            SOURCE_STATIC,
+            "The most that a topic's max.message.bytes can be.",
+        ),
+        fact(
+            "offset.metadata.max.bytes",
+            OFFSET_METADATA_BYTES_MAX.to_string(),
+            INT,
+            SOURCE_STATIC,
+            "The longest text beside a committed offset.",
+        ),
+    ];
+    let own = cluster.map(|cluster| cluster.topic_defaults).unwrap_or_default();
+    facts.extend(defaults(image, own));
+    facts.sort_by_key(|fact| fact.name);
+    facts
+}
+
+/// What topics get that their makers did not say, and who said it: the virtual cluster, the service's settings, or
+/// nobody.
+fn defaults(image: &Image, own: TopicDefaults) -> [Fact; 3] {
+    let service = image.cluster().topic_defaults;
+    let defaults = own.or(service);
+    let source = |said: fn(&TopicDefaults) -> bool| match (said(&own), said(&service)) {
+        (true, _) => SOURCE_ALL_BROKERS,
+        (false, true) => SOURCE_STATIC,
+        (false, false) => SOURCE_DEFAULT,
+    };
+    let replicas = defaults.replication_factor.map_or_else(
+        || nodes(image).count().clamp(1, 3).to_string(),
+        |count| count.to_string(),
+    );
+    [
+        fact(
+            "default.replication.factor",
+            replicas,
+            INT,
+            source(|said| said.replication_factor.is_some()),
+            "Replicas of a topic whose maker did not say.",
+        ),
+        fact(
+            configs::RETENTION_OF_BROKER,
+            defaults.retention_ms.unwrap_or(RETENTION_MS_DEFAULT).to_string(),
+            LONG,
+            source(|said| said.retention_ms.is_some()),
+            "How long records of a topic are kept that does not say, in milliseconds; -1 keeps them for ever.",
+        ),
+        fact(
+            "num.partitions",
+            defaults.partitions.unwrap_or(1).to_string(),
+            INT,
+            source(|said| said.partitions.is_some()),
+            "Partitions of a topic whose maker did not say.",
+        ),
+    ]
 }

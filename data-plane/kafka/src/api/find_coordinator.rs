@@ -13,6 +13,9 @@ use std::sync::Arc;
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
 
+/// What a transactional producer is told, here and at every other request that belongs to a transaction.
+pub(super) const NO_TRANSACTIONS: &str = "transactions are not served";
+
 /// The internal topic of consumer groups.
 const GROUPS_TOPIC: &str = "__groups";
 
@@ -23,9 +26,11 @@ impl Handler for FindCoordinator {
 
     async fn handle(call: &Call, request: FindCoordinatorRequest) -> FindCoordinatorResponse {
         let found = find(call, request.key_type);
+        // Texts are never null here, and older versions say "NONE" where nothing is wrong: so does Kafka.
         let (code, text) = match &found {
-            Ok(_) => (ErrorCode::None, None),
-            Err((code, text)) => (*code, Some((*text).to_owned())),
+            Ok(_) if call.version < 4 => (ErrorCode::None, ErrorCode::None.name()),
+            Ok(_) => (ErrorCode::None, ""),
+            Err((code, text)) => (*code, *text),
         };
         let (node_id, host, port) = match &found {
             Ok(node) => (node.id.0, node.kafka.host.clone(), i32::from(node.kafka.port)),
@@ -33,7 +38,7 @@ impl Handler for FindCoordinator {
         };
         let error_code = call.code(&code);
         if call.version < 4 {
-            let error_message = text;
+            let error_message = Some(text.to_owned());
             return FindCoordinatorResponse {
                 error_code,
                 error_message,
@@ -49,10 +54,11 @@ impl Handler for FindCoordinator {
             host: host.clone(),
             port,
             error_code,
-            error_message: text.clone(),
+            error_message: Some(text.to_owned()),
         });
         FindCoordinatorResponse {
             coordinators: coordinators.collect(),
+            error_message: Some(String::new()),
             ..FindCoordinatorResponse::default()
         }
     }
@@ -72,11 +78,12 @@ fn find(call: &Call, key_type: i8) -> Result<Arc<NodeRow>, (ErrorCode, &'static 
                 .and_then(|known| known.leader)
                 .ok_or(absent)
         }
-        // The producer's next request, InitProducerId, is refused in clear words.
-        TRANSACTION => image.node(call.broker().node()).cloned().ok_or((
-            ErrorCode::CoordinatorNotAvailable,
-            "the coordinator is not available yet",
-        )),
+        TRANSACTION => {
+            call.log_transactional_producer();
+            // The one code on which librdkafka gives up and Java shows the text; on any other, one of them asks for ever
+            // or says something else.
+            Err((ErrorCode::ClusterAuthorizationFailed, NO_TRANSACTIONS))
+        }
         _ => Err((ErrorCode::InvalidRequest, "there are coordinators of groups only")),
     }
 }

@@ -1,7 +1,6 @@
 //! IncrementalAlterConfigs: sets and unsets configs of topics.
 
 use super::{Handler, configs};
-use crate::error::Code;
 use crate::session::Call;
 use crate::topics::{Named, find};
 use millstream_kafka_wire::ErrorCode;
@@ -10,11 +9,9 @@ use millstream_kafka_wire::messages::incremental_alter_configs_request::{
 };
 use millstream_kafka_wire::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use millstream_kafka_wire::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
-use millstream_metadata::{Command, TopicRow};
-use millstream_model::TopicName;
+use millstream_metadata::{Command, Image, TopicRow};
 use std::collections::{BTreeMap, BTreeSet};
 
-const TOPIC: i8 = 2;
 const SET: i8 = 0;
 const DELETE: i8 = 1;
 const APPEND: i8 = 2;
@@ -65,24 +62,14 @@ async fn alter(
     resource: AlterConfigsResource,
     validate_only: bool,
 ) -> Result<(), (ErrorCode, String)> {
-    if resource.resource_type != TOPIC {
-        return Err((
-            ErrorCode::InvalidRequest,
-            "only topics have configs to alter".to_owned(),
-        ));
-    }
+    configs::check_alterable(resource.resource_type, &resource.resource_name)?;
     let name = resource.resource_name;
-    if name.parse::<TopicName>().is_err() {
-        return Err((
-            ErrorCode::InvalidTopicException,
-            "no topic can have this name".to_owned(),
-        ));
-    }
-    let row = find(&call.image(), call, Named::Name(&name)).ok();
+    let image = call.image();
+    let row = find(&image, call, Named::Name(&name)).ok();
     let mut changes = BTreeMap::new();
     for config in resource.configs {
         let key = config.name.clone();
-        let value = change(row.as_deref(), config)?;
+        let value = change(&image, row.as_deref(), config)?;
         if changes.insert(key.clone(), value).is_some() {
             return Err((ErrorCode::InvalidRequest, format!("{key} is given twice")));
         }
@@ -93,13 +80,15 @@ async fn alter(
         changes,
         validate_only,
     };
-    let done = call.submit(command).await;
-    done.map(|_| ())
-        .map_err(|refusal| (refusal.code(), refusal.to_string()))
+    configs::submit(call, command).await
 }
 
 /// A config's new value; none where it goes back to its default.
-fn change(row: Option<&TopicRow>, config: AlterableConfig) -> Result<Option<String>, (ErrorCode, String)> {
+fn change(
+    image: &Image,
+    row: Option<&TopicRow>,
+    config: AlterableConfig,
+) -> Result<Option<String>, (ErrorCode, String)> {
     let AlterableConfig {
         name,
         config_operation,
@@ -115,7 +104,7 @@ fn change(row: Option<&TopicRow>, config: AlterableConfig) -> Result<Option<Stri
             Err((ErrorCode::InvalidConfig, format!("{name} is no list")))
         }
         APPEND | SUBTRACT => {
-            let now = row.and_then(|row| configs::of_topic(row).find(|config| config.name == name));
+            let now = row.and_then(|row| configs::of_topic(image, row).find(|config| config.name == name));
             let now = now.map(|config| config.value).unwrap_or_default();
             Ok(Some(match config_operation {
                 APPEND => with(&now, &value),

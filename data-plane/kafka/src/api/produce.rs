@@ -1,5 +1,6 @@
 //! Produce: batches get their places in the order of the requests; the answer waits until they are durable.
 
+use super::find_coordinator::NO_TRANSACTIONS;
 use crate::connection::{Answer, End, Finished};
 use crate::error::Code;
 use crate::session::Call;
@@ -169,10 +170,7 @@ fn begin(call: &Call, message: ProduceRequest) -> Vec<Topic> {
             format!("Produce is served from version {SERVED_FROM} on"),
         ))
     } else if message.transactional_id.is_some() {
-        Err((
-            ErrorCode::TransactionalIdAuthorizationFailed,
-            "transactions are not supported yet".to_owned(),
-        ))
+        Err((ErrorCode::InvalidTxnState, NO_TRANSACTIONS.to_owned()))
     } else {
         acks
     };

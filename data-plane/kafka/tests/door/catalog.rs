@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use millstream_metadata::{
     Actor, Change, Class, ClusterRow, Command, Commands, Committed, CreateTopic, EnvironmentId, Grant,
     GroupPurpose, GroupRow, Image, ImagePublisher, ImageWatch, KeyRow, KeyState, NodeRow, OrganisationId,
-    PartitionRow, Quota, QuotaRow, QuotaScope, Refusal, RegisterNode, Replica, Reply, Row, TopicRow,
-    TopicState, VirtualClusterRow, topic_config,
+    PartitionRow, Quota, QuotaRow, QuotaScope, Refusal, RegisterNode, Replica, Reply, Row, TopicDefaults,
+    TopicRow, TopicState, VirtualClusterRow, topic_config,
 };
 use millstream_model::{
     Epoch, GroupId, JournalId, KeyId, NodeId, ProducerId, Registration, TenantId, TimestampMs, TopicId,
@@ -38,7 +38,7 @@ impl Catalog {
                 environment: EnvironmentId(TopicId::random().0),
                 name: format!("tenant-{tenant}"),
                 auto_create_topics: tenant < 3,
-                partitions_default: 1,
+                topic_defaults: Default::default(),
                 leader_epoch_floor: 0,
                 sql_version: 0,
                 created: TimestampMs::now(),
@@ -85,6 +85,25 @@ impl Catalog {
             scope: QuotaScope::Tenant(TenantId(tenant)),
             quota,
         }))]);
+    }
+
+    pub fn set_key_quota(&self, key: &KeyRow, quota: Quota) {
+        let scope = QuotaScope::Key(key.id);
+        self.put([Row::Quota(Arc::new(QuotaRow { scope, quota }))]);
+    }
+
+    pub fn set_topic_defaults(&self, tenant: u64, own: TopicDefaults, service: TopicDefaults) {
+        let image = self.image();
+        let row = image.virtual_cluster(TenantId(tenant)).unwrap();
+        let cluster = ClusterRow {
+            topic_defaults: service,
+            ..image.cluster().clone()
+        };
+        let row = VirtualClusterRow {
+            topic_defaults: own,
+            ..row.as_ref().clone()
+        };
+        self.put([Row::Cluster(cluster), Row::VirtualCluster(Arc::new(row))]);
     }
 
     fn put(&self, rows: impl IntoIterator<Item = Row>) -> u64 {
@@ -257,6 +276,7 @@ impl Commands for Catalog {
             | Command::DeleteTopic { .. }
             | Command::CreatePartitions { .. }
             | Command::AlterTopicConfig { .. }
+            | Command::ReplaceTopicConfig { .. }
                 if !may_manage =>
             {
                 Err(Refusal::PermissionDenied {
@@ -286,6 +306,9 @@ impl Commands for Catalog {
                     };
                 }
             }),
+            Command::ReplaceTopicConfig {
+                tenant, name, config, ..
+            } => self.change_topic(tenant, &name, |row| row.config = config),
             _ => Ok(Committed {
                 version,
                 reply: Reply::Done,

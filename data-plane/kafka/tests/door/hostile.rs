@@ -22,7 +22,8 @@ async fn hostile_frames_close_their_own_connection_only() {
         ("HTTP", b"GET / HTTP/1.1\r\n\r\n".to_vec()),
         ("api key unknown", raw(999, 0, b"")),
         ("api key negative", raw(-1, 0, b"")),
-        ("a known key that is not served", raw(50, 0, b"")),
+        ("a key of controllers", raw(52, 0, b"")),
+        ("a message without its body", raw(50, 0, b"")),
         ("version unknown", raw(3, 99, b"")),
         ("version negative", raw(3, -1, b"")),
         (

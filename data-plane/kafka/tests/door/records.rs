@@ -386,9 +386,6 @@ async fn producer_ids_are_given_to_idempotent_producers_only() {
         ..Default::default()
     };
     let response = client.newest(&request).await;
-    assert_eq!(
-        response.error_code,
-        ErrorCode::TransactionalIdAuthorizationFailed.number()
-    );
+    assert_eq!(response.error_code, ErrorCode::UnsupportedVersion.number());
     server.stop().await;
 }

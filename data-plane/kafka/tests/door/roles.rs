@@ -5,12 +5,16 @@ use crate::records::{fetch_request, produce_request};
 use crate::server::Server;
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::{
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest,
-    DeleteTopicsRequest, DescribeConfigsRequest, DescribeGroupsRequest, HeartbeatRequest,
-    IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
-    ListGroupsRequest, ListOffsetsRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
-    SyncGroupRequest, create_partitions_request, create_topics_request, delete_records_request,
-    delete_topics_request, describe_configs_request, incremental_alter_configs_request, list_offsets_request,
+    AlterConfigsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest,
+    DeleteRecordsRequest, DeleteTopicsRequest, DescribeAclsRequest, DescribeClientQuotasRequest,
+    DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest, DescribeProducersRequest,
+    DescribeTopicPartitionsRequest, DescribeUserScramCredentialsRequest, ElectLeadersRequest,
+    HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest,
+    LeaveGroupRequest, ListConfigResourcesRequest, ListGroupsRequest, ListOffsetsRequest,
+    ListPartitionReassignmentsRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
+    SyncGroupRequest, alter_configs_request, create_partitions_request, create_topics_request,
+    delete_records_request, delete_topics_request, describe_configs_request, describe_producers_request,
+    describe_topic_partitions_request, incremental_alter_configs_request, list_offsets_request,
     offset_commit_request, offset_fetch_request,
 };
 use millstream_metadata::Grant;
@@ -28,8 +32,68 @@ async fn ask_all(client: &mut Client, topic: Uuid) -> Vec<(&'static str, i16)> {
         ("InitProducerId", init_producer(client).await),
     ];
     codes.extend(ask_groups(client).await);
+    codes.extend(ask_cluster(client).await);
+    codes.push(("AlterConfigs", replace_configs(client).await));
+    codes.push(("DescribeProducers", describe_producers(client).await));
     codes.extend(ask_topics(client).await);
     codes
+}
+
+async fn replace_configs(client: &mut Client) -> i16 {
+    let request = AlterConfigsRequest {
+        resources: vec![alter_configs_request::AlterConfigsResource {
+            resource_type: 2,
+            resource_name: NAME.to_owned(),
+            configs: Vec::new(),
+        }],
+        validate_only: true,
+    };
+    client.newest(&request).await.responses[0].error_code
+}
+
+async fn describe_producers(client: &mut Client) -> i16 {
+    let request = DescribeProducersRequest {
+        topics: vec![describe_producers_request::TopicRequest {
+            name: NAME.to_owned(),
+            partition_indexes: vec![0],
+        }],
+    };
+    client.newest(&request).await.topics[0].partitions[0].error_code
+}
+
+async fn ask_cluster(client: &mut Client) -> Vec<(&'static str, i16)> {
+    let pages = DescribeTopicPartitionsRequest {
+        topics: vec![describe_topic_partitions_request::TopicRequest {
+            name: NAME.to_owned(),
+        }],
+        ..Default::default()
+    };
+    let acls = DescribeAclsRequest::default();
+    let disks = DescribeLogDirsRequest::default();
+    let elect = ElectLeadersRequest::default();
+    let moves = ListPartitionReassignmentsRequest::default();
+    let quotas = DescribeClientQuotasRequest::default();
+    let users = DescribeUserScramCredentialsRequest::default();
+    let resources = ListConfigResourcesRequest::default();
+    vec![
+        (
+            "DescribeTopicPartitions",
+            client.newest(&pages).await.topics[0].error_code,
+        ),
+        ("DescribeAcls", client.newest(&acls).await.error_code),
+        ("DescribeLogDirs", client.newest(&disks).await.error_code),
+        ("ElectLeaders", client.newest(&elect).await.error_code),
+        (
+            "ListPartitionReassignments",
+            client.newest(&moves).await.error_code,
+        ),
+        ("DescribeClientQuotas", client.newest(&quotas).await.error_code),
+        (
+            "DescribeUserScramCredentials",
+            client.newest(&users).await.error_code,
+        ),
+        ("ListConfigResources", client.newest(&resources).await.error_code),
+    ]
 }
 
 async fn produce(client: &mut Client, topic: Uuid) -> i16 {
@@ -235,6 +299,16 @@ const NEEDS: &[(&str, &[Grant])] = &[
     ("ListOffsets", &[Grant::Produce, Grant::Consume]),
     ("ListGroups", &[Grant::Produce, Grant::Consume]),
     ("DescribeConfigs", &[Grant::Produce, Grant::Consume]),
+    ("DescribeTopicPartitions", &[Grant::Produce, Grant::Consume]),
+    ("DescribeAcls", &[Grant::Produce, Grant::Consume]),
+    ("DescribeLogDirs", &[Grant::Produce, Grant::Consume]),
+    ("ListPartitionReassignments", &[Grant::Produce, Grant::Consume]),
+    ("DescribeClientQuotas", &[Grant::Produce, Grant::Consume]),
+    ("DescribeUserScramCredentials", &[Grant::Produce, Grant::Consume]),
+    ("ListConfigResources", &[Grant::Produce, Grant::Consume]),
+    ("DescribeProducers", &[Grant::Consume]),
+    ("ElectLeaders", &[]),
+    ("AlterConfigs", &[]),
     ("DeleteRecords", &[]),
     ("OffsetDelete", &[]),
     ("DeleteGroups", &[]),

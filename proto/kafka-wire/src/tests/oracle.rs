@@ -56,6 +56,10 @@ macro_rules! oracle {
 
 oracle! {
     AddOffsetsToTxnRequest AddOffsetsToTxnResponse AddPartitionsToTxnRequest AddPartitionsToTxnResponse
+    AddRaftVoterRequest AddRaftVoterResponse DeleteShareGroupStateRequest DeleteShareGroupStateResponse
+    InitializeShareGroupStateRequest InitializeShareGroupStateResponse ReadShareGroupStateRequest
+    ReadShareGroupStateResponse ReadShareGroupStateSummaryRequest ReadShareGroupStateSummaryResponse
+    RemoveRaftVoterRequest RemoveRaftVoterResponse WriteShareGroupStateRequest WriteShareGroupStateResponse
     AlterClientQuotasRequest AlterClientQuotasResponse AlterConfigsRequest AlterConfigsResponse
     AlterPartitionReassignmentsRequest AlterPartitionReassignmentsResponse AlterReplicaLogDirsRequest
     AlterReplicaLogDirsResponse AlterShareGroupOffsetsRequest AlterShareGroupOffsetsResponse

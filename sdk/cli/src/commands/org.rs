@@ -4,7 +4,9 @@ use crate::failure::Failure;
 use crate::output::{Listing, OutputFormat, rfc3339};
 use clap::{Args, Subcommand};
 use millstream_rust::Client;
-use millstream_rust::rpc::control::{CreateVirtualClusterRequest, Environment, Organization, VirtualCluster};
+use millstream_rust::rpc::control::{
+    CreateVirtualClusterRequest, Environment, Organization, TopicDefaults, VirtualCluster,
+};
 
 /// `millstream org`.
 #[derive(Args, Clone, Debug)]
@@ -47,6 +49,22 @@ enum Action {
         /// Its name
         name: String,
     },
+    /// Sets what the topics of a virtual cluster get that their makers did not say; what is not given here is as the
+    /// service's settings say again
+    SetTopicDefaults {
+        /// The virtual cluster's account id [default: the key's own]
+        #[arg(long, default_value = "")]
+        account: String,
+        /// Partitions of a topic made by itself or without a number
+        #[arg(long)]
+        partitions: Option<u32>,
+        /// How long records of topics are kept that do not say, -1 for ever; it holds for the topics that there are, too
+        #[arg(long, allow_negative_numbers = true)]
+        retention_ms: Option<i64>,
+        /// Replicas of a topic made by itself or without a number
+        #[arg(long)]
+        replication_factor: Option<u32>,
+    },
     /// Lists the virtual clusters
     ListClusters {
         /// The environment's id [default: all of the organisation]
@@ -76,6 +94,19 @@ pub(super) async fn run(client: &Client, args: OrgArgs, output: OutputFormat) ->
             };
             clusters(vec![admin.create_virtual_cluster(request).await?])
         }
+        Action::SetTopicDefaults {
+            account,
+            partitions,
+            retention_ms,
+            replication_factor,
+        } => {
+            let defaults = TopicDefaults {
+                partitions,
+                retention_ms,
+                replication_factor,
+            };
+            clusters(vec![admin.set_topic_defaults(&account, defaults).await?])
+        }
         Action::ListClusters { environment } => clusters(admin.list_virtual_clusters(&environment).await?),
     };
     Ok(listing.print(output)?)
@@ -103,13 +134,26 @@ fn environments(found: Vec<Environment>) -> Listing {
 }
 
 fn clusters(found: Vec<VirtualCluster>) -> Listing {
-    let mut listing = Listing::new(&["account", "name", "environment", "auto_create_topics", "created"]);
+    let mut listing = Listing::new(&[
+        "account",
+        "name",
+        "environment",
+        "auto_create_topics",
+        "partitions",
+        "retention_ms",
+        "replication_factor",
+        "created",
+    ]);
     for it in found {
+        let defaults = it.topic_defaults.unwrap_or_default();
         listing.row(vec![
             it.account_id.into(),
             it.name.into(),
             it.environment_id.into(),
             it.auto_create_topics.into(),
+            defaults.partitions.into(),
+            defaults.retention_ms.into(),
+            defaults.replication_factor.into(),
             rfc3339(it.created_ms),
         ]);
     }

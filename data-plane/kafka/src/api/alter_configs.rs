@@ -1,0 +1,74 @@
+//! AlterConfigs: puts a topic's configs in place of all that were set. Older clients know no other way; newer ones use
+//! IncrementalAlterConfigs.
+
+use super::{Handler, configs};
+use crate::session::Call;
+use millstream_kafka_wire::ErrorCode;
+use millstream_kafka_wire::messages::alter_configs_request::AlterConfigsResource;
+use millstream_kafka_wire::messages::alter_configs_response::AlterConfigsResourceResponse;
+use millstream_kafka_wire::messages::{AlterConfigsRequest, AlterConfigsResponse};
+use millstream_metadata::Command;
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(super) struct AlterConfigs;
+
+impl Handler for AlterConfigs {
+    type Request = AlterConfigsRequest;
+
+    async fn handle(call: &Call, request: AlterConfigsRequest) -> AlterConfigsResponse {
+        let mut responses = Vec::with_capacity(request.resources.len());
+        let mut seen = BTreeSet::new();
+        let names = request
+            .resources
+            .iter()
+            .map(|resource| (resource.resource_type, resource.resource_name.clone()));
+        let twice: BTreeSet<(i8, String)> = names.filter(|named| !seen.insert(named.clone())).collect();
+        for resource in request.resources {
+            let (resource_type, resource_name) = (resource.resource_type, resource.resource_name.clone());
+            let altered = if twice.contains(&(resource_type, resource_name.clone())) {
+                let text = "the resource is named twice in one request".to_owned();
+                Err((ErrorCode::InvalidRequest, text))
+            } else {
+                replace(call, resource, request.validate_only).await
+            };
+            let (code, error_message) = match altered {
+                Ok(()) => (ErrorCode::None, None),
+                Err((code, text)) => (code, Some(text)),
+            };
+            responses.push(AlterConfigsResourceResponse {
+                error_code: call.code(&code),
+                error_message,
+                resource_type,
+                resource_name,
+            });
+        }
+        AlterConfigsResponse {
+            responses,
+            ..AlterConfigsResponse::default()
+        }
+    }
+}
+
+async fn replace(
+    call: &Call,
+    resource: AlterConfigsResource,
+    validate_only: bool,
+) -> Result<(), (ErrorCode, String)> {
+    configs::check_alterable(resource.resource_type, &resource.resource_name)?;
+    let mut config = BTreeMap::new();
+    for one in resource.configs {
+        let value = one
+            .value
+            .ok_or_else(|| (ErrorCode::InvalidRequest, format!("{} = null", one.name)))?;
+        if config.insert(one.name.clone(), value).is_some() {
+            return Err((ErrorCode::InvalidRequest, format!("{} is given twice", one.name)));
+        }
+    }
+    let command = Command::ReplaceTopicConfig {
+        tenant: call.who().tenant,
+        name: resource.resource_name,
+        config,
+        validate_only,
+    };
+    configs::submit(call, command).await
+}
