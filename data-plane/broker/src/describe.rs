@@ -1,7 +1,7 @@
 //! What a partition tells about itself: its size and who writes to it.
 
 use crate::interface::{ActiveProducer, OffsetError};
-use crate::offsets::check;
+use crate::offsets::unreadable;
 use crate::shell::Shell;
 use millstream_access::{Operation, Principal};
 use millstream_model::PartitionId;
@@ -35,7 +35,8 @@ impl Shell {
         })
     }
 
-    /// Looks at the state of a partition that is led here; one that nothing was written to yet may have none.
+    /// Looks at the state of a partition that is led here, and changes nothing; one that nothing was written to yet may
+    /// have none.
     fn look<T: Default>(
         &self,
         who: &Principal,
@@ -44,9 +45,9 @@ impl Shell {
         see: impl FnOnce(&PartitionState) -> T,
     ) -> Result<T, OffsetError> {
         let served = self.find(&self.image.image(), who, operation, partition)?;
-        served.group.with(|core| {
-            check(core, &served, partition, None)?;
-            Ok(core.state().partition(&partition).map(see).unwrap_or_default())
+        served.group.read(|core| match core.serves_reads() {
+            true => Ok(core.state().partition(&partition).map(see).unwrap_or_default()),
+            false => Err(unreadable(&served)),
         })
     }
 }

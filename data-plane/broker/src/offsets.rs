@@ -195,6 +195,16 @@ pub(crate) async fn settled(receiver: oneshot::Receiver<Result<Appended, Lost>>)
     }
 }
 
+/// Why a group does not serve reads.
+pub(crate) fn unreadable(served: &Served) -> OffsetError {
+    let services = &served.group.services;
+    match services.reader.damage() {
+        Some(_) => OffsetError::Storage,
+        None if services.is_stopping() => OffsetError::ShuttingDown,
+        None => OffsetError::NotLeader,
+    }
+}
+
 /// That the group leads and the asker knows its epoch; returns the partition's leader epoch.
 pub(crate) fn check(
     core: &mut Core,
@@ -204,11 +214,7 @@ pub(crate) fn check(
 ) -> Result<LeaderEpoch, OffsetError> {
     let services = &served.group.services;
     if !core.serves_reads() {
-        return Err(match services.reader.damage() {
-            Some(_) => OffsetError::Storage,
-            None if services.is_stopping() => OffsetError::ShuttingDown,
-            None => OffsetError::NotLeader,
-        });
+        return Err(unreadable(served));
     }
     core.open(services, partition, served.topic.tenant, served.row.base_epoch);
     let current = served.row.leader_epoch(core.replica.machine().epoch());
