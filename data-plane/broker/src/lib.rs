@@ -28,6 +28,7 @@ mod group;
 mod groups;
 pub mod interface;
 mod join;
+pub mod mend;
 mod metrics;
 mod offsets;
 mod produce;

@@ -93,10 +93,11 @@ pub fn plan_of(state: &PartitionState, offset: Offset, end: Offset, bytes_max: u
     }
 }
 
-/// Every batch of these runs.
+/// The batches of these runs, as far as the journal has them: at least one. Where it has not a later one, whoever reads on
+/// is told.
 ///
 /// # Errors
-/// [`FailedRead::Moved`] when the journal no longer has them, else when it cannot read.
+/// [`FailedRead::Moved`] when the journal no longer has the first one, else when it cannot read it.
 pub fn read_journal<D: Disk>(
     reader: &Reader<D>,
     group: GroupId,
@@ -104,23 +105,43 @@ pub fn read_journal<D: Disk>(
 ) -> Result<Vec<Bytes>, FailedRead> {
     let mut batches = Vec::new();
     for run in runs {
-        let mut next = run.first;
-        while next <= run.last {
-            let left = (run.last.0 - next.0 + 1).saturating_mul(ENTRY_HEADER_BYTES as u64 * 2) + run.bytes;
-            let entries = reader.entries(group, next, usize::try_from(left).unwrap_or(usize::MAX));
-            let entries = entries.map_err(|error| match error {
-                ReadError::Absent => FailedRead::Moved,
-                error => FailedRead::Journal(error),
-            })?;
-            let Some(last) = entries.last().map(|entry| entry.header.lsn) else {
-                return Err(FailedRead::Moved);
-            };
-            next = Lsn(last.0 + 1);
-            let within = entries.into_iter().filter(|entry| entry.header.lsn <= run.last);
-            batches.extend(within.map(|entry| entry.payload));
+        if let Err(error) = read_run(reader, group, run, &mut batches) {
+            match batches.is_empty() {
+                true => return Err(error),
+                false => break,
+            }
         }
     }
     Ok(batches)
+}
+
+fn read_run<D: Disk>(
+    reader: &Reader<D>,
+    group: GroupId,
+    run: &HotRun,
+    batches: &mut Vec<Bytes>,
+) -> Result<(), FailedRead> {
+    let mut next = run.first;
+    while next <= run.last {
+        let left = (run.last.0 - next.0 + 1).saturating_mul(ENTRY_HEADER_BYTES as u64 * 2) + run.bytes;
+        let entries = reader.entries(group, next, usize::try_from(left).unwrap_or(usize::MAX));
+        let entries = entries.map_err(|error| match error {
+            ReadError::Absent => FailedRead::Moved,
+            error => FailedRead::Journal(error),
+        })?;
+        let Some(last) = entries.last().map(|entry| entry.header.lsn) else {
+            return Err(FailedRead::Moved);
+        };
+        next = Lsn(last.0 + 1);
+        let within = entries.into_iter().filter(|entry| entry.header.lsn <= run.last);
+        // One that stands for a missing entry and says nothing has no batch.
+        batches.extend(
+            within
+                .map(|entry| entry.payload)
+                .filter(|payload| !payload.is_empty()),
+        );
+    }
+    Ok(())
 }
 
 /// Batches of a segment: whole blocks are read, what lies outside of the wish is cut off.

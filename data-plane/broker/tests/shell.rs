@@ -6,6 +6,8 @@
 mod catalog;
 #[path = "shell/consumer_groups.rs"]
 mod consumer_groups;
+#[path = "shell/damaged.rs"]
+mod damaged;
 #[path = "shell/faults.rs"]
 mod faults;
 #[path = "shell/full_disk.rs"]

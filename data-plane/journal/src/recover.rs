@@ -37,9 +37,11 @@
 
 mod chain;
 mod heads;
+mod salvage;
 mod walk;
 
 pub(crate) use chain::{Chain, ChainFile, find};
+pub use salvage::{Behind, Salvage};
 pub(crate) use walk::{Replayed, replay};
 
 use millstream_model::{GroupId, JournalId, Lsn, Registration};

@@ -210,3 +210,7 @@ pub const TIER_OPEN_FILES_MAX: u64 = 256;
 
 /// Memory for reads from a local object store that is kept for the next ones, bytes: two of the largest fetches.
 pub const TIER_IDLE_BUFFERS_BYTES_MAX: usize = 2 * FETCH_BYTES_MAX;
+
+/// Entries of one group that are missing in one place of a damaged journal and for which others are put in: as many as a
+/// whole file of the smallest ones holds. More are missing only where the journal lost what said that they were released.
+pub const MENDED_ENTRIES_MAX: u64 = 2 * 1024 * 1024;

@@ -71,7 +71,7 @@ pub(super) fn heads<F: DiskFile>(
 }
 
 /// Fills `chunk` with what can be read, and zeros where nothing can.
-fn page_by_page<F: DiskFile>(file: &F, at: u64, chunk: &mut [u8]) -> io::Result<usize> {
+pub(super) fn page_by_page<F: DiskFile>(file: &F, at: u64, chunk: &mut [u8]) -> io::Result<usize> {
     let length = usize::try_from(file.length()?.saturating_sub(at)).unwrap_or(usize::MAX);
     let length = length.min(chunk.len());
     for (page, place) in chunk[..length].chunks_mut(ALIGN as usize).zip(0u64..) {
