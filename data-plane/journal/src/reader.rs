@@ -137,6 +137,12 @@ impl<D: Disk> Reader<D> {
         self.shared.space()
     }
 
+    /// Somebody was refused and waits for room: where the disk had none for a file that the settings allow, it is tried
+    /// again now, or as soon as the last try is [`WriterSettings::prepare_asked_after`](crate::WriterSettings) ago.
+    pub fn want_room(&self) {
+        self.shared.want_room();
+    }
+
     /// The damage, if the journal is damaged.
     pub fn damage(&self) -> Option<Arc<Damage>> {
         self.shared.damage.read().clone()
