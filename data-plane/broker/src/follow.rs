@@ -168,13 +168,16 @@ impl Shell {
             planted: Default::default(),
         };
         let mut out = Vec::new();
+        let mut kept = std::mem::take(&mut recovery.kept);
         let mut replica = Replica::new(settings, recovery, &mut out);
         if let Some((_, start)) = services.reader.start(row.id) {
+            kept.release(start);
             // The journal gave all that its files hold; what was released of it can be read no more.
             replica.step(services.now_ms(), Input::Released { up_to: start }, &mut out);
         }
         let mut core = Core::new(replica, out, ledger, &self.settings);
         core.waits_for_number = number.is_none();
+        core.kept = kept;
         let group = Group::new(row.id, Arc::clone(services), core);
         self.groups.write().insert(row.id, Arc::clone(&group));
         let reported = row.snapshot.map(|snapshot| snapshot.lsn).unwrap_or_default();

@@ -3,7 +3,7 @@
 //! What to read is decided under the group's lock ([`plan`]), the reading happens outside of it ([`Shell::carry_out`]).
 //! Between the two the data may move on to the object store; then the plan is made anew.
 
-use crate::group::{Core, Group};
+use crate::group::{Core, Group, Services};
 use crate::metrics::Metrics;
 use crate::reading::{FailedRead, Plan, cut, plan_of, read_journal, read_store};
 use crate::shell::Shell;
@@ -55,8 +55,34 @@ pub(crate) fn plan(
         .map_or(Plan::Nothing, |state| plan_of(state, offset, end, bytes_max))
 }
 
+/// As [`plan`], but for a reader while the store does not answer, who gets what the journal still has.
+pub(crate) fn plan_for_reader(
+    services: &Services,
+    core: &Core,
+    partition: &PartitionId,
+    (offset, end): (Offset, Offset),
+    bytes_max: usize,
+) -> Plan {
+    let planned = plan(core, partition, offset, end, bytes_max);
+    let Plan::Store { .. } = planned else {
+        return planned;
+    };
+    if !core.waits_for_number && !services.store_fails() {
+        return planned;
+    }
+    match core.kept.runs(partition, offset, end, bytes_max) {
+        Some(runs) => Plan::Journal {
+            runs,
+            from: offset,
+            end,
+            bytes_max,
+        },
+        None => planned,
+    }
+}
+
 impl Shell {
-    /// Reads what was planned.
+    /// Reads what was planned. What the store does not give may be planned anew: the journal may have it.
     pub(crate) async fn carry_out(&self, group: &Arc<Group>, plan: Plan) -> Result<Vec<Bytes>, FailedRead> {
         match plan {
             Plan::Nothing => Ok(Vec::new()),
@@ -79,7 +105,18 @@ impl Shell {
                 from,
                 end,
                 bytes_max,
-            } => read_store(&self.services.tier, &segment, from, end, bytes_max).await,
+            } => {
+                let rested = !self.services.store_fails();
+                let read = read_store(&self.services.tier, &segment, from, end, bytes_max).await;
+                if let Err(FailedRead::Store(_)) = &read {
+                    self.services.store_failed();
+                    if rested {
+                        // The next plan looks into the journal.
+                        return Err(FailedRead::Moved);
+                    }
+                }
+                read
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::follow::{Following, Found};
 use crate::group::{Disk, Services};
 use crate::groups::GroupsHandle;
 use crate::join::{Joining, Standing};
-use crate::mend::{Before, MendError, Report, mend};
+use crate::mend::{self, Before, Known, MendError, Report};
 use crate::metrics::Metrics;
 use crate::replica::{Recovery, RecoveryError};
 use crate::settings::{Components, Settings};
@@ -196,6 +196,7 @@ fn start_journal(
         in_flight: AtomicUsize::new(0),
         stopping: AtomicBool::new(false),
         counted_commit: AtomicU64::new(0),
+        store_fails_until: AtomicU64::new(0),
     };
     Ok((Arc::new(services), running))
 }
@@ -395,7 +396,13 @@ fn go_on(
     let confirmed = image
         .node_of(journal.id())
         .map(|node| node.registration_confirmed);
-    mend(journal, groups, &catalog, confirmed, |record| {
+    let known = Known {
+        groups,
+        catalog: &catalog,
+        registration: confirmed,
+        planted: mend::Planted::default(),
+    };
+    mend::mend(journal, known, |record| {
         let Some(group) = record.group() else { return };
         let replay = replays
             .entry(group)

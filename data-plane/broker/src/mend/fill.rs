@@ -37,6 +37,26 @@ pub struct Fill {
     pub opened: Vec<(PartitionId, TenantId)>,
 }
 
+impl Fill {
+    /// Puts bugs in.
+    pub(super) fn plant(&mut self, planted: super::Planted, applied: Lsn) {
+        if planted.tail_is_given_again {
+            self.tail.clear();
+        }
+        let nobody = (PartitionId::NONE, TenantId::SYSTEM);
+        for entry in self.entries.values_mut() {
+            let header = entry.header;
+            let is_left_out = match header.lsn <= applied {
+                true => planted.known_batches_are_left_out,
+                false => planted.gap_is_passed_over,
+            };
+            if is_left_out {
+                *entry = entry_of(header.group, header.epoch, header.lsn, header.time, nobody, None);
+            }
+        }
+    }
+}
+
 /// Something to say in one of the gaps from `from` to `by`.
 #[derive(Clone, Copy, Debug)]
 struct Need {
