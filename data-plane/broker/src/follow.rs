@@ -2,6 +2,7 @@
 
 use crate::group::{Core, Group, LedgerCore};
 use crate::groups::GROUPS_TOPIC;
+use crate::kept::Kept;
 use crate::recover::suffices;
 use crate::replica::{Recovery, Replica, Settings as ReplicaSettings};
 use crate::shell::Shell;
@@ -43,6 +44,8 @@ pub(crate) struct Found {
     pub(crate) recovery: Recovery,
     /// The ledger's records in the snapshot.
     pub(crate) snapshot: Option<Snapshot>,
+    /// Where the journal has its batches.
+    pub(crate) kept: Kept,
 }
 
 impl Following {
@@ -145,10 +148,12 @@ impl Shell {
         let fresh = || Found {
             recovery: Recovery::new(GroupState::new(row.id), internal),
             snapshot: None,
+            kept: Kept::default(),
         };
         let Found {
             mut recovery,
             snapshot,
+            kept,
         } = found.unwrap_or_else(fresh);
         if number.is_none() && row.members == [self.services.journal] {
             recovery.commit_all();
@@ -168,10 +173,8 @@ impl Shell {
             planted: Default::default(),
         };
         let mut out = Vec::new();
-        let mut kept = std::mem::take(&mut recovery.kept);
         let mut replica = Replica::new(settings, recovery, &mut out);
         if let Some((_, start)) = services.reader.start(row.id) {
-            kept.release(start);
             // The journal gave all that its files hold; what was released of it can be read no more.
             replica.step(services.now_ms(), Input::Released { up_to: start }, &mut out);
         }

@@ -5,7 +5,7 @@
 
 use crate::group::{Core, Group, Services};
 use crate::metrics::Metrics;
-use crate::reading::{FailedRead, Plan, cut, plan_of, read_journal, read_store};
+use crate::reading::{FailedRead, Plan, cut, plan_of, read_journal, read_kept, read_store};
 use crate::shell::Shell;
 use bytes::Bytes;
 use millstream_model::{Offset, PartitionId};
@@ -21,7 +21,7 @@ impl Plan {
         match self {
             Plan::Nothing => None,
             Plan::Memory(_) => Some(&metrics.fetched_from_memory_bytes),
-            Plan::Journal { .. } => Some(&metrics.fetched_from_journal_bytes),
+            Plan::Journal { .. } | Plan::Kept { .. } => Some(&metrics.fetched_from_journal_bytes),
             Plan::Store { .. } => Some(&metrics.fetched_from_store_bytes),
         }
     }
@@ -70,9 +70,10 @@ pub(crate) fn plan_for_reader(
     if !core.waits_for_number && !services.store_fails() {
         return planned;
     }
-    match core.kept.runs(partition, offset, end, bytes_max) {
-        Some(runs) => Plan::Journal {
-            runs,
+    match core.kept.places(partition, offset, end, bytes_max) {
+        Some(places) => Plan::Kept {
+            partition: *partition,
+            places,
             from: offset,
             end,
             bytes_max,
@@ -99,6 +100,25 @@ impl Shell {
                     .await
                     .map_err(|_| FailedRead::Lost)??;
                 Ok(cut(batches, from, end, bytes_max))
+            }
+            Plan::Kept {
+                partition,
+                places,
+                from,
+                end,
+                bytes_max,
+            } => {
+                let (reader, id) = (self.services.reader.clone(), group.id);
+                let read = move || read_kept(&reader, id, partition, &places);
+                let read = tokio::task::spawn_blocking(read)
+                    .await
+                    .map_err(|_| FailedRead::Lost)?;
+                if read.is_err() {
+                    // Its file is used again, or it has rotted: it is in the store.
+                    group.with(|core| core.kept.forget(&partition));
+                    return Err(FailedRead::Moved);
+                }
+                Ok(cut(read?, from, end, bytes_max))
             }
             Plan::Store {
                 segment,

@@ -150,8 +150,8 @@ impl Core {
 
     /// Tells the replica something.
     pub(crate) fn step(&mut self, services: &Services, input: Input) {
-        if let Input::Released { up_to } = input {
-            self.kept.release(up_to);
+        if let Input::Released { .. } = input {
+            self.kept.recycled(services.reader.oldest());
         }
         self.replica.step(services.now_ms(), input, &mut self.out);
     }
@@ -320,13 +320,10 @@ impl Core {
                 base_offset,
                 end_offset,
             } => {
-                // What a restart found is not in memory, but the journal knows its length.
-                let found = || group.services.reader.position(group.id, applied.lsn);
-                let bytes = payload.as_ref().map(|bytes| bytes.len() as u64);
-                let bytes = bytes.or_else(|| found().map(|place| u64::from(place.length)));
-                let offsets = (*base_offset, *end_offset);
-                self.kept
-                    .push(partition, offsets, applied.lsn, bytes.unwrap_or(0));
+                if let Some(position) = group.services.reader.position(group.id, applied.lsn) {
+                    let offsets = (*base_offset, *end_offset);
+                    self.kept.push(partition, offsets, position);
+                }
                 if let Some(bytes) = payload {
                     self.fresh_bytes += bytes.len() as u64;
                     if self.fresh_bytes >= self.flush_bytes {

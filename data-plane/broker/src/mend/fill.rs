@@ -79,7 +79,7 @@ struct Known {
     tenant: TenantId,
     next: Offset,
     base_epoch: i32,
-    /// The stretch that told last.
+    /// The last stretch that told where it went on.
     seen: usize,
 }
 
@@ -185,7 +185,11 @@ impl Planner<'_> {
             tenant: evidence.tenant,
             next: next.max(evidence.end),
             base_epoch: base_epoch.unwrap_or(0),
-            seen: at,
+            // What does not append says nothing of where the log ends.
+            seen: match evidence.next.is_some() || evidence.begins_anew {
+                true => at,
+                false => known.map_or(0, |known| known.seen),
+            },
         };
         self.known.insert(partition, known);
     }

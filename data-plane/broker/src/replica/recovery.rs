@@ -1,11 +1,9 @@
 //! What a replica finds on its disk when it starts: the last snapshot, and the journal's records after it.
 
 use super::Undecided;
-use crate::kept::Kept;
-use crate::mend::Batch;
 use millstream_journal::Record;
 use millstream_model::entry::EntryKind;
-use millstream_partition::{Change, GroupState};
+use millstream_partition::GroupState;
 use millstream_replication::{EntryId, GapError, Recovered};
 use std::collections::VecDeque;
 
@@ -18,8 +16,6 @@ pub struct Recovery {
     pub(super) recovered: Recovered,
     pub(super) undecided: VecDeque<Undecided>,
     keep_payloads: bool,
-    /// Where the journal has batches that the state need not know of any more.
-    pub(crate) kept: Kept,
 }
 
 /// A disk whose snapshot and journal do not fit together.
@@ -42,7 +38,6 @@ impl Recovery {
             recovered: Recovered::default(),
             undecided: VecDeque::new(),
             keep_payloads,
-            kept: Kept::default(),
         }
     }
 
@@ -57,15 +52,6 @@ impl Recovery {
         match record {
             Record::Entry(entry) => {
                 self.recovered.push(&entry.header)?;
-                let is_applied = entry.header.lsn <= self.state.applied();
-                if let Some(batch) = is_applied
-                    .then(|| Batch::of(&entry.header, &Change::of(&entry)))
-                    .flatten()
-                {
-                    let offsets = (batch.base_offset, batch.end_offset);
-                    let bytes = entry.payload.len() as u64;
-                    self.kept.push(batch.partition, offsets, entry.header.lsn, bytes);
-                }
                 if entry.header.lsn > self.state.applied() {
                     let keep = self.keep_payloads && entry.header.kind == EntryKind::Append;
                     let mut undecided = Undecided::of(entry);
@@ -80,7 +66,6 @@ impl Recovery {
             }
             Record::Truncate { lsn, .. } => {
                 self.recovered.truncate(lsn);
-                self.kept.truncate(lsn);
                 while self
                     .undecided
                     .pop_back_if(|entry| entry.header.lsn > lsn)
@@ -89,7 +74,6 @@ impl Recovery {
             }
             Record::Mark { high_watermark, .. } => self.recovered.mark(high_watermark),
             Record::Released { epoch, lsn, .. } => {
-                self.kept.release(lsn);
                 if lsn > self.recovered.log.last().lsn {
                     self.recovered.reset(EntryId { epoch, lsn });
                     self.undecided.clear();
@@ -97,7 +81,6 @@ impl Recovery {
             }
             Record::Removed { .. } => {
                 self.recovered = Recovered::default();
-                self.kept = Kept::default();
                 self.state = GroupState::new(self.state.group());
                 self.undecided.clear();
             }

@@ -6,7 +6,7 @@ use millstream_access::Principal;
 use millstream_broker::Settings;
 use millstream_broker::interface::{Isolation, ListOffset, ProduceError};
 use millstream_kafka_wire::batch::Producer;
-use millstream_model::{Offset, PartitionId, ProducerEpoch, ProducerId};
+use millstream_model::{Offset, PartitionId, ProducerEpoch, ProducerId, TopicId};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -236,11 +236,10 @@ async fn what_was_opened_in_a_gap_and_what_ended_in_one() {
     fill(&node, &who, first(late), &values("b", 0..5)).await;
     fill(&node, &who, first(early), &values("a", 5..6)).await;
     fill(&node, &who, first(late), &values("b", 5..8)).await;
+    // The opening of one, and the last batch of the other.
     node.stop().await;
-    // The opening is in the block before the first batch; the last one of the other topic is gone.
     forget_snapshots(&world);
-    let opening = previous_block(&world, "b-000-");
-    flip(&world, opening);
+    harm_opening(&world, late);
     harm(&world, "a-005-", Harm::Value);
     let node = world.start(recovering(&world)).await;
     let lines = node.handle.mended().to_vec();
@@ -274,26 +273,17 @@ async fn what_was_opened_in_a_gap_and_what_ended_in_one() {
     node.stop().await;
 }
 
-/// Where the block begins that comes before the one with this value.
-fn previous_block(world: &World, value: &str) -> (PathBuf, usize) {
+/// Flips a bit of the first entry that names this topic: of its opening.
+fn harm_opening(world: &World, topic: TopicId) {
+    let id = topic.to_bytes();
     for path in files(world) {
-        let bytes = std::fs::read(&path).unwrap();
-        let found = bytes
-            .windows(value.len())
-            .position(|window| window == value.as_bytes());
-        if let Some(at) = found {
-            return (path, at / 4096 * 4096 - 4096);
+        let mut bytes = std::fs::read(&path).unwrap();
+        if let Some(at) = bytes.windows(id.len()).position(|window| window == id) {
+            bytes[at] ^= 1;
+            return std::fs::write(&path, bytes).unwrap();
         }
     }
-    panic!("{value} is not in the journal");
-}
-
-fn flip(world: &World, (path, block): (PathBuf, usize)) {
-    let _ = world;
-    let mut bytes = std::fs::read(&path).unwrap();
-    assert_eq!(&bytes[block..block + 4], b"MSJB");
-    bytes[block + 64 + 20] ^= 1;
-    std::fs::write(&path, bytes).unwrap();
+    panic!("{topic} is not in the journal");
 }
 
 /// A snapshot that is newer than the damage knows what was appended; only the records are gone.
