@@ -41,6 +41,7 @@ mod salvage;
 mod walk;
 
 pub(crate) use chain::{Chain, ChainFile, find};
+pub(crate) use heads::is_readable;
 pub use salvage::{Behind, Salvage};
 pub(crate) use walk::{Replayed, replay};
 
