@@ -178,12 +178,8 @@ impl Going {
         let last = end.and_then(|end| reader.entry(id, end.lsn).ok());
         let time = last.as_ref().map_or(TimestampMs(0), |entry| entry.header.time);
         let batch = last.and_then(|entry| Batch::of(&entry.header, &Change::of(&entry)));
-        let applied = EntryId {
-            epoch: state.applied_epoch(),
-            lsn: state.applied(),
-        };
         Going {
-            survey: Survey::new(applied, end, batch, time),
+            survey: Survey::new(&state, end, batch, time),
             fill: Fill::default(),
             state,
             is_blind,

@@ -292,7 +292,12 @@ impl Planner<'_> {
     }
 
     fn put(&mut self, lsn: Lsn, gap: &Missing, of: (PartitionId, TenantId), change: Option<Change>) {
-        let entry = entry_of(self.group, gap.epoch, lsn, gap.time, of, change.as_ref());
+        // The snapshot names the epoch of its last entry.
+        let epoch = match lsn <= self.state.applied() {
+            true => gap.epoch.min(self.state.applied_epoch()),
+            false => gap.epoch,
+        };
+        let entry = entry_of(self.group, epoch, lsn, gap.time, of, change.as_ref());
         self.fill.entries.insert(lsn, entry);
     }
 
