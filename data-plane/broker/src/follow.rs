@@ -7,7 +7,9 @@ use crate::recover::suffices;
 use crate::replica::{Recovery, Replica, Settings as ReplicaSettings};
 use crate::shell::Shell;
 use crate::snapshot::Snapshot;
-use millstream_metadata::{Actor, Command, GroupPurpose, GroupRow, Image, TopicRow, TopicState};
+use millstream_metadata::{
+    Actor, Command, GroupPurpose, GroupRow, Image, PartitionRow, TopicRow, TopicState,
+};
 use millstream_model::{GroupId, KeyId, PartitionId, PartitionIndex, TenantId, TimestampMs, TopicId};
 use millstream_partition::{Change, GroupState};
 use millstream_replication::{Assignment, Input, Member};
@@ -240,8 +242,10 @@ impl Shell {
 
     /// Starts to delete a topic's partitions, unless that is under way.
     fn delete_topic(self: &Arc<Shell>, image: &Image, topic: &Arc<TopicRow>, following: &Following) {
-        let open = |row: &millstream_metadata::PartitionRow| !row.deleted && self.group(row.group).is_some();
-        if !partitions_of(topic).any(|(_, row)| open(row)) || !following.deleting.lock().insert(topic.id) {
+        let open = |(id, row): (PartitionId, &PartitionRow)| {
+            self.group(row.group).is_some() && self.must_delete(id, row)
+        };
+        if !partitions_of(topic).any(open) || !following.deleting.lock().insert(topic.id) {
             return;
         }
         tracing::info!(topic = %topic.id, tenant = %topic.tenant, version = image.version(), "deletes a topic");
@@ -261,10 +265,17 @@ impl Shell {
         });
     }
 
+    /// Whether a partition of a topic that is being deleted is still to be: its group has not said that it is, or has said so
+    /// and lost it with a part of its log.
+    fn must_delete(&self, id: PartitionId, row: &PartitionRow) -> bool {
+        let has = |group: Arc<Group>| group.read(|core| core.state().partition(&id).is_some());
+        !row.deleted || self.group(row.group).is_some_and(has)
+    }
+
     /// Deletes a topic's partitions from the groups that lead here, and reports it; whether all went well.
     async fn delete_partitions(&self, topic: &TopicRow) -> bool {
         let mut by_group: BTreeMap<GroupId, Vec<PartitionId>> = BTreeMap::new();
-        for (partition, row) in partitions_of(topic).filter(|(_, row)| !row.deleted) {
+        for (partition, row) in partitions_of(topic).filter(|(id, row)| self.must_delete(*id, row)) {
             by_group.entry(row.group).or_default().push(partition);
         }
         let mut done = true;
@@ -339,9 +350,7 @@ impl Shell {
 }
 
 /// A topic's partitions with their rows.
-fn partitions_of(
-    topic: &TopicRow,
-) -> impl Iterator<Item = (PartitionId, &millstream_metadata::PartitionRow)> {
+fn partitions_of(topic: &TopicRow) -> impl Iterator<Item = (PartitionId, &PartitionRow)> {
     let id = topic.id;
     (0u32..).zip(&topic.partitions).map(move |(index, row)| {
         (

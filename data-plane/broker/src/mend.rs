@@ -12,6 +12,8 @@
 mod fill;
 mod report;
 mod survey;
+#[cfg(test)]
+mod tests;
 
 pub use fill::{Catalog, Fill, plan};
 pub use report::{Loss, Report};

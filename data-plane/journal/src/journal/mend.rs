@@ -67,10 +67,10 @@ impl<D: Disk> Journal<D> {
             }
         }
         let damage = self.shared.damage.write().take();
-        self.is_draft = true;
+        (self.is_mending, self.is_draft) = (true, true);
         let opened = self.open_next(roll::Growth::Forced);
         if opened.is_err() {
-            self.is_draft = false;
+            (self.is_mending, self.is_draft) = (false, false);
             self.still(damage);
         }
         opened
@@ -90,7 +90,10 @@ impl<D: Disk> Journal<D> {
 
     /// Opens a file behind the chain's end and frees what is not in the chain.
     fn go_on(&mut self, damage: Option<Arc<Damage>>) -> Result<(), CommitError> {
-        if let Err(error) = self.open_next(roll::Growth::Forced) {
+        self.is_mending = true;
+        let opened = self.open_next(roll::Growth::Forced);
+        self.is_mending = false;
+        if let Err(error) = opened {
             self.still(damage);
             return Err(error);
         }
