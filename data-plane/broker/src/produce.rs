@@ -246,7 +246,10 @@ impl Shell {
         match Level::of(used, space.capacity).max(space.level) {
             Level::Normal | Level::Flush => Ok(Duration::ZERO),
             Level::Delay => Ok(delay(space)),
-            Level::Refuse => Err(ProduceError::Full),
+            Level::Refuse => {
+                self.services.reader.want_room();
+                Err(ProduceError::Full)
+            }
         }
     }
 }

@@ -6,6 +6,8 @@
 mod catalog;
 #[path = "shell/consumer_groups.rs"]
 mod consumer_groups;
+#[path = "shell/damaged.rs"]
+mod damaged;
 #[path = "shell/damaged_objects.rs"]
 mod damaged_objects;
 #[path = "shell/faults.rs"]
