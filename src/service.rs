@@ -258,6 +258,9 @@ impl Parts {
             tracing::warn!("{group}");
             let _ = writeln!(std::io::stdout(), "{group}");
         }
+        for line in broker_handle.mended() {
+            let _ = writeln!(std::io::stdout(), "{line}");
+        }
         let broker_handle = Arc::new(broker_handle);
 
         let draining = CancellationToken::new();

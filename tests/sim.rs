@@ -31,6 +31,8 @@ mod repair;
 mod seen;
 #[path = "sim/shell.rs"]
 mod shell;
+#[path = "sim/sole.rs"]
+mod sole;
 #[path = "sim/sql.rs"]
 mod sql;
 #[path = "sim/start.rs"]

@@ -24,6 +24,7 @@ mod oracle;
 mod python;
 mod restart;
 mod roles;
+mod rotten;
 mod rpc;
 mod sdk;
 mod shell;

@@ -5,7 +5,7 @@ use crate::group::{Core, Group};
 use crate::interface::{
     AbortedTransaction, Fetch, FetchError, FetchPartition, Fetched, FetchedPartition, Isolation,
 };
-use crate::read::{GaveUp, Tries, plan};
+use crate::read::{GaveUp, Tries, plan_for_reader};
 use crate::read_memory::ReadShare;
 use crate::reading::Plan;
 use crate::shell::{NotServed, Served, Shell};
@@ -239,7 +239,7 @@ fn look(
     };
     let plan = match room.min(asked.bytes_max) {
         0 => Plan::Nothing,
-        bytes_max => plan(core, &id, asked.offset, end, bytes_max),
+        bytes_max => plan_for_reader(&served.group.services, core, &id, (asked.offset, end), bytes_max),
     };
     let answer = FetchedPartition {
         partition: id,

@@ -33,6 +33,8 @@ mod group;
 mod groups;
 pub mod interface;
 mod join;
+mod kept;
+pub mod mend;
 mod metrics;
 mod offsets;
 mod produce;

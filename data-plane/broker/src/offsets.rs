@@ -4,7 +4,7 @@ use crate::bounds::{Look, NOT_FOUND, epoch_end, look_up, seen_end};
 use crate::fetch::{EpochCheck, check_epoch};
 use crate::group::{Core, Group};
 use crate::interface::{EpochEnd, FoundOffset, Isolation, ListOffset, OffsetError};
-use crate::read::{GaveUp, Tries, plan};
+use crate::read::{GaveUp, Tries, plan_for_reader};
 use crate::reading::{FailedRead, Plan, read_store_since};
 use crate::replica::{Appended, Lost};
 use crate::shell::{NotServed, Served, Shell};
@@ -69,7 +69,9 @@ impl Shell {
                 let state = core.state().partition(&partition)?;
                 let end = seen_end(state, isolation);
                 from = from.max(state.log_start());
-                Some((plan(core, &partition, from, end, SCAN_BYTES), state.log_start()))
+                let services = &served.group.services;
+                let plan = plan_for_reader(services, core, &partition, (from, end), SCAN_BYTES);
+                Some((plan, state.log_start()))
             });
             let (plan, log_start) = planned.ok_or(OffsetError::UnknownPartition)?;
             let place = plan.in_store();
@@ -118,8 +120,9 @@ impl Shell {
         } = plan
             && from <= segment.base_offset
         {
-            let tier = &self.services.tier;
-            match read_store_since(tier, &segment, time, end, bytes_max).await {
+            let rested = !self.services.store_fails();
+            let read = read_store_since(&self.services.tier, &segment, time, end, bytes_max).await;
+            match self.noticed(rested, read) {
                 Ok(Some(pieces)) => return Ok(Since::Pieces(pieces)),
                 Ok(None) => return Ok(Since::NotBefore(segment.end_offset)),
                 // Read on from the beginning: that meets the damage where it is.

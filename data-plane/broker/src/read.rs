@@ -4,9 +4,9 @@
 //! Between the two the data may move on to the object store; then the plan is made anew.
 
 use crate::damage::Damage;
-use crate::group::{Core, Group};
+use crate::group::{Core, Group, Services};
 use crate::metrics::Metrics;
-use crate::reading::{FailedRead, Plan, cut, plan_of, read_journal, read_store};
+use crate::reading::{FailedRead, Plan, cut, plan_of, read_journal, read_kept, read_store};
 use crate::shell::Shell;
 use bytes::Bytes;
 use millstream_kafka_wire::batch::batches;
@@ -67,7 +67,7 @@ impl Plan {
     pub(crate) fn in_store(&self) -> Option<InStore> {
         match self {
             Plan::Store { segment, from, .. } => Some((*segment, *from)),
-            Plan::Nothing | Plan::Memory(_) | Plan::Journal { .. } => None,
+            Plan::Nothing | Plan::Memory(_) | Plan::Journal { .. } | Plan::Kept { .. } => None,
         }
     }
 
@@ -76,7 +76,7 @@ impl Plan {
         match self {
             Plan::Nothing => None,
             Plan::Memory(_) => Some(&metrics.fetched_from_memory_bytes),
-            Plan::Journal { .. } => Some(&metrics.fetched_from_journal_bytes),
+            Plan::Journal { .. } | Plan::Kept { .. } => Some(&metrics.fetched_from_journal_bytes),
             Plan::Store { .. } => Some(&metrics.fetched_from_store_bytes),
         }
     }
@@ -110,8 +110,35 @@ pub(crate) fn plan(
         .map_or(Plan::Nothing, |state| plan_of(state, offset, end, bytes_max))
 }
 
+/// As [`plan`], but for a reader while the store does not answer, who gets what the journal still has.
+pub(crate) fn plan_for_reader(
+    services: &Services,
+    core: &Core,
+    partition: &PartitionId,
+    (offset, end): (Offset, Offset),
+    bytes_max: usize,
+) -> Plan {
+    let planned = plan(core, partition, offset, end, bytes_max);
+    let Plan::Store { .. } = planned else {
+        return planned;
+    };
+    if !core.waits_for_number && !services.store_fails() {
+        return planned;
+    }
+    match core.kept.places(partition, offset, end, bytes_max) {
+        Some(places) => Plan::Kept {
+            partition: *partition,
+            places,
+            from: offset,
+            end,
+            bytes_max,
+        },
+        None => planned,
+    }
+}
+
 impl Shell {
-    /// Reads what was planned.
+    /// Reads what was planned. What the store does not give may be planned anew: the journal may have it.
     pub(crate) async fn carry_out(&self, group: &Arc<Group>, plan: Plan) -> Result<Vec<Bytes>, FailedRead> {
         match plan {
             Plan::Nothing => Ok(Vec::new()),
@@ -129,6 +156,25 @@ impl Shell {
                     .map_err(|_| FailedRead::Lost)??;
                 Ok(cut(batches, from, end, bytes_max))
             }
+            Plan::Kept {
+                partition,
+                places,
+                from,
+                end,
+                bytes_max,
+            } => {
+                let (reader, id) = (self.services.reader.clone(), group.id);
+                let read = move || read_kept(&reader, id, partition, &places);
+                let read = tokio::task::spawn_blocking(read)
+                    .await
+                    .map_err(|_| FailedRead::Lost)?;
+                if read.is_err() {
+                    // Its file is used again, or it has rotted: it is in the store.
+                    group.with(|core| core.kept.forget(&partition));
+                    return Err(FailedRead::Moved);
+                }
+                Ok(cut(read?, from, end, bytes_max))
+            }
             Plan::Store {
                 segment,
                 from,
@@ -136,12 +182,26 @@ impl Shell {
                 bytes_max,
             } => {
                 let services = &self.services;
-                let pieces = read_store(&services.tier, &segment, from, end, bytes_max).await?;
+                let rested = !services.store_fails();
+                let read = read_store(&services.tier, &segment, from, end, bytes_max).await;
+                let pieces = self.noticed(rested, read)?;
                 if services.damaged.count() > 0 {
                     services.damaged.read(&segment, from, end_of(&pieces));
                 }
                 Ok(pieces)
             }
+        }
+    }
+
+    /// What became of a read from the store. That it fails is remembered, and who is the first to notice plans anew: the
+    /// journal may have what the store does not give. What is damaged there says nothing of the store.
+    pub(crate) fn noticed<T>(&self, rested: bool, read: Result<T, FailedRead>) -> Result<T, FailedRead> {
+        match read {
+            Err(error @ FailedRead::Store(_)) if !error.is_damage() => {
+                self.services.store_failed();
+                Err(if rested { FailedRead::Moved } else { error })
+            }
+            read => read,
         }
     }
 

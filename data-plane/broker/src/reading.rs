@@ -2,11 +2,11 @@
 //! them into an object. No lock, no cache, no task: the simulator runs it as the broker does.
 
 use bytes::Bytes;
-use millstream_journal::{Disk, ReadError, Reader};
+use millstream_journal::{Disk, Position, ReadError, Reader};
 use millstream_kafka_wire::batch::{BatchError, BatchHeader, batches};
 use millstream_model::entry::ENTRY_HEADER_BYTES;
 use millstream_model::segment::SegmentRef;
-use millstream_model::{GroupId, Lsn, Offset, TimestampMs};
+use millstream_model::{GroupId, Lsn, Offset, PartitionId, TimestampMs};
 use millstream_partition::{HotRun, PartitionState, Place};
 use millstream_tier::{Batch, FlushBuilder, Tier, TierError};
 
@@ -21,6 +21,19 @@ pub enum Plan {
     Journal {
         /// Where they lie.
         runs: Vec<HotRun>,
+        /// The first offset that is wanted.
+        from: Offset,
+        /// One past the last.
+        end: Offset,
+        /// As many as fit, at least one.
+        bytes_max: usize,
+    },
+    /// The batches in these entries of the journal, which are in the store, too.
+    Kept {
+        /// Whose they are.
+        partition: PartitionId,
+        /// Where they lie.
+        places: Vec<Position>,
         /// The first offset that is wanted.
         from: Offset,
         /// One past the last.
@@ -110,10 +123,11 @@ pub fn plan_of(state: &PartitionState, offset: Offset, end: Offset, bytes_max: u
     }
 }
 
-/// Every batch of these runs.
+/// The batches of these runs, as far as the journal has them: at least one. Where it has not a later one, whoever reads on
+/// is told.
 ///
 /// # Errors
-/// [`FailedRead::Moved`] when the journal no longer has them, else when it cannot read.
+/// [`FailedRead::Moved`] when the journal no longer has the first one, else when it cannot read it.
 pub fn read_journal<D: Disk>(
     reader: &Reader<D>,
     group: GroupId,
@@ -121,20 +135,68 @@ pub fn read_journal<D: Disk>(
 ) -> Result<Vec<Bytes>, FailedRead> {
     let mut batches = Vec::new();
     for run in runs {
-        let mut next = run.first;
-        while next <= run.last {
-            let left = (run.last.0 - next.0 + 1).saturating_mul(ENTRY_HEADER_BYTES as u64 * 2) + run.bytes;
-            let entries = reader.entries(group, next, usize::try_from(left).unwrap_or(usize::MAX));
-            let entries = entries.map_err(|error| match error {
-                ReadError::Absent => FailedRead::Moved,
-                error => FailedRead::Journal(error),
-            })?;
-            let Some(last) = entries.last().map(|entry| entry.header.lsn) else {
-                return Err(FailedRead::Moved);
-            };
-            next = Lsn(last.0 + 1);
-            let within = entries.into_iter().filter(|entry| entry.header.lsn <= run.last);
-            batches.extend(within.map(|entry| entry.payload));
+        if let Err(error) = read_run(reader, group, run, &mut batches) {
+            match batches.is_empty() {
+                true => return Err(error),
+                false => break,
+            }
+        }
+    }
+    Ok(batches)
+}
+
+fn read_run<D: Disk>(
+    reader: &Reader<D>,
+    group: GroupId,
+    run: &HotRun,
+    batches: &mut Vec<Bytes>,
+) -> Result<(), FailedRead> {
+    let mut next = run.first;
+    while next <= run.last {
+        let left = (run.last.0 - next.0 + 1).saturating_mul(ENTRY_HEADER_BYTES as u64 * 2) + run.bytes;
+        let entries = reader.entries(group, next, usize::try_from(left).unwrap_or(usize::MAX));
+        let entries = entries.map_err(|error| match error {
+            ReadError::Absent => FailedRead::Moved,
+            error => FailedRead::Journal(error),
+        })?;
+        let Some(last) = entries.last().map(|entry| entry.header.lsn) else {
+            return Err(FailedRead::Moved);
+        };
+        next = Lsn(last.0 + 1);
+        let within = entries.into_iter().filter(|entry| entry.header.lsn <= run.last);
+        // One that stands for a missing entry and says nothing has no batch.
+        batches.extend(
+            within
+                .map(|entry| entry.payload)
+                .filter(|payload| !payload.is_empty()),
+        );
+    }
+    Ok(())
+}
+
+/// The batches in these entries, as far as the journal has them: at least one.
+///
+/// # Errors
+/// As [`read_journal`].
+pub fn read_kept<D: Disk>(
+    reader: &Reader<D>,
+    group: GroupId,
+    partition: PartitionId,
+    places: &[Position],
+) -> Result<Vec<Bytes>, FailedRead> {
+    let mut batches = Vec::new();
+    for place in places {
+        let read = match reader.read(*place) {
+            Ok(entry) if (entry.header.group, entry.header.partition) == (group, partition) => {
+                batches.push(entry.payload);
+                continue;
+            }
+            Ok(_) | Err(ReadError::Absent) => FailedRead::Moved,
+            Err(error) => FailedRead::Journal(error),
+        };
+        match batches.is_empty() {
+            true => return Err(read),
+            false => break,
         }
     }
     Ok(batches)

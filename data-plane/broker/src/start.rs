@@ -13,18 +13,20 @@ use crate::follow::{Following, Found};
 use crate::group::{Disk, Services};
 use crate::groups::GroupsHandle;
 use crate::join::{Joining, Standing};
+use crate::kept::Kept;
+use crate::mend::{self, Batch, Before, Known, MendError, Report};
 use crate::metrics::Metrics;
 use crate::replica::{Recovery, RecoveryError};
 use crate::settings::{Components, Settings};
 use crate::shell::Shell;
 use crate::snapshot::{self, Snapshot};
 use millstream_journal::{
-    CommitError, Journal, LockError, OpenError, RealDisk, Record, Recovered, Running, SlowDisk, SubmitError,
-    Writer, WriterSettings,
+    CommitError, Journal, LockError, OpenError, Position, RealDisk, Record, Recovered, Running, SlowDisk,
+    SubmitError, Writer, WriterSettings,
 };
 use millstream_metadata::{Commands, GroupPurpose, Image, RecoveredGroup, Refusal};
 use millstream_model::{GroupId, NodeId};
-use millstream_partition::GroupState;
+use millstream_partition::{Change, GroupState};
 use millstream_tier::Tier;
 use prometheus_client::registry::Registry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,7 +60,7 @@ pub enum StartError {
     Refused(#[from] Refusal),
     /// The damaged journal cannot go on.
     #[error("the journal cannot go on behind its damage: {0}")]
-    Damaged(#[from] CommitError),
+    Damaged(#[from] MendError),
     /// The number of this start cannot be kept.
     #[error("the journal cannot keep this start's registration: {0}")]
     Register(#[from] SubmitError),
@@ -75,6 +77,7 @@ pub struct Handle {
     shell: Arc<Shell>,
     running: Running,
     recovered: Vec<RecoveredGroup>,
+    mended: Vec<String>,
 }
 
 /// What the disk holds.
@@ -84,6 +87,8 @@ struct OnDisk {
     found: BTreeMap<GroupId, Found>,
     /// Groups whose log on this disk has a gap.
     broken: BTreeSet<GroupId>,
+    /// The journal was damaged, and goes on.
+    mended: Option<Report>,
 }
 
 impl Broker {
@@ -130,6 +135,9 @@ impl Broker {
             started,
         };
         let (services, running) = start_journal(on_disk.journal, outside)?;
+        let mended = on_disk.mended.as_ref();
+        let mended = mended.map_or_else(Vec::new, |report| report.lines(&image.image()));
+        mended.iter().for_each(|line| tracing::warn!("{line}"));
         let shell = Shell::over(services, settings, image, roots);
         let following = Following::new(on_disk.found, on_disk.broken);
         let recovered = shell.begin(joining, registered, following).await?;
@@ -151,6 +159,7 @@ impl Broker {
                 shell,
                 running,
                 recovered,
+                mended,
             },
         ))
     }
@@ -194,6 +203,7 @@ fn start_journal(
         in_flight: AtomicUsize::new(0),
         stopping: AtomicBool::new(false),
         counted_commit: AtomicU64::new(0),
+        store_fails_until: AtomicU64::new(0),
     };
     Ok((Arc::new(services), running))
 }
@@ -246,6 +256,12 @@ impl Handle {
     /// ([`Settings::recover_groups`]).
     pub fn recovered(&self) -> &[RecoveredGroup] {
         &self.recovered
+    }
+
+    /// What became of a damaged journal behind its damage, a line for each thing that does not come back
+    /// ([`Settings::recover_groups`]); nothing when it was sound.
+    pub fn mended(&self) -> &[String] {
+        &self.mended
     }
 
     /// What this node is to the cluster.
@@ -342,6 +358,7 @@ fn open(
                 Replay {
                     recovery: Some(recovery),
                     snapshot: Some(snapshot),
+                    kept: Kept::default(),
                     error: None,
                 },
             )
@@ -351,19 +368,20 @@ fn open(
         RealDisk::open(&settings.data_dir.join("journal"))?,
         settings.sync_delay,
     );
-    let (mut journal, recovered) = Journal::open(Arc::new(disk), settings.journal.clone(), |_, record| {
-        let Some(group) = record.group() else { return };
-        let fresh = || Recovery::new(GroupState::new(group), is_internal(group));
-        let replay = replays.entry(group).or_insert_with(|| Replay {
-            recovery: Some(fresh()),
-            snapshot: None,
-            error: None,
-        });
-        replay.record(record);
-    })?;
+    let (mut journal, mut recovered) =
+        Journal::open(Arc::new(disk), settings.journal.clone(), |position, record| {
+            let Some(group) = record.group() else { return };
+            let replay = replays
+                .entry(group)
+                .or_insert_with(|| Replay::fresh(group, is_internal(group)));
+            replay.keep(position, &record);
+            replay.record(record);
+        })?;
+    let mut mended = None;
     if let Some(damage) = journal.damage().filter(|_| settings.recover_groups) {
-        tracing::warn!(%damage, lost = ?damage.lost, "the journal goes on with what precedes its damage");
-        journal.accept_loss()?;
+        tracing::warn!(%damage, "the journal goes on behind its damage with what is whole there");
+        mended = Some(go_on(&mut journal, image, &mut replays, is_internal)?);
+        recovered.registration = journal.reader().registration();
     }
     let (mut found, mut broken) = (BTreeMap::new(), BTreeSet::new());
     for (group, replay) in replays {
@@ -377,6 +395,48 @@ fn open(
         recovered,
         found,
         broken,
+        mended,
+    })
+}
+
+/// Goes on behind the journal's damage.
+fn go_on(
+    journal: &mut Journal<Disk>,
+    image: &Image,
+    replays: &mut BTreeMap<GroupId, Replay>,
+    is_internal: impl Fn(GroupId) -> bool,
+) -> Result<Report, MendError> {
+    let before = |replay: &Replay| {
+        let recovery = replay.recovery.as_ref()?;
+        let settled = recovery.settled();
+        Some(Before {
+            is_blind: settled.is_none() || replay.error.is_some(),
+            state: settled.unwrap_or_else(|| recovery.snapshot().clone()),
+        })
+    };
+    let groups = replays
+        .iter()
+        .filter_map(|(group, replay)| Some((*group, before(replay)?)))
+        .collect();
+    let catalog = |id| {
+        let (topic, row) = image.partition(id)?;
+        Some((topic.tenant, row.base_epoch))
+    };
+    let confirmed = image
+        .node_of(journal.id())
+        .map(|node| node.registration_confirmed);
+    let known = Known {
+        groups,
+        catalog: &catalog,
+        registration: confirmed,
+        planted: mend::Planted::default(),
+    };
+    mend::mend(journal, known, |record| {
+        let Some(group) = record.group() else { return };
+        let replay = replays
+            .entry(group)
+            .or_insert_with(|| Replay::fresh(group, is_internal(group)));
+        replay.record(record.clone());
     })
 }
 
@@ -384,10 +444,31 @@ fn open(
 struct Replay {
     recovery: Option<Recovery>,
     snapshot: Option<Snapshot>,
+    kept: Kept,
     error: Option<RecoveryError>,
 }
 
 impl Replay {
+    /// Of a group of which there is no snapshot.
+    fn fresh(group: GroupId, is_internal: bool) -> Replay {
+        Replay {
+            recovery: Some(Recovery::new(GroupState::new(group), is_internal)),
+            snapshot: None,
+            kept: Kept::default(),
+            error: None,
+        }
+    }
+
+    /// Remembers where a batch lies, also one that is in the store and released.
+    fn keep(&mut self, position: Position, record: &Record) {
+        if let Record::Entry(entry) = record
+            && let Some(batch) = Batch::of(&entry.header, &Change::of(entry))
+        {
+            let offsets = (batch.base_offset, batch.end_offset);
+            self.kept.push(batch.partition, offsets, position);
+        }
+    }
+
     fn record(&mut self, record: Record) {
         if self.error.is_some() {
             return;
@@ -407,6 +488,7 @@ impl Replay {
             Ok(recovery) => Some(Found {
                 recovery,
                 snapshot: self.snapshot,
+                kept: self.kept,
             }),
             Err(error) => {
                 tracing::error!(%group, %error, "a group cannot be restored from this disk alone; unless a newer snapshot in the store makes it whole it is not served, and an operator must look");

@@ -8,6 +8,8 @@ mod catalog;
 mod consumer_groups;
 #[path = "shell/damaged.rs"]
 mod damaged;
+#[path = "shell/damaged_objects.rs"]
+mod damaged_objects;
 #[path = "shell/faults.rs"]
 mod faults;
 #[path = "shell/full_disk.rs"]

@@ -46,6 +46,8 @@ pub(crate) struct Files<F> {
     /// Bytes written in the last live file.
     pub written: u64,
     pub disk_full: bool,
+    /// Somebody was refused: the preparer tries again soon, however long it would have left the disk alone.
+    pub asked: bool,
     /// The journal ends.
     pub closing: bool,
 }
@@ -77,6 +79,7 @@ impl<F> Default for Files<F> {
             next: 0,
             written: FIRST_BLOCK_AT,
             disk_full: false,
+            asked: false,
             closing: false,
         }
     }
@@ -204,6 +207,14 @@ impl<D: Disk> Shared<D> {
                 false => Level::of(used, capacity),
             },
             disk_full: files.disk_full,
+        }
+    }
+
+    /// Somebody waits for room: a file is tried to be made, if one may be.
+    pub fn want_room(&self) {
+        let mut files = self.files.lock();
+        if self.wants_more(&files) && !std::mem::replace(&mut files.asked, true) {
+            self.wanted.notify_all();
         }
     }
 

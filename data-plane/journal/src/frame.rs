@@ -251,6 +251,43 @@ pub(crate) fn decode(bytes: &Bytes) -> Result<(Record, usize, u32), FrameError> 
     Ok((record, length, checksum))
 }
 
+/// What is where a record should be, in a block that is not whole.
+#[derive(Debug)]
+pub(crate) enum Survey {
+    /// The record, and its length.
+    Whole(Record, usize),
+    /// An entry whose payload is not what its frame says; its header is, and so is the length.
+    PayloadBad(EntryHeader, usize),
+    /// Nothing that could be believed; a record may follow after so many bytes.
+    Bad(Option<usize>),
+}
+
+/// Looks at the start of `bytes`, where a record is that may have rotted.
+///
+/// # Errors
+/// When it is one that this release cannot read.
+pub(crate) fn survey(bytes: &Bytes) -> Result<Survey, FrameError> {
+    match decode(bytes) {
+        Ok((record, length, _)) => return Ok(Survey::Whole(record, length)),
+        Err(error @ (FrameError::Kind(_) | FrameError::Entry(_))) => return Err(error),
+        Err(_) => {}
+    }
+    let Some(frame) = bytes.first_chunk::<FRAME_BYTES>() else {
+        return Ok(Survey::Bad(None));
+    };
+    let length = FRAME_BYTES + u32_at(frame, 4) as usize;
+    if length > bytes.len() {
+        return Ok(Survey::Bad(None));
+    }
+    let is_entry = frame[8] == KIND_ENTRY || frame[8] == KIND_BATCH;
+    let is_sound = length >= HEAD_BYTES_MAX && crc32_iscsi(&bytes[4..HEAD_BYTES_MAX]) == u32_at(frame, 0);
+    if is_entry && is_sound {
+        let header = EntryHeader::decode(&bytes[FRAME_BYTES..HEAD_BYTES_MAX])?;
+        return Ok(Survey::PayloadBad(header, length));
+    }
+    Ok(Survey::Bad(Some(length)))
+}
+
 impl From<Record> for Framed {
     fn from(record: Record) -> Framed {
         Framed::new(record)

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! byte  0      4       6     8           24          32    40        48        56        64        72
-//!       magic  format  zero  journal id  generation  salt  oldest    previous  previous  previous  commit
+//!       magic  format  flags journal id  generation  salt  oldest    previous  previous  previous  commit
 //!                                                          generat.  generat.  end       commit    of the
 //! 80    previous checksum    84  checksum of 0..84                                                 first block
 //! ```
@@ -25,6 +25,7 @@ pub(crate) const COPY_BYTES: usize = 512;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"MSJF");
 const FORMAT: u16 = 1;
+const FLAG_DRAFT: u16 = 1;
 const CHECKSUM_AT: usize = 84;
 
 /// The header of a file.
@@ -40,6 +41,8 @@ pub(crate) struct Header {
     pub previous: End,
     /// The number of the first block.
     pub commit: u64,
+    /// It was opened while a damaged journal was mended: it counts only when a file that is none goes on behind it.
+    pub draft: bool,
 }
 
 /// The end of the blocks in a file. All zero when there is no file.
@@ -73,6 +76,7 @@ impl Header {
         let mut out = [0u8; COPY_BYTES];
         out[0..4].copy_from_slice(&MAGIC.to_le_bytes());
         out[4..6].copy_from_slice(&FORMAT.to_le_bytes());
+        out[6..8].copy_from_slice(&(if self.draft { FLAG_DRAFT } else { 0 }).to_le_bytes());
         out[8..24].copy_from_slice(&id.to_bytes());
         out[24..32].copy_from_slice(&self.generation.to_le_bytes());
         out[32..40].copy_from_slice(&self.salt.to_le_bytes());
@@ -130,7 +134,11 @@ fn decode(bytes: &[u8; COPY_BYTES], id: JournalId) -> Found {
     if crc32_iscsi(&bytes[..CHECKSUM_AT]) != u32_at(bytes, CHECKSUM_AT) || u32_at(bytes, 0) != MAGIC {
         return Found::Rotten;
     }
-    if u32_at(bytes, 4) != u32::from(FORMAT) || bytes[8..24] != id.to_bytes() {
+    let flags = u32_at(bytes, 4) >> 16;
+    if u32_at(bytes, 4) & 0xffff != u32::from(FORMAT)
+        || flags > u32::from(FLAG_DRAFT)
+        || bytes[8..24] != id.to_bytes()
+    {
         return Found::Foreign;
     }
     Found::Header(Header {
@@ -144,5 +152,26 @@ fn decode(bytes: &[u8; COPY_BYTES], id: JournalId) -> Found {
             checksum: u32_at(bytes, 80),
         },
         commit: u64_at(bytes, 72),
+        draft: flags == u32::from(FLAG_DRAFT),
     })
+}
+
+/// The id in a file's header, whatever journal it belongs to; `None` when neither copy is whole.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(crate) fn id_in(file: &impl DiskFile) -> io::Result<Option<JournalId>> {
+    for at in [0, SECOND_AT] {
+        let mut bytes = [0u8; COPY_BYTES];
+        match file.read_at(at, &mut bytes) {
+            Err(error) if is_unreadable(&error) => continue,
+            read => drop(read?),
+        }
+        if crc32_iscsi(&bytes[..CHECKSUM_AT]) == u32_at(&bytes, CHECKSUM_AT) && u32_at(&bytes, 0) == MAGIC {
+            let mut id = [0u8; 16];
+            id.copy_from_slice(&bytes[8..24]);
+            return Ok(Some(JournalId::from_bytes(id)));
+        }
+    }
+    Ok(None)
 }

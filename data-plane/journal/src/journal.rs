@@ -1,6 +1,7 @@
 //! The journal's core: one writer, synchronous, without clock or threads.
 
 mod commit;
+mod mend;
 mod open;
 mod roll;
 
@@ -42,6 +43,14 @@ pub struct Journal<D: Disk> {
     skipped: Option<u64>,
     /// Files that [`Journal::accept_loss`] would free.
     behind: Vec<(u64, Arc<D::File>)>,
+    /// Files of a mending that was never finished.
+    drafts: Vec<(u64, Arc<D::File>)>,
+    /// The oldest file that any header calls needed.
+    oldest: u64,
+    /// It is being mended, and does not count yet.
+    is_mending: bool,
+    /// The files that it opens are drafts.
+    is_draft: bool,
     /// Written but not synced; only with a planted bug.
     unsynced: bool,
     buffer: Vec<u8>,
@@ -128,7 +137,7 @@ pub struct Committed {
 /// # Errors
 /// When the disk fails, or holds something else.
 pub fn journal_id<D: Disk>(disk: &D) -> Result<Option<JournalId>, OpenError> {
-    crate::superblock::read(disk)
+    Ok(crate::superblock::read(disk)?.map(|found| found.id))
 }
 
 impl<D: Disk> Journal<D> {
@@ -236,32 +245,8 @@ impl<D: Disk> Journal<D> {
         self.reader.damage()
     }
 
-    /// The operator's decision to go on with what precedes the damage: starts a new file behind it (LOG.md 5).
-    /// Does nothing to a sound journal.
-    ///
-    /// # Errors
-    /// As [`Journal::commit`]; a journal that was damaged by a failed write of this process needs a restart first.
-    pub fn accept_loss(&mut self) -> Result<(), CommitError> {
-        if self.failed || self.active.is_some() {
-            return self.sound();
-        }
-        let damage = self.shared.damage.write().take();
-        match self.open_next(roll::Growth::Forced) {
-            Ok(()) => self
-                .sort_unneeded()
-                .map_err(|error| self.fail("freeing files", &error)),
-            Err(error) => {
-                let mut slot = self.shared.damage.write();
-                if slot.is_none() {
-                    *slot = damage;
-                }
-                Err(error)
-            }
-        }
-    }
-
     /// The most that one commit takes, bytes.
-    pub(crate) fn commit_bytes_max(&self) -> usize {
+    pub fn commit_bytes_max(&self) -> usize {
         self.shared.settings.commit_bytes_max
     }
 

@@ -45,7 +45,7 @@ pub use journal::{CommitError, Committed, Journal, OpenError, journal_id};
 pub use prepare::{PrepareError, Prepared, Preparer};
 pub use reader::{ReadError, Reader};
 pub use record::{Position, Record};
-pub use recover::{Damage, Ending, Recovered};
+pub use recover::{Behind, Damage, Ending, Recovered, Salvage};
 pub use settings::{Planted, Settings};
 pub use space::{Level, Space};
 pub use writer::{Append, Running, SubmitError, Writer, WriterSettings};

@@ -4,6 +4,7 @@ use crate::disk::{Disk, DiskFile};
 use crate::files::{Free, Shared, file_name, preparing_name};
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// What one step writes.
 const PIECE: &[u8] = &[0; 1024 * 1024];
@@ -154,7 +155,7 @@ impl<D: Disk> Preparer<D> {
         !self.shared.files.lock().closing
     }
 
-    /// What ends the waiting of [`Preparer::wait`], for good.
+    /// What ends every waiting, for good.
     pub(crate) fn stopper(&self) -> impl Fn() + Send + Sync + 'static + use<D> {
         let shared = self.shared.clone();
         move || {
@@ -164,17 +165,29 @@ impl<D: Disk> Preparer<D> {
     }
 
     /// Waits until a file may be wanted; false when the journal ends.
-    pub(crate) fn wait(&self, at_most: Option<std::time::Duration>) -> bool {
+    pub(crate) fn wait(&self) -> bool {
         let mut files = self.shared.files.lock();
-        if files.closing {
-            return false;
+        if !files.closing && !self.shared.wants_more(&files) {
+            self.shared.wanted.wait(&mut files);
         }
-        match at_most {
-            Some(time) => drop(self.shared.wanted.wait_for(&mut files, time)),
-            None if self.shared.wants_more(&files) => {}
-            None => self.shared.wanted.wait(&mut files),
-        }
+        files.asked = false;
         !files.closing
+    }
+
+    /// Leaves the disk alone after it was full or failed: for a while, for less when somebody waits for room; false when
+    /// the journal ends.
+    pub(crate) fn pause(&self, a_while: Duration, less: Duration) -> bool {
+        let began = Instant::now();
+        let mut files = self.shared.files.lock();
+        files.asked = false;
+        loop {
+            let wished = if files.asked { less } else { a_while };
+            let left = wished.saturating_sub(began.elapsed());
+            if files.closing || left.is_zero() {
+                return !files.closing;
+            }
+            self.shared.wanted.wait_for(&mut files, left);
+        }
     }
 }
 

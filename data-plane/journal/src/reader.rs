@@ -40,11 +40,6 @@ pub enum ReadError {
 }
 
 impl<D: Disk> Reader<D> {
-    /// Somebody waits for room: a file that could not be prepared is tried again now.
-    pub fn want_room(&self) {
-        self.shared.wanted.notify_all();
-    }
-
     /// The journal's id.
     pub fn id(&self) -> JournalId {
         self.shared.id
@@ -137,9 +132,21 @@ impl<D: Disk> Reader<D> {
         }
     }
 
+    /// The generation of the oldest file in use: what lies in older ones cannot be read any more.
+    pub fn oldest(&self) -> u64 {
+        let files = self.shared.files.lock();
+        files.live.front().map_or(0, |live| live.generation)
+    }
+
     /// How full the journal is.
     pub fn space(&self) -> Space {
         self.shared.space()
+    }
+
+    /// Somebody was refused and waits for room: where the disk had none for a file that the settings allow, it is tried
+    /// again now, or as soon as the last try is [`WriterSettings::prepare_asked_after`](crate::WriterSettings) ago.
+    pub fn want_room(&self) {
+        self.shared.want_room();
     }
 
     /// The damage, if the journal is damaged.

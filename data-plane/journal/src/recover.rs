@@ -37,9 +37,12 @@
 
 mod chain;
 mod heads;
+mod salvage;
 mod walk;
 
 pub(crate) use chain::{Chain, ChainFile, find};
+pub(crate) use heads::is_readable;
+pub use salvage::{Behind, Salvage};
 pub(crate) use walk::{Replayed, replay};
 
 use millstream_model::{GroupId, JournalId, Lsn, Registration};

@@ -48,15 +48,18 @@ pub enum Planted {
     CorruptMiddleIsTornTail,
     /// A failed fdatasync is done again (against LOG.md 6).
     RetryFailedFsync,
+    /// What a mending has written counts before it is finished.
+    DraftCountsAtOnce,
 }
 
 impl Planted {
     /// Every bug there is.
-    pub const ALL: [Planted; 5] = [
+    pub const ALL: [Planted; 6] = [
         Planted::AcknowledgeBeforeFsync,
         Planted::AppendAfterRestart,
         Planted::StaleBlockAccepted,
         Planted::CorruptMiddleIsTornTail,
         Planted::RetryFailedFsync,
+        Planted::DraftCountsAtOnce,
     ];
 }

@@ -4,10 +4,13 @@
 //! byte  0      4       6     8           24
 //!       magic  format  zero  journal id  checksum of 0..24
 //! ```
-//! It stands there twice, at byte 0 and at byte 4096: without the id nothing else of the journal can be believed.
+//! It stands there twice, at byte 0 and at byte 4096: without the id nothing else of the journal can be believed. Where
+//! neither copy is whole, the headers of the files still name the id; only when all of them name the same it is believed.
 
 use crate::disk::{Disk, DiskFile, is_unreadable};
+use crate::files::Name;
 use crate::frame::u32_at;
+use crate::header::id_in;
 use crate::journal::OpenError;
 use crc_fast::crc32_iscsi;
 use millstream_model::JournalId;
@@ -21,8 +24,15 @@ const COPIES_AT: [u64; 2] = [0, 4096];
 const MAGIC: u32 = u32::from_le_bytes(*b"MSJS");
 const FORMAT: u16 = 1;
 
-/// The id in the superblock, `None` when there is no superblock.
-pub(crate) fn read<D: Disk>(disk: &D) -> Result<Option<JournalId>, OpenError> {
+/// A superblock.
+pub(crate) struct Found {
+    pub id: JournalId,
+    /// Every copy says so.
+    pub is_whole: bool,
+}
+
+/// The superblock, `None` when there is none.
+pub(crate) fn read<D: Disk>(disk: &D) -> Result<Option<Found>, OpenError> {
     let io = |source| OpenError::Io {
         action: "read its superblock",
         source,
@@ -32,20 +42,45 @@ pub(crate) fn read<D: Disk>(disk: &D) -> Result<Option<JournalId>, OpenError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(io(error)),
     };
+    let mut ids = Vec::new();
     for at in COPIES_AT {
         let mut bytes = [0u8; BYTES];
         match file.read_at(at, &mut bytes) {
             Err(error) if is_unreadable(&error) => {}
             read => drop(read.map_err(io)?),
         }
-        if let Some(id) = decode(&bytes)? {
-            return Ok(Some(id));
+        match decode(&bytes)? {
+            Some(id) => ids.push(id),
+            None => tracing::warn!(at, "a copy of the journal's superblock has rotted"),
         }
-        tracing::warn!(at, "a copy of the journal's superblock has rotted");
     }
-    Err(OpenError::Foreign(
-        "the journal's superblock is not one, or has rotted".to_owned(),
-    ))
+    if let Some(id) = ids.first() {
+        return Ok(Some(Found {
+            id: *id,
+            is_whole: ids.len() == COPIES_AT.len(),
+        }));
+    }
+    let Some(id) = id_of_files(disk).map_err(io)? else {
+        return Err(OpenError::Foreign(
+            "the journal's superblock is not one, or has rotted".to_owned(),
+        ));
+    };
+    tracing::warn!(%id, "the journal's superblock has rotted; its files say which journal it is");
+    Ok(Some(Found { id, is_whole: false }))
+}
+
+/// The id that the headers of all files name; `None` when there are none, or they differ.
+fn id_of_files<D: Disk>(disk: &D) -> io::Result<Option<JournalId>> {
+    let mut found = None;
+    for name in disk.list()? {
+        let Name::File(_) = Name::of(&name) else { continue };
+        match (id_in(&disk.open(&name)?)?, found) {
+            (Some(id), None) => found = Some(id),
+            (Some(id), Some(known)) if id != known => return Ok(None),
+            _ => {}
+        }
+    }
+    Ok(found)
 }
 
 /// The id in one copy; `None` when it is none.

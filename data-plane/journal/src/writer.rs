@@ -7,6 +7,7 @@ mod queue;
 mod run;
 
 use crate::disk::Disk;
+use crate::files::Shared;
 use crate::frame::Framed;
 use crate::journal::{CommitError, Committed, Journal};
 use crate::record::Record;
@@ -16,7 +17,7 @@ use millstream_model::{GroupId, Lsn, Registration, TenantId};
 use parking_lot::{Condvar, Mutex};
 use queue::Queue;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -30,6 +31,8 @@ pub struct WriterSettings {
     pub waiting_bytes_max: usize,
     /// How long the preparing thread waits after the disk was full or failed.
     pub prepare_again_after: Duration,
+    /// How long it waits when somebody was refused meanwhile.
+    pub prepare_asked_after: Duration,
 }
 
 impl Default for WriterSettings {
@@ -38,6 +41,7 @@ impl Default for WriterSettings {
             idle_after: Duration::from_secs(1),
             waiting_bytes_max: millstream_model::limits::JOURNAL_WAITING_BYTES_MAX,
             prepare_again_after: Duration::from_secs(5),
+            prepare_asked_after: Duration::from_millis(100),
         }
     }
 }
@@ -87,6 +91,32 @@ struct Inner {
     waiting: Mutex<Waiting>,
     wake: Condvar,
     settings: WriterSettings,
+    space: Box<dyn Spacious>,
+}
+
+/// What a refusal asks of the journal, whatever disk it is on.
+trait Spacious: Send + Sync {
+    /// How full it is now.
+    fn level(&self) -> Level;
+    /// Somebody waits for room.
+    fn want_room(&self);
+}
+
+/// It does not hold the journal's disk.
+struct Room<D: Disk>(Weak<Shared<D>>);
+
+impl<D: Disk> Spacious for Room<D> {
+    fn level(&self) -> Level {
+        self.0
+            .upgrade()
+            .map_or(Level::Refuse, |shared| shared.space().level)
+    }
+
+    fn want_room(&self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.want_room();
+        }
+    }
 }
 
 /// What waits for the next commit.
@@ -126,13 +156,17 @@ impl Writer {
             }),
             wake: Condvar::new(),
             settings,
+            space: Box::new(Room(Arc::downgrade(&journal.reader().shared))),
         });
         let preparer = journal.preparer();
         let stop_preparing = preparer.stopper();
-        let again_after = inner.settings.prepare_again_after;
+        let (again_after, asked_after) = (
+            inner.settings.prepare_again_after,
+            inner.settings.prepare_asked_after,
+        );
         let preparing = std::thread::Builder::new()
             .name("journal-prepare".to_owned())
-            .spawn(move || run::prepare(preparer, again_after))?;
+            .spawn(move || run::prepare(preparer, again_after, asked_after))?;
         let theirs = inner.clone();
         let writing = std::thread::Builder::new()
             .name("journal-write".to_owned())
@@ -162,6 +196,10 @@ impl Writer {
             done: Box::new(done),
         };
         let mut waiting = self.inner.waiting.lock();
+        if waiting.level == Level::Refuse && !is_internal {
+            // What was full at the last commit need not be so now.
+            waiting.level = self.inner.space.level();
+        }
         match self.inner.refusal(&waiting, bytes, is_internal) {
             None => {
                 waiting.appends.push(append.tenant, bytes, request);
@@ -170,6 +208,9 @@ impl Writer {
             }
             Some(error) => {
                 drop(waiting);
+                if error == SubmitError::Commit(CommitError::Full) {
+                    self.inner.space.want_room();
+                }
                 (request.done)(Err(error));
             }
         }

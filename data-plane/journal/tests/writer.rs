@@ -243,6 +243,41 @@ fn a_disk_with_room_again_is_noticed_though_files_are_free() {
     );
 }
 
+/// Who is refused triggers the next try: nobody waits until the disk is looked at by the clock, and the level at which
+/// writes are refused is not the one of the last commit.
+#[tokio::test]
+async fn who_waits_for_room_is_not_left_to_the_clock() {
+    let disk = SimDisk::new(3 * 1024 * 1024 + 8192);
+    let settings = Settings {
+        size_bytes: 64 * 1024 * 1024,
+        ..small()
+    };
+    let (journal, _) = Journal::open(Arc::new(disk.clone()), settings, |_, _| {}).unwrap();
+    let never = Duration::from_secs(24 * 3600);
+    let settings = WriterSettings {
+        prepare_again_after: never,
+        prepare_asked_after: Duration::from_millis(1),
+        idle_after: never,
+        ..WriterSettings::default()
+    };
+    let (writer, running) = Writer::start(journal, settings).unwrap();
+    let payload = Bytes::from(vec![1; 100_000]);
+    let mut lsn = 0;
+    let next = |lsn: u64| append(vec![entry(1, lsn + 1, payload.clone())]);
+    while writer.append(next(lsn)).await.is_ok() {
+        lsn += 1;
+    }
+    disk.resize(u64::MAX);
+    for _ in 0..10_000 {
+        match writer.append(next(lsn)).await {
+            Ok(_) => return running.close().unwrap(),
+            Err(refused) => assert_eq!(refused, SubmitError::Commit(CommitError::Full)),
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("the disk has room, and writes go on to be refused");
+}
+
 #[tokio::test]
 async fn a_failed_fsync_ends_it() {
     let disk = SimDisk::new(u64::MAX);

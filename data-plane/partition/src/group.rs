@@ -170,6 +170,32 @@ impl GroupState {
         }
     }
 
+    /// Whether the next entry, with this header, could be applied.
+    ///
+    /// # Errors
+    /// Why its partition would be put aside.
+    pub fn would_take(&self, header: &EntryHeader, change: &Change) -> Result<(), String> {
+        let Some(partition) = self.partitions.get(&header.partition) else {
+            return match change {
+                Change::Append(_) => Err("the partition was never opened here".to_owned()),
+                _ => Ok(()),
+            };
+        };
+        // The usual case, without a copy.
+        if let (Change::Append(facts), None) = (change, &partition.quarantine)
+            && partition.tenant == header.tenant
+            && facts.base_offset == partition.next_offset
+            && !partition.closed
+        {
+            return Ok(());
+        }
+        let mut alone = GroupState {
+            partitions: BTreeMap::from([(header.partition, partition.clone())]),
+            ..GroupState::new(self.group)
+        };
+        alone.change(header, change.clone()).map(drop)
+    }
+
     fn change(&mut self, header: &EntryHeader, change: Change) -> Result<Effect, String> {
         let time = self.time;
         let id = header.partition;
@@ -238,7 +264,7 @@ impl GroupState {
                 true => Effect::Replaced,
                 false => Effect::None,
             },
-            Change::Lost(gap) => match partition.lose(&gap, header.lsn, time) {
+            Change::Lost(gap) => match partition.lose(&gap, (header.epoch, header.lsn), time) {
                 true => Effect::Lost {
                     base_offset: gap.base_offset,
                     end_offset: gap.end_offset,

@@ -75,6 +75,8 @@ struct Pending {
     entries: usize,
     /// Producers with undecided batches, each with how many.
     producers: BTreeMap<ProducerId, (ProducerState, usize)>,
+    /// Records behind the committed ones are lost: what the committed state knows of producers says nothing any more.
+    forgot: bool,
 }
 
 /// The undecided entries of a leader, by partition.
@@ -175,6 +177,7 @@ impl Overlay {
         let undecided = pending
             .and_then(|pending| pending.producers.get(&id))
             .map(|(state, _)| state);
+        let committed = committed.filter(|_| pending.is_none_or(|pending| !pending.forgot));
         undecided.or_else(|| committed.and_then(|state| state.producers.get(id)))
     }
 
@@ -195,6 +198,7 @@ impl Overlay {
             next_offset: committed.map_or(Offset(0), |state| state.next_offset),
             entries: 0,
             producers: BTreeMap::new(),
+            forgot: false,
         });
         pending.entries += 1;
         match change {
@@ -207,6 +211,10 @@ impl Overlay {
             Change::Deleted => (pending.closed, pending.left) = (true, false),
             Change::Owned { epoch } => pending.owner_epoch = pending.owner_epoch.max(*epoch),
             Change::Append(facts) => pending.append(committed, header.lsn, header.time, facts),
+            Change::Lost(gap) if gap.base_offset == pending.next_offset => {
+                pending.next_offset = gap.end_offset;
+                (pending.forgot, pending.producers) = (true, BTreeMap::new());
+            }
             _ => {}
         }
     }
@@ -243,8 +251,10 @@ impl Pending {
         let Some(producer) = facts.sequenced() else {
             return;
         };
+        let forgot = self.forgot;
         let (state, batches) = self.producers.entry(producer.id).or_insert_with(|| {
             let known = committed
+                .filter(|_| !forgot)
                 .and_then(|state| state.producers.get(producer.id))
                 .cloned();
             (

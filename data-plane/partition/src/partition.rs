@@ -231,10 +231,11 @@ impl PartitionState {
         Ok(())
     }
 
-    /// Puts a batch without records in the place of hot ones that are gone. What is not there any more, as after a
-    /// repeat, is passed over; returns whether anything was. The end of the log stays where it is.
-    pub(crate) fn lose(&mut self, gap: &Gap, lsn: Lsn, time: TimestampMs) -> bool {
-        self.hot.replace(HotRun {
+    /// Puts a batch without records in the place of hot ones that are gone, or behind the last one: then the offsets are
+    /// of records that nobody knows any more, and so may be the last batches of every producer. What is not there any
+    /// more, as after a repeat, is passed over; returns whether anything was.
+    pub(crate) fn lose(&mut self, gap: &Gap, (epoch, lsn): (Epoch, Lsn), time: TimestampMs) -> bool {
+        let run = HotRun {
             base_offset: gap.base_offset,
             end_offset: gap.end_offset,
             first: lsn,
@@ -242,7 +243,16 @@ impl PartitionState {
             bytes: Gap::BYTES,
             timestamp_max: gap.timestamp_max,
             time,
-        })
+        };
+        if gap.base_offset != self.next_offset {
+            return self.hot.replace(run);
+        }
+        self.epochs.append(self.leader_epoch(epoch), gap.base_offset);
+        let transactions = &self.transactions;
+        self.producers.forget_all(|id| transactions.is_open(id));
+        self.hot.append(run);
+        self.next_offset = gap.end_offset;
+        true
     }
 
     /// Forgets producers that have written nothing since, but those whose transaction is open; whether there were any.

@@ -178,6 +178,13 @@ impl Producers {
         self.by_id.len() < before
     }
 
+    /// Forgets all but these: batches of any of them may be gone, and the next one of each may have any sequence.
+    pub(crate) fn forget_all(&mut self, is_busy: impl Fn(ProducerId) -> bool) {
+        self.by_id.retain(|id, _| is_busy(*id));
+        let times = self.by_id.values().map(|state| state.time);
+        self.oldest = times.min().unwrap_or(self.oldest);
+    }
+
     /// Remembers a committed batch; `time` never falls from call to call.
     pub(crate) fn append(&mut self, facts: &ProducerFacts, base_offset: Offset, lsn: Lsn, time: TimestampMs) {
         self.known(facts.id, facts.epoch, time)

@@ -338,3 +338,7 @@ pub const RECORD_ERRORS_MAX: usize = 1_000;
 /// Damaged objects that a broker remembers one by one: more are one matter for a person, and all are found again when
 /// they are read.
 pub const DAMAGED_OBJECTS_MAX: usize = 1_000;
+
+/// Entries of one group that are missing in one place of a damaged journal and for which others are put in: as many as a
+/// whole file of the smallest ones holds. More are missing only where the journal lost what said that they were released.
+pub const MENDED_ENTRIES_MAX: u64 = 2 * 1024 * 1024;

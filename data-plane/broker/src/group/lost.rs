@@ -10,6 +10,10 @@ impl Core {
     /// entries that lie before the log's start is gone, and the log says so before anything else. A leader that dies in
     /// the middle leaves a beginning of it behind, and the next one says the rest.
     pub(super) fn say_lost(&mut self, group: &Arc<Group>) {
+        if group.services.reader.damage().is_some() {
+            // Nothing can be said, and what lies behind the damage may be whole: the operator decides.
+            return;
+        }
         let start = self.replica.machine().log().base().lsn;
         let mut lost = plan_lost(self.state(), start);
         self.reads_from = match lost.is_empty() {

@@ -119,6 +119,28 @@ impl Recovery {
         Ok(self)
     }
 
+    /// The state with every entry so far, as if all were committed; `None` when the journal does not reach back to the
+    /// snapshot.
+    pub fn settled(&self) -> Option<GroupState> {
+        let mut state = self.state.clone();
+        let reaches = self
+            .undecided
+            .front()
+            .is_none_or(|first| first.header.lsn == state.applied().next());
+        if !reaches || self.undecided.is_empty() && self.recovered.log.base().lsn > state.applied() {
+            return None;
+        }
+        for entry in &self.undecided {
+            state.apply_change(&entry.header, entry.change.clone());
+        }
+        Some(state)
+    }
+
+    /// The state of the snapshot that it began with.
+    pub fn snapshot(&self) -> &GroupState {
+        &self.state
+    }
+
     /// The group has no other replica: everything that its disk holds is committed.
     pub fn commit_all(&mut self) {
         self.recovered.mark(self.recovered.log.last().lsn);

@@ -199,7 +199,7 @@ impl<D: Disk> Journal<D> {
         }
         let mut files = shared.files.lock();
         files.written = self.end.offset;
-        if frees {
+        if frees && !self.is_draft {
             files.recycle(&index);
         }
         self.quiet = !loud;
@@ -211,7 +211,11 @@ impl<D: Disk> Journal<D> {
         if length <= self.room(purpose) {
             return Ok(());
         }
-        self.open_next(Growth::WithinSettings)?;
+        let growth = match self.is_draft {
+            true => Growth::Forced,
+            false => Growth::WithinSettings,
+        };
+        self.open_next(growth)?;
         let room = self.room(purpose);
         if length <= room {
             return Ok(());

@@ -77,6 +77,10 @@ pub(super) fn open<D: Disk>(
         failed: false,
         skipped: None,
         behind: Vec::new(),
+        drafts: Vec::new(),
+        oldest: chain.oldest,
+        is_mending: false,
+        is_draft: false,
         unsynced: false,
         buffer: Vec::new(),
     };
@@ -101,10 +105,21 @@ fn check(settings: &Settings) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// The id in the superblock, made when the disk is empty.
+/// The id in the superblock, made when the disk is empty. One that has rotted is written anew.
 fn identity<D: Disk>(disk: &D, random: &mut StdRng) -> Result<JournalId, OpenError> {
-    if let Some(id) = superblock::read(disk)? {
-        return Ok(id);
+    let write = |id| {
+        superblock::write(disk, id).map_err(|source| OpenError::Io {
+            action: "write its superblock",
+            source,
+        })
+    };
+    match superblock::read(disk)? {
+        Some(superblock::Found { id, is_whole: true }) => return Ok(id),
+        Some(superblock::Found { id, is_whole: false }) => {
+            write(id)?;
+            return Ok(id);
+        }
+        None => {}
     }
     let names = disk.list().map_err(|source| OpenError::Io {
         action: "list its folder",
@@ -115,10 +130,7 @@ fn identity<D: Disk>(disk: &D, random: &mut StdRng) -> Result<JournalId, OpenErr
         return Err(OpenError::Foreign(text.to_owned()));
     }
     let id = version_4(random.random());
-    superblock::write(disk, id).map_err(|source| OpenError::Io {
-        action: "write its superblock",
-        source,
-    })?;
+    write(id)?;
     Ok(id)
 }
 
@@ -158,6 +170,11 @@ impl<D: Disk> Journal<D> {
             self.shared.files.lock().live.push_back(live);
         }
         self.behind.extend(chain.unneeded);
+        // Behind sound files a draft is an accident: what it holds was not finished.
+        match replayed.damage {
+            Some(_) => self.drafts = chain.drafts,
+            None => self.behind.extend(chain.drafts),
+        }
         self.behind.extend(
             lost.into_iter()
                 .chain(chain.behind)

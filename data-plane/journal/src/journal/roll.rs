@@ -47,13 +47,18 @@ impl<D: Disk> Journal<D> {
             .live
             .front()
             .map(|oldest| oldest.generation);
-        let oldest = oldest.or(self.skipped).unwrap_or(generation);
+        let oldest = match self.is_mending {
+            // Should it never be finished, the damaged journal is needed as it was.
+            true => self.oldest,
+            false => oldest.or(self.skipped).unwrap_or(generation),
+        };
         let header = Header {
             generation,
             salt: self.random.random(),
             oldest,
             previous: self.end,
             commit: self.end.commit + 1,
+            draft: self.is_draft,
         };
         let file = next.free.file.clone();
         let length = match file.length() {
@@ -95,11 +100,17 @@ impl<D: Disk> Journal<D> {
         // Should this block rot, the file counts as never opened, and the one before it says the same.
         self.quiet = true;
         self.skipped = None;
-        let index = self.shared.index.read();
-        self.shared.files.lock().recycle(&index);
-        drop(index);
+        self.recycle();
         self.shared.wanted.notify_all();
         Ok(())
+    }
+
+    /// Frees what nobody needs any more; not before a mending is finished.
+    fn recycle(&self) {
+        if !self.is_draft {
+            let index = self.shared.index.read();
+            self.shared.files.lock().recycle(&index);
+        }
     }
 
     fn write_first_header(&self, header: &Header, next: &Next<D::File>) -> io::Result<()> {

@@ -19,6 +19,10 @@ pub(crate) struct Chain<F> {
     pub behind: Vec<ChainFile<F>>,
     /// Files that hold nothing that is needed.
     pub unneeded: Vec<(u64, Arc<F>)>,
+    /// Files of a mending that was never finished: what they hold is behind the damage, too.
+    pub drafts: Vec<(u64, Arc<F>)>,
+    /// The oldest file that any header calls needed.
+    pub oldest: u64,
     /// What is wrong with the files as such.
     pub damage: Option<Damage>,
     /// The ends that files name which were never completed. They were durable when those headers were written.
@@ -36,6 +40,16 @@ pub(crate) struct ChainFile<F> {
     pub header: Header,
 }
 
+/// A file whose header cannot be read.
+struct Rotten<F> {
+    number: u64,
+    file: Arc<F>,
+    /// The highest generation in its blocks.
+    newest: u64,
+    /// All of its blocks could be read.
+    is_readable: bool,
+}
+
 /// Reads all headers and finds the chain.
 ///
 /// # Errors
@@ -51,6 +65,8 @@ pub(crate) fn find<D: Disk>(disk: &D, id: JournalId, planted: Planted) -> Result
         files: Vec::new(),
         behind: Vec::new(),
         unneeded: Vec::new(),
+        drafts: Vec::new(),
+        oldest: 0,
         damage: None,
         ends: Vec::new(),
         next_number: 0,
@@ -65,7 +81,15 @@ pub(crate) fn find<D: Disk>(disk: &D, id: JournalId, planted: Planted) -> Result
         match Header::read(&*file, id).map_err(io)? {
             header::Found::Header(header) => headed.push(ChainFile { number, file, header }),
             header::Found::Unused => chain.unneeded.push((number, file)),
-            header::Found::Rotten => rotten.push((number, file)),
+            header::Found::Rotten => {
+                let (newest, is_readable) = newest_generation(&*file, id).map_err(io)?;
+                rotten.push(Rotten {
+                    number,
+                    file,
+                    newest,
+                    is_readable,
+                });
+            }
             header::Found::Foreign => {
                 return Err(OpenError::Foreign(format!(
                     "the file {} belongs to another journal or needs a newer release",
@@ -83,26 +107,35 @@ pub(crate) fn find<D: Disk>(disk: &D, id: JournalId, planted: Planted) -> Result
     chain
         .unneeded
         .extend(old.into_iter().map(|file| (file.number, file.file)));
-    chain.link(needed, oldest, id, planted)?;
-    chain.judge_rotten(rotten, id).map_err(io)?;
+    chain.oldest = oldest;
+    let rotten_newest = rotten.iter().map(|rotten| rotten.newest).max().unwrap_or(0);
+    chain.link(needed, rotten_newest, id, planted)?;
+    chain.judge_rotten(rotten);
     Ok(chain)
 }
 
 impl<F: DiskFile> Chain<F> {
-    /// Takes from `needed`, which is sorted by generation, the files of the chain.
+    /// Takes from `needed`, which is sorted by generation, the files of the chain. Drafts count only with a file behind
+    /// them that was opened and is none, though its header may have rotted since.
     fn link(
         &mut self,
         mut needed: Vec<ChainFile<F>>,
-        oldest: u64,
+        rotten_newest: u64,
         id: JournalId,
         planted: Planted,
     ) -> Result<(), OpenError> {
+        let oldest = self.oldest;
         let named: Vec<u64> = needed
             .iter()
             .map(|file| file.header.previous.generation)
             .collect();
         while let Some(file) = needed.pop() {
             let generation = file.header.generation;
+            let is_last = self.files.is_empty() && self.behind.is_empty() && rotten_newest < generation;
+            if file.header.draft && is_last && planted != Planted::DraftCountsAtOnce {
+                self.drafts.push((file.number, file.file));
+                continue;
+            }
             let is_next = match self.files.last() {
                 None => true,
                 Some(successor) => successor.header.previous.generation == generation,
@@ -174,18 +207,17 @@ impl<F: DiskFile> Chain<F> {
     }
 
     /// Files whose headers cannot be read: do they hold anything behind the chain's head?
-    fn judge_rotten(&mut self, rotten: Vec<(u64, Arc<F>)>, id: JournalId) -> std::io::Result<()> {
+    fn judge_rotten(&mut self, rotten: Vec<Rotten<F>>) {
         let head = self.files.last().map_or(0, |file| file.header.generation);
-        for (number, file) in rotten {
-            let (newest, is_readable) = newest_generation(&*file, id)?;
-            self.next_generation = self.next_generation.max(newest + 1);
-            if newest > head || !is_readable {
+        for file in rotten {
+            self.next_generation = self.next_generation.max(file.newest + 1);
+            if file.newest > head || !file.is_readable {
                 let reason = "the header of a file is unreadable";
-                self.damage.get_or_insert_with(|| Damage::new(reason, newest, 0));
+                self.damage
+                    .get_or_insert_with(|| Damage::new(reason, file.newest, 0));
             }
-            self.unneeded.push((number, file));
+            self.unneeded.push((file.number, file.file));
         }
-        Ok(())
     }
 }
 

@@ -71,7 +71,7 @@ pub(super) fn heads<F: DiskFile>(
 }
 
 /// Fills `chunk` with what can be read, and zeros where nothing can.
-fn page_by_page<F: DiskFile>(file: &F, at: u64, chunk: &mut [u8]) -> io::Result<usize> {
+pub(super) fn page_by_page<F: DiskFile>(file: &F, at: u64, chunk: &mut [u8]) -> io::Result<usize> {
     let length = usize::try_from(file.length()?.saturating_sub(at)).unwrap_or(usize::MAX);
     let length = length.min(chunk.len());
     for (page, place) in chunk[..length].chunks_mut(ALIGN as usize).zip(0u64..) {
@@ -105,6 +105,14 @@ pub(super) fn later_block<F: DiskFile>(
         (false, false) => Later::Unreadable,
         (false, true) => Later::None,
     })
+}
+
+/// Whether all of a file's blocks can be read.
+///
+/// # Errors
+/// When the disk fails otherwise than by not giving what it holds.
+pub(crate) fn is_readable<F: DiskFile>(file: &F, id: JournalId) -> io::Result<bool> {
+    heads(file, id, FIRST_BLOCK_AT, |_, _| false)
 }
 
 /// The highest generation in the blocks of a file, 0 when there is none; and whether all of it could be read.

@@ -39,14 +39,14 @@ pub(super) fn write<D: Disk>(mut journal: Journal<D>, inner: &Inner) -> Result<(
 }
 
 /// Keeps free files ready until the journal is closed.
-pub(super) fn prepare<D: Disk>(mut preparer: Preparer<D>, again_after: Duration) {
+pub(super) fn prepare<D: Disk>(mut preparer: Preparer<D>, again_after: Duration, asked_after: Duration) {
     loop {
         let goes_on = match preparer.step() {
             Ok(Prepared::More) => preparer.goes_on(),
-            Ok(Prepared::Enough) => preparer.wait(None),
+            Ok(Prepared::Enough) => preparer.wait(),
             Err(error) => {
                 tracing::warn!(%error, "preparing a journal file failed, trying again later");
-                preparer.wait(Some(again_after))
+                preparer.pause(again_after, asked_after)
             }
         };
         if !goes_on {

@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod damage;
+#[path = "../mender/mod.rs"]
+mod mender;
+mod mending;
 mod order;
 mod room;
 mod traced;

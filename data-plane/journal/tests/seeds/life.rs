@@ -1,5 +1,6 @@
 //! One life of a journal: what happens to it, and the checks after each restart.
 
+use crate::mender;
 use crate::model::{GROUPS, State};
 use millstream_journal::sim::SimDisk;
 use millstream_journal::{
@@ -34,6 +35,10 @@ pub struct Seen {
     flips: usize,
     spoils: usize,
     damages: usize,
+    mended: usize,
+    filled: usize,
+    mended_again: usize,
+    mended_unanswered: usize,
     unanswered_kept: usize,
     unanswered_lost: usize,
     recycled: usize,
@@ -50,6 +55,10 @@ impl Seen {
         self.flips += other.flips;
         self.spoils += other.spoils;
         self.damages += other.damages;
+        self.mended += other.mended;
+        self.filled += other.filled;
+        self.mended_again += other.mended_again;
+        self.mended_unanswered += other.mended_unanswered;
         self.unanswered_kept += other.unanswered_kept;
         self.unanswered_lost += other.unanswered_lost;
         self.recycled += other.recycled;
@@ -67,6 +76,9 @@ impl Seen {
             self.flips,
             self.spoils,
             self.damages,
+            self.mended,
+            self.filled,
+            self.mended_again,
             self.unanswered_kept,
             self.unanswered_lost,
             self.recycled,
@@ -88,6 +100,7 @@ pub fn live(seed: u64, planted: Planted) -> Result<Life, String> {
         file_bytes: FILE_BYTES[usize::from(seed % 4 == 3)],
         sure: State::default(),
         maybe: None,
+        mended: None,
         places: Vec::new(),
         last_commit: 0,
         flipped: false,
@@ -118,6 +131,8 @@ struct World {
     sure: State,
     /// What the unanswered commit would make of it.
     maybe: Option<State>,
+    /// What the unanswered mending would make of it: all of it or nothing.
+    mended: Option<State>,
     /// Entries' places and commits, for flips.
     places: Vec<(u64, Position)>,
     last_commit: u64,
@@ -317,7 +332,7 @@ impl World {
         Err("cannot be opened at all".to_owned())
     }
 
-    fn judge(&mut self, mut process: Process, ending: &Ending) -> Result<Process, String> {
+    fn judge(&mut self, process: Process, ending: &Ending) -> Result<Process, String> {
         self.disk.clear_faults();
         let reader = process.journal.reader();
         if let Ending::Damaged(damage) = ending {
@@ -325,17 +340,14 @@ impl World {
                 return Err(format!("damaged although nothing was flipped: {damage}"));
             }
             self.seen.damages += 1;
-            self.sure = State::of(&reader, &self.sure);
             self.maybe = None;
             self.places.clear();
-            if let Err(error) = process.journal.accept_loss() {
-                if error == CommitError::Full {
-                    self.disk.resize(u64::MAX);
-                }
-                return self.restart(process);
-            }
-            self.flipped = false;
-            return Ok(process);
+            return self.go_on(process);
+        }
+        if let Some(mended) = self.mended.take() {
+            // The process died between the write that decides and the answer.
+            self.seen.mended_unanswered += 1;
+            self.sure = mended;
         }
         self.flipped = false;
         let maybe = self.maybe.take();
@@ -347,6 +359,43 @@ impl World {
             }
             (Err(what), _) => return Err(format!("after a restart ({ending:?}): {what}")),
         }
+        Ok(process)
+    }
+
+    /// Goes on with what precedes the damage, or with what is whole behind it, too.
+    fn go_on(&mut self, mut process: Process) -> Result<Process, String> {
+        let prefix = State::of(&process.journal.reader(), &self.sure);
+        self.seen.mended_again += usize::from(self.mended.take().is_some());
+        if self.random.random_range(0..3) == 0 {
+            self.sure = prefix;
+            if let Err(error) = process.journal.accept_loss() {
+                if error == CommitError::Full {
+                    self.disk.resize(u64::MAX);
+                }
+                return self.restart(process);
+            }
+            self.flipped = false;
+            return Ok(process);
+        }
+        let plan = mender::plan(&process.journal).map_err(|error| error.to_string())?;
+        let mut mended = prefix;
+        plan.records.iter().for_each(|record| mended.apply(record));
+        if self.random.random_range(0..3) == 0 {
+            self.disk.cut_power(self.random.random_range(1..40));
+        }
+        if let Err(error) = plan.carry_out(&mut process.journal) {
+            self.mended = Some(mended);
+            if error == CommitError::Full {
+                self.disk.resize(u64::MAX);
+            }
+            return self.restart(process);
+        }
+        self.disk.clear_faults();
+        self.seen.mended += 1;
+        self.seen.filled += plan.filled;
+        self.flipped = false;
+        self.sure = mended;
+        self.sure.compare(&process.journal.reader())?;
         Ok(process)
     }
 }

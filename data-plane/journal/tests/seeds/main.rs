@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod life;
+#[path = "../mender/mod.rs"]
+mod mender;
 mod model;
 
 use life::live;

@@ -107,6 +107,29 @@ impl State {
         Ok(())
     }
 
+    /// The state after a record that was read.
+    pub fn apply(&mut self, record: &Record) {
+        match record {
+            Record::Entry(entry) => {
+                let group = self.group(entry.header.group);
+                group.entries.truncate(entry.header.lsn.0 as usize - 1);
+                group.entries.push(entry.clone());
+                group.epoch = group.epoch.max(entry.header.epoch.0);
+            }
+            Record::Truncate { group, epoch, lsn } => {
+                let group = self.group(*group);
+                group.entries.truncate(lsn.0 as usize);
+                group.epoch = group.epoch.max(epoch.0);
+            }
+            Record::Released { group, lsn, .. } => {
+                let group = self.group(*group);
+                group.released = group.released.max(lsn.0);
+            }
+            Record::Registered { registration } => self.registration = registration.0,
+            _ => {}
+        }
+    }
+
     /// What a journal has, after a loss that was accepted.
     pub fn of(reader: &Reader<SimDisk>, before: &State) -> State {
         let mut state = State {
