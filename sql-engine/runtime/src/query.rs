@@ -7,6 +7,7 @@ mod retry;
 mod run;
 
 use pace::Pace;
+pub(crate) use pace::TurnClock;
 use queue::Queue;
 pub use retry::RetryWaits;
 pub(crate) use retry::{Parking, Retry};
@@ -217,6 +218,7 @@ pub(crate) struct RunningQuery {
     pub(crate) dirty: bool,
     /// It is in a commit that is under way: it stands still.
     pub(crate) frozen: bool,
+    pub(crate) clock: TurnClock,
     /// What should have parked it meanwhile.
     pub(crate) park_later: Option<(String, Parking)>,
     /// Results that are in its topic and in no commit yet: by whom, where, and the offset behind them.

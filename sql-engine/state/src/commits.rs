@@ -251,6 +251,10 @@ impl Commits {
             self.phase = Phase::Fencing;
             return vec![Output::Fence];
         }
+        if next > self.found.1 {
+            // Behind our fence only who came after us appends. A tag in the middle of its run would cut that off.
+            return self.stop(StopReason::Fenced);
+        }
         for piece in pieces {
             match self.replay.piece(piece) {
                 Ok(Some(run)) => self.apply(run),

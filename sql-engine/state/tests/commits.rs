@@ -89,6 +89,22 @@ fn it_opens_by_fence_tag_and_replay_to_the_end_that_the_fence_found() {
     assert_eq!((commits.number(), keys(&commits)), (2, vec![Bytes::from("a")]));
 }
 
+/// A read brings more than the fence found: somebody else has taken over and goes on already.
+#[test]
+fn what_lies_behind_the_fence_is_another_owners() {
+    let mut commits = Commits::new();
+    commits.step(Input::Open);
+    commits.step(fenced(5, 0, 1));
+    commits.step(Input::Opened { tag: None });
+    let mut pieces = cut(id(4, 1), &[put("a", 1)], PIECE);
+    pieces.extend(cut(id(6, 2), &[put("b", 100)], PIECE));
+    let read = Input::Read {
+        pieces: pieces[..2].to_vec(),
+        next: Offset(2),
+    };
+    assert_eq!(commits.step(read), [Output::Stop(StopReason::Fenced)]);
+}
+
 #[test]
 fn what_cannot_be_is_not_opened() {
     let opened = |fence: Input, tag: Option<Tag>| {

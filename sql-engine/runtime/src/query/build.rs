@@ -2,7 +2,7 @@
 
 use super::{
     BuildError, End, Pace, PushSink, QuerySpec, Queue, Rate, Retry, RunningQuery, Stage, State, Task,
-    TaskInput, TopicInput,
+    TaskInput, TopicInput, TurnClock,
 };
 use crate::handle::ShardSettings;
 use crate::merge::Inbox;
@@ -62,6 +62,7 @@ impl RunningQuery {
             stores: spec.topology.stores().map(store).collect(),
             dirty: false,
             frozen: false,
+            clock: TurnClock::Real,
             park_later: None,
             written: Vec::new(),
             abandoned: Vec::new(),

@@ -1,12 +1,29 @@
 //! How many rows a task takes at once: as many as it handles in a small part of a turn, whatever its expressions cost.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A turn of a task ends when it has taken this long, also inside a batch: others of its tenant wait (SQL.md 23).
 pub(crate) const TURN_MAX: Duration = Duration::from_millis(5);
 
 /// The first rows of a query: nothing is known of its costs yet.
 const FIRST_ROWS: usize = 16;
+
+/// By what a turn is timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TurnClock {
+    Real,
+    /// Nothing takes any time: a simulated run is the same each time.
+    Stopped,
+}
+
+impl TurnClock {
+    pub(crate) fn since(self, began: Instant) -> Duration {
+        match self {
+            Self::Real => began.elapsed(),
+            Self::Stopped => Duration::ZERO,
+        }
+    }
+}
 
 /// Rows at once, found by trying.
 #[derive(Clone, Copy, Debug)]

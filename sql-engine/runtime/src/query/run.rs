@@ -119,7 +119,7 @@ impl RunningQuery {
         rows_max: usize,
         faults: &mut Vec<RowFault>,
     ) -> Result<usize, ArrowError> {
-        let began = Instant::now();
+        let (clock, began) = (self.clock, Instant::now());
         let mut moved = 0;
         while moved < rows_max && !self.finished && !self.is_stalled() && !self.is_blocked(stage, task) {
             let part = Instant::now();
@@ -133,8 +133,8 @@ impl RunningQuery {
                 break;
             }
             moved += rows;
-            self.stages[stage].tasks[task].pace.took(rows, part.elapsed());
-            if began.elapsed() >= TURN_MAX {
+            self.stages[stage].tasks[task].pace.took(rows, clock.since(part));
+            if clock.since(began) >= TURN_MAX {
                 break;
             }
         }

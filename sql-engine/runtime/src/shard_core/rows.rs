@@ -4,7 +4,7 @@ use super::ShardCore;
 use crate::checkpoint::{self, RestoreError};
 use crate::handle::{PullRequest, PulledRows, ShardError};
 use crate::metrics::Metrics;
-use crate::query::{Parking, QuerySpec, RunningQuery, State};
+use crate::query::{Parking, QuerySpec, RunningQuery, State, TurnClock};
 use crate::reach::{ENDS, Reach, WRITERS};
 use crate::streams::StreamFetched;
 use bytes::Bytes;
@@ -113,6 +113,7 @@ impl ShardCore {
         let settings = crate::ShardSettings::default();
         let mut query = RunningQuery::build(spec, &settings, &Metrics::default())
             .map_err(|error| failed(error.to_string()))?;
+        query.clock = TurnClock::Stopped;
         let stored = |prefix: &[u8]| self.commits.committed(prefix, durable(prefix));
         let key = checkpoint::tag_key(&query.id);
         let tags = stored(&key);
