@@ -1,7 +1,7 @@
 //! The handle of a shard: what the server asks of it.
 
 use crate::metrics::{Metrics, Place};
-use crate::query::{QuerySpec, RetryWaits};
+use crate::query::{QuerySpec, RetryWaits, TURN_MAX};
 use crate::report::QueryReport;
 use crate::shard::{Command, Runner, StateStore};
 use crate::streams::{Streams, StreamsError};
@@ -43,6 +43,8 @@ pub struct ShardSettings {
     pub fetch_bytes: usize,
     /// Rows that a task processes in one turn.
     pub turn_rows: usize,
+    /// … and how long a turn takes at most; none where no clock counts, as in a run that is to be replayed exactly.
+    pub turn_time: Option<Duration>,
     /// A table's changes are coalesced by key between commits.
     pub coalesce: bool,
     /// When a parked query is tried again.
@@ -60,6 +62,7 @@ impl Default for ShardSettings {
             commit_rows: 200_000,
             fetch_bytes: 1024 * 1024,
             turn_rows: 4096,
+            turn_time: Some(TURN_MAX),
             coalesce: true,
             retry: RetryWaits {
                 first: Duration::from_secs(1),

@@ -7,6 +7,7 @@ mod retry;
 mod run;
 
 use pace::Pace;
+pub(crate) use pace::TURN_MAX;
 use queue::Queue;
 pub use retry::RetryWaits;
 pub(crate) use retry::{Parking, Retry};
@@ -204,6 +205,8 @@ pub(crate) struct RunningQuery {
     /// The topic that its offsets belong to: one that was deleted and made again has another.
     pub(crate) topic_id: Option<TopicId>,
     pub(crate) options: QueryOptions,
+    /// How long a turn of a task takes at most.
+    pub(crate) turn_time: Option<Duration>,
     pub(crate) reader: SourceReader,
     pub(crate) stages: Vec<Stage>,
     pub(crate) end: End,

@@ -16,9 +16,7 @@ use millstream_runtime::{
     StreamRecord, StreamTopic, StreamWriter, Streams, StreamsError, WrittenFrom,
 };
 use millstream_rust::rpc::control::{SqlRow as RpcRow, SqlRowName, Topic};
-use millstream_rust::{
-    Client, Error, FetchedPartition, Position, Producer, ProducerSettings, Watermark,
-};
+use millstream_rust::{Client, Error, FetchedPartition, Position, Producer, ProducerSettings, Watermark};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;

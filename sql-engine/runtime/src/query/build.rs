@@ -53,6 +53,7 @@ impl RunningQuery {
             topic,
             topic_id: None,
             options: spec.options,
+            turn_time: settings.turn_time,
             reader,
             stages,
             end,

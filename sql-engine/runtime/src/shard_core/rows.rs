@@ -110,7 +110,10 @@ impl ShardCore {
     /// When its plan cannot be run, or what is stored does not fit it.
     pub fn enter(&mut self, spec: QuerySpec, durable: impl Fn(&[u8]) -> Rows) -> Result<(), ShardError> {
         let failed = |reason: String| ShardError::Query { reason };
-        let settings = crate::ShardSettings::default();
+        let settings = crate::ShardSettings {
+            turn_time: None,
+            ..crate::ShardSettings::default()
+        };
         let mut query = RunningQuery::build(spec, &settings, &Metrics::default())
             .map_err(|error| failed(error.to_string()))?;
         let stored = |prefix: &[u8]| self.commits.committed(prefix, durable(prefix));
