@@ -16,7 +16,7 @@ pub fn connections_max() -> usize {
     if limit.current != limit.maximum {
         let raised = Rlimit {
             current: limit.maximum,
-            ..limit.clone()
+            ..limit
         };
         if let Err(error) = setrlimit(Resource::Nofile, raised) {
             tracing::warn!(%error, "the limit of open files stays as it is");

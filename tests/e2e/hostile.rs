@@ -1,5 +1,11 @@
 //! Hostile input: each gets an error or an end, everybody else goes on, and nothing acknowledged is lost.
 
+pub mod bystander;
+pub mod crowds;
+pub mod debts;
+pub mod http;
+mod together;
+
 use crate::forge::{at, batch, old_messages, sealed, with};
 use crate::harness::{Server, Start, Work};
 use crate::wire::{Outcome, Wire, frame};

@@ -17,11 +17,12 @@ mod caller;
 mod metrics;
 mod refusal;
 mod rule;
+mod sending;
 
 pub use metrics::GateMetrics;
 pub use rule::{Access, Answers, Asked, Rule, rule_of};
 
-use crate::{Meter, Owner, Quotas, Rooms, Share};
+use crate::{Connection as RoomOf, Meter, Owner, Quotas, Rooms};
 use answer::Ends;
 use body::Reader;
 use bytes::Bytes;
@@ -34,9 +35,11 @@ use millstream_access::{RootKeys, recheck};
 use millstream_listener::Connection;
 use millstream_metadata::ImageWatch;
 use millstream_model::limits::{
-    DEBT_WAIT_MS_MAX, GRPC_BODY_MS_MAX, GRPC_BODY_PATIENCE_MS, STRANGERS_CALL_MS_MAX, STRANGERS_CALLS_MAX,
+    DEBT_WAIT_MS_MAX, GRPC_ANSWER_PATIENCE_MS, GRPC_BODY_MS_MAX, GRPC_BODY_PATIENCE_MS,
+    STRANGERS_CALL_MS_MAX, STRANGERS_CALLS_MAX,
 };
 use refusal::Refusal;
+use sending::Sending;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -55,9 +58,11 @@ pub struct GateSettings {
     pub body_patience: Duration,
     /// How long a body may take at all.
     pub body_time: Duration,
-    /// Calls of nobody in particular (health, reflection) at once.
+    /// How long a client may take nothing of a large answer.
+    pub answer_patience: Duration,
+    /// Streams of nobody in particular (watching health, reflection) at once.
     pub strangers: usize,
-    /// How long such a call may last.
+    /// How long such a stream may last.
     pub stranger_time: Duration,
 }
 
@@ -66,6 +71,7 @@ impl Default for GateSettings {
         GateSettings {
             body_patience: Duration::from_millis(GRPC_BODY_PATIENCE_MS),
             body_time: Duration::from_millis(GRPC_BODY_MS_MAX),
+            answer_patience: Duration::from_millis(GRPC_ANSWER_PATIENCE_MS),
             strangers: STRANGERS_CALLS_MAX,
             stranger_time: Duration::from_millis(STRANGERS_CALL_MS_MAX),
         }
@@ -169,18 +175,21 @@ impl Shared {
         }
         let rule = rule_of(parts.uri.path());
         let connection = parts.extensions.get::<Connection>().cloned();
-        let caller = self.caller(&parts.headers, rule.access)?;
+        let caller = self.caller(&parts.headers, &rule)?;
         if let (Some(connection), Caller::Known(who)) = (&connection, &caller) {
-            connection.known(who.tenant.0)?;
+            connection.known(who.tenant.0, || {
+                self.parts.quotas.connect(who).map_err(Refusal::from)
+            })?;
         }
         if let (true, Caller::Known(who)) = (rule.counted, &caller) {
             let patience = Instant::now() + Duration::from_millis(DEBT_WAIT_MS_MAX);
             let counted = self.parts.quotas.begin(who, Meter::Requests, 1, patience).await;
             counted.inspect_err(|owes| self.parts.quotas.refused(owes.meter))?;
         }
+        let room = self.room(&caller, connection.as_ref());
         let (body, held) = match rule.request {
             Asked::Message { bytes_max } => {
-                let share = self.share(&caller, connection.as_ref());
+                let share = room.as_ref().map(RoomOf::begin);
                 let reader = Reader::new(self, parts.uri.path(), bytes_max, share);
                 reader.read(body).await?
             }
@@ -194,28 +203,31 @@ impl Shared {
         let answering = self.parts.metrics.answering();
         let Ok(answer) = services.call(Request::from_parts(parts, body)).await;
         drop(held);
-        Ok(match rule.answers {
-            Answers::Message => answer,
-            Answers::Stream => {
-                let ends = Ends::new(self, caller, answering);
-                answer.map(|body| ends.apply(body))
+        let (parts, body) = answer.into_parts();
+        let patience = self.settings.answer_patience;
+        let mut sending = Sending::new(body, room, patience, self.parts.metrics.clone());
+        let body = match rule.answers {
+            Answers::Message => {
+                sending.begin().await;
+                sending.into_body()
             }
-        })
+            Answers::Stream => Ends::new(self, caller, answering).apply(sending.into_body()),
+        };
+        Ok(Response::from_parts(parts, body))
     }
 }
 
 impl Shared {
-    /// Room for a tenant's request. Nodes, and strangers with their few bytes, take none.
-    fn share(&self, caller: &Caller, connection: Option<&Connection>) -> Option<Share> {
+    /// Room for a tenant's requests and answers. Nodes, and strangers with their few bytes, take none.
+    fn room(&self, caller: &Caller, connection: Option<&Connection>) -> Option<RoomOf> {
         let Caller::Known(who) = caller else {
             return None;
         };
         let owner = Owner::Tenant(who.tenant);
-        let connection = match connection {
+        Some(match connection {
             Some(connection) => self.parts.rooms.connection_of_http(owner, connection.id()),
             None => self.parts.rooms.connection(owner),
-        };
-        Some(connection.begin())
+        })
     }
 }
 

@@ -16,7 +16,7 @@ pub mod waiting;
 
 pub use gate::{Gate, GateMetrics, GateParts, GateSettings, Keeper};
 pub use permissions::Action;
-pub use quotas::{Meter, Owes, Quotas, THROTTLE_MAX};
+pub use quotas::{Connected, Meter, Owes, Quotas, THROTTLE_MAX};
 pub use room::{Overstay, Owner};
 pub use strangers::{NoPlace, Place, Strangers};
 pub use waiting::{Connection, Overstayed, Rooms, RoomsSettings, Share};

@@ -4,6 +4,11 @@
 //! is never forgiven. It delays what takes from the same meter, on every connection and at every door, and nothing
 //! else: requests that move no bytes wait for the meter of requests only.
 
+mod connected;
+
+pub use connected::{Connected, TooManyConnected};
+
+use connected::Counts;
 use millstream_access::quota::DELAY_MS_MAX;
 use millstream_access::{Principal, TokenBucket};
 use millstream_metadata::{Image, ImageWatch, Quota, QuotaScope};
@@ -70,17 +75,102 @@ struct Bucket {
     bucket: TokenBucket,
 }
 
-/// The meters of those who have quotas; nobody else costs anything. Cheap to clone.
+/// The meters of those who have quotas: the arithmetic of [`Quotas`], without a clock. Nobody else costs anything.
+#[derive(Default)]
+pub struct Meters {
+    /// There are no more than rows of quotas.
+    buckets: HashMap<(QuotaScope, Meter), Bucket>,
+}
+
+impl Meters {
+    /// Takes `amount` if the caller owes nothing; how long it owes then. Looking and taking are one step: of many that
+    /// wait for the end of a debt, one begins.
+    ///
+    /// # Errors
+    /// How long it owes already; nothing was taken.
+    pub fn begin(
+        &mut self,
+        image: &Image,
+        who: &Principal,
+        meter: Meter,
+        now_ms: u64,
+        amount: u64,
+    ) -> Result<Duration, Duration> {
+        match self.take(image, who, meter, now_ms, 0) {
+            Duration::ZERO => Ok(self.take(image, who, meter, now_ms, amount)),
+            owed => Err(owed),
+        }
+    }
+
+    /// What the meter has, if the caller owes nothing; none if nothing limits it.
+    ///
+    /// # Errors
+    /// How long it owes.
+    pub fn left(
+        &mut self,
+        image: &Image,
+        who: &Principal,
+        meter: Meter,
+        now_ms: u64,
+    ) -> Result<Option<u64>, Duration> {
+        match self.take(image, who, meter, now_ms, 0) {
+            Duration::ZERO => {}
+            owed => return Err(owed),
+        }
+        let limited = scopes(image, who, meter)
+            .into_iter()
+            .filter_map(|(scope, rate)| Some((scope, rate?)));
+        Ok(limited
+            .map(|(scope, rate)| self.bucket((scope, meter), rate, now_ms).left(now_ms))
+            .min())
+    }
+
+    /// Takes `amount` whatever the caller owes; how long it owes then.
+    pub fn take(
+        &mut self,
+        image: &Image,
+        who: &Principal,
+        meter: Meter,
+        now_ms: u64,
+        amount: u64,
+    ) -> Duration {
+        let waits = scopes(image, who, meter).map(|(scope, rate)| {
+            rate.map_or(0, |rate| {
+                self.bucket((scope, meter), rate, now_ms).take(now_ms, amount)
+            })
+        });
+        Duration::from_millis(waits.into_iter().max().unwrap_or(0))
+    }
+
+    fn bucket(&mut self, key: (QuotaScope, Meter), rate: u64, now_ms: u64) -> &mut TokenBucket {
+        let found = self.buckets.entry(key).or_insert_with(|| Bucket {
+            rate,
+            bucket: TokenBucket::new(rate, rate, now_ms),
+        });
+        if found.rate != rate {
+            found.rate = rate;
+            found.bucket.set_rate(rate, rate, now_ms);
+        }
+        &mut found.bucket
+    }
+}
+
+fn scopes(image: &Image, who: &Principal, meter: Meter) -> Scopes {
+    [QuotaScope::Tenant(who.tenant), QuotaScope::Key(who.key)]
+        .map(|scope| (scope, meter.rate(&image.quota(scope))))
+}
+
+/// The meters as tasks use them. Cheap to clone.
 #[derive(Clone)]
 pub struct Quotas {
     shared: Arc<Shared>,
 }
 
 struct Shared {
+    connected: Arc<Counts>,
     images: ImageWatch,
     started: Instant,
-    /// There are no more than rows of quotas.
-    buckets: Mutex<HashMap<(QuotaScope, Meter), Bucket>>,
+    meters: Mutex<Meters>,
     delays: Family<[(&'static str, &'static str); 1], Counter>,
     seconds: Family<[(&'static str, &'static str); 1], Counter<f64, std::sync::atomic::AtomicU64>>,
     refused: Family<[(&'static str, &'static str); 1], Counter>,
@@ -90,9 +180,10 @@ impl Quotas {
     /// Meters for the quotas of the catalog.
     pub fn new(images: ImageWatch, registry: &mut Registry) -> Quotas {
         let shared = Shared {
+            connected: Arc::default(),
             images,
             started: Instant::now(),
-            buckets: Mutex::default(),
+            meters: Mutex::default(),
             delays: Family::default(),
             seconds: Family::default(),
             refused: Family::default(),
@@ -130,10 +221,10 @@ impl Quotas {
         amount: u64,
         until: Instant,
     ) -> Result<Duration, Owes> {
-        self.wait_for(meter, until, |quotas, now_ms, image| {
-            quotas.try_take(image, who, meter, now_ms, amount)
-        })
-        .await
+        let begun = self.wait_for(meter, until, |meters, image, now_ms| {
+            meters.begin(image, who, meter, now_ms, amount)
+        });
+        Ok(begun.await?.min(THROTTLE_MAX))
     }
 
     /// Waits until the caller owes nothing, and answers what the meter has then; none if nothing limits it. What is
@@ -142,18 +233,19 @@ impl Quotas {
     /// # Errors
     /// When it still owes at `until`.
     pub async fn left(&self, who: &Principal, meter: Meter, until: Instant) -> Result<Option<u64>, Owes> {
-        self.wait_for(meter, until, |quotas, now_ms, image| {
-            quotas.try_left(image, who, meter, now_ms)
+        self.wait_for(meter, until, |meters, image, now_ms| {
+            meters.left(image, who, meter, now_ms)
         })
         .await
     }
 
     /// Takes what was moved whatever the caller owes; answers how long it owes.
     pub fn take(&self, who: &Principal, meter: Meter, amount: u64) -> Duration {
-        let now_ms = self.now_ms();
-        let scopes = scopes(&self.shared.images.image(), who, meter);
-        let mut buckets = self.shared.buckets.lock();
-        told(take_all(&mut buckets, scopes, meter, now_ms, amount))
+        let image = self.shared.images.image();
+        let mut meters = self.shared.meters.lock();
+        meters
+            .take(&image, who, meter, self.now_ms(), amount)
+            .min(THROTTLE_MAX)
     }
 
     /// How long the caller owes.
@@ -173,14 +265,17 @@ impl Quotas {
         &self,
         meter: Meter,
         until: Instant,
-        attempt: impl Fn(&Quotas, u64, &Image) -> Result<R, Duration>,
+        attempt: impl Fn(&mut Meters, &Image, u64) -> Result<R, Duration>,
     ) -> Result<R, Owes> {
         let begun = Instant::now();
         let mut waited = false;
         let outcome = loop {
             let now = Instant::now();
-            let image = self.shared.images.image();
-            match attempt(self, self.now_ms(), &image) {
+            let tried = {
+                let image = self.shared.images.image();
+                attempt(&mut self.shared.meters.lock(), &image, self.now_ms())
+            };
+            match tried {
                 Ok(done) => break Ok(done),
                 Err(owed) if now >= until => {
                     let wait = owed.min(THROTTLE_MAX);
@@ -202,93 +297,7 @@ impl Quotas {
         outcome
     }
 
-    fn try_take(
-        &self,
-        image: &Image,
-        who: &Principal,
-        meter: Meter,
-        now_ms: u64,
-        amount: u64,
-    ) -> Result<Duration, Duration> {
-        let scopes = scopes(image, who, meter);
-        if scopes.iter().all(|(_, rate)| rate.is_none()) {
-            return Ok(Duration::ZERO);
-        }
-        // One lock for looking and taking: of many that wait for the end of a debt, one begins.
-        let mut buckets = self.shared.buckets.lock();
-        match take_all(&mut buckets, scopes, meter, now_ms, 0) {
-            0 => Ok(told(take_all(&mut buckets, scopes, meter, now_ms, amount))),
-            owed_ms => Err(Duration::from_millis(owed_ms)),
-        }
-    }
-
-    fn try_left(
-        &self,
-        image: &Image,
-        who: &Principal,
-        meter: Meter,
-        now_ms: u64,
-    ) -> Result<Option<u64>, Duration> {
-        let scopes = scopes(image, who, meter);
-        let mut buckets = self.shared.buckets.lock();
-        let mut left: Option<u64> = None;
-        for (scope, rate) in scopes {
-            let Some(rate) = rate else { continue };
-            let bucket = bucket(&mut buckets, (scope, meter), rate, now_ms);
-            match bucket.wait(now_ms) {
-                0 => {
-                    let has = bucket.left(now_ms);
-                    left = Some(left.map_or(has, |left| left.min(has)));
-                }
-                owed_ms => return Err(Duration::from_millis(owed_ms)),
-            }
-        }
-        Ok(left)
-    }
-
     fn now_ms(&self) -> u64 {
         u64::try_from(self.shared.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
-}
-
-fn scopes(image: &Image, who: &Principal, meter: Meter) -> Scopes {
-    [QuotaScope::Tenant(who.tenant), QuotaScope::Key(who.key)]
-        .map(|scope| (scope, meter.rate(&image.quota(scope))))
-}
-
-/// Takes from every bucket that binds; the longest wait, ms.
-fn take_all(
-    buckets: &mut HashMap<(QuotaScope, Meter), Bucket>,
-    scopes: Scopes,
-    meter: Meter,
-    now_ms: u64,
-    amount: u64,
-) -> u64 {
-    let waits = scopes.map(|(scope, rate)| {
-        rate.map_or(0, |rate| {
-            bucket(buckets, (scope, meter), rate, now_ms).take(now_ms, amount)
-        })
-    });
-    waits.into_iter().max().unwrap_or(0)
-}
-
-fn bucket(
-    buckets: &mut HashMap<(QuotaScope, Meter), Bucket>,
-    key: (QuotaScope, Meter),
-    rate: u64,
-    now_ms: u64,
-) -> &mut TokenBucket {
-    let found = buckets.entry(key).or_insert_with(|| Bucket {
-        rate,
-        bucket: TokenBucket::new(rate, rate, now_ms),
-    });
-    if found.rate != rate {
-        found.rate = rate;
-        found.bucket.set_rate(rate, rate, now_ms);
-    }
-    &mut found.bucket
-}
-
-fn told(owed_ms: u64) -> Duration {
-    Duration::from_millis(owed_ms).min(THROTTLE_MAX)
 }

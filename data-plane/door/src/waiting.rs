@@ -35,6 +35,9 @@ pub enum Overstayed {
     /// It brought nothing while others waited.
     #[error("a request that began to arrive brought less than {} KiB in {} s while others waited for room", ROOM_PROGRESS_BYTES / 1024, ROOM_PATIENCE_MS / 1000)]
     Silent,
+    /// It needs more than there is.
+    #[error("the request needs more memory than there is for all requests")]
+    TooLarge,
     /// It held room and could not get the rest.
     #[error("requests that had half arrived filled the room; this one held most of it")]
     Blocking,
@@ -268,6 +271,9 @@ impl Share {
     pub async fn take(&mut self, bytes: usize) -> Result<(), Overstayed> {
         if bytes == 0 {
             return Ok(());
+        }
+        if self.held + bytes > self.shell.settings.bytes_max {
+            return Err(Overstayed::TooLarge);
         }
         let taken = self.shell.with(|now_ms, room| {
             let taken = room.take(now_ms, self.id, bytes);

@@ -144,6 +144,11 @@ where
         return Ok(());
     };
     drop(place);
-    let session = Arc::new(Session::new(Arc::clone(limits.shared), who, peer));
+    let session = Arc::new(Session::new(
+        Arc::clone(limits.shared),
+        who,
+        peer,
+        frames.connection(),
+    ));
     pipeline::run(frames, writer, limits, session).await
 }

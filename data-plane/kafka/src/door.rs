@@ -98,6 +98,7 @@ impl Bound {
             broker,
             metrics: Metrics::register(registry),
             quotas,
+            debt_patience: self.settings.debt_patience,
         });
         let door = Arc::new(Door {
             drain: shutdown.clone(),

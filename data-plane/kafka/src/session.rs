@@ -5,11 +5,10 @@ use crate::metrics::Metrics;
 use millstream_access::{Operation, Principal, Resource, allowed};
 use millstream_broker::Broker;
 use millstream_broker::interface::groups::Client;
-use millstream_door::{Action, Meter, Overstayed, Owes, Quotas, Share};
+use millstream_door::{Action, Connection, Meter, Overstayed, Owes, Quotas, Share};
 use millstream_kafka_wire::frame::RequestFrame;
 use millstream_kafka_wire::{ApiKey, ErrorCode};
 use millstream_metadata::{Actor, Command, Committed, Image, Refusal};
-use millstream_model::limits::DEBT_WAIT_MS_MAX;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -22,11 +21,16 @@ const IMAGE_WAIT: Duration = Duration::from_secs(10);
 /// Decoded lists that need no room of their own: a connection's read buffer takes as much.
 const UNFOLDED_FREE_BYTES: usize = 64 * 1024;
 
+/// An answer that needs no room of its own.
+const ANSWER_FREE_BYTES: usize = 4 * 1024;
+
 /// What all connections share.
 pub(crate) struct Shared {
     pub(crate) broker: Broker,
     pub(crate) metrics: Metrics,
     pub(crate) quotas: Quotas,
+    /// How long a request may wait for its caller's debts.
+    pub(crate) debt_patience: Duration,
 }
 
 /// One authenticated connection.
@@ -34,18 +38,42 @@ pub(crate) struct Session {
     pub(crate) shared: Arc<Shared>,
     pub(crate) who: Principal,
     pub(crate) peer: SocketAddr,
+    /// As the room for requests knows it.
+    connection: Connection,
     /// The shortest session timeout of a group's member that joined here, ms.
     session_timeout_ms: AtomicU32,
 }
 
 impl Session {
-    pub(crate) fn new(shared: Arc<Shared>, who: Principal, peer: SocketAddr) -> Session {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        who: Principal,
+        peer: SocketAddr,
+        connection: Connection,
+    ) -> Session {
         Session {
             shared,
             who,
             peer,
+            connection,
             session_timeout_ms: AtomicU32::new(u32::MAX),
         }
+    }
+
+    /// Room for an answer until it is sent, as for the request before: many connections whose clients take nothing
+    /// must not fill the memory. Small ones are a connection's own cost; records that were read have theirs.
+    pub(crate) async fn room_for_answer(
+        &self,
+        api: ApiKey,
+        bytes: usize,
+    ) -> Result<Option<Share>, Overstayed> {
+        if bytes <= ANSWER_FREE_BYTES || api == ApiKey::Fetch {
+            return Ok(None);
+        }
+        let mut share = self.connection.begin();
+        share.take(bytes).await?;
+        share.complete();
+        Ok(Some(share))
     }
 
     /// A group's member joins over this connection: its heartbeats must not wait for longer than a third of this.
@@ -57,7 +85,7 @@ impl Session {
 
     /// How long a request may wait for debts, from when it was received.
     fn patience(&self, api: ApiKey) -> Duration {
-        let longest = Duration::from_millis(DEBT_WAIT_MS_MAX);
+        let longest = self.shared.debt_patience;
         match api {
             ApiKey::Produce | ApiKey::Fetch => longest,
             _ => {

@@ -1,6 +1,6 @@
 //! What can be set about the door.
 
-use millstream_model::limits::{CONNECTIONS_MAX, STRANGERS_MAX};
+use millstream_model::limits::{CONNECTIONS_MAX, DEBT_WAIT_MS_MAX, STRANGERS_MAX};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +26,8 @@ pub struct Settings {
     pub frame_timeout: Duration,
     /// How long a client may refuse to take bytes of an answer.
     pub write_timeout: Duration,
+    /// How long a request may wait for its caller's debts; heartbeats at most a third of their session's timeout.
+    pub debt_patience: Duration,
     /// How long a refused login waits for its answer, so that guessing is slow.
     pub refusal_delay: Duration,
     /// How long requests under way may take to finish when the door closes.
@@ -44,6 +46,7 @@ impl Settings {
             login_timeout: Duration::from_secs(30),
             frame_timeout: Duration::from_secs(600),
             write_timeout: Duration::from_secs(60),
+            debt_patience: Duration::from_millis(DEBT_WAIT_MS_MAX),
             refusal_delay: Duration::from_millis(100),
             drain_timeout: Duration::from_secs(5),
         }

@@ -3,6 +3,7 @@
 use crate::metrics::{Cut, Metrics, Standing};
 use crate::places::{Limits, Origin, Places, Shortage, TooMany};
 use parking_lot::Mutex;
+use std::any::Any;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -68,6 +69,7 @@ impl Visitors {
             visitors: Arc::clone(self),
             accepted: Instant::now(),
             standing: Mutex::new(standing),
+            kept: Mutex::new(None),
             asking: AtomicUsize::new(0),
             last_ms: AtomicU64::new(0),
             answered: Notify::new(),
@@ -115,6 +117,8 @@ impl Visit {
 impl Drop for Visit {
     fn drop(&mut self) {
         let inner = &self.0.0;
+        // A request of it may still be at work.
+        inner.kept.lock().take();
         let mut table = inner.visitors.table.lock();
         table.places.leave(inner.id);
         table.connections.remove(&inner.id);
@@ -131,6 +135,8 @@ struct Inner {
     visitors: Arc<Visitors>,
     accepted: Instant,
     standing: Mutex<Standing>,
+    /// Of the layer that knows its owner. Locked before all else.
+    kept: Mutex<Option<Box<dyn Any + Send + Sync>>>,
     /// Requests that are being answered.
     asking: AtomicUsize,
     /// When the last request began or ended, ms after it was accepted.
@@ -148,18 +154,25 @@ impl Connection {
     }
 
     /// Says that a request of it has shown a key of this owner: it is then no stranger, and kept as long as it likes.
+    /// What `enter` gives is kept with it; it is asked once.
     ///
     /// # Errors
-    /// When the owner has half of the port's places.
-    pub fn known(&self, owner: u64) -> Result<(), TooManyConnections> {
-        if self.standing() == Standing::Known {
+    /// When the owner has half of the port's places, or `enter` refuses.
+    pub fn known<T, E>(&self, owner: u64, enter: impl FnOnce() -> Result<T, E>) -> Result<(), E>
+    where
+        T: Send + Sync + 'static,
+        E: From<TooManyConnections>,
+    {
+        let mut kept = self.0.kept.lock();
+        if kept.is_some() {
             return Ok(());
         }
-        // Table first, as everywhere.
+        let entered = enter()?;
         let mut table = self.0.visitors.table.lock();
         let known = table.places.known(self.0.id, owner);
         if known.map_err(|TooMany { most }| TooManyConnections { most })? {
             self.changes(|_| Standing::Known);
+            *kept = Some(Box::new(entered));
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use millstream_listener::{Connection, Handle, Metrics, Settings, bind, serve};
+use millstream_listener::{Connection, Handle, Metrics, Settings, TooManyConnections, bind, serve};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use rustls::ServerConfig;
@@ -51,7 +51,7 @@ fn router() -> Router {
 }
 
 async fn show_key(Extension(connection): Extension<Connection>, Path(owner): Path<u64>) -> String {
-    match connection.known(owner) {
+    match connection.known(owner, || Ok::<_, TooManyConnections>(())) {
         Ok(()) => connection.id().to_string(),
         Err(error) => error.to_string(),
     }
@@ -292,4 +292,17 @@ async fn who_has_said_nothing_does_not_hold_up_the_end() {
     for stream in &mut silent {
         closed(stream).await;
     }
+}
+
+#[tokio::test]
+async fn a_burst_of_connections_is_queued() {
+    let listener = bind("127.0.0.1:0", "--http-listen").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    // Nobody accepts: all of them wait in the system's queue, which a short one would not let them.
+    let connects = (0..600).map(|_| TcpStream::connect(address));
+    let connected = timeout(AN_END, futures::future::join_all(connects))
+        .await
+        .expect("they connect");
+    assert!(connected.iter().all(Result::is_ok));
+    drop(listener);
 }

@@ -226,7 +226,7 @@ pub const HTTP2_STREAMS_MAX: u32 = 256;
 pub const HTTP2_RESETS_MAX: usize = 64;
 
 /// Bytes of one answer that wait in memory for a slow HTTP/2 client, beside the frame in hand.
-pub const HTTP2_SEND_BUFFER_BYTES: usize = 256 * 1024;
+pub const HTTP2_SEND_BUFFER_BYTES: usize = 128 * 1024;
 
 /// Bytes of one HTTP/2 request on their way, not yet taken: bodies are read as they come, within the budget, so that
 /// this is what a client may send ahead while it waits for room.
@@ -236,8 +236,9 @@ pub const HTTP2_STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 pub const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 
 /// Bytes of requests of clients who have not logged in yet, over all connections: a budget of their own, so that what
-/// tenants send never blocks a login, nor a stranger a tenant. It holds every frame of a thousand honest logins.
-pub const LOGIN_REQUESTS_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// tenants send never blocks a login, nor a stranger a tenant. One address that fills all its places with the largest
+/// frames does not fill three quarters of it.
+pub const LOGIN_REQUESTS_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 /// One connection gets one part in so many of the room for requests while others wait for some.
 pub const ROOM_CONNECTION_SHARE: usize = 8;
@@ -270,10 +271,10 @@ pub const GRPC_BODY_PATIENCE_MS: u64 = 30_000;
 /// And all of it in so many ms: the largest is 32 MiB.
 pub const GRPC_BODY_MS_MAX: u64 = 300_000;
 
-/// Calls without a key (gRPC health, reflection) at once, over all connections.
+/// Streams without a key (watching gRPC health, reflection) at once, over all connections.
 pub const STRANGERS_CALLS_MAX: usize = 256;
 
-/// How long such a call may last, ms: those who watch the health ask again.
+/// How long such a stream may last, ms: those who watch the health ask again.
 pub const STRANGERS_CALL_MS_MAX: u64 = 300_000;
 
 /// Connections that nobody has logged in on yet, of one process at one door: strangers leave half of the places to
@@ -294,3 +295,6 @@ pub const RECORD_ERRORS_MAX: usize = 1_000;
 /// Damaged objects that a broker remembers one by one: more are one matter for a person, and all are found again when
 /// they are read.
 pub const DAMAGED_OBJECTS_MAX: usize = 1_000;
+
+/// How long a gRPC client may take nothing of a large answer, ms: it holds room that others need.
+pub const GRPC_ANSWER_PATIENCE_MS: u64 = 60_000;

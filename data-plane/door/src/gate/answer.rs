@@ -3,10 +3,10 @@
 use crate::gate::caller::Caller;
 use crate::gate::metrics::Counted;
 use crate::gate::refusal::Refusal;
+use crate::gate::sending::trailers;
 use crate::gate::{GateMetrics, Shared};
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
-use http::{HeaderMap, HeaderValue};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use millstream_access::revoked;
@@ -69,12 +69,4 @@ impl Ends {
         });
         Body::new(StreamBody::new(frames))
     }
-}
-
-fn trailers(status: &Status) -> HeaderMap {
-    let mut trailers = HeaderMap::new();
-    if status.add_header(&mut trailers).is_err() {
-        trailers.insert("grpc-status", HeaderValue::from(status.code() as i32));
-    }
-    trailers
 }

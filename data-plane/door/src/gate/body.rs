@@ -48,7 +48,11 @@ impl<'a> Reader<'a> {
         B: HttpBody<Data = Bytes> + Unpin,
     {
         let _arriving = self.shared.parts.metrics.arriving();
-        let settings = &self.shared.settings;
+        let settings = self.shared.settings;
+        let stalled = || Refusal::Stalled {
+            patience: settings.body_patience,
+            most: settings.body_time,
+        };
         let last = Instant::now() + settings.body_time;
         let (mut progress, mut progressed) = (0, Instant::now());
         loop {
@@ -60,10 +64,7 @@ impl<'a> Reader<'a> {
                 () = overstayed(&mut self.share) => return Err(Refusal::NoRoom),
                 frame = timeout_at(due, body.frame()) => frame,
             };
-            let frame = frame.map_err(|_| Refusal::Stalled {
-                patience: settings.body_patience,
-                most: settings.body_time,
-            })?;
+            let frame = frame.map_err(|_| stalled())?;
             let Some(frame) = frame else { break };
             let frame = frame.map_err(|_| Refusal::BrokenOff)?;
             let Ok(piece) = frame.into_data() else { continue };
@@ -74,7 +75,8 @@ impl<'a> Reader<'a> {
             if progress >= GRPC_BODY_PROGRESS_BYTES || self.read.is_whole() {
                 (progress, progressed) = (0, Instant::now());
             }
-            if self.take(bytes).await? {
+            let taken = timeout_at(last, self.take(bytes)).await;
+            if taken.map_err(|_| stalled())?? {
                 // It could not go on for our sake.
                 progressed = Instant::now();
             }

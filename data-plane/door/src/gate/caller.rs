@@ -1,7 +1,7 @@
 //! Who calls, from the headers alone.
 
 use crate::gate::refusal::Refusal;
-use crate::gate::{Access, Shared};
+use crate::gate::{Access, Answers, Rule, Shared};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use millstream_access::{AuthError, Principal, authenticate_header};
@@ -15,16 +15,16 @@ pub(crate) enum Caller {
     Known(Principal),
     /// Another node.
     Node,
-    /// Nobody in particular, one of a few.
+    /// Nobody in particular.
     Stranger {
-        /// Given back in the end.
-        _place: OwnedSemaphorePermit,
+        /// One of a few for streams, given back in the end.
+        _place: Option<OwnedSemaphorePermit>,
     },
 }
 
 impl Shared {
-    pub(crate) fn caller(&self, headers: &HeaderMap, access: Access) -> Result<Caller, Refusal> {
-        match access {
+    pub(crate) fn caller(&self, headers: &HeaderMap, rule: &Rule) -> Result<Caller, Refusal> {
+        match rule.access {
             Access::Key => self.known(headers).map(Caller::Known),
             Access::Service => match self.known(headers)? {
                 who if who.is_service() => Ok(Caller::Known(who)),
@@ -33,9 +33,9 @@ impl Shared {
             Access::Node => self.node(headers),
             Access::Anybody if headers.contains_key(AUTHORIZATION) => match self.known(headers) {
                 Ok(who) => Ok(Caller::Known(who)),
-                Err(_) => self.stranger(),
+                Err(_) => self.stranger(rule.answers),
             },
-            Access::Anybody => self.stranger(),
+            Access::Anybody => self.stranger(rule.answers),
         }
     }
 
@@ -66,10 +66,15 @@ impl Shared {
         }
     }
 
-    fn stranger(&self) -> Result<Caller, Refusal> {
-        let place = Arc::clone(&self.strangers).try_acquire_owned();
-        place
-            .map(|_place| Caller::Stranger { _place })
-            .map_err(|_| Refusal::TooManyStrangers)
+    /// Streams of strangers are few; whether the server is well can always be asked.
+    fn stranger(&self, answers: Answers) -> Result<Caller, Refusal> {
+        let _place = match answers {
+            Answers::Message => None,
+            Answers::Stream => {
+                let place = Arc::clone(&self.strangers).try_acquire_owned();
+                Some(place.map_err(|_| Refusal::TooManyStrangers)?)
+            }
+        };
+        Ok(Caller::Stranger { _place })
     }
 }

@@ -1,6 +1,6 @@
 //! Why a call does not get through, and what its caller is told.
 
-use crate::Owes;
+use crate::quotas::{Owes, TooManyConnected};
 use millstream_access::AuthError;
 use millstream_listener::TooManyConnections;
 use std::time::Duration;
@@ -28,14 +28,17 @@ pub(crate) enum Refusal {
     #[error("this needs the cluster key")]
     NotANode,
     /// Calls without a key are few at once.
-    #[error("there are too many calls without a key at once; try again, or send one")]
+    #[error("there are too many streams without a key at once; try again, or send one")]
     TooManyStrangers,
     /// A stranger's call has an end.
-    #[error("a call without a key ends after {0:?}; call again, or send one")]
+    #[error("a stream without a key ends after {0:?}; call again, or send one")]
     StrangersTime(Duration),
     /// One caller does not take every connection.
     #[error(transparent)]
     TooManyConnections(#[from] TooManyConnections),
+    /// The caller's quota of connections is used up.
+    #[error(transparent)]
+    TooManyConnected(#[from] TooManyConnected),
     /// The caller's quota of requests is used up.
     #[error(transparent)]
     Owes(#[from] Owes),
@@ -62,6 +65,9 @@ pub(crate) enum Refusal {
     /// Others need the memory.
     #[error("the server has no memory for this request now; send fewer at once, or try again")]
     NoRoom,
+    /// The client takes nothing of its answer.
+    #[error("nothing of the answer was taken for {0:?}")]
+    NotTaken(Duration),
     /// The client broke off.
     #[error("the request's body broke off")]
     BrokenOff,
@@ -80,9 +86,10 @@ impl Refusal {
             Refusal::NotTheService | Refusal::NotANode => Code::PermissionDenied,
             Refusal::TooManyStrangers
             | Refusal::TooManyConnections(_)
+            | Refusal::TooManyConnected(_)
             | Refusal::Owes(_)
             | Refusal::TooLarge { .. } => Code::ResourceExhausted,
-            Refusal::Stalled { .. } => Code::DeadlineExceeded,
+            Refusal::Stalled { .. } | Refusal::NotTaken(_) => Code::DeadlineExceeded,
             Refusal::BrokenOff => Code::Cancelled,
             // To be tried again, which clients do by themselves.
             Refusal::NoRoom | Refusal::Stopping | Refusal::StrangersTime(_) => Code::Unavailable,
@@ -96,10 +103,11 @@ impl Refusal {
             Refusal::Unauthenticated | Refusal::NoCredentials | Refusal::NoClusterKey => "unauthenticated",
             Refusal::NotTheService | Refusal::NotANode => "denied",
             Refusal::TooManyStrangers | Refusal::StrangersTime(_) => "strangers",
-            Refusal::TooManyConnections(_) => "connections",
+            Refusal::TooManyConnections(_) | Refusal::TooManyConnected(_) => "connections",
             Refusal::Owes(_) => "owes",
             Refusal::TooLarge { .. } => "too_large",
             Refusal::Stalled { .. } => "stalled",
+            Refusal::NotTaken(_) => "not_taken",
             Refusal::NoRoom => "no_room",
             Refusal::BrokenOff => "broken_off",
             Refusal::Stopping => "stopping",

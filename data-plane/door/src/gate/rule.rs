@@ -8,7 +8,7 @@ use millstream_model::limits::{
 /// Who is let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Everybody, a few at once.
+    /// Everybody; few streams at once.
     Anybody,
     /// Who has a key.
     Key,

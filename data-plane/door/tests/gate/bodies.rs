@@ -130,16 +130,6 @@ async fn a_slow_body_is_read_to_its_end() {
     assert_eq!(world.came.lock()[0].2, message(MIB));
 }
 
-/// What the room holds for tenants.
-fn used(world: &World) -> usize {
-    let text = world.metrics();
-    let line = text
-        .lines()
-        .find(|line| line.contains("room_used_bytes{class=\"tenants\"}"));
-    line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
-        .unwrap_or(0)
-}
-
 #[tokio::test]
 async fn room_is_taken_as_bytes_arrive_and_given_back() {
     let world = World::new();
@@ -148,16 +138,16 @@ async fn room_is_taken_as_bytes_arrive_and_given_back() {
     let mut call = pin!(world.call(PRODUCE, Some(&header), body));
     upload.send(&prefix(4 * MIB));
     assert!(call.as_mut().now_or_never().is_none());
-    assert_eq!(used(&world), 5, "what was announced holds nothing");
+    assert_eq!(world.used(), 5, "what was announced holds nothing");
     upload.send(&vec![0; MIB]);
     assert!(call.as_mut().now_or_never().is_none());
-    assert_eq!(used(&world), 5 + MIB);
+    assert_eq!(world.used(), 5 + MIB);
     for _ in 0..3 {
         upload.send(&vec![0; MIB]);
     }
     drop(upload);
     assert_eq!(refused(&call.await).0, Code::Ok);
-    assert_eq!(used(&world), 0);
+    assert_eq!(world.used(), 0);
 
     // Who goes away gives it back as well.
     let (gone, body) = crate::world::upload();
@@ -165,9 +155,9 @@ async fn room_is_taken_as_bytes_arrive_and_given_back() {
         let mut call = pin!(world.call(PRODUCE, Some(&header), body));
         gone.send(&message(MIB)[..100_000]);
         assert!(call.as_mut().now_or_never().is_none());
-        assert_eq!(used(&world), 100_000);
+        assert_eq!(world.used(), 100_000);
     }
-    assert_eq!(used(&world), 0);
+    assert_eq!(world.used(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -204,5 +194,5 @@ async fn unfinished_bodies_do_not_keep_a_whole_one_waiting_for_ever() {
             "{code:?} {text}"
         );
     }
-    assert_eq!(used(&world), 0);
+    assert_eq!(world.used(), 0);
 }

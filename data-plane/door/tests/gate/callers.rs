@@ -4,6 +4,7 @@ use crate::world::{World, message, refused, upload};
 use futures::FutureExt;
 use millstream_door::gate::{Access, Answers, Asked, rule_of};
 use millstream_door::{GateSettings, RoomsSettings};
+use millstream_metadata::Quota;
 use prost::Message;
 use prost_types::FileDescriptorSet;
 use tonic::Code;
@@ -162,15 +163,19 @@ async fn health_and_reflection_are_for_anybody_but_few_at_once() {
     let reflection = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
     let listing = check(reflection, None).await;
     assert_eq!(refused(&listing).0, Code::Ok);
-    let path = "/grpc.health.v1.Health/Check";
+    let path = "/grpc.health.v1.Health/Watch";
     assert_eq!(refused(&check(path, None).await).0, Code::ResourceExhausted);
+    let once = "/grpc.health.v1.Health/Check";
+    assert_eq!(refused(&check(once, None).await).0, Code::Ok, "streams do not keep out who only asks");
     assert_eq!(
         refused(&check(path, Some(&world.header())).await).0,
         Code::Ok,
         "not with a key"
     );
     drop(watch);
-    assert_eq!(refused(&check(path, None).await).0, Code::Ok);
+    let watch = check(path, None).await;
+    assert_eq!(refused(&watch).0, Code::Ok);
+    drop(watch);
     assert_eq!(
         refused(&check(path, Some("Bearer x")).await).0,
         Code::Ok,
@@ -181,7 +186,10 @@ async fn health_and_reflection_are_for_anybody_but_few_at_once() {
 #[tokio::test(start_paused = true)]
 async fn who_owes_requests_waits_and_is_refused_when_it_owes_too_much() {
     let world = World::new();
-    world.limit_requests(1);
+    world.limit(Quota {
+        requests_per_second: Some(1),
+        ..Quota::default()
+    });
     let header = world.header();
     let many = async |path: &str| {
         let calls = (0..30).map(|_| {

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod answers;
 mod bodies;
 mod callers;
+mod connections;
 mod streams;
 mod world;

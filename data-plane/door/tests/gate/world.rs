@@ -75,6 +75,7 @@ pub struct World {
     pub draining: CancellationToken,
     pub keeper: Keeper,
     pub came: Arc<Mutex<Vec<Came>>>,
+    pub quotas: Quotas,
     publisher: ImagePublisher,
     key: KeyRow,
     registry: Registry,
@@ -91,8 +92,9 @@ impl World {
         let (publisher, images): (_, ImageWatch) = ImageWatch::channel(image(&key));
         let (mut registry, draining) = (Registry::default(), CancellationToken::new());
         let rooms = Rooms::new(rooms, &mut registry);
+        let quotas = Quotas::new(images.clone(), &mut registry);
         let parts = GateParts {
-            quotas: Quotas::new(images.clone(), &mut registry),
+            quotas: quotas.clone(),
             image: images,
             roots: Arc::clone(&roots),
             rooms,
@@ -105,6 +107,7 @@ impl World {
             draining,
             keeper,
             came: Arc::default(),
+            quotas,
             publisher,
             key,
             registry,
@@ -135,15 +138,16 @@ impl World {
         self.publish(image(&key(KeyState::Revoked { at })));
     }
 
-    /// Gives the tenant a quota of so many requests a second.
-    pub fn limit_requests(&self, per_second: u64) {
+    pub fn who(&self) -> Principal {
+        Principal::of_key(&self.key)
+    }
+
+    /// Gives the tenant a quota.
+    pub fn limit(&self, quota: Quota) {
         let mut image = self.publisher.image().as_ref().clone();
         image.apply(&Change::Put(Row::Quota(Arc::new(QuotaRow {
             scope: QuotaScope::Tenant(TENANT),
-            quota: Quota {
-                requests_per_second: Some(per_second),
-                ..Quota::default()
-            },
+            quota,
         }))));
         self.publish(image);
     }
@@ -163,6 +167,16 @@ impl World {
         text
     }
 
+    /// What the room holds for tenants.
+    pub fn used(&self) -> usize {
+        let text = self.metrics();
+        let line = text
+            .lines()
+            .find(|line| line.contains("room_used_bytes{class=\"tenants\"}"));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
+            .unwrap()
+    }
+
     /// A call whose body is sent by the test. The service answers one message, or goes on for ever at `…/Watch`.
     pub async fn call(&self, path: &str, header: Option<&str>, body: StreamBody<Pieces>) -> Response<Body> {
         let mut request = Request::post(format!("http://x{path}")).header("content-type", "application/grpc");
@@ -176,11 +190,12 @@ impl World {
         gate.call(request.body(body).unwrap()).await.unwrap()
     }
 
-    fn service(
+    pub fn service(
         &self,
     ) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
     + Clone
     + Send
+    + Sync
     + 'static {
         let came = Arc::clone(&self.came);
         tower::service_fn(move |request: Request<Body>| {
@@ -196,8 +211,9 @@ impl World {
                 } else {
                     body.collect().await.unwrap().to_bytes()
                 };
-                came.lock().push((path, who, body));
-                let first = futures::stream::iter([Ok::<_, Status>(Frame::data(message(1)))]);
+                came.lock().push((path.clone(), who, body));
+                let bytes = if path.ends_with("/Large") { 4 * MIB } else { 1 };
+                let first = futures::stream::iter([Ok::<_, Status>(Frame::data(message(bytes)))]);
                 Ok(Response::new(if endless {
                     Body::new(StreamBody::new(first.chain(futures::stream::pending())))
                 } else {

@@ -14,7 +14,7 @@ use millstream_kafka_wire::messages::fetch_response::{
 use millstream_kafka_wire::messages::{FetchRequest, FetchResponse};
 use millstream_kafka_wire::{ErrorCode, Records};
 use millstream_metadata::TopicRow;
-use millstream_model::limits::{DEBT_WAIT_MS_MAX, FETCH_BYTES_MAX, FETCH_WAIT_MS_MAX};
+use millstream_model::limits::{FETCH_BYTES_MAX, FETCH_WAIT_MS_MAX};
 use millstream_model::{LeaderEpoch, Offset};
 use std::sync::Arc;
 use std::time::Duration;
@@ -107,8 +107,7 @@ async fn allowance(call: &Call, max_wait_ms: i32) -> Option<usize> {
         return Some(0);
     }
     let wait = Duration::from_millis(u64::try_from(max_wait_ms).unwrap_or(0));
-    let longest = Duration::from_millis(DEBT_WAIT_MS_MAX);
-    let until = call.received + wait.clamp(HELD_MIN, longest);
+    let until = call.received + wait.max(HELD_MIN).min(call.session.shared.debt_patience);
     let quotas = &call.session.shared.quotas;
     match quotas.left(call.who(), Meter::Fetch, until).await {
         Ok(left) => left.map(|left| usize::try_from(left).unwrap_or(usize::MAX).max(1)),

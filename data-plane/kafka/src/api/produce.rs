@@ -17,7 +17,6 @@ use millstream_kafka_wire::messages::produce_response::{
 use millstream_kafka_wire::messages::{ProduceRequest, ProduceResponse};
 use millstream_metadata::{Image, TopicRow};
 use millstream_model::PartitionIndex;
-use millstream_model::limits::DEBT_WAIT_MS_MAX;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -138,7 +137,7 @@ async fn pay(call: &mut Call, message: &ProduceRequest) {
     let patience = match message.acks {
         // Nobody waits for an answer, so nobody gives it up; a refusal would lose the records.
         0 => SILENT_PATIENCE,
-        _ => Duration::from_millis(DEBT_WAIT_MS_MAX),
+        _ => call.session.shared.debt_patience,
     };
     let until = call.received + patience;
     let quotas = call.session.shared.quotas.clone();
@@ -162,7 +161,8 @@ fn begin(call: &Call, message: ProduceRequest) -> Vec<Topic> {
         )),
     };
     let acks = if let Some(owes) = call.owes {
-        Err((ErrorCode::ThrottlingQuotaExceeded, owes.to_string()))
+        // Every client tries again after this one; librdkafka gives a message up for THROTTLING_QUOTA_EXCEEDED.
+        Err((ErrorCode::NotEnoughReplicas, owes.to_string()))
     } else if call.version < SERVED_FROM {
         Err((
             ErrorCode::UnsupportedVersion,

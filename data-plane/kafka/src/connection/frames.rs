@@ -12,6 +12,9 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{Instant, timeout_at};
 
+/// What stands before every frame.
+const LENGTH_BYTES: usize = 4;
+
 /// How much is read at once while no large frame is under way: what a connection costs, whatever its client sends.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -57,6 +60,11 @@ impl<'a, R: AsyncRead + Unpin> Frames<'a, R> {
         self.read_bytes = READ_BYTES;
     }
 
+    /// As the room for requests knows this connection.
+    pub(super) fn connection(&self) -> Connection {
+        self.connection.clone()
+    }
+
     /// The next frame without its length; `None` when the client is done.
     pub(super) async fn next(&mut self) -> Result<Option<Received>, End> {
         let settings = self.limits.settings;
@@ -72,7 +80,7 @@ impl<'a, R: AsyncRead + Unpin> Frames<'a, R> {
         }
         let at = std::time::Instant::now();
         let mut share = self.connection.begin();
-        self.fill(4, &mut share).await?;
+        self.fill(LENGTH_BYTES, &mut share).await?;
         let length = match self.buffer.first_chunk::<4>() {
             Some(length) => i32::from_be_bytes(*length),
             None => return Err(End::Gone),
@@ -86,11 +94,16 @@ impl<'a, R: AsyncRead + Unpin> Frames<'a, R> {
                 });
             }
         };
-        self.fill(4 + bytes, &mut share).await?;
+        self.fill(LENGTH_BYTES + bytes, &mut share).await?;
         share.take(bytes.saturating_sub(share.held())).await?;
         share.complete();
-        let frame = self.buffer.split_to(4 + bytes).freeze().slice(4..);
-        self.limits.shared.metrics.bytes_in.inc_by(4 + bytes as u64);
+        let frame = self.buffer.split_to(LENGTH_BYTES + bytes).freeze();
+        let frame = frame.slice(LENGTH_BYTES..);
+        self.limits
+            .shared
+            .metrics
+            .bytes_in
+            .inc_by((LENGTH_BYTES + bytes) as u64);
         Ok(Some(Received {
             bytes: frame,
             share,
@@ -105,7 +118,7 @@ impl<'a, R: AsyncRead + Unpin> Frames<'a, R> {
         while self.buffer.len() < bytes {
             let missing = bytes - self.buffer.len();
             let piece = missing.min(self.read_bytes.max(self.buffer.len()).min(GROW_BYTES));
-            let needed = (self.buffer.len() + piece).saturating_sub(self.read_bytes);
+            let needed = (self.buffer.len() + piece).saturating_sub(self.read_bytes + LENGTH_BYTES);
             if needed > share.held() {
                 let asked = Instant::now();
                 share.take(needed - share.held()).await?;

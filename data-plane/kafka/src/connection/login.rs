@@ -13,9 +13,7 @@ use millstream_kafka_wire::messages::{
     SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest,
 };
 use millstream_kafka_wire::{ApiKey, ErrorCode, Frame};
-use millstream_model::limits::DEBT_WAIT_MS_MAX;
 use std::net::SocketAddr;
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
@@ -165,7 +163,7 @@ async fn check(
 /// A login is a request: who owes some waits a little, or could do one over each of many connections.
 async fn count(limits: Limits<'_>, who: &Principal) {
     let quotas = &limits.shared.quotas;
-    let until = Instant::now() + Duration::from_millis(DEBT_WAIT_MS_MAX);
+    let until = Instant::now() + limits.settings.debt_patience;
     if quotas.begin(who, Meter::Requests, 1, until).await.is_err() {
         quotas.take(who, Meter::Requests, 1);
     }

@@ -6,6 +6,7 @@ use super::{End, Limits};
 use crate::api;
 use crate::session::{Call, Session};
 use futures::future::BoxFuture;
+use millstream_door::Share;
 use millstream_kafka_wire::ApiKey;
 use millstream_kafka_wire::frame::RequestFrame;
 use millstream_model::limits::{KAFKA_ANSWERS_BYTES_MAX, PIPELINE_REQUESTS_MAX};
@@ -27,8 +28,8 @@ const GONE_PATIENCE: Duration = Duration::from_secs(10);
 struct Slot {
     api: ApiKey,
     received: std::time::Instant,
-    /// The answer's share of what may wait to be written.
-    _space: Option<OwnedSemaphorePermit>,
+    /// The answer's share of what may wait to be written, of this connection and of all.
+    _space: Option<(OwnedSemaphorePermit, Option<Share>)>,
     answer: BoxFuture<'static, Result<Finished, End>>,
 }
 
@@ -119,6 +120,7 @@ async fn execute(
                     .acquire_many_owned(bytes)
                     .await
                     .map_err(|_| End::Closed)?;
+                let room = session.room_for_answer(api, frame.len()).await?;
                 // The mute begins here; the writer begins it only for answers that are still on their way.
                 let ready = std::future::ready(Ok(Finished {
                     frame: Some(frame),
@@ -127,7 +129,7 @@ async fn execute(
                 if !throttle.is_zero() {
                     *mute.lock() = Some(Instant::now() + throttle.min(THROTTLE_MAX));
                 }
-                (Box::pin(ready), Some(taken))
+                (Box::pin(ready), Some((taken, room)))
             }
         };
         let slot = Slot {
