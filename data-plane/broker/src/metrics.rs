@@ -224,9 +224,9 @@ impl Metrics {
 /// A refusal's name as a label.
 fn reason(error: &ProduceError) -> &'static str {
     match error {
-        ProduceError::UnknownPartition { .. } => "unknown_partition",
-        ProduceError::Denied { .. } => "denied",
-        ProduceError::NotLeader { .. } => "not_leader",
+        ProduceError::UnknownPartition => "unknown_partition",
+        ProduceError::Denied => "denied",
+        ProduceError::NotLeader => "not_leader",
         ProduceError::TooLarge { .. } => "too_large",
         ProduceError::Corrupt { .. } => "corrupt",
         ProduceError::Invalid { .. } => "invalid",
@@ -235,12 +235,12 @@ fn reason(error: &ProduceError) -> &'static str {
         ProduceError::InvalidTimestamp { .. } => "invalid_timestamp",
         ProduceError::OutOfOrderSequence { .. } => "out_of_order_sequence",
         ProduceError::FencedProducer { .. } => "fenced_producer",
-        ProduceError::NoTransaction { .. } => "no_transaction",
-        ProduceError::NotEnoughReplicas { .. } => "not_enough_replicas",
-        ProduceError::Timeout { .. } => "timeout",
-        ProduceError::Full { .. } => "journal_full",
-        ProduceError::Storage { .. } => "storage",
-        ProduceError::Damaged { .. } => "journal_damaged",
-        ProduceError::ShuttingDown { .. } => "shutting_down",
+        ProduceError::NoTransaction => "no_transaction",
+        ProduceError::NotEnoughReplicas => "not_enough_replicas",
+        ProduceError::Timeout => "timeout",
+        ProduceError::Full => "journal_full",
+        ProduceError::Storage => "storage",
+        ProduceError::Damaged => "journal_damaged",
+        ProduceError::ShuttingDown => "shutting_down",
     }
 }

@@ -39,7 +39,9 @@ async fn all_at_once_they_stop_nobody() {
     for attack in [reconnecting_producer, reconnecting_reader] {
         let (kafka, key) = (server.doors.kafka.clone(), hostile.clone());
         let during = Duration::from_secs(10);
-        debtors.push(tokio::task::spawn_blocking(move || attack(&kafka, &key, TOPIC, during)));
+        debtors.push(tokio::task::spawn_blocking(move || {
+            attack(&kafka, &key, TOPIC, during)
+        }));
     }
     for _ in 0..5 {
         quiet.goes_on().await;

@@ -166,7 +166,11 @@ async fn health_and_reflection_are_for_anybody_but_few_at_once() {
     let path = "/grpc.health.v1.Health/Watch";
     assert_eq!(refused(&check(path, None).await).0, Code::ResourceExhausted);
     let once = "/grpc.health.v1.Health/Check";
-    assert_eq!(refused(&check(once, None).await).0, Code::Ok, "streams do not keep out who only asks");
+    assert_eq!(
+        refused(&check(once, None).await).0,
+        Code::Ok,
+        "streams do not keep out who only asks"
+    );
     assert_eq!(
         refused(&check(path, Some(&world.header())).await).0,
         Code::Ok,
