@@ -203,6 +203,10 @@ impl Shared {
         let answering = self.parts.metrics.answering();
         let Ok(answer) = services.call(Request::from_parts(parts, body)).await;
         drop(held);
+        if answer.body().is_end_stream() {
+            // A status and nothing else is in the headers: as such it must end, or gRPC's own clients lose it.
+            return Ok(answer);
+        }
         let (parts, body) = answer.into_parts();
         let patience = self.settings.answer_patience;
         let mut sending = Sending::new(body, room, patience, self.parts.metrics.clone());

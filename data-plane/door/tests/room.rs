@@ -279,7 +279,7 @@ fn step(
         }
         return;
     }
-    if one.waits || one.next >= sender.silent_from.min(usize::MAX) {
+    if one.waits || one.next >= sender.silent_from {
         return;
     }
     match sender.pieces.get(one.next) {
@@ -308,7 +308,7 @@ proptest! {
         let fates = play(&mut room, &senders, 40_000 + 60 * 2 * (PATIENCE_MS + 6_000));
         prop_assert_eq!(room.waiting(), 0);
         for (sender, fate) in senders.iter().zip(&fates) {
-            let speaks = sender.silent_from >= sender.pieces.len() + 1;
+            let speaks = sender.silent_from > sender.pieces.len();
             prop_assert!(fate.is_some() || !speaks, "{sender:?} neither answered nor ended");
         }
     }

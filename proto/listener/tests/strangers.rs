@@ -306,3 +306,52 @@ async fn a_burst_of_connections_is_queued() {
     assert!(connected.iter().all(Result::is_ok));
     drop(listener);
 }
+
+/// One HTTP/2 frame.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut bytes = length[1..].to_vec();
+    bytes.extend([kind, flags]);
+    bytes.extend(stream.to_be_bytes());
+    bytes.extend(payload);
+    bytes
+}
+
+/// The server closes while the client goes on to send.
+async fn is_cut_while_sending(handle: &Handle, next: impl Fn(u32) -> Vec<u8> + Send + 'static) {
+    let stream = say(handle, PREFACE).await;
+    let (mut reader, mut writer) = stream.into_split();
+    let sending = tokio::spawn(async move {
+        for number in 0..1_000_000 {
+            if writer.write_all(&next(number)).await.is_err() {
+                return;
+            }
+        }
+    });
+    let mut rest = Vec::new();
+    let _ = timeout(AN_END, reader.read_to_end(&mut rest))
+        .await
+        .expect("the server closes");
+    sending.abort();
+}
+
+#[tokio::test]
+async fn floods_of_an_http2_client_end_its_connection() {
+    let handle = port(settings()).await;
+    // Asked and taken back, again and again: GET / and RST_STREAM, stream after stream.
+    is_cut_while_sending(&handle, |number| {
+        let stream = 2 * number + 1;
+        let mut bytes = frame(1, 5, stream, &[0x82, 0x86, 0x84]);
+        bytes.extend(frame(3, 0, stream, &8u32.to_be_bytes()));
+        bytes
+    })
+    .await;
+    // A head without an end: HEADERS, and then CONTINUATION for ever, each with a header of 250 bytes.
+    let header = [&[0, 1, b'a', 250][..], &[b'x'; 250]].concat();
+    is_cut_while_sending(&handle, move |number| match number {
+        0 => frame(1, 0, 1, &[0x82, 0x86, 0x84]),
+        _ => frame(9, 0, 1, &header.repeat(8)),
+    })
+    .await;
+    assert_eq!(get_text(&h2(), &handle, "/livez").await, "alive");
+}

@@ -32,7 +32,7 @@ async fn all_at_once_they_stop_nobody() {
     topics.create_topic(TOPIC, 1, BTreeMap::new()).await.unwrap();
 
     let frames = silent_frames(&server, &hostile, 6, 100 << 20);
-    let kafka = strangers(&server, Ipv4Addr::LOCALHOST.into(), CROWD).await;
+    let kafka = strangers(&server, Ipv4Addr::new(127, 0, 0, 2).into(), CROWD).await;
     let http = silent_sockets(&server, CROWD).await;
     let bodies = unfinished_produces(&server, &hostile, 100 << 20).await;
     let mut debtors = Vec::new();

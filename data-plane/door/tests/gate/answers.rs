@@ -1,7 +1,8 @@
-//! Answers that nobody takes: they hold room, within their caller's share, and not for ever.
+//! Answers: an error stays one, and what nobody takes holds room, within its caller's share, and not for ever.
 
-use crate::world::{MIB, World, message, refused, upload};
+use crate::world::{MIB, REFUSED, World, message, refused, upload};
 use futures::FutureExt;
+use http_body::Body;
 use http_body_util::BodyExt;
 use millstream_door::{GateSettings, RoomsSettings};
 use std::time::Duration;
@@ -15,6 +16,23 @@ async fn ask(world: &World) -> http::Response<tonic::body::Body> {
     upload.send(&message(3));
     drop(upload);
     world.call(LARGE, Some(&world.header()), body).await
+}
+
+/// gRPC's C core takes an error whose body is empty, and not ended with the headers, for "Stream removed".
+#[tokio::test]
+async fn an_error_ends_with_its_headers() {
+    let world = World::new();
+    for path in ["/millstream.data.v1.Data/Fetch", "/millstream.sql.v1.Sql/Execute"] {
+        for header in [Some(world.header()), None] {
+            let (upload, body) = upload();
+            upload.send(&message(REFUSED));
+            drop(upload);
+            let answer = world.call(path, header.as_deref(), body).await;
+            let expected = header.map_or(Code::Unauthenticated, |_| Code::NotFound);
+            assert_eq!(refused(&answer).0, expected, "{path}");
+            assert!(answer.body().is_end_stream(), "{path}: trailers only");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

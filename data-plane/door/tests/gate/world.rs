@@ -30,6 +30,9 @@ use uuid::Uuid;
 pub const TENANT: TenantId = TenantId(123_456_789_012);
 pub const MIB: usize = 1024 * 1024;
 
+/// The length of a message that the service answers with an error.
+pub const REFUSED: usize = 99;
+
 /// A call that came through: its path, who called, and the body.
 pub type Came = (String, Option<Principal>, Bytes);
 
@@ -211,7 +214,11 @@ impl World {
                 } else {
                     body.collect().await.unwrap().to_bytes()
                 };
+                let fails = body == message(REFUSED);
                 came.lock().push((path.clone(), who, body));
+                if fails {
+                    return Ok(Status::not_found("there is none").into_http());
+                }
                 let bytes = if path.ends_with("/Large") { 4 * MIB } else { 1 };
                 let first = futures::stream::iter([Ok::<_, Status>(Frame::data(message(bytes)))]);
                 Ok(Response::new(if endless {

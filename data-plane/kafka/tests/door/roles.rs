@@ -74,6 +74,7 @@ async fn delete_records(client: &mut Client) -> i16 {
 
 async fn init_producer(client: &mut Client) -> i16 {
     let request = InitProducerIdRequest {
+        transactional_id: None,
         producer_id: -1,
         producer_epoch: -1,
         ..Default::default()
