@@ -3,6 +3,8 @@
 //! Nothing is decided here: `settings` puts defaults, file, environment and flags together, `service` wires the
 //! planes, and everything else lives in their crates.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod announce;
 mod arguments;
 mod backends;

@@ -52,7 +52,7 @@ pub enum IdentityError {
         /// The store, as it shows itself.
         store: String,
         /// Why.
-        source: object_store::Error,
+        source: Box<object_store::Error>,
     },
     /// The file does not read.
     #[error("{path} in the store does not read: it is not a Millstream cluster's")]
@@ -309,7 +309,7 @@ fn failed(
         operation,
         path: path.to_string(),
         store: store.to_string(),
-        source,
+        source: Box::new(source),
     }
 }
 

@@ -224,9 +224,9 @@ impl Metrics {
 /// A refusal's name as a label.
 fn reason(error: &ProduceError) -> &'static str {
     match error {
-        ProduceError::UnknownPartition { .. } => "unknown_partition",
-        ProduceError::Denied { .. } => "denied",
-        ProduceError::NotLeader { .. } => "not_leader",
+        ProduceError::UnknownPartition => "unknown_partition",
+        ProduceError::Denied => "denied",
+        ProduceError::NotLeader => "not_leader",
         ProduceError::TooLarge { .. } => "too_large",
         ProduceError::Corrupt { .. } => "corrupt",
         ProduceError::Invalid { .. } => "invalid",
@@ -236,12 +236,12 @@ fn reason(error: &ProduceError) -> &'static str {
         ProduceError::OutOfOrderSequence { .. } => "out_of_order_sequence",
         ProduceError::FencedProducer { .. } => "fenced_producer",
         ProduceError::NotOwner { .. } => "not_owner",
-        ProduceError::NoTransaction { .. } => "no_transaction",
-        ProduceError::NotEnoughReplicas { .. } => "not_enough_replicas",
-        ProduceError::Timeout { .. } => "timeout",
-        ProduceError::Full { .. } => "journal_full",
-        ProduceError::Storage { .. } => "storage",
-        ProduceError::Damaged { .. } => "journal_damaged",
-        ProduceError::ShuttingDown { .. } => "shutting_down",
+        ProduceError::NoTransaction => "no_transaction",
+        ProduceError::NotEnoughReplicas => "not_enough_replicas",
+        ProduceError::Timeout => "timeout",
+        ProduceError::Full => "journal_full",
+        ProduceError::Storage => "storage",
+        ProduceError::Damaged => "journal_damaged",
+        ProduceError::ShuttingDown => "shutting_down",
     }
 }
