@@ -124,6 +124,11 @@ impl Room {
         if !matches!(frame.stage, Stage::Arriving | Stage::Whole) {
             return Taken::Waits;
         }
+        if frame.held.saturating_add(bytes) > self.settings.bytes_max {
+            // It would wait for itself, and for ever.
+            self.overstayed(id, Overstay::Blocking);
+            return Taken::Waits;
+        }
         if self.take_at_once(now_ms, id, bytes) {
             return Taken::Granted;
         }

@@ -297,6 +297,17 @@ fn step(
     }
 }
 
+#[test]
+fn a_frame_larger_than_the_room_is_ended() {
+    let mut room = room(16 * MIB);
+    let frame = room.begin(0, tenant(1), ConnectionId(1));
+    assert_eq!(room.take(0, frame, 16 * MIB), Taken::Granted);
+    assert_eq!(room.take(0, frame, 1), Taken::Waits);
+    assert_eq!(room.events(), [Event::Overstayed(frame, Overstay::Blocking)]);
+    room.end(0, frame);
+    assert_eq!((room.used(), room.waiting()), (0, 0));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
