@@ -75,6 +75,7 @@ impl World {
                     Err(error) => Err(format!("{node} cannot read {runs:?} of its journal: {error}")),
                 }
             }
+            Plan::Kept { .. } => unreachable!("nobody here plans without the store"),
             Plan::Store {
                 segment,
                 from,

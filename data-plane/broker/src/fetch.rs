@@ -6,7 +6,7 @@ use crate::interface::{
     AbortedTransaction, Fetch, FetchError, FetchPartition, Fetched, FetchedPartition, Isolation,
 };
 use crate::quota::Meter;
-use crate::read::{PLANS_MAX, plan};
+use crate::read::{PLANS_MAX, plan_for_reader};
 use crate::read_memory::ReadShare;
 use crate::reading::{FailedRead, Plan};
 use crate::shell::{NotServed, Served, Shell};
@@ -231,7 +231,7 @@ fn look(
     };
     let plan = match room.min(asked.bytes_max) {
         0 => Plan::Nothing,
-        bytes_max => plan(core, &id, asked.offset, end, bytes_max),
+        bytes_max => plan_for_reader(&served.group.services, core, &id, (asked.offset, end), bytes_max),
     };
     let answer = FetchedPartition {
         partition: id,

@@ -2,11 +2,14 @@
 
 use crate::group::{Core, Group, LedgerCore};
 use crate::groups::GROUPS_TOPIC;
+use crate::kept::Kept;
 use crate::recover::suffices;
 use crate::replica::{Recovery, Replica, Settings as ReplicaSettings};
 use crate::shell::Shell;
 use crate::snapshot::Snapshot;
-use millstream_metadata::{Actor, Command, GroupPurpose, GroupRow, Image, TopicRow, TopicState};
+use millstream_metadata::{
+    Actor, Command, GroupPurpose, GroupRow, Image, PartitionRow, TopicRow, TopicState,
+};
 use millstream_model::{GroupId, KeyId, PartitionId, PartitionIndex, TenantId, TimestampMs, TopicId};
 use millstream_partition::{Change, GroupState};
 use millstream_replication::{Assignment, Input, Member};
@@ -43,6 +46,8 @@ pub(crate) struct Found {
     pub(crate) recovery: Recovery,
     /// The ledger's records in the snapshot.
     pub(crate) snapshot: Option<Snapshot>,
+    /// Where the journal has its batches.
+    pub(crate) kept: Kept,
 }
 
 impl Following {
@@ -145,10 +150,12 @@ impl Shell {
         let fresh = || Found {
             recovery: Recovery::new(GroupState::new(row.id), internal),
             snapshot: None,
+            kept: Kept::default(),
         };
         let Found {
             mut recovery,
             snapshot,
+            kept,
         } = found.unwrap_or_else(fresh);
         if number.is_none() && row.members == [self.services.journal] {
             recovery.commit_all();
@@ -175,6 +182,7 @@ impl Shell {
         }
         let mut core = Core::new(replica, out, ledger, &self.settings);
         core.waits_for_number = number.is_none();
+        core.kept = kept;
         let group = Group::new(row.id, Arc::clone(services), core);
         self.groups.write().insert(row.id, Arc::clone(&group));
         let reported = row.snapshot.map(|snapshot| snapshot.lsn).unwrap_or_default();
@@ -234,8 +242,10 @@ impl Shell {
 
     /// Starts to delete a topic's partitions, unless that is under way.
     fn delete_topic(self: &Arc<Shell>, image: &Image, topic: &Arc<TopicRow>, following: &Following) {
-        let open = |row: &millstream_metadata::PartitionRow| !row.deleted && self.group(row.group).is_some();
-        if !partitions_of(topic).any(|(_, row)| open(row)) || !following.deleting.lock().insert(topic.id) {
+        let open = |(id, row): (PartitionId, &PartitionRow)| {
+            self.group(row.group).is_some() && self.must_delete(id, row)
+        };
+        if !partitions_of(topic).any(open) || !following.deleting.lock().insert(topic.id) {
             return;
         }
         tracing::info!(topic = %topic.id, tenant = %topic.tenant, version = image.version(), "deletes a topic");
@@ -255,10 +265,17 @@ impl Shell {
         });
     }
 
+    /// Whether a partition of a topic that is being deleted is still to be: its group has not said that it is, or has said so
+    /// and lost it with a part of its log.
+    fn must_delete(&self, id: PartitionId, row: &PartitionRow) -> bool {
+        let has = |group: Arc<Group>| group.read(|core| core.state().partition(&id).is_some());
+        !row.deleted || self.group(row.group).is_some_and(has)
+    }
+
     /// Deletes a topic's partitions from the groups that lead here, and reports it; whether all went well.
     async fn delete_partitions(&self, topic: &TopicRow) -> bool {
         let mut by_group: BTreeMap<GroupId, Vec<PartitionId>> = BTreeMap::new();
-        for (partition, row) in partitions_of(topic).filter(|(_, row)| !row.deleted) {
+        for (partition, row) in partitions_of(topic).filter(|(id, row)| self.must_delete(*id, row)) {
             by_group.entry(row.group).or_default().push(partition);
         }
         let mut done = true;
@@ -333,9 +350,7 @@ impl Shell {
 }
 
 /// A topic's partitions with their rows.
-fn partitions_of(
-    topic: &TopicRow,
-) -> impl Iterator<Item = (PartitionId, &millstream_metadata::PartitionRow)> {
+fn partitions_of(topic: &TopicRow) -> impl Iterator<Item = (PartitionId, &PartitionRow)> {
     let id = topic.id;
     (0u32..).zip(&topic.partitions).map(move |(index, row)| {
         (

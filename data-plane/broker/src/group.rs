@@ -44,12 +44,29 @@ pub(crate) struct Services {
     pub(crate) stopping: AtomicBool,
     /// The number of the journal's last commit that was counted.
     pub(crate) counted_commit: AtomicU64,
+    /// Until when the store is taken for one that does not answer, milliseconds since the start.
+    pub(crate) store_fails_until: AtomicU64,
 }
+
+/// For how long a store that failed is not asked for what the journal has, milliseconds: as long as a call of the store may
+/// take to fail, so that readers do not wait for it again and again.
+const STORE_REST_MS: u64 = 10_000;
 
 impl Services {
     /// Milliseconds since the start, monotonic.
     pub(crate) fn now_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The store has just failed a read.
+    pub(crate) fn store_failed(&self) {
+        let until = self.now_ms().saturating_add(STORE_REST_MS);
+        self.store_fails_until.fetch_max(until, Ordering::Relaxed);
+    }
+
+    /// Whether the store has failed a read a moment ago.
+    pub(crate) fn store_fails(&self) -> bool {
+        self.now_ms() < self.store_fails_until.load(Ordering::Relaxed)
     }
 
     /// The coordinator's clocks.

@@ -28,6 +28,7 @@ mod group;
 mod groups;
 pub mod interface;
 mod join;
+mod kept;
 pub mod mend;
 mod metrics;
 mod offsets;

@@ -12,6 +12,8 @@
 mod fill;
 mod report;
 mod survey;
+#[cfg(test)]
+mod tests;
 
 pub use fill::{Catalog, Fill, plan};
 pub use report::{Loss, Report};
@@ -35,6 +37,29 @@ pub enum MendError {
     Write(#[from] CommitError),
 }
 
+/// What is known beside the journal.
+pub struct Known<'a> {
+    /// The groups, as what precedes the damage and their snapshots left them.
+    pub groups: BTreeMap<GroupId, Before>,
+    /// The partitions.
+    pub catalog: Catalog<'a>,
+    /// The highest registration that is known to be confirmed: the damage may have taken it.
+    pub registration: Option<Registration>,
+    /// Bugs put in on purpose. Never set outside tests.
+    pub planted: Planted,
+}
+
+/// Bugs put in on purpose, for the simulator only: each one loses or invents data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Planted {
+    /// Offsets that may have been seen behind the last known one are given out again.
+    pub tail_is_given_again: bool,
+    /// Nothing stands for missing batches that the snapshot knows.
+    pub known_batches_are_left_out: bool,
+    /// What lies behind a gap is taken although what is missing before it was not put in.
+    pub gap_is_passed_over: bool,
+}
+
 /// A group as what precedes the damage left it, or its snapshot if that is newer.
 #[derive(Clone, Debug)]
 pub struct Before {
@@ -56,22 +81,26 @@ struct Going {
     report: Report,
 }
 
-/// Goes on behind the damage; gives every record that was written, in order, to `take`. The registration is the highest that
-/// the catalog knows to be confirmed: the damage may have taken it.
+/// Goes on behind the damage; gives every record that was written, in order, to `take`.
 ///
 /// # Errors
 /// See [`MendError`].
 pub fn mend<D: Disk>(
     journal: &mut Journal<D>,
-    groups: BTreeMap<GroupId, Before>,
-    catalog: Catalog<'_>,
-    registration: Option<Registration>,
+    known: Known<'_>,
     mut take: impl FnMut(&Record),
 ) -> Result<Report, MendError> {
+    let Known {
+        groups,
+        catalog,
+        registration,
+        planted,
+    } = known;
     let salvage = journal.salvage()?;
     let mut going = survey_all(journal, groups, &salvage)?;
     for group in going.values_mut().filter(|group| !group.is_blind) {
         group.fill = plan(&group.survey, &group.state, catalog);
+        group.fill.plant(planted, group.state.applied());
     }
     for group in going.values_mut().filter(|group| group.is_blind) {
         group.fill = fill::nothing_in(&group.survey, group.state.group());
@@ -151,12 +180,8 @@ impl Going {
         let last = end.and_then(|end| reader.entry(id, end.lsn).ok());
         let time = last.as_ref().map_or(TimestampMs(0), |entry| entry.header.time);
         let batch = last.and_then(|entry| Batch::of(&entry.header, &Change::of(&entry)));
-        let applied = EntryId {
-            epoch: state.applied_epoch(),
-            lsn: state.applied(),
-        };
         Going {
-            survey: Survey::new(applied, end, batch, time),
+            survey: Survey::new(&state, end, batch, time),
             fill: Fill::default(),
             state,
             is_blind,

@@ -4,7 +4,7 @@ use crate::bounds::{Look, NOT_FOUND, epoch_end, look_up, seen_end};
 use crate::fetch::{EpochCheck, check_epoch};
 use crate::group::Core;
 use crate::interface::{EpochEnd, FoundOffset, Isolation, ListOffset, OffsetError};
-use crate::read::{PLANS_MAX, plan};
+use crate::read::{PLANS_MAX, plan_for_reader};
 use crate::reading::FailedRead;
 use crate::replica::Lost;
 use crate::shell::{NotServed, Served, Shell};
@@ -67,7 +67,9 @@ impl Shell {
                 let state = core.state().partition(&partition)?;
                 let end = seen_end(state, isolation);
                 from = from.max(state.log_start());
-                Some((plan(core, &partition, from, end, SCAN_BYTES), state.log_start()))
+                let services = &served.group.services;
+                let plan = plan_for_reader(services, core, &partition, (from, end), SCAN_BYTES);
+                Some((plan, state.log_start()))
             });
             let (plan, log_start) = planned.ok_or(OffsetError::UnknownPartition)?;
             let pieces = match self.carry_out(&served.group, plan).await {

@@ -2,11 +2,11 @@
 //! them into an object. No lock, no cache, no task: the simulator runs it as the broker does.
 
 use bytes::Bytes;
-use millstream_journal::{Disk, ReadError, Reader};
+use millstream_journal::{Disk, Position, ReadError, Reader};
 use millstream_kafka_wire::batch::{BatchError, BatchHeader, batches};
 use millstream_model::entry::ENTRY_HEADER_BYTES;
 use millstream_model::segment::SegmentRef;
-use millstream_model::{GroupId, Lsn, Offset};
+use millstream_model::{GroupId, Lsn, Offset, PartitionId};
 use millstream_partition::{HotRun, PartitionState, Place};
 use millstream_tier::{Batch, FlushBuilder, Tier, TierError};
 
@@ -21,6 +21,19 @@ pub enum Plan {
     Journal {
         /// Where they lie.
         runs: Vec<HotRun>,
+        /// The first offset that is wanted.
+        from: Offset,
+        /// One past the last.
+        end: Offset,
+        /// As many as fit, at least one.
+        bytes_max: usize,
+    },
+    /// The batches in these entries of the journal, which are in the store, too.
+    Kept {
+        /// Whose they are.
+        partition: PartitionId,
+        /// Where they lie.
+        places: Vec<Position>,
         /// The first offset that is wanted.
         from: Offset,
         /// One past the last.
@@ -142,6 +155,34 @@ fn read_run<D: Disk>(
         );
     }
     Ok(())
+}
+
+/// The batches in these entries, as far as the journal has them: at least one.
+///
+/// # Errors
+/// As [`read_journal`].
+pub fn read_kept<D: Disk>(
+    reader: &Reader<D>,
+    group: GroupId,
+    partition: PartitionId,
+    places: &[Position],
+) -> Result<Vec<Bytes>, FailedRead> {
+    let mut batches = Vec::new();
+    for place in places {
+        let read = match reader.read(*place) {
+            Ok(entry) if (entry.header.group, entry.header.partition) == (group, partition) => {
+                batches.push(entry.payload);
+                continue;
+            }
+            Ok(_) | Err(ReadError::Absent) => FailedRead::Moved,
+            Err(error) => FailedRead::Journal(error),
+        };
+        match batches.is_empty() {
+            true => return Err(read),
+            false => break,
+        }
+    }
+    Ok(batches)
 }
 
 /// Batches of a segment: whole blocks are read, what lies outside of the wish is cut off.

@@ -3,6 +3,7 @@
 
 use crate::follow::{Following, Found};
 use crate::group::{Disk, Services};
+use crate::kept::Kept;
 use crate::replica::Recovery;
 use crate::settings::Settings;
 use crate::shell::Shell;
@@ -195,6 +196,7 @@ impl Services {
         Ok(Found {
             recovery,
             snapshot: Some(snapshot),
+            kept: Kept::default(),
         })
     }
 }

@@ -11,19 +11,20 @@ use crate::follow::{Following, Found};
 use crate::group::{Disk, Services};
 use crate::groups::GroupsHandle;
 use crate::join::{Joining, Standing};
-use crate::mend::{Before, MendError, Report, mend};
+use crate::kept::Kept;
+use crate::mend::{self, Batch, Before, Known, MendError, Report};
 use crate::metrics::Metrics;
 use crate::replica::{Recovery, RecoveryError};
 use crate::settings::{Components, Settings};
 use crate::shell::Shell;
 use crate::snapshot::{self, Snapshot};
 use millstream_journal::{
-    CommitError, Journal, LockError, OpenError, RealDisk, Record, Recovered, Running, SlowDisk, SubmitError,
-    Writer, WriterSettings,
+    CommitError, Journal, LockError, OpenError, Position, RealDisk, Record, Recovered, Running, SlowDisk,
+    SubmitError, Writer, WriterSettings,
 };
 use millstream_metadata::{Commands, GroupPurpose, Image, RecoveredGroup, Refusal};
 use millstream_model::{GroupId, NodeId};
-use millstream_partition::GroupState;
+use millstream_partition::{Change, GroupState};
 use millstream_tier::Tier;
 use prometheus_client::registry::Registry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -196,6 +197,7 @@ fn start_journal(
         in_flight: AtomicUsize::new(0),
         stopping: AtomicBool::new(false),
         counted_commit: AtomicU64::new(0),
+        store_fails_until: AtomicU64::new(0),
     };
     Ok((Arc::new(services), running))
 }
@@ -330,6 +332,7 @@ fn open(
                 Replay {
                     recovery: Some(recovery),
                     snapshot: Some(snapshot),
+                    kept: Kept::default(),
                     error: None,
                 },
             )
@@ -340,11 +343,12 @@ fn open(
         settings.sync_delay,
     );
     let (mut journal, mut recovered) =
-        Journal::open(Arc::new(disk), settings.journal.clone(), |_, record| {
+        Journal::open(Arc::new(disk), settings.journal.clone(), |position, record| {
             let Some(group) = record.group() else { return };
             let replay = replays
                 .entry(group)
                 .or_insert_with(|| Replay::fresh(group, is_internal(group)));
+            replay.keep(position, &record);
             replay.record(record);
         })?;
     let mut mended = None;
@@ -395,7 +399,13 @@ fn go_on(
     let confirmed = image
         .node_of(journal.id())
         .map(|node| node.registration_confirmed);
-    mend(journal, groups, &catalog, confirmed, |record| {
+    let known = Known {
+        groups,
+        catalog: &catalog,
+        registration: confirmed,
+        planted: mend::Planted::default(),
+    };
+    mend::mend(journal, known, |record| {
         let Some(group) = record.group() else { return };
         let replay = replays
             .entry(group)
@@ -408,6 +418,7 @@ fn go_on(
 struct Replay {
     recovery: Option<Recovery>,
     snapshot: Option<Snapshot>,
+    kept: Kept,
     error: Option<RecoveryError>,
 }
 
@@ -417,7 +428,18 @@ impl Replay {
         Replay {
             recovery: Some(Recovery::new(GroupState::new(group), is_internal)),
             snapshot: None,
+            kept: Kept::default(),
             error: None,
+        }
+    }
+
+    /// Remembers where a batch lies, also one that is in the store and released.
+    fn keep(&mut self, position: Position, record: &Record) {
+        if let Record::Entry(entry) = record
+            && let Some(batch) = Batch::of(&entry.header, &Change::of(entry))
+        {
+            let offsets = (batch.base_offset, batch.end_offset);
+            self.kept.push(batch.partition, offsets, position);
         }
     }
 
@@ -440,6 +462,7 @@ impl Replay {
             Ok(recovery) => Some(Found {
                 recovery,
                 snapshot: self.snapshot,
+                kept: self.kept,
             }),
             Err(error) => {
                 tracing::error!(%group, %error, "a group cannot be restored from this disk alone; unless a newer snapshot in the store makes it whole it is not served, and an operator must look");

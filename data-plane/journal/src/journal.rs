@@ -47,7 +47,9 @@ pub struct Journal<D: Disk> {
     drafts: Vec<(u64, Arc<D::File>)>,
     /// The oldest file that any header calls needed.
     oldest: u64,
-    /// It is being mended: the files that it opens are drafts.
+    /// It is being mended, and does not count yet.
+    is_mending: bool,
+    /// The files that it opens are drafts.
     is_draft: bool,
     /// Written but not synced; only with a planted bug.
     unsynced: bool,

@@ -132,6 +132,12 @@ impl<D: Disk> Reader<D> {
         }
     }
 
+    /// The generation of the oldest file in use: what lies in older ones cannot be read any more.
+    pub fn oldest(&self) -> u64 {
+        let files = self.shared.files.lock();
+        files.live.front().map_or(0, |live| live.generation)
+    }
+
     /// How full the journal is.
     pub fn space(&self) -> Space {
         self.shared.space()

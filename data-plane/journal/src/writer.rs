@@ -7,9 +7,9 @@ mod queue;
 mod run;
 
 use crate::disk::Disk;
+use crate::files::Shared;
 use crate::frame::Framed;
 use crate::journal::{CommitError, Committed, Journal};
-use crate::reader::Reader;
 use crate::record::Record;
 use crate::recover::Damage;
 use crate::space::Level;
@@ -17,7 +17,7 @@ use millstream_model::{GroupId, Lsn, Registration, TenantId};
 use parking_lot::{Condvar, Mutex};
 use queue::Queue;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -102,15 +102,20 @@ trait Spacious: Send + Sync {
     fn want_room(&self);
 }
 
-struct Room<D: Disk>(Reader<D>);
+/// It does not hold the journal's disk.
+struct Room<D: Disk>(Weak<Shared<D>>);
 
 impl<D: Disk> Spacious for Room<D> {
     fn level(&self) -> Level {
-        self.0.space().level
+        self.0
+            .upgrade()
+            .map_or(Level::Refuse, |shared| shared.space().level)
     }
 
     fn want_room(&self) {
-        self.0.want_room();
+        if let Some(shared) = self.0.upgrade() {
+            shared.want_room();
+        }
     }
 }
 
@@ -151,7 +156,7 @@ impl Writer {
             }),
             wake: Condvar::new(),
             settings,
-            space: Box::new(Room(journal.reader())),
+            space: Box::new(Room(Arc::downgrade(&journal.reader().shared))),
         });
         let preparer = journal.preparer();
         let stop_preparing = preparer.stopper();

@@ -4,6 +4,7 @@ use super::ledger::LedgerCore;
 use super::writes::Writes;
 use super::{Group, Services};
 use crate::interface::{ProduceError, Produced};
+use crate::kept::Kept;
 use crate::replica::{Appended, Lost, Output, Propose, Replica};
 use crate::settings::Settings;
 use crate::tail::{Batch, Tail};
@@ -36,6 +37,8 @@ pub(crate) enum Ticket {
 pub(crate) struct Core {
     pub(crate) replica: Replica<Ticket>,
     pub(crate) tail: Tail,
+    /// What of the tiered records the journal still has.
+    pub(crate) kept: Kept,
     pub(crate) waiters: Waiters,
     /// In a group of internal topics.
     pub(crate) ledger: Option<LedgerCore>,
@@ -103,6 +106,7 @@ impl Core {
         Core {
             replica,
             tail: Tail::new(settings.tail_bytes),
+            kept: Kept::default(),
             waiters: Waiters::default(),
             ledger,
             out,
@@ -146,6 +150,9 @@ impl Core {
 
     /// Tells the replica something.
     pub(crate) fn step(&mut self, services: &Services, input: Input) {
+        if let Input::Released { .. } = input {
+            self.kept.recycled(services.reader.oldest());
+        }
         self.replica.step(services.now_ms(), input, &mut self.out);
     }
 
@@ -313,6 +320,10 @@ impl Core {
                 base_offset,
                 end_offset,
             } => {
+                if let Some(position) = group.services.reader.position(group.id, applied.lsn) {
+                    let offsets = (*base_offset, *end_offset);
+                    self.kept.push(partition, offsets, position);
+                }
                 if let Some(bytes) = payload {
                     self.fresh_bytes += bytes.len() as u64;
                     if self.fresh_bytes >= self.flush_bytes {
@@ -336,6 +347,7 @@ impl Core {
             Effect::Closed | Effect::Deleted => {
                 self.proposed.remove(&partition);
                 self.tail.forget(&partition);
+                self.kept.forget(&partition);
             }
             Effect::Quarantined { reason } => {
                 tracing::error!(

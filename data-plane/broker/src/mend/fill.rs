@@ -37,6 +37,26 @@ pub struct Fill {
     pub opened: Vec<(PartitionId, TenantId)>,
 }
 
+impl Fill {
+    /// Puts bugs in.
+    pub(super) fn plant(&mut self, planted: super::Planted, applied: Lsn) {
+        if planted.tail_is_given_again {
+            self.tail.clear();
+        }
+        let nobody = (PartitionId::NONE, TenantId::SYSTEM);
+        for entry in self.entries.values_mut() {
+            let header = entry.header;
+            let is_left_out = match header.lsn <= applied {
+                true => planted.known_batches_are_left_out,
+                false => planted.gap_is_passed_over,
+            };
+            if is_left_out {
+                *entry = entry_of(header.group, header.epoch, header.lsn, header.time, nobody, None);
+            }
+        }
+    }
+}
+
 /// Something to say in one of the gaps from `from` to `by`.
 #[derive(Clone, Copy, Debug)]
 struct Need {
@@ -59,7 +79,7 @@ struct Known {
     tenant: TenantId,
     next: Offset,
     base_epoch: i32,
-    /// The stretch that told last.
+    /// The last stretch that told where it went on.
     seen: usize,
 }
 
@@ -165,7 +185,11 @@ impl Planner<'_> {
             tenant: evidence.tenant,
             next: next.max(evidence.end),
             base_epoch: base_epoch.unwrap_or(0),
-            seen: at,
+            // What does not append says nothing of where the log ends.
+            seen: match evidence.next.is_some() || evidence.begins_anew {
+                true => at,
+                false => known.map_or(0, |known| known.seen),
+            },
         };
         self.known.insert(partition, known);
     }
@@ -268,7 +292,12 @@ impl Planner<'_> {
     }
 
     fn put(&mut self, lsn: Lsn, gap: &Missing, of: (PartitionId, TenantId), change: Option<Change>) {
-        let entry = entry_of(self.group, gap.epoch, lsn, gap.time, of, change.as_ref());
+        // The snapshot names the epoch of its last entry.
+        let epoch = match lsn <= self.state.applied() {
+            true => gap.epoch.min(self.state.applied_epoch()),
+            false => gap.epoch,
+        };
+        let entry = entry_of(self.group, epoch, lsn, gap.time, of, change.as_ref());
         self.fill.entries.insert(lsn, entry);
     }
 

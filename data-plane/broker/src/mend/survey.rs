@@ -11,7 +11,7 @@ use millstream_kafka_wire::batch::BatchHeader;
 use millstream_model::entry::{Entry, EntryHeader, EntryKind};
 use millstream_model::limits::MENDED_ENTRIES_MAX;
 use millstream_model::{Epoch, Lsn, Offset, PartitionId, TenantId, TimestampMs};
-use millstream_partition::{Change, PayloadError};
+use millstream_partition::{Change, GroupState, PayloadError};
 use millstream_replication::EntryId;
 use std::collections::BTreeMap;
 
@@ -111,13 +111,21 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// A group whose state is as of `applied`, and whose log ends with `end` before the damage; `None` when nothing of it is
-    /// known there. `last` is the batch in that entry, `time` when it was written.
-    pub fn new(applied: EntryId, end: Option<EntryId>, last: Option<Batch>, time: TimestampMs) -> Survey {
+    /// A group with this state, whose log ends with `end` before the damage; `None` when nothing of it is known there: then
+    /// it begins behind what the state needs no more. `last` is the batch in that entry, `time` when it was written.
+    pub fn new(state: &GroupState, end: Option<EntryId>, last: Option<Batch>, time: TimestampMs) -> Survey {
+        let needed_after = state.tiered_lsn();
+        let begins = end.unwrap_or(EntryId {
+            epoch: match needed_after == state.applied() {
+                true => state.applied_epoch(),
+                false => Epoch(0),
+            },
+            lsn: needed_after,
+        });
         Survey {
-            applied: applied.lsn,
-            begins: end.unwrap_or(applied),
-            end: end.unwrap_or(applied),
+            applied: state.applied(),
+            begins,
+            end: begins,
             stretches: vec![Stretch::default()],
             is_unsure: false,
             stops_at: None,
@@ -211,7 +219,7 @@ impl Survey {
         (self.last, self.time, self.is_unsure) = (batch, header.time, false);
     }
 
-    /// A journal that lost its beginning begins with whatever comes first, if the state reaches that far.
+    /// A journal that lost its beginning begins with whatever comes first, if the state needs nothing before it.
     fn place(&mut self, previous: EntryId) {
         if !std::mem::replace(&mut self.is_placed, true)
             && (previous.lsn <= self.end.lsn || previous.lsn.0 - self.end.lsn.0 > MENDED_ENTRIES_MAX)

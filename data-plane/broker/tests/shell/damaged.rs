@@ -1,12 +1,12 @@
 //! A journal that has rotted in places, and an operator who goes on: what is whole is there, what is not is told.
 
 use crate::catalog::partition;
-use crate::node::{Node, World, batch, end_of, fetch, first, idempotent, produce, read_all};
+use crate::node::{Node, World, batch, end_of, eventually, fetch, first, idempotent, produce, read_all};
 use millstream_access::Principal;
 use millstream_broker::Settings;
 use millstream_broker::interface::{Isolation, ListOffset, ProduceError};
 use millstream_kafka_wire::batch::Producer;
-use millstream_model::{Offset, PartitionId, ProducerEpoch, ProducerId};
+use millstream_model::{Offset, PartitionId, ProducerEpoch, ProducerId, TopicId};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -236,11 +236,10 @@ async fn what_was_opened_in_a_gap_and_what_ended_in_one() {
     fill(&node, &who, first(late), &values("b", 0..5)).await;
     fill(&node, &who, first(early), &values("a", 5..6)).await;
     fill(&node, &who, first(late), &values("b", 5..8)).await;
+    // The opening of one, and the last batch of the other.
     node.stop().await;
-    // The opening is in the block before the first batch; the last one of the other topic is gone.
     forget_snapshots(&world);
-    let opening = previous_block(&world, "b-000-");
-    flip(&world, opening);
+    harm_opening(&world, late);
     harm(&world, "a-005-", Harm::Value);
     let node = world.start(recovering(&world)).await;
     let lines = node.handle.mended().to_vec();
@@ -274,26 +273,73 @@ async fn what_was_opened_in_a_gap_and_what_ended_in_one() {
     node.stop().await;
 }
 
-/// Where the block begins that comes before the one with this value.
-fn previous_block(world: &World, value: &str) -> (PathBuf, usize) {
+/// Flips a bit of the first entry that names this topic: of its opening.
+fn harm_opening(world: &World, topic: TopicId) {
+    harm_naming(world, topic, |places| places.first().cloned());
+}
+
+/// Flips a bit of one of the entries that name this topic.
+fn harm_naming(
+    world: &World,
+    topic: TopicId,
+    which: impl Fn(&[(PathBuf, usize)]) -> Option<(PathBuf, usize)>,
+) {
+    let id = topic.to_bytes();
+    let mut places = Vec::new();
     for path in files(world) {
         let bytes = std::fs::read(&path).unwrap();
         let found = bytes
-            .windows(value.len())
-            .position(|window| window == value.as_bytes());
-        if let Some(at) = found {
-            return (path, at / 4096 * 4096 - 4096);
-        }
+            .windows(id.len())
+            .enumerate()
+            .filter(|(_, window)| *window == id);
+        places.extend(found.map(|(at, _)| (path.clone(), at)));
     }
-    panic!("{value} is not in the journal");
+    let (path, at) = which(&places).unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
 }
 
-fn flip(world: &World, (path, block): (PathBuf, usize)) {
-    let _ = world;
-    let mut bytes = std::fs::read(&path).unwrap();
-    assert_eq!(&bytes[block..block + 4], b"MSJB");
-    bytes[block + 64 + 20] ^= 1;
-    std::fs::write(&path, bytes).unwrap();
+/// LOG.md 34: the tombstone is there, so a deletion that the log has lost is done again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_was_in_a_gap_is_repeated() {
+    let world = World::new();
+    let (gone, stays) = (
+        world.catalog.create_topic(1, "gone", 1, &[]),
+        world.catalog.create_topic(1, "stays", 1, &[]),
+    );
+    let who = world.catalog.tenant(1);
+    let node = world.start(world.settings()).await;
+    fill(&node, &who, first(gone), &values("a", 0..3)).await;
+    world.catalog.delete_topic(gone);
+    eventually("it is deleted", || {
+        world.catalog.image().topic_by_id(gone).unwrap().partitions[0].deleted
+    })
+    .await;
+    fill(&node, &who, first(stays), &values("b", 0..3)).await;
+    node.stop().await;
+    forget_snapshots(&world);
+    harm_naming(&world, gone, |places| places.last().cloned());
+    let node = world.start(recovering(&world)).await;
+    assert_eq!(end_of(&node.broker, &who, first(stays)).await, 3);
+    // A group that has it still is found out where the catalog does not know it any more.
+    for round in 0..200 {
+        let row = world.catalog.lose_topic(gone);
+        for name in ["one", "two"] {
+            let next = world.catalog.create_topic(1, &format!("{name}-{round}"), 1, &[]);
+            end_of(&node.broker, &who, first(next)).await;
+            fill(&node, &who, first(next), &values("c", 0..1)).await;
+        }
+        if node.metric("unknown_partitions") == 0.0 {
+            return node.stop().await;
+        }
+        world.catalog.find_topic(row);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!(
+        "what the tombstone says is deleted is there: {:?}",
+        node.handle.mended()
+    );
 }
 
 /// A snapshot that is newer than the damage knows what was appended; only the records are gone.

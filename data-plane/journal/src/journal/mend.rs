@@ -12,7 +12,8 @@
 use super::{CommitError, Journal, OpenError, roll};
 use crate::disk::Disk;
 use crate::files::file_name;
-use crate::recover::{Damage, Salvage};
+use crate::header::{self, Header};
+use crate::recover::{self, Damage, Salvage};
 use std::sync::Arc;
 
 impl<D: Disk> Journal<D> {
@@ -66,10 +67,10 @@ impl<D: Disk> Journal<D> {
             }
         }
         let damage = self.shared.damage.write().take();
-        self.is_draft = true;
+        (self.is_mending, self.is_draft) = (true, true);
         let opened = self.open_next(roll::Growth::Forced);
         if opened.is_err() {
-            self.is_draft = false;
+            (self.is_mending, self.is_draft) = (false, false);
             self.still(damage);
         }
         opened
@@ -89,11 +90,15 @@ impl<D: Disk> Journal<D> {
 
     /// Opens a file behind the chain's end and frees what is not in the chain.
     fn go_on(&mut self, damage: Option<Arc<Damage>>) -> Result<(), CommitError> {
-        if let Err(error) = self.open_next(roll::Growth::Forced) {
+        self.is_mending = true;
+        let opened = self.open_next(roll::Growth::Forced);
+        self.is_mending = false;
+        if let Err(error) = opened {
             self.still(damage);
             return Err(error);
         }
-        self.sort_unneeded()
+        self.remove_rotten()
+            .and_then(|()| self.sort_unneeded())
             .and_then(|()| self.remove_surplus())
             .and_then(|()| self.keep_spare())
             .map_err(|error| self.fail("freeing files", &error))
@@ -105,6 +110,21 @@ impl<D: Disk> Journal<D> {
         if slot.is_none() {
             *slot = damage;
         }
+    }
+
+    /// A file of which something cannot be read would be found again by the next start, which could not judge it.
+    fn remove_rotten(&mut self) -> std::io::Result<()> {
+        let (disk, id) = (self.shared.disk.clone(), self.shared.id);
+        let mut sound = Vec::new();
+        for (number, file) in std::mem::take(&mut self.behind) {
+            let is_rotten = matches!(Header::read(&*file, id)?, header::Found::Rotten);
+            match is_rotten || !recover::is_readable(&*file, id)? {
+                true => disk.remove(&file_name(number))?,
+                false => sound.push((number, file)),
+            }
+        }
+        self.behind = sound;
+        Ok(())
     }
 
     /// While it was mended there were more files than the settings allow.

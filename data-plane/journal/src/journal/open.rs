@@ -79,6 +79,7 @@ pub(super) fn open<D: Disk>(
         behind: Vec::new(),
         drafts: Vec::new(),
         oldest: chain.oldest,
+        is_mending: false,
         is_draft: false,
         unsynced: false,
         buffer: Vec::new(),

@@ -47,8 +47,8 @@ impl<D: Disk> Journal<D> {
             .live
             .front()
             .map(|oldest| oldest.generation);
-        let oldest = match self.is_draft {
-            // Should this never be finished, the damaged journal is needed as it was.
+        let oldest = match self.is_mending {
+            // Should it never be finished, the damaged journal is needed as it was.
             true => self.oldest,
             false => oldest.or(self.skipped).unwrap_or(generation),
         };

@@ -107,6 +107,14 @@ pub(super) fn later_block<F: DiskFile>(
     })
 }
 
+/// Whether all of a file's blocks can be read.
+///
+/// # Errors
+/// When the disk fails otherwise than by not giving what it holds.
+pub(crate) fn is_readable<F: DiskFile>(file: &F, id: JournalId) -> io::Result<bool> {
+    heads(file, id, FIRST_BLOCK_AT, |_, _| false)
+}
+
 /// The highest generation in the blocks of a file, 0 when there is none; and whether all of it could be read.
 ///
 /// # Errors

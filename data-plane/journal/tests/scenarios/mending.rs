@@ -126,13 +126,18 @@ fn the_beginning_of_a_file_and_a_whole_file_can_be_gone() {
     };
     let within = |place: &&millstream_journal::Position| place.generation == middle;
     let of_middle = places.iter().filter(within).count();
-    for how in ["first block", "header", "header page", "file"] {
+    for how in ["first block", "header", "header page", "header and more", "file"] {
         let (disk, _) = written(45);
         let name = file_of(&disk, middle);
         match how {
             "first block" => assert!(disk.flip(&name, 4096 + 70, 1)),
             "header" => assert!(disk.flip(&name, 30, 1) && disk.flip(&name, 2048 + 30, 1)),
             "header page" => assert!(disk.spoil(&name, 0) && disk.spoil(&name, 2048)),
+            "header and more" => {
+                // Behind the last block, where nothing ever was.
+                let end = u64::from(FILE_BYTES) - 4096;
+                assert!(disk.spoil(&name, 0) && disk.spoil(&name, 2048) && disk.spoil(&name, end));
+            }
             _ => disk.remove(&name).unwrap(),
         }
         let disk = disk.kill();
