@@ -29,6 +29,8 @@ mod repair;
 mod seen;
 #[path = "sim/shell.rs"]
 mod shell;
+#[path = "sim/sole.rs"]
+mod sole;
 #[path = "sim/start.rs"]
 mod start;
 #[path = "sim/store.rs"]
