@@ -58,9 +58,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         says: "door is what holds for every door: it sees proto/ only",
-        breaks: |edge| {
-            edge.from_folder == "data-plane/door" && edge.is_ours() && edge.to_plane() != "proto"
-        },
+        breaks: |edge| edge.from_folder == "data-plane/door" && edge.is_ours() && edge.to_plane() != "proto",
     },
     Rule {
         says: "only broker sees journal, replication, partition, tier and coordinator, and those five do not see one another",

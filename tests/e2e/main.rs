@@ -20,6 +20,7 @@ mod kill;
 mod oracle;
 mod python;
 mod restart;
+mod rotten;
 mod rpc;
 mod sdk;
 mod shell;
