@@ -1,6 +1,7 @@
 //! The command line as clap reads it.
 
 use crate::settings::StartArgs;
+use crate::store_check::StoreCommand;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use millstream_cli::{Command, ConnectionArgs, demo};
@@ -23,6 +24,11 @@ pub enum TopCommand {
     Demo(DemoCommand),
     /// Makes a new administrator's key for a service that is not running, when the first one was lost
     AdminKey(StartArgs),
+    /// The object store behind a node
+    Store {
+        #[command(subcommand)]
+        command: StoreCommand,
+    },
     #[command(flatten)]
     Client(Command),
 }

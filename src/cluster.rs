@@ -1,6 +1,7 @@
 //! Which cluster this node belongs to: what the store says, or, while it is down, what the node knew last (LOG.md 30, 40).
 
 use crate::data_folder::DataFolder;
+use crate::ready_file::Doors;
 use crate::settings::{Settings, own_store};
 use millstream_access::RootKeys;
 use millstream_broker::{LifecycleError, OpenStore, journal_in};
@@ -9,6 +10,7 @@ use millstream_cli::Failure;
 use millstream_controller::{self as controller, CopySettings};
 use millstream_metadata::{Change, HostPort, Image, NodeRow, Row};
 use millstream_server::StoreKind;
+use millstream_store::StoreMetrics;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -49,7 +51,8 @@ fn copy_settings(settings: &Settings, name: &str) -> CopySettings {
     }
 }
 
-fn copy_path(settings: &Settings) -> PathBuf {
+/// Where the node keeps its copy of the catalog.
+pub fn copy_path(settings: &Settings) -> PathBuf {
     settings.data_dir.join("catalog")
 }
 
@@ -64,7 +67,8 @@ pub async fn find(
     roots: &RootKeys,
 ) -> Result<Identity, Failure> {
     let joining = joining(settings, folder, roots);
-    let identity = belong(store, &joining).await.map_err(told)?;
+    let identity = belong(store, &joining).await;
+    let identity = identity.map_err(|error| without_root_key(error, folder))?;
     folder.join(identity.id)?;
     Ok(identity)
 }
@@ -87,7 +91,7 @@ pub async fn find_or_remember(
     let reason = match timeout(STORE_PATIENCE, belong(store, &joining)).await {
         Ok(Ok(identity)) => return Ok(with_store(identity)),
         Ok(Err(error)) if error.store_is_down() => told(error).text().to_owned(),
-        Ok(Err(error)) => return Err(told(error)),
+        Ok(Err(error)) => return Err(without_root_key(error, folder)),
         Err(_) => format!(
             "the object store did not answer within {} s: is it up, and is --store right?",
             STORE_PATIENCE.as_secs()
@@ -129,11 +133,10 @@ enum NoPlace {
 
 impl NoPlace {
     fn store_is_down(&self) -> bool {
-        matches!(
-            self,
-            NoPlace::Lifecycle(LifecycleError::Unreachable { .. })
-                | NoPlace::Identity(IdentityError::Store { .. })
-        )
+        match self {
+            NoPlace::Lifecycle(error) => error.store_is_down(),
+            NoPlace::Identity(error) => error.store_is_down(),
+        }
     }
 }
 
@@ -141,6 +144,18 @@ impl NoPlace {
 async fn belong(store: &OpenStore, joining: &Joining) -> Result<Identity, NoPlace> {
     store.refuse_harmful_rules().await?;
     Ok(establish(store.store.as_ref(), &store.prefix, joining).await?)
+}
+
+/// Why a node has no place, where the reason may be that it lacks the cluster's root key.
+fn without_root_key(error: NoPlace, folder: &DataFolder) -> Failure {
+    match (&error, folder.lacks_root_key()) {
+        (NoPlace::Identity(IdentityError::RootKey { .. }), Some(path)) => Failure::new(format!(
+            "the root key is missing: the store holds a cluster, and {} is not there; put the root key of that cluster \
+             there, or name it with --root-key-file",
+            path.display()
+        )),
+        _ => told(error),
+    }
 }
 
 impl WithoutStore {
@@ -195,7 +210,7 @@ fn joining(settings: &Settings, folder: &DataFolder, roots: &RootKeys) -> Joinin
 /// When the copy of the catalog does not know this node.
 pub fn controller(
     settings: &Settings,
-    store: &OpenStore,
+    (store, requests): (&OpenStore, &StoreMetrics),
     folder: &DataFolder,
     cluster: &Cluster,
     (without_store, addresses): (Option<WithoutStore>, &Addresses),
@@ -207,6 +222,7 @@ pub fn controller(
         addresses.http.to_string(),
         catalog_settings(settings, store),
     );
+    controller.lease_store = Some(requests.counted("lease", Arc::clone(&store.store)));
     controller.copy = Some(copy_settings(settings, &cluster.name));
     if let Some(mut known) = without_store {
         known.move_to(settings, &addresses.kafka, &addresses.http())?;
@@ -214,7 +230,7 @@ pub fn controller(
         controller.joining = Some(known.joining);
     }
     Ok(controller::run(
-        Arc::clone(&store.store),
+        requests.counted("catalog", Arc::clone(&store.store)),
         controller,
         stop.clone(),
     ))
@@ -224,9 +240,19 @@ pub fn controller(
 pub struct Addresses {
     pub kafka: HostPort,
     pub http: SocketAddr,
+    pub admin: SocketAddr,
 }
 
 impl Addresses {
+    /// As they are told.
+    pub fn doors(&self) -> Doors {
+        Doors {
+            kafka: self.kafka.to_string(),
+            http: self.http.to_string(),
+            admin: self.admin.to_string(),
+        }
+    }
+
     /// The HTTP door, as nodes and clients write it.
     pub fn http(&self) -> HostPort {
         HostPort {
@@ -241,9 +267,44 @@ pub fn catalog_settings(settings: &Settings, store: &OpenStore) -> StoreSettings
     StoreSettings::new(store.prefix.clone(), is_directory(settings))
 }
 
+/// How the broker of this node runs.
+pub fn broker_settings(
+    settings: &Settings,
+    addresses: &Addresses,
+    waits_for_controller: bool,
+) -> millstream_broker::Settings {
+    let mut broker = millstream_broker::Settings::new(
+        settings.data_dir.clone(),
+        addresses.kafka.clone(),
+        addresses.http(),
+    );
+    broker.waits_for_controller = waits_for_controller;
+    broker.journal.size_bytes = settings.journal_bytes;
+    // At least four files fit.
+    let file_bytes = u32::try_from(settings.journal_bytes / 8).unwrap_or(u32::MAX);
+    broker.journal.file_bytes = broker.journal.file_bytes.min(file_bytes);
+    let commit_bytes = usize::try_from(file_bytes / 2).unwrap_or(usize::MAX);
+    broker.journal.commit_bytes_max = broker.journal.commit_bytes_max.min(commit_bytes);
+    broker.sync_delay = settings.sync_delay;
+    broker.recover_groups = settings.recover_groups;
+    if let Some(bytes) = settings.flush_bytes {
+        broker.flush.bytes = bytes;
+        broker.snapshot_bytes = bytes;
+    }
+    if let Some(ms) = settings.flush_age_ms {
+        broker.flush.age_ms = ms.try_into().unwrap_or(broker.flush.age_ms);
+        broker.snapshot_interval = Duration::from_millis(ms);
+    }
+    if let Some(ms) = settings.snapshot_age_ms {
+        broker.snapshot_interval = Duration::from_millis(ms);
+    }
+    broker
+}
+
 /// How SQL keeps its state in this store.
 pub fn sql_settings(settings: &Settings) -> millstream_server::Settings {
     let mut sql = millstream_server::Settings::default();
+    sql.shard.state_bytes_max = settings.sql_state_bytes;
     if is_directory(settings) {
         sql.shard.store = StoreKind::Directory;
     }

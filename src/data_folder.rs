@@ -5,11 +5,13 @@ use millstream_access::RootKeys;
 use millstream_cli::Failure;
 use millstream_durable::{Access, replace};
 use millstream_model::JournalId;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, Mode, flock};
 use rustix::io::Errno;
+use rustix::process::umask;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
@@ -20,6 +22,8 @@ const NODE_FORMAT: u32 = 1;
 pub struct DataFolder {
     path: PathBuf,
     node: Node,
+    /// The root key that should be here and is not, while the store holds a cluster.
+    lacks_root_key: Option<PathBuf>,
     /// Held for as long as the process uses the folder.
     _lock: File,
 }
@@ -48,6 +52,9 @@ impl DataFolder {
             ))
         };
         fs::create_dir_all(path).map_err(|error| unusable("make a folder", &error))?;
+        if path.join("node.json").exists() || is_empty(path) {
+            tighten(path);
+        }
         let lock = OpenOptions::new()
             .write(true)
             .create(true)
@@ -86,6 +93,7 @@ impl DataFolder {
         Ok(DataFolder {
             path: path.to_owned(),
             node,
+            lacks_root_key: None,
             _lock: lock,
         })
     }
@@ -131,27 +139,23 @@ impl DataFolder {
         })
     }
 
+    /// The root key that should be in this folder and is not, when the store holds a cluster already.
+    pub fn lacks_root_key(&self) -> Option<&Path> {
+        self.lacks_root_key.as_deref()
+    }
+
     /// The root key: from the file that the settings name, else from the folder, where it is made on first start.
     ///
     /// # Errors
-    /// When it cannot be read, or must not be made because the store is not a folder.
-    pub fn root_keys(&self, settings: &Settings) -> Result<RootKeys, Failure> {
+    /// When it cannot be read, or must not be made: the store is not a folder, or there is a cluster that has one.
+    pub fn root_keys(&mut self, settings: &Settings) -> Result<RootKeys, Failure> {
         let own = self.path.join("root.key");
         let path = settings.root_key_file.as_ref().unwrap_or(&own);
         match fs::read_to_string(path) {
             Ok(text) => RootKeys::parse(&text)
                 .map_err(|error| Failure::new(format!("{} is not a root key: {error}", path.display()))),
             Err(error) if error.kind() == ErrorKind::NotFound && settings.root_key_file.is_none() => {
-                if !settings.store.starts_with("file:") {
-                    return Err(Failure::new(format!(
-                        "a store that other nodes can share needs one root key for all: pass --root-key-file (for a first one: (printf 1:; head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \\n') > FILE), or put it at {}",
-                        own.display()
-                    )));
-                }
-                let keys = RootKeys::from_random(random_bytes()?);
-                replace(&own, keys.to_text().as_bytes(), Access::Owner)
-                    .map_err(|error| Failure::new(format!("cannot write {}: {error}", own.display())))?;
-                Ok(keys)
+                self.first_root_key(settings, own)
             }
             Err(error) => Err(Failure::new(format!(
                 "cannot read the root key {}: {error}",
@@ -159,6 +163,82 @@ impl DataFolder {
             ))),
         }
     }
+
+    /// The root key of a node that has none: made where there is no cluster yet that another would be foreign to.
+    fn first_root_key(&mut self, settings: &Settings, own: PathBuf) -> Result<RootKeys, Failure> {
+        if let Some(cluster) = self.node.cluster {
+            return Err(Failure::new(format!(
+                "the root key {} is missing, and this node is part of cluster {cluster}: put it back from its backup, or \
+                 name it with --root-key-file; no other key opens what that one has made",
+                own.display()
+            )));
+        }
+        let Some(store) = settings.store.strip_prefix("file://") else {
+            return Err(Failure::new(format!(
+                "a store that other nodes can share needs one root key for all: pass --root-key-file (for a first one: (printf 1:; head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \\n') > FILE), or put it at {}",
+                own.display()
+            )));
+        };
+        let keys = RootKeys::from_random(random_bytes()?);
+        if Path::new(store).join("cluster.json").exists() {
+            // Nobody can join with this one: what is wrong beside is told first, and this then.
+            self.lacks_root_key = Some(own);
+            return Ok(keys);
+        }
+        replace(&own, keys.to_text().as_bytes(), Access::Owner)
+            .map_err(|error| Failure::new(format!("cannot write {}: {error}", own.display())))?;
+        Ok(keys)
+    }
+}
+
+/// What the process makes from here on is its user's alone: tenants' data, keys, the catalog.
+pub fn keep_to_owner() {
+    umask(Mode::RWXG | Mode::RWXO);
+}
+
+/// Keeps a store that is a folder of ours to its owner; another's is left as it is.
+pub fn tighten_store(url: &str) {
+    if let Some(folder) = url.strip_prefix("file://").map(Path::new)
+        && folder.join("cluster.json").exists()
+    {
+        tighten(folder);
+    }
+}
+
+/// Takes a folder, and what lies in it, from everybody but its owner. What is deeper cannot be reached then.
+fn tighten(folder: &Path) {
+    let inner = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut tightened = 0;
+    for path in std::iter::once(folder.to_owned()).chain(inner.map(|entry| entry.path())) {
+        match tighten_one(&path) {
+            Ok(changed) => tightened += usize::from(changed),
+            Err(error) => tracing::warn!(
+                path = %path.display(), %error,
+                "other users of this machine may read this, and it cannot be changed"
+            ),
+        }
+    }
+    if tightened > 0 {
+        tracing::info!(
+            folder = %folder.display(), files = tightened,
+            "what other users of this machine could read is its owner's alone from here on"
+        );
+    }
+}
+
+/// Whether it had to be changed.
+fn tighten_one(path: &Path) -> std::io::Result<bool> {
+    let found = fs::symlink_metadata(path)?;
+    let mode = found.permissions().mode();
+    if found.is_symlink() || mode & 0o077 == 0 {
+        return Ok(false);
+    }
+    fs::set_permissions(path, Permissions::from_mode(mode & 0o700))?;
+    Ok(true)
+}
+
+fn is_empty(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 fn random_bytes() -> Result<[u8; 32], Failure> {
@@ -175,4 +255,37 @@ fn write_whole(path: &Path, node: &Node) -> std::io::Result<()> {
         serde_json::to_string_pretty(node)?.as_bytes(),
         Access::Everybody,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tighten;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn what_others_could_read_is_taken_from_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let (inner, file) = (folder.path().join("journal"), folder.path().join("node.json"));
+        let (outside, link) = (
+            tempfile::NamedTempFile::new().unwrap(),
+            folder.path().join("link"),
+        );
+        fs::create_dir(&inner).unwrap();
+        fs::write(&file, "{}").unwrap();
+        std::os::unix::fs::symlink(outside.path(), &link).unwrap();
+        let set =
+            |path: &std::path::Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        set(folder.path(), 0o755);
+        set(&inner, 0o775);
+        set(&file, 0o644);
+        set(outside.path(), 0o644);
+        tighten(folder.path());
+        assert_eq!(
+            (mode(folder.path()), mode(&inner), mode(&file)),
+            (0o700, 0o700, 0o600)
+        );
+        assert_eq!(mode(outside.path()), 0o644, "what a link leads to is not ours");
+    }
 }

@@ -1,9 +1,11 @@
 //! `millstream demo`: a service of its own on embedded defaults, and the demo against it.
 
 use crate::arguments::DemoCommand;
+use crate::environment;
 use crate::logging;
 use crate::ready_file;
 use crate::service;
+use crate::signals::{Hangup, Signals};
 use millstream_cli::{Failure, OutputFormat, demo};
 use std::io::{Write, stderr};
 use std::path::PathBuf;
@@ -24,6 +26,7 @@ pub async fn run(args: DemoCommand, output: OutputFormat) -> Result<(), Failure>
     // Free ports unless told otherwise: a demo stands in nobody's way.
     start.kafka_listen.get_or_insert_with(|| "127.0.0.1:0".into());
     start.http_listen.get_or_insert_with(|| "127.0.0.1:0".into());
+    start.admin_listen.get_or_insert_with(|| "127.0.0.1:0".into());
     start.log.get_or_insert_with(|| "warn".into());
     let settings = start.settings()?;
     if settings.tls.is_some() || !settings.sql {
@@ -32,19 +35,20 @@ pub async fn run(args: DemoCommand, output: OutputFormat) -> Result<(), Failure>
         ));
     }
     logging::init(&settings)?;
+    environment::warn();
     let ready_file = settings.ready_file.clone();
-    let mut signals = service::Signals::listen()?;
+    let mut signals = Signals::listen(Hangup::Stops)?;
     let running = tokio::select! {
         started = service::start(settings) => started?,
         () = signals.received() => return Ok(()),
     };
     if let Some(path) = &ready_file {
-        ready_file::write(path, &running.kafka, &running.http, running.key.as_ref())?;
+        ready_file::write(path, &running.doors, running.key.as_ref())?;
     }
     let key = running.operator_key().await?;
     let target = demo::Service {
-        kafka: running.kafka.clone(),
-        http: running.http.clone(),
+        kafka: running.doors.kafka.clone(),
+        http: running.doors.http.clone(),
         key: key.id,
         secret: key.secret,
         // The first key is the folder's own and stays; one made for this run goes with it.

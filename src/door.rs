@@ -1,12 +1,15 @@
 //! Opening the doors that are not plain HTTP, and what their clients are told.
 
+use crate::descriptors::connections_max;
 use crate::settings::Settings;
 use millstream_cli::Failure;
 use millstream_kafka::Bound;
-use millstream_listener::{BindError, load_tls};
+use millstream_listener::{BindError, Certificates, TlsSettings};
 use millstream_metadata::HostPort;
+use prometheus_client::registry::Registry;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use tokio::net::lookup_host;
 
 /// What Kafka clients are told to connect to: what the operator says, else what is bound.
@@ -41,24 +44,62 @@ pub fn advertised(given: Option<&str>, bound: SocketAddr) -> Result<HostPort, Fa
     }
 }
 
-/// How the HTTP door behaves.
+/// The certificate that the doors show, if they speak TLS.
 ///
 /// # Errors
 /// When the certificate or its key cannot be used.
-pub fn http_settings(settings: &Settings) -> Result<millstream_listener::Settings, Failure> {
+pub fn certificates(settings: &Settings) -> Result<Option<Arc<Certificates>>, Failure> {
+    let load = |tls: &TlsSettings| Certificates::load(tls.clone()).map(Arc::new);
+    let loaded = settings.tls.as_ref().map(load).transpose();
+    loaded.map_err(|error| Failure::new(error.to_string()))
+}
+
+/// How the HTTP door behaves.
+pub fn http_settings(
+    certificates: Option<&Certificates>,
+    registry: &mut Registry,
+) -> millstream_listener::Settings {
     let alpn: &[&[u8]] = &[b"h2", b"http/1.1"];
-    let tls = settings.tls.as_ref().map(|tls| load_tls(tls, alpn)).transpose();
-    Ok(millstream_listener::Settings {
-        tls: tls.map_err(|error| Failure::new(error.to_string()))?,
+    millstream_listener::Settings {
+        tls: certificates.map(|it| it.config(alpn)),
+        connections_max: connections_max(),
+        metrics: millstream_listener::Metrics::register(registry),
         ..Default::default()
-    })
+    }
+}
+
+/// Says what strangers could read or do, for doors that are not on this machine alone.
+pub fn warn_of_strangers(kafka: SocketAddr, http: SocketAddr, admin: SocketAddr, has_tls: bool) {
+    for line in strangers(kafka, http, admin, has_tls) {
+        tracing::warn!("{line}");
+    }
+}
+
+fn strangers(kafka: SocketAddr, http: SocketAddr, admin: SocketAddr, has_tls: bool) -> Vec<String> {
+    let is_public = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
+    let mut lines = Vec::new();
+    for (door, address) in [("Kafka", kafka), ("gRPC and HTTP", http)] {
+        if is_public(&address) && !has_tls {
+            lines.push(format!(
+                "the door for {door} on {address} speaks without TLS: who is on the way reads secrets and records; give it a \
+                 certificate with --tls-certificate and --tls-key"
+            ));
+        }
+    }
+    if is_public(&admin) {
+        lines.push(format!(
+            "the admin port on {admin} can be reached from elsewhere: nobody logs in there, and it names all tenants; use a \
+             loopback address with --admin-listen"
+        ));
+    }
+    lines
 }
 
 /// Binds the Kafka door; nobody is let in yet.
 ///
 /// # Errors
 /// When the text is not an address, or the address cannot be had.
-pub async fn bind_kafka(settings: &Settings) -> Result<Bound, Failure> {
+pub async fn bind_kafka(settings: &Settings, certificates: Option<&Certificates>) -> Result<Bound, Failure> {
     let text = &settings.kafka_listen;
     let resolved = lookup_host(text).await.ok().and_then(|mut found| found.next());
     let address = resolved.ok_or_else(|| {
@@ -66,10 +107,9 @@ pub async fn bind_kafka(settings: &Settings) -> Result<Bound, Failure> {
             "{text} is not an address to listen on; --kafka-listen wants HOST:PORT, such as 127.0.0.1:0"
         ))
     })?;
-    let tls = settings.tls.as_ref().map(|tls| load_tls(tls, &[])).transpose();
-    let tls = tls.map_err(|error| Failure::new(error.to_string()))?;
     millstream_kafka::bind(millstream_kafka::Settings {
-        tls,
+        tls: certificates.map(|it| it.config(&[])),
+        connections_max: connections_max(),
         ..millstream_kafka::Settings::new(address)
     })
     .map_err(|error| match error.source.kind() {
@@ -83,4 +123,30 @@ pub async fn bind_kafka(settings: &Settings) -> Result<Bound, Failure> {
         ),
         _ => Failure::new(error.to_string()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::strangers;
+
+    #[test]
+    fn what_strangers_reach_in_the_clear_is_said() {
+        let told = |kafka: &str, http: &str, admin: &str, has_tls| {
+            let address = |text: &str| text.parse().unwrap();
+            strangers(address(kafka), address(http), address(admin), has_tls).join("\n")
+        };
+        let (here, all, there) = ("127.0.0.1:1", "0.0.0.0:2", "192.0.2.1:3");
+        assert_eq!(told(here, "[::1]:1", "[::ffff:127.0.0.1]:9", false), "");
+        assert_eq!(told(all, there, here, true), "");
+        let both = told(all, there, here, false);
+        assert!(
+            both.contains("Kafka on 0.0.0.0:2") && both.contains("HTTP on 192.0.2.1:3"),
+            "{both}"
+        );
+        let admin = told(here, here, all, true);
+        assert!(
+            admin.contains("admin port on 0.0.0.0:2") && admin.contains("--admin-listen"),
+            "{admin}"
+        );
+    }
 }

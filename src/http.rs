@@ -1,68 +1,48 @@
-//! What the HTTP port serves beside gRPC: metrics and the two health questions.
+//! What is served beside gRPC: two health questions where tenants come, and everything for operators on their own port.
 
+use crate::health::Health;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use millstream_broker::{Handle, Standing};
-use millstream_controller as controller;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
-/// What the answers are made from.
-#[derive(Clone)]
-pub struct Health {
-    registry: Arc<Registry>,
-    controller: controller::Handle,
-    /// False before every door answers and while draining.
-    ready: Arc<AtomicBool>,
-    sound: Arc<dyn Fn() -> bool + Send + Sync>,
-    standing: Arc<dyn Fn() -> Option<Standing> + Send + Sync>,
-    /// Brings the broker's gauges up to date.
-    measure: Arc<dyn Fn() + Send + Sync>,
-}
-
-impl Health {
-    /// Over the controller and the broker; not ready yet.
-    pub fn new(registry: Registry, controller: controller::Handle, broker: &Arc<Handle>) -> Health {
-        let broker = Arc::downgrade(broker);
-        Health {
-            registry: Arc::new(registry),
-            controller,
-            ready: Arc::new(AtomicBool::new(false)),
-            standing: Arc::new({
-                let broker = broker.clone();
-                move || broker.upgrade().map(|it| it.standing())
-            }),
-            measure: Arc::new({
-                let broker = Weak::clone(&broker);
-                move || {
-                    if let Some(it) = broker.upgrade() {
-                        it.measure();
-                    }
-                }
-            }),
-            sound: Arc::new(move || broker.upgrade().is_some_and(|it| it.is_healthy())),
-        }
-    }
-
-    /// Says whether the process takes work.
-    pub fn set_ready(&self, ready: bool) {
-        self.ready.store(ready, Ordering::Release);
-    }
-}
-
-/// `/metrics`, `/livez`, `/readyz`.
-pub fn routes(health: Health) -> Router {
+/// `/livez` and `/readyz` for anybody: a word and reason codes, no names.
+pub fn public(health: Health) -> Router {
     Router::new()
-        .route("/metrics", get(metrics))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .with_state(health)
+}
+
+/// What the operators' port is made from.
+#[derive(Clone)]
+struct Admin {
+    health: Health,
+    registry: Arc<Registry>,
+}
+
+/// `/metrics`, `/livez` and `/readyz` with its reasons in full. Nobody logs in here: it is for a loopback address.
+pub fn admin(health: Health, registry: Registry) -> Router {
+    let admin = Admin {
+        health,
+        registry: Arc::new(registry),
+    };
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/livez", get(livez))
+        .route("/readyz", get(reasons))
+        .fallback(async || {
+            (
+                StatusCode::NOT_FOUND,
+                "nothing is here; try /metrics, /livez or /readyz\n",
+            )
+        })
+        .with_state(admin)
 }
 
 /// What no service answers: a gRPC status for gRPC calls, 404 for the rest.
@@ -76,15 +56,15 @@ pub async fn unknown(headers: HeaderMap) -> Response {
     }
     (
         StatusCode::NOT_FOUND,
-        "nothing is here; try /metrics, /livez or /readyz\n",
+        "nothing is here; try /livez or /readyz (metrics are on the port of --admin-listen)\n",
     )
         .into_response()
 }
 
-async fn metrics(State(health): State<Health>) -> impl IntoResponse {
-    (health.measure)();
+async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
+    admin.health.measure();
     let mut text = String::new();
-    match encode(&mut text, &health.registry) {
+    match encode(&mut text, &admin.registry) {
         Ok(()) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             ([(header::CONTENT_TYPE, kind)], text).into_response()
@@ -99,38 +79,19 @@ async fn livez() -> &'static str {
 }
 
 async fn readyz(State(health): State<Health>) -> impl IntoResponse {
-    if !health.ready.load(Ordering::Acquire) {
-        return (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "starting or draining\n".to_owned(),
-        );
+    let report = health.last();
+    (status(report.is_ready()), report.short())
+}
+
+async fn reasons(State(admin): State<Admin>) -> impl IntoResponse {
+    let report = admin.health.look();
+    (status(report.is_ready()), report.full())
+}
+
+fn status(is_ready: bool) -> StatusCode {
+    if is_ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
     }
-    if !(health.sound)() {
-        return (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the journal is damaged\n".to_owned(),
-        );
-    }
-    let unready = match (health.standing)() {
-        Some(Standing::Member) => None,
-        Some(Standing::Waiting) => Some(
-            "reads only, from this disk: the object store cannot be reached, and writes, groups, SQL and \
-             administration wait for it\n",
-        ),
-        Some(Standing::Refused) => Some("the controller refuses this node: it serves nothing\n"),
-        None => Some("starting or draining\n"),
-    };
-    if let Some(text) = unready {
-        return (StatusCode::SERVICE_UNAVAILABLE, text.to_owned());
-    }
-    // Without a controller it serves on: records flow, only changes to the catalog wait.
-    let decides = match health.controller.term() {
-        Some(term) => format!("controller in term {term}"),
-        None => "not the controller, so topics and keys cannot be changed now".to_owned(),
-    };
-    let version = health.controller.image().version();
-    (
-        StatusCode::OK,
-        format!("ready, catalog version {version}, {decides}\n"),
-    )
 }

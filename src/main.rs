@@ -3,20 +3,31 @@
 //! Nothing is decided here: `settings` puts defaults, file, environment and flags together, `service` wires the
 //! planes, and everything else lives in their crates.
 
+mod announce;
 mod arguments;
 mod backends;
+mod calls;
+mod certificate;
 mod cluster;
 mod data_folder;
 mod demo;
+mod descriptors;
 mod door;
+mod environment;
+mod gauges;
 mod guard;
+mod health;
 mod http;
 mod logging;
 mod memory;
+mod process;
 mod ready_file;
 mod service;
 mod settings;
+mod signals;
 mod sql_test;
+mod store_check;
+mod waiting;
 
 use arguments::{Arguments, TopCommand};
 use clap::Parser;
@@ -74,6 +85,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         TopCommand::Start(args) => {
             let settings = args.settings()?;
             logging::init(&settings)?;
+            environment::warn();
             service::serve(settings).await
         }
         TopCommand::Demo(args) => demo::run(args, arguments.connection.output).await,
@@ -81,6 +93,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
             let settings = args.settings()?;
             service::replace_admin_key(&settings).await
         }
+        TopCommand::Store { command } => store_check::run(command, arguments.connection.output).await,
         TopCommand::Client(command) => match command.sql_cases() {
             Some(files) => {
                 // The runner has a runtime of its own, which needs a thread outside of this one.

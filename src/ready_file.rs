@@ -6,6 +6,17 @@ use serde_json::json;
 use std::io::ErrorKind;
 use std::path::Path;
 
+/// The addresses of the doors.
+#[derive(Clone, Debug)]
+pub struct Doors {
+    /// As clients reach it.
+    pub kafka: String,
+    /// gRPC and HTTP.
+    pub http: String,
+    /// Metrics and health with its reasons.
+    pub admin: String,
+}
+
 /// A key that is shown once.
 #[derive(Clone, Debug)]
 pub struct ShownKey {
@@ -35,8 +46,8 @@ pub fn clear(path: &Path) -> Result<(), Failure> {
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn write(path: &Path, kafka: &str, http: &str, key: Option<&ShownKey>) -> Result<(), Failure> {
-    let mut ready = json!({"kafka": kafka, "http": http});
+pub fn write(path: &Path, doors: &Doors, key: Option<&ShownKey>) -> Result<(), Failure> {
+    let mut ready = json!({"kafka": doors.kafka, "http": doors.http, "admin": doors.admin});
     if let Some(key) = key {
         ready["key"] = json!({"id": key.id, "secret": key.secret});
     }

@@ -4,23 +4,32 @@
 //!   folder, root key ─► ports bound ─► store, cluster.json ─► controller ─► broker ─► doors ─► SQL ─► ready
 //! ```
 
+use crate::announce::announce;
 use crate::backends::TenantBackends;
+use crate::calls::Calls;
+use crate::certificate;
 use crate::cluster::{self, Addresses, Cluster, catalog_settings, sql_settings, told};
-use crate::data_folder::DataFolder;
+use crate::data_folder::{self, DataFolder};
 use crate::door;
-use crate::guard::{Guarded, tenant_of};
-use crate::http::{self, Health};
+use crate::gauges;
+use crate::guard::{Guarded, sql_caller};
+use crate::health::Health;
+use crate::http;
 use crate::ready_file::{self, ShownKey};
 use crate::settings::Settings;
+use crate::signals::{Hangup, Hangups, Signals};
+use crate::waiting;
 use millstream_access::{RootKeys, derive_secret};
-use millstream_broker::{Broker, Components, JournalSettings, OpenStore, open_store};
+use millstream_broker::{Broker, Components, OpenStore, open_store};
 use millstream_cli::Failure;
 use millstream_controller as controller;
+use millstream_door::{GateMetrics, GateParts, GateSettings, Keeper, Quotas, Rooms, RoomsSettings};
 use millstream_grpc::DataDoor;
 use millstream_kafka::Bound;
-use millstream_listener::bind;
+use millstream_listener::{Certificates, bind};
 use millstream_metadata::{Actor, Command, Commands, KeyRow, Reply};
-use millstream_service::{ClusterName, Service, introspection};
+use millstream_service::{ClusterName, Service, introspection, methods};
+use millstream_store::StoreMetrics;
 use object_store::ObjectStore;
 use object_store::prefix::PrefixStore;
 use prometheus_client::registry::Registry;
@@ -28,7 +37,6 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
@@ -42,10 +50,8 @@ const COPY_PATIENCE: Duration = Duration::from_secs(5);
 pub struct Running {
     /// Why it serves reads only, for now.
     pub without_store: Option<String>,
-    /// The Kafka door, as clients reach it.
-    pub kafka: String,
-    /// The HTTP door.
-    pub http: String,
+    /// The doors, as clients and operators reach them.
+    pub doors: ready_file::Doors,
     /// The first key, on the first start.
     pub key: Option<ShownKey>,
     roots: Arc<RootKeys>,
@@ -56,27 +62,49 @@ pub struct Running {
     grpc_health: millstream_service::Health,
     kafka_door: millstream_kafka::Handle,
     http_door: millstream_listener::Handle,
+    admin_door: millstream_listener::Handle,
+    certificates: Option<Arc<Certificates>>,
     sql: Option<millstream_server::Server>,
     broker: Arc<millstream_broker::Handle>,
     _folder: DataFolder,
 }
 
-/// `millstream start`: serves until SIGINT or SIGTERM.
+/// `millstream start`: serves until SIGINT or SIGTERM; SIGHUP has the certificate read again.
 ///
 /// # Errors
 /// One line that says what to do.
 pub async fn serve(settings: Settings) -> Result<(), Failure> {
-    let mut signals = Signals::listen()?;
+    let mut signals = Signals::listen(Hangup::Reloads)?;
+    let hangups = Hangups::listen()?;
     let ready_file = settings.ready_file.clone();
     let running = tokio::select! {
         started = start(settings) => started?,
         // Nothing was acknowledged yet, so there is nothing to wait for.
         () = signals.received() => return Ok(()),
     };
-    running.announce();
+    // Before anything is printed: it may be the only place of the first secret.
     if let Some(path) = &ready_file {
-        ready_file::write(path, &running.kafka, &running.http, running.key.as_ref())?;
+        ready_file::write(path, &running.doors, running.key.as_ref()).map_err(|failure| {
+            let lost = match running.key {
+                Some(_) => "; nobody was shown the first key: millstream admin-key makes another",
+                None => "",
+            };
+            Failure::new(format!("{}{lost}", failure.text()))
+        })?;
     }
+    let without_store = running.without_store.as_deref();
+    announce(
+        &running.doors,
+        without_store,
+        running.key.as_ref(),
+        ready_file.as_deref(),
+    );
+    let certificates = running.certificates.clone();
+    tokio::spawn(certificate::watch(
+        certificates,
+        hangups,
+        running.draining.clone(),
+    ));
     let given_up = tokio::select! {
         () = signals.received() => None,
         reason = running.controller.given_up() => Some(reason),
@@ -85,38 +113,12 @@ pub async fn serve(settings: Settings) -> Result<(), Failure> {
     given_up.map_or(stopped, |reason| Err(Failure::new(reason)))
 }
 
-/// SIGINT and SIGTERM, listened for from the moment that it is made: a stop right after "ready" is a clean one.
-pub struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    /// Listens from now on.
-    ///
-    /// # Errors
-    /// When signals cannot be received.
-    pub fn listen() -> Result<Signals, Failure> {
-        Ok(Signals {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    /// Waits for either.
-    pub async fn received(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
 /// Starts everything.
 ///
 /// # Errors
 /// One line that says what to do.
 pub async fn start(settings: Settings) -> Result<Running, Failure> {
+    data_folder::keep_to_owner();
     let mut folder = DataFolder::open(&settings.data_dir)?;
     settings
         .ready_file
@@ -124,36 +126,50 @@ pub async fn start(settings: Settings) -> Result<Running, Failure> {
         .map(ready_file::clear)
         .transpose()?;
     let store = open_store(&settings.store).map_err(told)?;
+    data_folder::tighten_store(&settings.store);
     let roots = Arc::new(folder.root_keys(&settings)?);
-    let kafka = door::bind_kafka(&settings).await?;
+    let certificates = door::certificates(&settings)?;
+    let kafka = door::bind_kafka(&settings, certificates.as_deref()).await?;
     let kafka_address = door::advertised(settings.kafka_advertise.as_deref(), kafka.address())?;
     let http = bind(&settings.http_listen, "--http-listen").await.map_err(told)?;
-    let http_settings = door::http_settings(&settings)?;
-    let mut cluster = cluster::find_or_remember(&settings, &store, &mut folder, &roots).await?;
+    let admin = bind(&settings.admin_listen, "--admin-listen")
+        .await
+        .map_err(told)?;
     let addresses = Addresses {
         kafka: kafka_address,
         http: http.local_addr()?,
+        admin: admin.local_addr()?,
     };
+    door::warn_of_strangers(
+        kafka.address(),
+        addresses.http,
+        addresses.admin,
+        certificates.is_some(),
+    );
+    let mut registry = gauges::registry();
+    let requests = StoreMetrics::register(registry.sub_registry_with_prefix(gauges::PREFIX));
+    let mut cluster = cluster::find_or_remember(&settings, &store, &mut folder, &roots).await?;
     let without_store = cluster.without_store.take();
     let reason = without_store.as_ref().map(|it| it.reason.clone());
 
     let stop = CancellationToken::new();
     let controller = cluster::controller(
         &settings,
-        &store,
+        (&store, &requests),
         &folder,
         &cluster,
         (without_store, &addresses),
         &stop,
     )?;
     if reason.is_none() {
-        controller.active().await.map_err(told)?;
+        waiting::active(&controller).await?;
     }
 
     let parts = Parts {
         settings,
         roots,
         store,
+        requests,
         cluster,
         addresses,
         reason,
@@ -163,9 +179,10 @@ pub async fn start(settings: Settings) -> Result<Running, Failure> {
     let doors = Doors {
         kafka,
         http,
-        http_settings,
+        admin,
+        certificates,
     };
-    parts.open(folder, doors).await
+    parts.open(folder, doors, registry).await
 }
 
 /// Makes a new administrator's key in a folder that no process uses.
@@ -173,6 +190,7 @@ pub async fn start(settings: Settings) -> Result<Running, Failure> {
 /// # Errors
 /// When the service runs, or its catalog cannot be opened.
 pub async fn replace_admin_key(settings: &Settings) -> Result<(), Failure> {
+    data_folder::keep_to_owner();
     let mut folder = DataFolder::open_existing(&settings.data_dir)?;
     let roots = folder.root_keys(settings)?;
     let store = open_store(&settings.store).map_err(told)?;
@@ -204,6 +222,8 @@ struct Parts {
     settings: Settings,
     roots: Arc<RootKeys>,
     store: OpenStore,
+    /// What counts the requests to it.
+    requests: StoreMetrics,
     cluster: Cluster,
     addresses: Addresses,
     /// Why the store is not used yet.
@@ -216,19 +236,23 @@ struct Parts {
 struct Doors {
     kafka: Bound,
     http: TcpListener,
-    http_settings: millstream_listener::Settings,
+    admin: TcpListener,
+    certificates: Option<Arc<Certificates>>,
 }
 
 impl Parts {
     /// Starts the broker and opens every door.
-    async fn open(self, folder: DataFolder, doors: Doors) -> Result<Running, Failure> {
-        let mut registry = Registry::with_prefix("millstream");
+    async fn open(self, folder: DataFolder, doors: Doors, mut all: Registry) -> Result<Running, Failure> {
+        let registry = all.sub_registry_with_prefix(gauges::PREFIX);
         let Doors {
             kafka,
             http,
-            http_settings,
+            admin,
+            certificates,
         } = doors;
-        let (broker, broker_handle) = self.broker(&mut registry).await?;
+        gauges::register(registry, self.controller.lease(), certificates.clone());
+        let calls = Calls::register(registry, methods().map_err(told)?);
+        let (broker, broker_handle) = self.broker(registry).await?;
         for group in broker_handle.recovered() {
             // What was lost must be seen, also where nobody reads standard output.
             tracing::warn!("{group}");
@@ -240,58 +264,40 @@ impl Parts {
         let broker_handle = Arc::new(broker_handle);
 
         let draining = CancellationToken::new();
-        let kafka_door = kafka.serve(broker.clone(), &mut registry, draining.clone());
-
-        let data = DataDoor::new(broker.clone(), millstream_grpc::Metrics::register(&mut registry));
-        let name = ClusterName {
-            id: self.cluster.id.to_string(),
-            name: self.cluster.name.clone(),
-        };
-        let service = Service::new(
-            self.controller.clone(),
-            Arc::clone(&self.roots),
-            name,
+        // One of each for all doors: what a client takes at one is missing at the others.
+        let rooms = Rooms::new(RoomsSettings::default(), registry);
+        let quotas = Quotas::new(broker.image_watch(), registry);
+        let kafka_door = kafka.serve(
+            broker.clone(),
+            rooms.clone(),
+            quotas.clone(),
+            registry,
             draining.clone(),
         );
-        // What SQL uses in process: the same services, authentication and quotas as over the wire.
-        let inner = service.add_to(Routes::new(data.into_service()));
-        let sql_metrics = millstream_server::Metrics::register(&mut registry);
-        let sql = self
-            .settings
-            .sql
-            .then(|| self.sql(inner.clone(), broker.clone(), sql_metrics));
-        let outer = match &sql {
-            Some(sql) => inner.add_service(Guarded::new(
-                millstream_server::SqlDoor::service(sql.clone(), Arc::new(tenant_of)),
-                broker.clone(),
-            )),
-            None => inner,
-        };
-        let (outer, grpc_health) = introspection(outer).map_err(told)?;
-        let health = Health::new(registry, self.controller.clone(), &broker_handle);
-        let router = outer
-            .into_axum_router()
-            .merge(http::routes(health.clone()))
-            .fallback(http::unknown);
+        let (services, sql) = self.services(&broker, quotas.clone(), registry, &draining);
+        let (services, grpc_health) = introspection(services).map_err(told)?;
+        let services = Routes::from(services.into_axum_router().fallback(http::unknown));
+        let gate = self.gate(&broker, (rooms.clone(), quotas), registry, &draining);
+        let health = Health::new(
+            self.controller.clone(),
+            &broker_handle,
+            certificates.clone(),
+            rooms,
+        );
+        let router = http::public(health.clone())
+            .fallback_service(gate.guard(services))
+            .layer(calls);
+        let http_settings = door::http_settings(certificates.as_deref(), registry);
         let http_door = millstream_listener::serve(http, router, http_settings)?;
+        let admin_router = http::admin(health.clone(), all);
+        let admin_door = millstream_listener::serve(admin, admin_router, Default::default())?;
 
-        let mut key = None;
-        if self.reason.is_none() {
-            // Last: a start that fails must not leave a key behind that nobody was shown.
-            let first = self.controller.bootstrap(self.roots.current()).await;
-            key = first
-                .map_err(told)?
-                .map(|row| shown(&self.roots, &row))
-                .transpose()?;
-            self.keep_a_copy().await;
-            grpc_health.set_serving(true).await;
-        } else {
-            tokio::spawn(serve_when_joined(broker, grpc_health.clone(), draining.clone()));
-        }
-        health.set_ready(true);
+        let key = self.first_key().await?;
+        health.set_serving();
+        grpc_health.set_serving(health.last().is_ready()).await;
+        tokio::spawn(health.clone().follow(grpc_health.clone(), draining.clone()));
         Ok(Running {
-            kafka: self.addresses.kafka.to_string(),
-            http: self.addresses.http.to_string(),
+            doors: self.addresses.doors(),
             key,
             without_store: self.reason,
             roots: self.roots,
@@ -302,47 +308,85 @@ impl Parts {
             grpc_health,
             kafka_door,
             http_door,
+            admin_door,
+            certificates,
             sql,
             broker: broker_handle,
             _folder: folder,
         })
     }
 
-    async fn broker(&self, registry: &mut Registry) -> Result<(Broker, millstream_broker::Handle), Failure> {
-        let mut settings = millstream_broker::Settings::new(
-            self.settings.data_dir.clone(),
-            self.addresses.kafka.clone(),
-            self.addresses.http(),
-        );
-        settings.waits_for_controller = self.reason.is_none();
-        settings.journal = JournalSettings {
-            size_bytes: self.settings.journal_bytes,
-            ..settings.journal
+    /// The first administrator's key, on a first start that has reached the store. Last of all: a start that fails must
+    /// not leave a key behind that nobody was shown.
+    async fn first_key(&self) -> Result<Option<ShownKey>, Failure> {
+        if self.reason.is_some() {
+            return Ok(None);
+        }
+        let first = self.controller.bootstrap(self.roots.current()).await;
+        let key = first
+            .map_err(told)?
+            .map(|row| shown(&self.roots, &row))
+            .transpose()?;
+        self.keep_a_copy().await;
+        Ok(key)
+    }
+
+    /// Every gRPC service, and SQL, which uses the others in process: the same services, authentication and quotas as
+    /// over the wire.
+    fn services(
+        &self,
+        broker: &Broker,
+        quotas: Quotas,
+        registry: &mut Registry,
+        draining: &CancellationToken,
+    ) -> (Routes, Option<millstream_server::Server>) {
+        let metrics = millstream_grpc::Metrics::register(registry);
+        let data = DataDoor::new(broker.clone(), quotas, metrics, draining.clone());
+        let name = ClusterName {
+            id: self.cluster.id.to_string(),
+            name: self.cluster.name.clone(),
         };
-        // At least four files fit.
-        let file_bytes = u32::try_from(self.settings.journal_bytes / 8).unwrap_or(u32::MAX);
-        settings.journal.file_bytes = settings.journal.file_bytes.min(file_bytes);
-        settings.journal.commit_bytes_max = settings
-            .journal
-            .commit_bytes_max
-            .min(usize::try_from(file_bytes / 2).unwrap_or(usize::MAX));
-        settings.sync_delay = self.settings.sync_delay;
-        settings.recover_groups = self.settings.recover_groups;
-        if let Some(bytes) = self.settings.flush_bytes {
-            settings.flush.bytes = bytes;
-            settings.snapshot_bytes = bytes;
+        let service = Service::new(
+            self.controller.clone(),
+            Arc::clone(&self.roots),
+            name,
+            draining.clone(),
+        );
+        let inner = service.add_to(Routes::new(data.into_service()));
+        let sql_metrics = millstream_server::Metrics::register(registry);
+        if !self.settings.sql {
+            return (inner, None);
         }
-        if let Some(ms) = self.settings.flush_age_ms {
-            settings.flush.age_ms = ms.try_into().unwrap_or(settings.flush.age_ms);
-            settings.snapshot_interval = Duration::from_millis(ms);
-        }
-        if let Some(ms) = self.settings.snapshot_age_ms {
-            settings.snapshot_interval = Duration::from_millis(ms);
-        }
+        let sql = self.sql(inner.clone(), broker.clone(), sql_metrics);
+        let door = millstream_server::SqlDoor::service(sql.clone(), Arc::new(sql_caller));
+        (inner.add_service(Guarded::new(door)), Some(sql))
+    }
+
+    /// Who stands before every gRPC service.
+    fn gate(
+        &self,
+        broker: &Broker,
+        (rooms, quotas): (Rooms, Quotas),
+        registry: &mut Registry,
+        draining: &CancellationToken,
+    ) -> Keeper {
+        let parts = GateParts {
+            image: broker.image_watch(),
+            roots: Arc::clone(&self.roots),
+            rooms,
+            quotas,
+            draining: draining.clone(),
+            metrics: GateMetrics::register(registry),
+        };
+        Keeper::new(GateSettings::default(), parts)
+    }
+
+    async fn broker(&self, registry: &mut Registry) -> Result<(Broker, millstream_broker::Handle), Failure> {
+        let settings = cluster::broker_settings(&self.settings, &self.addresses, self.reason.is_none());
         let components = Components {
             image: self.controller.image_watch(),
             commands: Arc::new(self.controller.clone()),
-            store: Arc::clone(&self.store.store),
+            store: self.requests.counted("tier", Arc::clone(&self.store.store)),
             prefix: self.store.prefix.clone(),
             roots: Arc::clone(&self.roots),
         };
@@ -367,7 +411,7 @@ impl Parts {
     ) -> millstream_server::Server {
         let backends = TenantBackends::new(routes, self.controller.image_watch(), Arc::clone(&self.roots));
         let store: Arc<dyn ObjectStore> = Arc::new(PrefixStore::new(
-            Arc::clone(&self.store.store),
+            self.requests.counted("sql", Arc::clone(&self.store.store)),
             self.store.prefix.clone(),
         ));
         let settings = sql_settings(&self.settings);
@@ -385,37 +429,7 @@ impl Parts {
     }
 }
 
-/// Tells gRPC's health service that everything is served, once it is.
-async fn serve_when_joined(broker: Broker, health: millstream_service::Health, draining: CancellationToken) {
-    tokio::select! {
-        joined = broker.joined() => if joined {
-            health.set_serving(true).await;
-        },
-        () = draining.cancelled() => {}
-    }
-}
-
 impl Running {
-    /// Prints the address of each door and, once, the first key.
-    fn announce(&self) {
-        let mut text = format!("Kafka     {}\ngRPC/HTTP {}\n", self.kafka, self.http);
-        if let Some(reason) = &self.without_store {
-            text.push_str(&format!(
-                "\nServes reads from this disk only until the object store is back: {reason}\n"
-            ));
-        }
-        if let Some(key) = &self.key {
-            text.push_str(&format!(
-                "\nThe first administrator's key, shown once (millstream admin-key makes another):\n  key    {}\n  secret {}\n",
-                key.id, key.secret
-            ));
-        }
-        let mut out = std::io::stdout().lock();
-        if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-            tracing::warn!(%error, "nobody reads standard output: addresses and key were not printed");
-        }
-    }
-
     /// Drains and stops, doors first; another signal ends the wait.
     ///
     /// # Errors
@@ -436,9 +450,11 @@ impl Running {
 
     async fn stop_in_order(self) -> Result<(), Failure> {
         tracing::info!("draining");
-        self.health.set_ready(false);
-        self.grpc_health.set_serving(false).await;
+        self.health.set_draining();
         self.draining.cancel();
+        self.grpc_health.set_serving(false).await;
+        // Who is parked is answered while its connection is still there.
+        self.broker.drain();
         if let Some(sql) = self.sql {
             sql.shutdown().await;
         }
@@ -448,6 +464,7 @@ impl Running {
         broker.shutdown().await.map_err(told)?;
         self.stop.cancel();
         self.controller.stopped().await;
+        self.admin_door.stop().await;
         Ok(())
     }
 

@@ -2,6 +2,8 @@
 
 use clap::{Args, ValueEnum};
 use millstream_cli::Failure;
+use millstream_listener::TlsSettings;
+use millstream_model::limits::TENANT_SQL_STATE_BYTES_DEFAULT;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -67,8 +69,8 @@ pub struct StartArgs {
     #[arg(long)]
     #[serde(skip)]
     pub recover_groups: bool,
-    /// Written as JSON when every door answers: {"kafka": …, "http": …, "key": {"id": …, "secret": …}}, the key on
-    /// first start only
+    /// Written as JSON when every door answers, for its owner only: {"kafka": …, "http": …, "admin": …,
+    /// "key": {"id": …, "secret": …}}, the key on first start only, and then nowhere else
     #[arg(long, env = "MILLSTREAM_READY_FILE", value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
     /// Adds so many ms to every fdatasync, to measure as on a slower disk [default: 0]
@@ -83,6 +85,14 @@ pub struct StartArgs {
     /// Takes snapshots so often, whatever the age of a flush [default: as --flush-age-ms]
     #[arg(long, env = "MILLSTREAM_SNAPSHOT_AGE_MS", value_name = "MS")]
     pub snapshot_age_ms: Option<u64>,
+    /// What the state of one virtual cluster's SQL queries may take in memory, such as 512MiB; a query that goes
+    /// beyond it is parked [default: 512MiB]
+    #[arg(long, env = "MILLSTREAM_SQL_STATE_BYTES", value_name = "BYTES")]
+    pub sql_state_bytes: Option<String>,
+    /// Metrics and health with its reasons, for operators: never where tenants come [default: 127.0.0.1:9641; port 0
+    /// takes a free one]
+    #[arg(long, env = "MILLSTREAM_ADMIN_LISTEN", value_name = "HOST:PORT")]
+    pub admin_listen: Option<String>,
 }
 
 /// What a process can do.
@@ -120,7 +130,7 @@ pub struct Settings {
     pub cluster: Option<String>,
     pub root_key_file: Option<PathBuf>,
     pub journal_bytes: u64,
-    pub tls: Option<millstream_listener::TlsSettings>,
+    pub tls: Option<TlsSettings>,
     pub log_format: LogFormat,
     pub log: String,
     pub ready_file: Option<PathBuf>,
@@ -129,6 +139,8 @@ pub struct Settings {
     pub flush_bytes: Option<u64>,
     pub flush_age_ms: Option<u64>,
     pub snapshot_age_ms: Option<u64>,
+    pub sql_state_bytes: usize,
+    pub admin_listen: String,
 }
 
 /// The least that a journal works in.
@@ -162,12 +174,14 @@ impl StartArgs {
         if flush_bytes == Some(0) {
             return Err(Failure::new("--flush-bytes must be at least 1"));
         }
-        let certificate = self.tls_certificate.or(file.tls_certificate);
-        let tls = match (certificate, self.tls_key.or(file.tls_key)) {
-            (Some(certificate), Some(key)) => Some(millstream_listener::TlsSettings { certificate, key }),
-            (None, None) => None,
-            _ => return Err(Failure::new("TLS needs both --tls-certificate and --tls-key")),
-        };
+        let sql_state_bytes = bytes("--sql-state-bytes", self.sql_state_bytes.or(file.sql_state_bytes))?;
+        let sql_state_bytes = sql_state_bytes.map_or(TENANT_SQL_STATE_BYTES_DEFAULT, |bytes| {
+            usize::try_from(bytes).unwrap_or(usize::MAX)
+        });
+        let tls = tls_settings(
+            self.tls_certificate.or(file.tls_certificate),
+            self.tls_key.or(file.tls_key),
+        )?;
         let roles = self
             .roles
             .or(file.roles)
@@ -204,8 +218,21 @@ impl StartArgs {
             flush_bytes,
             flush_age_ms: self.flush_age_ms.or(file.flush_age_ms),
             snapshot_age_ms: self.snapshot_age_ms.or(file.snapshot_age_ms),
+            sql_state_bytes,
+            admin_listen: self
+                .admin_listen
+                .or(file.admin_listen)
+                .unwrap_or_else(|| "127.0.0.1:9641".into()),
             data_dir,
         })
+    }
+}
+
+fn tls_settings(certificate: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<TlsSettings>, Failure> {
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some(TlsSettings { certificate, key })),
+        (None, None) => Ok(None),
+        _ => Err(Failure::new("TLS needs both --tls-certificate and --tls-key")),
     }
 }
 
@@ -298,6 +325,8 @@ mod tests {
             flush-bytes = "5KiB"
             flush-age-ms = 6
             snapshot-age-ms = 7
+            sql-state-bytes = "8KiB"
+            admin-listen = "127.0.0.1:8"
         "#;
         std::fs::write(file.path(), text)?;
         let args = StartArgs {
@@ -311,7 +340,8 @@ mod tests {
             r#"root_key_file: Some("/r"), journal_bytes: 67108864, "#,
             r#"tls: Some(TlsSettings { certificate: "/t.pem", key: "/t.key" }), log_format: Json, log: "warn", "#,
             r#"ready_file: Some("/y"), recover_groups: false, sync_delay: 4ms, flush_bytes: Some(5120), "#,
-            r#"flush_age_ms: Some(6), snapshot_age_ms: Some(7) }"#,
+            r#"flush_age_ms: Some(6), snapshot_age_ms: Some(7), sql_state_bytes: 8192, "#,
+            r#"admin_listen: "127.0.0.1:8" }"#,
         );
         assert_eq!(read, expected);
         Ok(())

@@ -6,6 +6,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "architecture/laws.rs"]
+mod laws;
+
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -139,8 +142,9 @@ const CLIENTS_OF_THE_SERVICE: [&str; 3] = [
 const FOR_TESTS: &[(&str, &str)] = &[];
 
 /// Files that may handle an object store's paths: the tier's, and those that say where the store of another kind of
-/// data begins (the catalog's and the SQL state's databases, the lease) or hand a prefix on.
+/// data begins (the catalog's and the SQL state's databases, the lease) or hand a prefix or a name on.
 const OBJECT_NAMES: &[&str] = &[
+    "proto/store/src/counted.rs",
     "data-plane/tier/src/",
     "data-plane/broker/src/settings.rs",
     "control-plane/catalog/src/identity.rs",

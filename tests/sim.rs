@@ -1,6 +1,8 @@
 //! The seeded simulator: three replicas of one group, run by the production code (journal, replication, partition,
 //! tier, `broker::replica`) over simulated disks, network, object store and controller, with clients on top.
 //!
+//! Beside it, the commits of a SQL shard (`sim/sql.rs`).
+//!
 //! A seed decides everything. `MILLSTREAM_SIM_SEEDS=1000 cargo test --test sim` runs as many seeds, from
 //! `MILLSTREAM_SIM_FIRST` on; `MILLSTREAM_SIM_SEED=42` replays one and prints its trace; `MILLSTREAM_SIM_PLANT=<name>`
 //! puts a bug in.
@@ -31,6 +33,8 @@ mod seen;
 mod shell;
 #[path = "sim/sole.rs"]
 mod sole;
+#[path = "sim/sql.rs"]
+mod sql;
 #[path = "sim/start.rs"]
 mod start;
 #[path = "sim/store.rs"]
@@ -194,5 +198,28 @@ finds! {
     finds_overlay_outlives_its_epoch: OverlayOutlivesItsEpoch within 100;
     finds_repeat_is_appended: RepeatIsAppended within 100;
     finds_end_is_known_at_once: EndIsKnownAtOnce within 100;
+    finds_header_timestamp_believed: HeaderTimestampBelieved within 100;
     finds_stale_proposal_accepted: StaleProposalAccepted within 100;
+}
+
+macro_rules! sql_finds {
+    ($($name:ident: $plant:ident within $seeds:literal;)*) => {
+        $(#[test]
+        fn $name() {
+            sql::finds(Plant::$plant, $seeds);
+        })*
+    };
+}
+
+sql_finds! {
+    finds_sql_state_before_commit: SqlStateBeforeCommit within 100;
+    finds_sql_trim_before_flush: SqlTrimBeforeFlush within 100;
+    finds_sql_replay_before_fence: SqlReplayBeforeFence within 100;
+    finds_sql_half_a_run: SqlHalfARun within 100;
+    finds_sql_foreign_end: SqlForeignEnd within 100;
+    finds_sql_repeat_voids: SqlRepeatVoids within 100;
+    finds_sql_offsets_outside_the_run: SqlOffsetsOutsideTheRun within 100;
+    finds_sql_stream_time_not_restored: SqlStreamTimeNotRestored within 100;
+    finds_sql_overlay_in_pulls: SqlOverlayInPulls within 100;
+    finds_sql_leftovers_count: SqlLeftoversCount within 100;
 }

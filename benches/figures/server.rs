@@ -17,6 +17,7 @@ pub struct Server {
     folder: TempDir,
     pub kafka: String,
     pub http: String,
+    pub admin: String,
     pub key: Option<(String, String)>,
     pub ready_after: Duration,
 }
@@ -38,6 +39,8 @@ impl Server {
                 "--kafka-listen",
                 "127.0.0.1:0",
                 "--http-listen",
+                "127.0.0.1:0",
+                "--admin-listen",
                 "127.0.0.1:0",
                 "--log",
                 "warn",
@@ -68,6 +71,7 @@ impl Server {
             folder,
             kafka: text(&ready["kafka"]),
             http: text(&ready["http"]),
+            admin: text(&ready["admin"]),
             key: Some((text(&ready["key"]["id"]), text(&ready["key"]["secret"]))),
             ready_after,
         }
@@ -101,6 +105,7 @@ impl Server {
             },
             kafka: String::from_utf8(out.stdout).unwrap().trim().to_owned(),
             http: String::new(),
+            admin: String::new(),
             key: None,
             ready_after: begun.elapsed(),
             folder,
@@ -124,7 +129,7 @@ impl Server {
 
     /// A counter or gauge from /metrics; 0 when it is not there.
     pub async fn metric(&self, name: &str) -> f64 {
-        let mut stream = TcpStream::connect(&self.http).await.unwrap();
+        let mut stream = TcpStream::connect(&self.admin).await.unwrap();
         stream
             .write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
             .await

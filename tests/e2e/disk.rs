@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 const TOPIC: &str = "t";
+const SOON: Duration = Duration::from_secs(60);
 
 /// A program that mounts a small file system of memory on the data folder, for the server and nobody else.
 fn small_disk(work: &Work) -> Option<Vec<String>> {
@@ -72,6 +73,14 @@ async fn a_full_disk_loses_nothing_and_room_makes_it_go_on() {
         "{refused:?}"
     );
     assert_eq!(http::get(&server.doors.http, "/livez").unwrap().0, 200);
+    until("readiness tells that writes are refused", SOON, async || {
+        let (status, text) = http::get(&server.doors.http, "/readyz").ok()?;
+        (status == 503 && text.starts_with("unready journal-full")).then_some(())
+    })
+    .await;
+    let (_, text) = http::get(&server.doors.admin, "/readyz").unwrap();
+    assert!(text.contains("every produce is refused"), "{text}");
+    assert!(server.metric("broker_produce_refused_total") > 0.0);
 
     // Everything acknowledged is read while the disk is full.
     let mut consumer = client.consumer(ConsumerSettings::new(TOPIC, From::Earliest));
@@ -107,12 +116,16 @@ async fn a_full_disk_loses_nothing_and_room_makes_it_go_on() {
         String::from_utf8_lossy(&output.stderr)
     );
     // A new producer: the old one gave up its record, and with it its order.
-    until("room makes it go on", Duration::from_secs(60), async || {
+    until("room makes it go on", SOON, async || {
         let producer = client.producer(ProducerSettings {
             delivery_timeout: Duration::from_secs(5),
             ..ProducerSettings::default()
         });
         producer.send(TOPIC, Record::new().value("after")).await.ok()
+    })
+    .await;
+    until("it is ready again", SOON, async || {
+        (http::get(&server.doors.http, "/readyz").ok()?.0 == 200).then_some(())
     })
     .await;
 }

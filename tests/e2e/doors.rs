@@ -1,4 +1,4 @@
-//! `/metrics`, `/livez` and `/readyz`, and one port for gRPC and HTTP.
+//! `/livez` and `/readyz` where tenants come, `/metrics` and reasons where operators do.
 
 use crate::harness::{Server, Start, Work, http};
 use crate::wire::Wire;
@@ -10,9 +10,11 @@ use serde_json::Value;
 fn health_and_metrics_tell_the_truth() {
     let work = Work::new();
     let server = Server::first(&work, Start::service());
-    assert_eq!(http::get(&server.doors.http, "/livez").unwrap().0, 200);
-    assert_eq!(http::get(&server.doors.http, "/readyz").unwrap().0, 200);
-    assert_eq!(http::get(&server.doors.http, "/nothing").unwrap().0, 404);
+    for address in [&server.doors.http, &server.doors.admin] {
+        assert_eq!(http::get(address, "/livez").unwrap().0, 200);
+        assert_eq!(http::get(address, "/readyz").unwrap().0, 200);
+        assert_eq!(http::get(address, "/nothing").unwrap().0, 404);
+    }
     assert_eq!(server.metric("broker_produced_records_total"), 0.0);
     assert_eq!(server.metric("broker_journal_damaged"), 0.0);
     let cli = server.cli();
@@ -21,6 +23,11 @@ fn health_and_metrics_tell_the_truth() {
     assert_eq!(server.metric("broker_produced_records_total"), 3.0);
     assert!(server.metric("broker_produced_bytes_total") > 3.0);
     let (status, text) = http::get(&server.doors.http, "/metrics").unwrap();
+    assert_eq!(
+        status, 404,
+        "tenants and strangers learn nothing of each other:\n{text}"
+    );
+    let (status, text) = http::get(&server.doors.admin, "/metrics").unwrap();
     assert_eq!(status, 200);
     assert!(text.ends_with("# EOF\n"), "OpenMetrics ends with EOF:\n{text}");
     assert!(
@@ -89,7 +96,9 @@ fn log_lines_are_json_and_say_whose_topic_and_partition() {
 fn readiness_tells_who_decides_and_ends_with_draining() {
     let work = Work::new();
     let server = Server::first(&work, Start::service());
-    let (status, text) = http::get(&server.doors.http, "/readyz").unwrap();
+    let short = http::get(&server.doors.http, "/readyz").unwrap();
+    assert_eq!(short, (200, "ready\n".to_owned()), "a word and codes, no names");
+    let (status, text) = http::get(&server.doors.admin, "/readyz").unwrap();
     assert!(status == 200 && text.contains("controller in term 1"), "{text}");
     let doors = server.doors.clone();
     assert!(server.stop().success());
@@ -115,7 +124,10 @@ fn a_damaged_journal_is_told_by_readiness_and_metrics() {
     flip(&work.data().join("journal"), b"line 10 of this test");
     let server = Server::again(&work, Start::service(), &identity);
     let (status, text) = http::get(&server.doors.http, "/readyz").unwrap();
-    assert_eq!((status, text.as_str()), (503, "the journal is damaged\n"));
+    assert_eq!(status, 503);
+    assert!(text.starts_with("unready journal-damaged"), "{text}");
+    let (status, text) = http::get(&server.doors.admin, "/readyz").unwrap();
+    assert!(status == 503 && text.contains("--recover-groups"), "{text}");
     assert_eq!(
         http::get(&server.doors.http, "/livez").unwrap().0,
         200,

@@ -1,5 +1,11 @@
 //! Hostile input: each gets an error or an end, everybody else goes on, and nothing acknowledged is lost.
 
+pub mod bystander;
+pub mod crowds;
+pub mod debts;
+pub mod http;
+mod together;
+
 use crate::forge::{at, batch, old_messages, sealed, with};
 use crate::harness::{Server, Start, Work};
 use crate::wire::{Outcome, Wire, frame};
@@ -334,7 +340,11 @@ async fn oversized_grpc_messages_are_refused() {
     });
     let batch = Bytes::from(vec![0; 40 << 20]);
     let mut request = tonic::Request::new(GrpcProduce {
-        partitions: vec![ProducePartition { partition, batch }],
+        partitions: vec![ProducePartition {
+            partition,
+            batch,
+            owner_epoch: 0,
+        }],
         ..GrpcProduce::default()
     });
     let token = format!("{}:{}", server.key.id, server.key.secret);

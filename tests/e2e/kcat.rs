@@ -1,11 +1,13 @@
 //! kcat: metadata, produce and consume with an API key; a clear refusal with a wrong one.
 
 use crate::harness::{Key, Server, Start, Work, tools};
+use millstream_rust::rpc::control::Quota;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-fn kcat(program: &Path, server: &Server, key: &Key, args: &[&str], input: &str) -> Output {
+/// Runs kcat with a key.
+pub fn kcat(program: &Path, server: &Server, key: &Key, args: &[&str], input: &str) -> Output {
     let mut command = Command::new(program);
     command.args([
         "-b",
@@ -136,4 +138,38 @@ fn kcat_with_a_wrong_key_is_refused_clearly() {
         assert!(!err.contains(&good.secret), "the right secret is told: {err}");
     }
     works(&kcat(&program, &server, &good, &["-L"], ""));
+}
+
+/// A producer that sends more than its quota allows is slowed down, not refused: all arrives, once and in order.
+#[tokio::test(flavor = "multi_thread")]
+async fn kcat_over_its_quota_delivers_all() {
+    let Some(program) = tools::program("kcat") else {
+        return;
+    };
+    let work = Work::new();
+    let server = Server::first(&work, Start::service());
+    server.make_topic("slow", 1).await;
+    let quota = Quota {
+        key_id: server.key.id.clone(),
+        name: "producer_byte_rate".into(),
+        value: 40_000.0,
+        ..Quota::default()
+    };
+    server.client().admin().set_quota(quota, false).await.unwrap();
+    let lines: String = (0..1500).map(|it| format!("{it:0>100}\n")).collect();
+    let sent = tokio::task::block_in_place(|| {
+        let args = ["-P", "-t", "slow", "-p", "0"];
+        let small = ["-X", "batch.num.messages=100", "-X", "enable.idempotence=true"];
+        kcat(
+            &program,
+            &server,
+            &server.key,
+            &[&args[..], &small].concat(),
+            &lines,
+        )
+    });
+    works(&sent);
+    assert!(server.metric("quota_delays_total") > 0.0, "it was slowed down");
+    let read = tokio::task::block_in_place(|| read(&server, "slow", 0, "beginning"));
+    assert_eq!(read.as_deref(), Some(lines.as_str()));
 }

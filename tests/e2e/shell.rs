@@ -63,6 +63,37 @@ fn the_shell_reads_over_lines_and_ctrl_c_ends_a_query_only() {
     assert_eq!(status, 0, "{shown}");
 }
 
+/// `help` says what there is, and Tab completes what is known by then, names included.
+#[test]
+fn the_shell_helps_and_completes() {
+    let work = Work::new();
+    let server = Server::first(&work, Start::service());
+    let home = work.path("home");
+    std::fs::create_dir(&home).unwrap();
+    let steps = [
+        Step::Expect("sql> "),
+        Step::Send("help\r"),
+        Step::Expect("INSERT INTO name"),
+        Step::Expect("sql> "),
+        Step::Send(
+            "CREATE STREAM purchases (v INT) WITH (KAFKA_TOPIC='p', VALUE_FORMAT='JSON', PARTITIONS=1);\r",
+        ),
+        Step::Expect("Stream PURCHASES created"),
+        Step::Expect("sql> "),
+        Step::Send("DESCR\t purch\t;\r"),
+        Step::Expect("DESCRIBE"),
+        Step::Expect("purchases"),
+        Step::Expect("sql> "),
+        Step::Send(CTRL_D),
+        Step::End,
+    ];
+    let Some((shown, status)) = run(100, &home, Some(&server), &["sql"], &steps) else {
+        return;
+    };
+    assert_eq!(status, 0, "{shown}");
+    assert!(shown.contains("│ V"), "{shown}");
+}
+
 #[test]
 fn tables_fit_the_terminal() {
     let work = Work::new();

@@ -30,17 +30,16 @@ pub fn fails(work: &Work, start: Start) -> String {
 fn a_taken_port_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    for flag in ["--kafka-listen", "--http-listen"] {
+    let flags = ["--kafka-listen", "--http-listen", "--admin-listen"];
+    for flag in flags {
         let work = Work::new();
         let mut command = Command::new(BINARY);
         clean(&mut command);
         command.args(["start", "--data-dir", work.data().to_str().unwrap()]);
-        let other = if flag == "--kafka-listen" {
-            "--http-listen"
-        } else {
-            "--kafka-listen"
-        };
-        command.args([flag, &address, other, "127.0.0.1:0"]);
+        for other in flags {
+            let address = if other == flag { &address } else { "127.0.0.1:0" };
+            command.args([other, address]);
+        }
         let output = tools::run(&mut command);
         let told = text_of(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{told}");
@@ -102,6 +101,21 @@ fn a_node_joins_only_where_it_belongs() {
     let told = fails(&other, joining(&["--cluster", "other"]));
     assert!(told.contains("'millstream', not 'other'"), "{told}");
     let told = fails(&other, joining(&["--cluster", "millstream"]));
+    assert!(
+        told.contains("root key is missing") && told.contains("root.key"),
+        "{told}"
+    );
+    assert!(
+        !other.data().join("root.key").exists(),
+        "none is made for a cluster that has one"
+    );
+    let foreign = other.path("foreign.key");
+    std::fs::write(&foreign, format!("1:{}\n", "ab".repeat(32))).unwrap();
+    let foreign = foreign.to_str().unwrap();
+    let told = fails(
+        &other,
+        joining(&["--cluster", "millstream", "--root-key-file", foreign]),
+    );
     assert!(told.contains("root key is not this cluster's"), "{told}");
     let inner = format!("{store}/inner");
     let told = fails(&other, Start::service().args(&["--store", &inner]));
@@ -196,6 +210,7 @@ fn help_documents_every_flag() {
         "--log-format",
         "--ready-file",
         "--config",
+        "--admin-listen",
     ] {
         assert!(text.contains(flag), "--help does not document {flag}:\n{text}");
     }
@@ -219,7 +234,10 @@ fn the_first_start_tells_a_key_once_and_a_lost_one_can_be_replaced() {
         log.contains(&doors.kafka) && log.contains(&doors.http) && log.contains(&key.id),
         "{log}"
     );
-    assert!(log.contains(&key.secret), "the secret is shown once");
+    assert!(
+        !log.contains(&key.secret) && log.contains("ready.json"),
+        "the ready file has the secret, and nobody else: {log}"
+    );
     assert!(server.stop().success());
     let told = std::fs::read_to_string(work.path("server.log")).unwrap().len();
     let server = Server::again(&work, Start::service(), &(doors.clone(), key.clone()));

@@ -3,11 +3,13 @@
 use crate::seen::Happening;
 use crate::world::{Check, Event, NODES, TENANT, World, partition};
 use bytes::Bytes;
+use millstream_broker::admission::admit;
 use millstream_broker::interface::Acks;
 use millstream_broker::replica::{Append, Lost};
 use millstream_journal::Level;
 use millstream_kafka_wire::batch::{BatchBuilder, BatchView, NewRecord, Producer};
-use millstream_model::{KeyId, Offset, ProducerEpoch, ProducerId, TimestampMs};
+use millstream_metadata::topic_config::TopicSettings;
+use millstream_model::{KeyId, Offset, OwnerEpoch, ProducerEpoch, ProducerId, TimestampMs};
 use millstream_partition::Decision;
 use rand::Rng;
 use std::collections::VecDeque;
@@ -90,8 +92,8 @@ impl Client {
             .is_none_or(|oldest| oldest.number > 1 && self.requests < oldest.number + window)
     }
 
-    /// The next batch.
-    fn request(&mut self, count: u64, size: usize, now_ms: u64) {
+    /// The next batch; its header may say another largest timestamp than its records have.
+    fn request(&mut self, count: u64, size: usize, now_ms: u64, said: Option<TimestampMs>) {
         let first = self.records;
         let values: Vec<u64> = (first..first + count)
             .map(|it| (self.index as u64) << 32 | it)
@@ -119,10 +121,15 @@ impl Client {
         }
         self.records += count;
         self.requests += 1;
+        let batch = BatchView::read(builder.build().unwrap()).unwrap();
+        let batch = match said {
+            Some(said) => batch.with_max_timestamp(said),
+            None => batch,
+        };
         self.window.push_back(Request {
             number: self.requests,
             values,
-            batch: builder.build().unwrap(),
+            batch: batch.into_bytes(),
             sent_at_ms: 0,
         });
     }
@@ -134,7 +141,15 @@ impl World {
         let now_ms = self.now_ms;
         if !self.quiet() && self.clients[index].may_begin() {
             let (count, size) = (self.random.random_range(1..4), self.random.random_range(0..300));
-            self.clients[index].request(count, size, now_ms);
+            // As clients do that leave it unset, or set it before the last record is there.
+            let said = [-1, 0, 1_600_000_000_000].map(TimestampMs);
+            let said = self
+                .chance(10)
+                .then(|| said[self.random.random_range(0..said.len())]);
+            if said.is_some() {
+                self.saw(Happening::WrongTimestamp);
+            }
+            self.clients[index].request(count, size, now_ms, said);
         }
         let leader = self.controller.row.leader.map(|leader| leader.journal);
         let known = self.nodes.iter().position(|node| Some(node.id) == leader);
@@ -184,12 +199,15 @@ impl World {
             self.reply(node, ticket, Err(None));
             return Ok(());
         }
-        let batch = BatchView::read(batch).map_err(|error| error.to_string())?;
-        batch.check_produced().map_err(|error| error.to_string())?;
+        let settings = TopicSettings::default();
+        let planted = self.plant.replica();
+        let admitted = admit(&settings, batch, time, 0).map_err(|error| error.to_string())?;
+        let (batch, _) = admitted.own(&settings, time, planted);
         let append = Append {
             partition: partition(index),
             tenant: TENANT,
             key: KeyId::NONE,
+            owner_epoch: OwnerEpoch(0),
             batch,
             time,
             acks: self.clients[ticket.client].acks(),

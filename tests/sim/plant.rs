@@ -19,8 +19,20 @@ pub enum Plant {
     OverlayOutlivesItsEpoch,
     RepeatIsAppended,
     EndIsKnownAtOnce,
+    HeaderTimestampBelieved,
     /// Of the controller, which is a model here: what the catalog must not do.
     StaleProposalAccepted,
+    // Of the commits of a SQL shard.
+    SqlStateBeforeCommit,
+    SqlTrimBeforeFlush,
+    SqlReplayBeforeFence,
+    SqlHalfARun,
+    SqlForeignEnd,
+    SqlRepeatVoids,
+    SqlOffsetsOutsideTheRun,
+    SqlStreamTimeNotRestored,
+    SqlOverlayInPulls,
+    SqlLeftoversCount,
 }
 
 impl FromStr for Plant {
@@ -42,7 +54,18 @@ impl FromStr for Plant {
             "overlay-outlives-its-epoch" => Plant::OverlayOutlivesItsEpoch,
             "repeat-is-appended" => Plant::RepeatIsAppended,
             "end-is-known-at-once" => Plant::EndIsKnownAtOnce,
+            "header-timestamp-believed" => Plant::HeaderTimestampBelieved,
             "stale-proposal-accepted" => Plant::StaleProposalAccepted,
+            "sql-state-before-commit" => Plant::SqlStateBeforeCommit,
+            "sql-trim-before-flush" => Plant::SqlTrimBeforeFlush,
+            "sql-replay-before-fence" => Plant::SqlReplayBeforeFence,
+            "sql-half-a-run" => Plant::SqlHalfARun,
+            "sql-foreign-end" => Plant::SqlForeignEnd,
+            "sql-repeat-voids" => Plant::SqlRepeatVoids,
+            "sql-offsets-outside-the-run" => Plant::SqlOffsetsOutsideTheRun,
+            "sql-stream-time-not-restored" => Plant::SqlStreamTimeNotRestored,
+            "sql-overlay-in-pulls" => Plant::SqlOverlayInPulls,
+            "sql-leftovers-count" => Plant::SqlLeftoversCount,
             _ => return Err(format!("no planted bug is called {name}")),
         })
     }
@@ -77,6 +100,29 @@ impl Plant {
             overlay_outlives_its_epoch: self == Plant::OverlayOutlivesItsEpoch,
             repeat_is_appended: self == Plant::RepeatIsAppended,
             end_is_known_at_once: self == Plant::EndIsKnownAtOnce,
+            header_timestamp_believed: self == Plant::HeaderTimestampBelieved,
+        }
+    }
+
+    pub fn shard(self) -> millstream_runtime::PlantedCore {
+        millstream_runtime::PlantedCore {
+            offsets_outside_the_run: self == Plant::SqlOffsetsOutsideTheRun,
+            stream_time_not_restored: self == Plant::SqlStreamTimeNotRestored,
+            overlay_in_pulls: self == Plant::SqlOverlayInPulls,
+            leftovers_count: self == Plant::SqlLeftoversCount,
+        }
+    }
+
+    pub fn commits(self) -> millstream_state::Planted {
+        millstream_state::Planted {
+            state_before_commit: self == Plant::SqlStateBeforeCommit,
+            trim_before_flush: self == Plant::SqlTrimBeforeFlush,
+            replay_before_fence: self == Plant::SqlReplayBeforeFence,
+            replay: millstream_state::PlantedReplay {
+                half_run: self == Plant::SqlHalfARun,
+                foreign_end: self == Plant::SqlForeignEnd,
+                repeat_voids: self == Plant::SqlRepeatVoids,
+            },
         }
     }
 }

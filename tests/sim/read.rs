@@ -6,8 +6,8 @@ use crate::world::{Check, Event, NODES, World, partition};
 use bytes::Bytes;
 use millstream_broker::reading::{Plan, cut, plan_of, read_journal, read_store};
 use millstream_kafka_wire::batch::batches;
-use millstream_model::Offset;
 use millstream_model::segment::SegmentRef;
+use millstream_model::{Offset, TimestampMs};
 use rand::Rng;
 
 /// How much a consumer takes at once.
@@ -103,17 +103,27 @@ impl World {
         }
     }
 
-    /// The records of whole batches from a position on; each batch is the same bytes that were committed.
+    /// The records of whole batches from a position on; each batch is the same bytes that were committed, and says the
+    /// largest timestamp of its records: retention and lookups by time go by that.
     fn records(&self, index: u32, pieces: Vec<Bytes>, position: i64) -> Result<Records, String> {
         let mut found = Vec::new();
         for batch in pieces.into_iter().flat_map(batches) {
             let batch = batch.map_err(|error| error.to_string())?;
             self.check.batch(index, &batch)?;
             let set = batch.records().map_err(|error| error.to_string())?;
+            let mut largest = TimestampMs::NONE;
             for record in set.iter() {
                 let record = record.map_err(|error| error.to_string())?;
+                largest = largest.max(record.timestamp);
                 let value = record.value.and_then(|value| value.first_chunk()).copied();
                 found.push((record.offset.0, u64::from_le_bytes(value.unwrap_or_default())));
+            }
+            let said = batch.header().max_timestamp;
+            if said != largest && set.header().record_count > 0 {
+                return Err(format!(
+                    "the batch at {index}/{} says {said} as its largest timestamp, its records have {largest}",
+                    batch.header().base_offset
+                ));
             }
         }
         found.retain(|(offset, _)| *offset >= position);

@@ -54,6 +54,7 @@ happenings! {
     AcknowledgedByLeader,
     Undecided,
     RefusedBatch,
+    WrongTimestamp,
     Repeat,
     Trim,
     Retention,

@@ -24,7 +24,7 @@ pub(crate) fn reach(grants: &Grants) -> u8 {
         Grant::Operator => 3,
         Grant::Organisation => 2,
         Grant::Admin => 1,
-        Grant::Produce | Grant::Consume => 0,
+        Grant::Produce | Grant::Consume | Grant::SqlRead => 0,
     };
     grants.iter().map(reach_of).max().unwrap_or(0)
 }

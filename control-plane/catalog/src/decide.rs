@@ -92,6 +92,7 @@ fn dispatch(
             validate_only,
         } => topics::alter_config(draft, actor, *tenant, name, changes, *validate_only),
         Command::EnsureInternalTopics => topics::ensure_internal(draft, seeds, actor),
+        Command::EnsureSqlChangelog { tenant } => topics::ensure_changelog(draft, seeds, actor, *tenant),
         Command::SetQuota { scope, quota } => quotas::set(draft, actor, *scope, quota),
         Command::WriteSql {
             tenant,
@@ -187,7 +188,8 @@ fn subject(image: &Image, command: &Command, reply: &Reply) -> Option<(Option<Te
         | Command::ReportSnapshot { .. }
         | Command::ReportDeleted { .. }
         | Command::AllocateProducerIds
-        | Command::EnsureInternalTopics => return None,
+        | Command::EnsureInternalTopics
+        | Command::EnsureSqlChangelog { .. } => return None,
     })
 }
 

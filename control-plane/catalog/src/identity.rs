@@ -1,5 +1,6 @@
 //! `cluster.json`: which cluster lives in this folder of the store, and whether this node belongs to it (LOG.md 40).
 
+use millstream_store::{Fault, explain};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use serde::{Deserialize, Serialize};
@@ -42,10 +43,14 @@ pub struct Joining {
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// The store failed.
-    #[error("cannot read or write {path} in the object store: is it up, and is --store right?")]
+    #[error("{}", explain(.operation, .path, .store, .source))]
     Store {
+        /// What was to be done.
+        operation: &'static str,
         /// The object.
         path: String,
+        /// The store, as it shows itself.
+        store: String,
         /// Why.
         source: object_store::Error,
     },
@@ -107,6 +112,26 @@ pub enum IdentityError {
         /// The other cluster's file.
         outer: String,
     },
+}
+
+impl IdentityError {
+    /// Whether the store is down, so that it may answer otherwise in a moment.
+    pub fn store_is_down(&self) -> bool {
+        match self {
+            IdentityError::Store { source, .. } => Fault::of(source).may_pass(),
+            _ => false,
+        }
+    }
+}
+
+impl Identity {
+    /// The cluster that lives in this folder of the store, if one does; nothing is made.
+    ///
+    /// # Errors
+    /// When the store fails, or the file is none of this release's.
+    pub async fn read(store: &dyn ObjectStore, prefix: &Path) -> Result<Option<Identity>, IdentityError> {
+        read(store, &file(prefix)).await
+    }
 }
 
 /// Finds the cluster of a folder of the store, or makes it on its first start.
@@ -191,10 +216,7 @@ async fn add_root_keys(
     }
     if found.root_key_checks.len() > before {
         let put = store.put(path, payload(&found)).await;
-        put.map_err(|source| IdentityError::Store {
-            path: path.to_string(),
-            source,
-        })?;
+        put.map_err(|source| failed(store, "write", path, source))?;
     }
     Ok(found)
 }
@@ -217,27 +239,21 @@ async fn create(
     match store.put_opts(path, payload(&made), options).await {
         Ok(_) => Ok(Some(made)),
         Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(None),
-        Err(source) => Err(IdentityError::Store {
-            path: path.to_string(),
-            source,
-        }),
+        Err(source) => Err(failed(store, "write", path, source)),
     }
 }
 
 async fn read(store: &dyn ObjectStore, path: &Path) -> Result<Option<Identity>, IdentityError> {
-    let failed = |source| IdentityError::Store {
-        path: path.to_string(),
-        source,
-    };
     let got = match store.get(path).await {
         Ok(got) => got,
-        Err(object_store::Error::NotFound { .. }) => return Ok(None),
-        Err(source) => return Err(failed(source)),
+        Err(error) if is_missing(&error) => return Ok(None),
+        Err(source) => return Err(failed(store, "read", path, source)),
     };
     if got.meta.size > FILE_BYTES_MAX {
         return Err(malformed(path));
     }
-    let bytes = got.bytes().await.map_err(failed)?;
+    let bytes = got.bytes().await;
+    let bytes = bytes.map_err(|source| failed(store, "read", path, source))?;
     #[derive(Deserialize)]
     struct Format {
         format: u32,
@@ -262,13 +278,8 @@ async fn refuse_nested(store: &dyn ObjectStore, prefix: &Path) -> Result<(), Ide
                     outer: outer.to_string(),
                 });
             }
-            Err(object_store::Error::NotFound { .. }) => {}
-            Err(source) => {
-                return Err(IdentityError::Store {
-                    path: outer.to_string(),
-                    source,
-                });
-            }
+            Err(error) if is_missing(&error) => {}
+            Err(source) => return Err(failed(store, "look for", &outer, source)),
         }
     }
     Ok(())
@@ -281,6 +292,25 @@ fn file(prefix: &Path) -> Path {
 fn payload(identity: &Identity) -> PutPayload {
     let bytes = serde_json::to_vec_pretty(identity).expect("an identity holds only what JSON can say");
     PutPayload::from(bytes)
+}
+
+/// Whether it is the object that is missing; a bucket that is missing is a fault.
+fn is_missing(error: &object_store::Error) -> bool {
+    matches!(error, object_store::Error::NotFound { .. }) && Fault::of(error) == Fault::Answered
+}
+
+fn failed(
+    store: &dyn ObjectStore,
+    operation: &'static str,
+    path: &Path,
+    source: object_store::Error,
+) -> IdentityError {
+    IdentityError::Store {
+        operation,
+        path: path.to_string(),
+        store: store.to_string(),
+        source,
+    }
 }
 
 fn malformed(path: &Path) -> IdentityError {

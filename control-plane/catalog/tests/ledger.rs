@@ -1101,3 +1101,62 @@ fn an_older_process_start_is_not_heard() {
         assert_eq!(world.image, before);
     }
 }
+
+/// The service's own topic in a tenant: no key makes, changes or deletes it, and it takes nothing of a quota.
+#[test]
+fn a_tenants_sql_changelog_is_the_services_own() {
+    let (mut world, key) = World::started();
+    let tenant = key.tenant;
+    let actor = |key: &KeyRow| Actor::Key {
+        tenant: key.tenant,
+        organisation: key.organisation,
+        key: key.id,
+        grants: key.grants.clone(),
+    };
+    let client = actor(&key);
+    let quota = Quota {
+        partitions: Some(1),
+        ..Quota::default()
+    };
+    let scope = QuotaScope::Tenant(tenant);
+    world.run(&client, Command::SetQuota { scope, quota }).unwrap();
+    let ensure = Command::EnsureSqlChangelog { tenant };
+    assert!(matches!(
+        world.run(&client, ensure.clone()),
+        Err(Refusal::PermissionDenied { .. })
+    ));
+    let Reply::Topic(made) = world.run(&Actor::System, ensure.clone()).unwrap() else {
+        panic!("a topic is made")
+    };
+    assert!(made.internal && made.tenant == tenant && made.partitions.len() == 1);
+    let again = world.run(&Actor::System, ensure).unwrap();
+    assert_eq!(again, Reply::Topic(Arc::clone(&made)), "there is one");
+    let name = made.name.to_string();
+    let delete = Command::DeleteTopic {
+        tenant,
+        name: name.clone(),
+    };
+    assert!(matches!(
+        world.run(&client, delete),
+        Err(Refusal::PermissionDenied { .. })
+    ));
+    let wanted = |name: &str| {
+        Command::CreateTopic(CreateTopic {
+            tenant,
+            name: name.to_owned(),
+            partitions: 1,
+            replication: -1,
+            config: BTreeMap::new(),
+            validate_only: false,
+        })
+    };
+    assert!(matches!(
+        world.run(&client, wanted(&name)),
+        Err(Refusal::InvalidName { .. })
+    ));
+    world.run(&client, wanted("theirs")).unwrap();
+    assert!(matches!(
+        world.run(&client, wanted("one-too-many")),
+        Err(Refusal::QuotaExceeded { .. })
+    ));
+}

@@ -43,6 +43,8 @@ pub(crate) struct Copier {
 impl Copier {
     pub async fn run(mut self) {
         let mut not_before = Instant::now();
+        // What cannot wait goes before `not_before`, but a disk that fails is not asked without end.
+        let mut soonest = not_before;
         loop {
             let last = tokio::select! {
                 changed = self.images.changed() => changed.is_err(),
@@ -50,7 +52,7 @@ impl Copier {
             };
             while self.is_behind() {
                 if !last {
-                    self.wait(not_before).await;
+                    self.wait(soonest, not_before).await;
                 }
                 let begun = Instant::now();
                 let saved = self.save().await;
@@ -60,6 +62,7 @@ impl Copier {
                     if last || self.shutdown.is_cancelled() {
                         return;
                     }
+                    soonest = Instant::now() + INTERVAL_MIN;
                     not_before = Instant::now() + AGAIN_AFTER;
                 }
             }
@@ -73,12 +76,16 @@ impl Copier {
         self.images.image().version() > *self.copied.borrow()
     }
 
-    /// Waits for the next copy's time, or for something that cannot wait.
-    async fn wait(&mut self, not_before: Instant) {
+    /// Waits for the next copy's time, or for something that cannot wait; until `soonest` in any case.
+    async fn wait(&mut self, soonest: Instant, not_before: Instant) {
         let copied = *self.copied.borrow();
+        let urged = async {
+            let _ = self.urgent.wait_for(|version| *version > copied).await;
+            sleep_until(soonest).await;
+        };
         tokio::select! {
             () = sleep_until(not_before) => {}
-            _ = self.urgent.wait_for(|version| *version > copied) => {}
+            () = urged => {}
             () = self.shutdown.cancelled() => {}
         }
     }

@@ -1,5 +1,6 @@
 //! The controller as the rest of the process sees it.
 
+use crate::lease::LeaseSeen;
 use async_trait::async_trait;
 use millstream_catalog::{CatalogError, CatalogReader};
 use millstream_metadata::{
@@ -82,9 +83,15 @@ pub struct Handle {
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) copied: watch::Receiver<u64>,
     pub(crate) urgent: watch::Sender<u64>,
+    pub(crate) lease: watch::Receiver<LeaseSeen>,
 }
 
 impl Handle {
+    /// What this process knows of the lease: to be read, or followed.
+    pub fn lease(&self) -> watch::Receiver<LeaseSeen> {
+        self.lease.clone()
+    }
+
     /// Brings this node's copy of the catalog on its disk to `version` at once.
     pub async fn copy(&self, version: u64) {
         self.urgent.send_if_modified(|urgent| {

@@ -1,11 +1,12 @@
 //! The lease: one object that says who decides, overwritten without condition (LOG.md 38). A hint and no more.
 
 use millstream_model::JournalId;
+use millstream_store::explain;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 /// The version of the object that this release writes.
@@ -36,12 +37,61 @@ pub struct Lease {
     pub released: bool,
 }
 
+/// What this process knows of the lease, for operators.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeaseSeen {
+    /// This process holds it.
+    pub is_held: bool,
+    /// The term of the last one that was seen.
+    pub term: u64,
+    /// Where nodes reach its holder; none before one was seen.
+    pub address: Option<String>,
+    /// When it was last renewed or seen to be, by this process's clock.
+    pub renewed: Option<Instant>,
+    /// Since when this process waits for another's to end; none while it does not.
+    pub waiting_since: Option<Instant>,
+}
+
+impl LeaseSeen {
+    /// This process holds it from now on.
+    pub(crate) fn held(term: u64, address: &str) -> LeaseSeen {
+        LeaseSeen {
+            is_held: true,
+            term,
+            address: Some(address.to_owned()),
+            renewed: Some(Instant::now()),
+            waiting_since: None,
+        }
+    }
+
+    /// Somebody else's lease was found; whether that is news.
+    pub(crate) fn found(&mut self, lease: &Lease, counter_before: Option<u64>, now: Instant) -> bool {
+        let is_news = self.waiting_since.is_none() || self.address.as_deref() != Some(&lease.address);
+        let is_renewed = counter_before != Some(lease.counter) || self.renewed.is_none();
+        *self = LeaseSeen {
+            is_held: false,
+            term: lease.term,
+            address: Some(lease.address.clone()),
+            renewed: if is_renewed { Some(now) } else { self.renewed },
+            waiting_since: self.waiting_since.or(Some(now)),
+        };
+        is_news
+    }
+}
+
 /// Why the lease could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
     /// The store failed.
-    #[error("the store does not give or take lease.json: {0}")]
-    Store(#[from] object_store::Error),
+    #[error("{}", explain(.operation, "lease.json", .store, .source))]
+    Store {
+        /// What was to be done.
+        operation: &'static str,
+        /// The store, as it shows itself.
+        store: String,
+        /// Why.
+        source: object_store::Error,
+    },
     /// The store did not answer.
     #[error("the store did not answer within {} s", REQUEST_MAX.as_secs())]
     Timeout,
@@ -65,14 +115,14 @@ pub(crate) async fn read(
         let got = match store.get(&path(prefix)).await {
             Ok(got) => got,
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(failed(store, "read", error)),
         };
         let writing = format!("{:?} {}", got.meta.e_tag, got.meta.last_modified);
         let malformed = |what| LeaseError::Malformed { what, writing };
         if got.meta.size > LEASE_BYTES_MAX {
             return Err(malformed("it is too large"));
         }
-        let bytes = got.bytes().await?;
+        let bytes = got.bytes().await.map_err(|error| failed(store, "read", error))?;
         match serde_json::from_slice::<Lease>(&bytes) {
             Err(_) => Err(malformed("it is not ours, or a newer release's")),
             Ok(lease) if lease.format != LEASE_FORMAT => Err(malformed("a newer release wrote it")),
@@ -90,10 +140,19 @@ pub(crate) async fn write(store: &dyn ObjectStore, prefix: &Path, lease: &Lease)
     let bytes = serde_json::to_vec(lease).expect("a lease holds only what JSON can say");
     let path = path(prefix);
     let writing = store.put(&path, PutPayload::from(bytes));
-    timeout(REQUEST_MAX, writing)
-        .await
-        .map_err(|_| LeaseError::Timeout)??;
+    let written = timeout(REQUEST_MAX, writing).await;
+    written
+        .map_err(|_| LeaseError::Timeout)?
+        .map_err(|error| failed(store, "write", error))?;
     Ok(())
+}
+
+fn failed(store: &dyn ObjectStore, operation: &'static str, source: object_store::Error) -> LeaseError {
+    LeaseError::Store {
+        operation,
+        store: store.to_string(),
+        source,
+    }
 }
 
 fn path(prefix: &Path) -> Path {

@@ -27,7 +27,7 @@ mod trust;
 
 pub use copy::CopySettings;
 pub use handle::{Handle, NotActive, Update};
-pub use lease::{Lease, LeaseError, LeaseWatcher, Verdict};
+pub use lease::{Lease, LeaseError, LeaseSeen, LeaseWatcher, Verdict};
 pub use sessions::Sessions;
 pub use settings::Settings;
 pub use shell::{ReplaceKeyError, replace_bootstrap_key, run};

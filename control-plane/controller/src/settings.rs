@@ -4,6 +4,8 @@ use crate::copy::CopySettings;
 use millstream_catalog::{Joining, StoreSettings};
 use millstream_metadata::Image;
 use millstream_model::JournalId;
+use object_store::ObjectStore;
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -30,6 +32,8 @@ pub struct Settings {
     pub known: Image,
     /// What `cluster.json` is still to be compared with, when it could not be read at the start: before anything else.
     pub joining: Option<Joining>,
+    /// The store as requests for the lease reach it; none for the catalog's.
+    pub lease_store: Option<Arc<dyn ObjectStore>>,
 }
 
 impl Settings {
@@ -46,6 +50,7 @@ impl Settings {
             copy: None,
             known: Image::new(),
             joining: None,
+            lease_store: None,
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::active::Active;
 use crate::copy::Copier;
 use crate::handle::{Handle, Phase, Request, Update, seeds};
-use crate::lease::{self, LEASE_FORMAT, Lease, LeaseError, LeaseWatcher, Verdict};
+use crate::lease::{self, LEASE_FORMAT, Lease, LeaseError, LeaseSeen, LeaseWatcher, Verdict};
 use crate::sessions::Sessions;
 use crate::settings::Settings;
 use crate::trust::{Seen, Trust};
@@ -33,6 +33,9 @@ const TWIN: &str = "another process uses a copy of this data folder and has take
 /// The longest that reading `cluster.json` may take.
 const JOIN_MAX: Duration = Duration::from_secs(10);
 
+/// The store is left alone for so long even while commands wait for it.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+
 /// Starts a controller. Its task ends when `shutdown` is cancelled, and closes the catalog ([`Handle::stopped`]).
 pub fn run(store: Arc<dyn ObjectStore>, mut settings: Settings, shutdown: CancellationToken) -> Handle {
     let known = std::mem::take(&mut settings.known);
@@ -42,6 +45,7 @@ pub fn run(store: Arc<dyn ObjectStore>, mut settings: Settings, shutdown: Cancel
     let (requests, receiver) = mpsc::channel(COMMANDS_WAITING_MAX);
     let (updates, _) = broadcast::channel(UPDATES_KEPT);
     let (phase_sender, phase) = watch::channel(Phase::Standby);
+    let (lease_sender, lease) = watch::channel(LeaseSeen::default());
     let own = BTreeSet::from([settings.journal]);
     match settings.copy.clone() {
         Some(copy) => {
@@ -72,6 +76,7 @@ pub fn run(store: Arc<dyn ObjectStore>, mut settings: Settings, shutdown: Cancel
         urgent: urgent.clone(),
         trust: Trust::new(0),
         held_term: None,
+        lease: Arc::new(lease_sender),
     };
     tokio::spawn(shell.run());
     Handle {
@@ -81,6 +86,7 @@ pub fn run(store: Arc<dyn ObjectStore>, mut settings: Settings, shutdown: Cancel
         phase,
         copied,
         urgent,
+        lease,
     }
 }
 
@@ -99,6 +105,8 @@ struct Shell {
     trust: Trust,
     /// The last term in which this process decided.
     held_term: Option<u64>,
+    /// What is known of the lease.
+    lease: Arc<watch::Sender<LeaseSeen>>,
 }
 
 impl Shell {
@@ -169,15 +177,17 @@ impl Shell {
     async fn wait_for_turn(&mut self, mine: Option<JournalId>) -> bool {
         self.phase.send_replace(Phase::Standby);
         let mut watcher = LeaseWatcher::new(mine, self.settings.lease_stale);
+        let mut counter = None;
         loop {
             if self.shutdown.is_cancelled() {
                 return false;
             }
-            let (store, prefix) = (Arc::clone(&self.store), &self.settings.catalog.prefix);
+            let (store, prefix) = (self.lease_store(), &self.settings.catalog.prefix);
             let read = tokio::select! {
                 read = lease::read(store.as_ref(), prefix, self.settings.cluster) => read,
                 () = self.shutdown.cancelled() => return false,
             };
+            let found = read.as_ref().ok().and_then(|found| found.clone());
             let verdict = match read {
                 Ok(Some(lease)) if self.is_twins(&lease) => watcher.observe_twin(self.now_ms(), lease),
                 Ok(found) => watcher.observe(self.now_ms(), found),
@@ -193,14 +203,35 @@ impl Shell {
                 }
             };
             match verdict {
-                Verdict::TakeOver => return true,
+                Verdict::TakeOver => {
+                    self.lease.send_modify(|seen| seen.waiting_since = None);
+                    return true;
+                }
                 Verdict::GiveUp => {
                     self.give_up(TWIN.to_owned()).await;
                     return false;
                 }
-                Verdict::Wait => self.doubt(Seen::Another),
+                Verdict::Wait => {
+                    self.tell_holder(found.as_ref(), counter);
+                    self.doubt(Seen::Another);
+                }
             }
+            counter = found.map(|lease| lease.counter);
             self.pause().await;
+        }
+    }
+
+    /// Says at once for whom this process waits, and how long at most once that one is gone.
+    fn tell_holder(&self, found: Option<&Lease>, counter_before: Option<u64>) {
+        let Some(lease) = found else { return };
+        let mut is_news = false;
+        self.lease
+            .send_modify(|seen| is_news = seen.found(lease, counter_before, Instant::now()));
+        if is_news {
+            tracing::warn!(
+                controller = lease.address, term = lease.term, takes_over_after = ?self.settings.lease_stale,
+                "another process is the controller: waits until it stops or has not renewed its lease for so long"
+            );
         }
     }
 
@@ -222,8 +253,9 @@ impl Shell {
         }
     }
 
-    /// Refuses commands for one lease interval.
+    /// Refuses commands for one lease interval; who is refused ends the wait, but for [`PAUSE_MIN`].
     async fn pause(&mut self) {
+        let begun = Instant::now();
         let pause = tokio::time::sleep(self.settings.lease_interval);
         tokio::pin!(pause);
         loop {
@@ -231,7 +263,13 @@ impl Shell {
                 () = &mut pause => return,
                 () = self.shutdown.cancelled() => return,
                 request = self.requests.recv() => match request {
-                    Some(request) => refuse(request),
+                    Some(request) => {
+                        refuse(request);
+                        let soonest = begun + PAUSE_MIN;
+                        if soonest < pause.deadline() {
+                            pause.as_mut().reset(soonest);
+                        }
+                    }
                     None => {
                         self.shutdown.cancelled().await;
                         return;
@@ -256,13 +294,16 @@ impl Shell {
         let overthrown = CancellationToken::new();
         let renewed_ms = Arc::new(AtomicU64::new(self.now_ms()));
         self.doubt(Seen::Reached);
+        self.lease
+            .send_replace(LeaseSeen::held(term, &self.settings.address));
         let renewing = tokio::spawn(renew(
-            Arc::clone(&self.store),
+            self.lease_store(),
             self.settings.clone(),
             term,
             self.shutdown.clone(),
             overthrown.clone(),
             (self.started, Arc::clone(&renewed_ms)),
+            Arc::clone(&self.lease),
         ));
         self.phase.send_replace(Phase::Active {
             term,
@@ -312,6 +353,7 @@ impl Shell {
         let own = active.sessions.own().clone();
         // Nobody is to be told that this process decides from here on.
         self.phase.send_replace(Phase::Standby);
+        self.lease.send_modify(|seen| seen.is_held = false);
         match &lost {
             Some(lost) => {
                 renewing.abort();
@@ -328,6 +370,10 @@ impl Shell {
         }
         self.own = own;
         lost
+    }
+
+    fn lease_store(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(self.settings.lease_store.as_ref().unwrap_or(&self.store))
     }
 
     fn now_ms(&self) -> u64 {
@@ -357,6 +403,7 @@ async fn renew(
     shutdown: CancellationToken,
     overthrown: CancellationToken,
     (started, renewed_ms): (Instant, Arc<AtomicU64>),
+    seen: Arc<watch::Sender<LeaseSeen>>,
 ) {
     let prefix = settings.catalog.prefix.clone();
     let mut lease = Lease {
@@ -378,9 +425,12 @@ async fn renew(
         }
         lease.counter += 1;
         // As old as its beginning: an overthrow may have come right behind.
-        let begun_ms = milliseconds_since(started);
+        let (begun, begun_ms) = (Instant::now(), milliseconds_since(started));
         match lease::write(store.as_ref(), &prefix, &lease).await {
-            Ok(()) => renewed_ms.store(begun_ms, Ordering::Relaxed),
+            Ok(()) => {
+                renewed_ms.store(begun_ms, Ordering::Relaxed);
+                seen.send_modify(|seen| seen.renewed = Some(begun));
+            }
             Err(error) => tracing::warn!(%error, "the lease was not renewed"),
         }
         tokio::select! {

@@ -1,19 +1,25 @@
-//! Who sent a request.
+//! Who sent a request: whom the gate before this service let in, or the owner of the `authorization` header.
 
 use crate::status::denied;
-use millstream_access::{AuthError, Principal, RootKeys, authenticate_header};
+use millstream_access::{AuthError, Principal, RootKeys, authenticate_header, recheck};
 use millstream_metadata::{Grant, Image};
 use millstream_model::TimestampMs;
-use tonic::Status;
 use tonic::metadata::MetadataMap;
+use tonic::{Request, Status};
 
-/// The caller by its `authorization` header.
-pub(crate) fn principal(
+/// The caller of a request.
+pub(crate) fn principal<T>(
     image: &Image,
     roots: &RootKeys,
-    metadata: &MetadataMap,
+    request: &Request<T>,
 ) -> Result<Principal, Status> {
-    let Some(header) = metadata.get("authorization") else {
+    if let Some(who) = request.extensions().get::<Principal>() {
+        return match recheck(image, who) {
+            Ok(()) => Ok(who.clone()),
+            Err(_) => Err(Status::unauthenticated(AuthError::CLIENT_TEXT)),
+        };
+    }
+    let Some(header) = request.metadata().get("authorization") else {
         return Err(Status::unauthenticated(
             "no credentials: send `authorization: Basic <key id:secret>`",
         ));

@@ -4,6 +4,7 @@ use crate::caller::{is_admin, is_operator, require_node};
 use crate::keys::sees_tenant;
 use crate::service::Service;
 use crate::status::denied;
+use crate::version::veiled;
 use futures::Stream;
 use millstream_controller::{NotActive, Update};
 use millstream_metadata::{Change, Image};
@@ -35,7 +36,13 @@ impl Cluster for Service {
         &self,
         request: Request<rpc::DescribeClusterRequest>,
     ) -> Result<Response<rpc::DescribeClusterResponse>, Status> {
-        let (_, image) = self.caller(&request)?;
+        let (who, image) = self.caller(&request)?;
+        // How much all tenants together change is the operator's to know.
+        let version = if is_operator(&who) {
+            image.version()
+        } else {
+            veiled(&self.roots, who.tenant, image.version())
+        };
         let nodes = image.nodes().map(|row| rpc::Node {
             id: row.id.0,
             kafka: row.kafka.to_string(),
@@ -45,7 +52,7 @@ impl Cluster for Service {
         Ok(Response::new(rpc::DescribeClusterResponse {
             cluster_id: self.cluster.id.clone(),
             name: self.cluster.name.clone(),
-            version: image.version(),
+            version,
             term: image.term(),
             feature_level: image.feature_level(),
             nodes: nodes.collect(),

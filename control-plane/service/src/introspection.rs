@@ -66,3 +66,21 @@ fn services() -> Result<Arc<[String]>, prost::DecodeError> {
     });
     Ok(names.collect())
 }
+
+/// Every method of ours as paths name it: `package.Service/Method`.
+///
+/// # Errors
+/// When the descriptors in this binary do not read.
+pub fn methods() -> Result<Vec<String>, DescriptorError> {
+    let descriptors = FileDescriptorSet::decode(millstream_rpc::DESCRIPTORS)?;
+    let mut names = Vec::new();
+    for file in &descriptors.file {
+        for service in &file.service {
+            let path = |method: &prost_types::MethodDescriptorProto| {
+                format!("{}.{}/{}", file.package(), service.name(), method.name())
+            };
+            names.extend(service.method.iter().map(path));
+        }
+    }
+    Ok(names)
+}

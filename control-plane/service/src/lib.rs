@@ -21,7 +21,8 @@ mod service;
 mod sql_catalog;
 mod status;
 mod topics;
+mod version;
 
-pub use introspection::{DescriptorError, Health, introspection};
+pub use introspection::{DescriptorError, Health, introspection, methods};
 pub use service::{ClusterName, Service};
 pub use status::{REASON_HEADER, refused};

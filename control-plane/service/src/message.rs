@@ -83,6 +83,8 @@ pub(crate) fn role(grants: &Grants) -> rpc::Role {
         rpc::Role::Producer
     } else if has(Grant::Consume) {
         rpc::Role::Consumer
+    } else if has(Grant::SqlRead) {
+        rpc::Role::SqlReader
     } else {
         rpc::Role::Unspecified
     }
@@ -99,6 +101,7 @@ pub(crate) fn grants(role: i32) -> Result<Grants, Status> {
         rpc::Role::Developer => Grants::from([Grant::Produce, Grant::Consume]),
         rpc::Role::Producer => Grants::from([Grant::Produce]),
         rpc::Role::Consumer => Grants::from([Grant::Consume]),
+        rpc::Role::SqlReader => Grants::from([Grant::SqlRead]),
     })
 }
 

@@ -79,7 +79,7 @@ impl Service {
     /// The caller of a request, as the newest image knows it.
     pub(crate) fn caller<T>(&self, request: &Request<T>) -> Result<(Principal, Arc<Image>), Status> {
         let image = self.controller.image();
-        let who = principal(&image, &self.roots, request.metadata())?;
+        let who = principal(&image, &self.roots, request)?;
         Ok((who, image))
     }
 

@@ -445,8 +445,10 @@ async fn roles_bound_what_a_key_may_do() {
 async fn sql_rows_are_written_all_or_none_and_seen_at_their_version() {
     let world = World::start().await;
     let mut root = world.root().await;
-    let (mut a, _) = world.tenant(&mut root, "a").await;
-    let (mut b, _) = world.tenant(&mut root, "b").await;
+    let (mut owner, account_a) = world.tenant(&mut root, "a").await;
+    let (_, account_b) = world.tenant(&mut root, "b").await;
+    let mut a = world.service_of(&account_a).await;
+    let mut b = world.service_of(&account_b).await;
     let row = |name: &str| rpc::SqlRow {
         kind: "query".into(),
         name: name.into(),
@@ -463,6 +465,18 @@ async fn sql_rows_are_written_all_or_none_and_seen_at_their_version() {
         }],
         expected_version,
     };
+    // No client writes them, nor reads them: not their owner, not the operator.
+    for client in [&mut owner, &mut root] {
+        let denied = client.sql().write_sql_rows(write(vec![row("q1")], None)).await;
+        let denied = denied.unwrap_err();
+        assert_eq!(denied.code(), Code::PermissionDenied);
+        assert!(denied.message().contains("write statements"), "{denied}");
+        let denied = client
+            .sql()
+            .list_sql_rows(rpc::ListSqlRowsRequest::default())
+            .await;
+        assert_eq!(denied.unwrap_err().code(), Code::PermissionDenied);
+    }
     let written = a
         .sql()
         .write_sql_rows(write(vec![row("q1"), row("q2")], Some(0)))
@@ -479,21 +493,28 @@ async fn sql_rows_are_written_all_or_none_and_seen_at_their_version() {
         .map(|row| (row.name.as_str(), row.version))
         .collect();
     assert_eq!(names, [("q1", written.version), ("q2", written.version)]);
-    assert!(
-        b.sql()
-            .list_sql_rows(list)
-            .await
-            .unwrap()
-            .into_inner()
-            .rows
-            .is_empty()
-    );
+    let theirs = b.sql().list_sql_rows(rpc::ListSqlRowsRequest::default()).await;
+    let theirs = theirs.unwrap().into_inner();
+    assert!(theirs.rows.is_empty());
+    // Versions are nobody else's, and tell nobody how much others change.
+    assert_ne!(theirs.version, listed.version);
+    assert_ne!(theirs.version, world.controller().image().version());
+    let made_up = rpc::ListSqlRowsRequest {
+        at_least_version: written.version,
+    };
+    let refused = b.sql().list_sql_rows(made_up).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
     let conflict = a
         .sql()
         .write_sql_rows(write(vec![row("q3")], Some(0)))
         .await
         .unwrap_err();
     assert_eq!(conflict.code(), Code::Aborted);
+    assert!(
+        conflict.message().ends_with("has changed since it was read"),
+        "no versions: {}",
+        conflict.message()
+    );
     let bad = a
         .sql()
         .write_sql_rows(write(vec![row("q3"), row("")], None))

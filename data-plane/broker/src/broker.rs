@@ -2,8 +2,8 @@
 
 use crate::groups::GroupsHandle;
 use crate::interface::{
-    EpochEnd, Fetch, Fetched, FoundOffset, InitProducer, InitProducerError, Isolation, ListOffset,
-    OffsetError, PendingProduce, Produce, ProduceError, Produced, WatchStream,
+    EpochEnd, FencedPartition, Fetch, Fetched, FoundOffset, InitProducer, InitProducerError, Isolation,
+    ListOffset, OffsetError, PendingProduce, Produce, ProduceError, Produced, WatchStream,
 };
 use crate::join::Standing;
 use crate::shell::Shell;
@@ -157,6 +157,18 @@ impl Broker {
         before: Option<Offset>,
     ) -> Result<Offset, OffsetError> {
         self.shell.delete_records(who, partition, before).await
+    }
+
+    /// Takes a partition over: from here on it takes only batches that carry the owner epoch that is answered.
+    ///
+    /// # Errors
+    /// When the partition is not the caller's or not led here, or the change is not known to be durable.
+    pub async fn fence(
+        &self,
+        who: &Principal,
+        partition: PartitionId,
+    ) -> Result<FencedPartition, OffsetError> {
+        self.shell.fence(who, partition).await
     }
 
     /// Gives an idempotent producer an id, or the next epoch of the one it has.

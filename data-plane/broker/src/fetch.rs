@@ -5,10 +5,9 @@ use crate::group::{Core, Group};
 use crate::interface::{
     AbortedTransaction, Fetch, FetchError, FetchPartition, Fetched, FetchedPartition, Isolation,
 };
-use crate::quota::Meter;
-use crate::read::{PLANS_MAX, plan_for_reader};
+use crate::read::{GaveUp, Tries, plan_for_reader};
 use crate::read_memory::ReadShare;
-use crate::reading::{FailedRead, Plan};
+use crate::reading::Plan;
 use crate::shell::{NotServed, Served, Shell};
 use millstream_access::{Operation, Principal};
 use millstream_model::limits::{FETCH_BYTES_MAX, FETCH_WAIT_MS_MAX};
@@ -71,10 +70,11 @@ impl Shell {
             let failed = round.iter().any(|partition| partition.error.is_some());
             if bytes >= request.bytes_min
                 || failed
+                || self.draining.is_cancelled()
                 || self.services.is_stopping()
                 || request.partitions.is_empty()
             {
-                return self.answer(who, round, bytes, &share);
+                return self.answer(round, bytes, &share);
             }
             if registered {
                 let parked = &self.services.metrics.fetches_parked;
@@ -82,7 +82,7 @@ impl Shell {
                 let woken = tokio::time::timeout_at(deadline, waiter.notified()).await;
                 parked.dec();
                 if woken.is_err() {
-                    return self.answer(who, round, bytes, &share);
+                    return self.answer(round, bytes, &share);
                 }
             }
             registered = true;
@@ -92,13 +92,7 @@ impl Shell {
         }
     }
 
-    fn answer(
-        &self,
-        who: &Principal,
-        mut partitions: Vec<FetchedPartition>,
-        bytes: usize,
-        share: &ReadShare,
-    ) -> Fetched {
+    fn answer(&self, mut partitions: Vec<FetchedPartition>, bytes: usize, share: &ReadShare) -> Fetched {
         // One piece holds the share for all: an answer is sent, and dropped, as a whole.
         if let Some(piece) = partitions.iter_mut().find_map(|read| read.records.first_mut()) {
             *piece = share.held_by(std::mem::take(piece));
@@ -106,9 +100,7 @@ impl Shell {
         let metrics = &self.services.metrics;
         metrics.fetches.inc();
         metrics.fetched_bytes.inc_by(bytes as u64);
-        let (image, now_ms) = (self.image.image(), self.services.now_ms());
-        let throttle = self.quotas.take(&image, who, Meter::Fetch, now_ms, bytes as u64);
-        Fetched { partitions, throttle }
+        Fetched { partitions }
     }
 
     /// Looks at every partition once, and registers the waiter with each.
@@ -157,7 +149,8 @@ impl Shell {
             Err(reason) => return FetchedPartition::failed(asked.partition, reason.into()),
         };
         tracing::Span::current().record("topic", served.topic.name.as_str());
-        for _ in 0..PLANS_MAX {
+        let mut tries = Tries::default();
+        loop {
             let looked = served
                 .group
                 .with(|core| look(core, &served, asked, isolation, room, waiter));
@@ -165,7 +158,7 @@ impl Shell {
                 Ok(looked) => looked,
                 Err(error) => return FetchedPartition::failed(asked.partition, error),
             };
-            let counter = plan.counter(&self.services.metrics);
+            let (counter, place) = (plan.counter(&self.services.metrics), plan.in_store());
             match self.carry_out(&served.group, plan).await {
                 Ok(records) => {
                     answer.records = records;
@@ -174,14 +167,27 @@ impl Shell {
                     }
                     return answer;
                 }
-                Err(FailedRead::Moved) => {}
                 Err(error) => {
-                    tracing::warn!(tenant = %who.tenant, partition = %asked.partition, %error, "a fetch failed");
-                    break;
+                    let Err(gave_up) = tries.failed(&error, place) else {
+                        continue;
+                    };
+                    let offset = asked.offset;
+                    let told = match gave_up {
+                        GaveUp::Storage => {
+                            tracing::warn!(
+                                tenant = %who.tenant, partition = %asked.partition, %error, "a fetch failed"
+                            );
+                            FetchError::Storage
+                        }
+                        GaveUp::Damaged => {
+                            self.gave_up(&served.group, asked.partition, place, &error);
+                            FetchError::Damaged { offset }
+                        }
+                    };
+                    return FetchedPartition::failed(asked.partition, told);
                 }
             }
         }
-        FetchedPartition::failed(asked.partition, FetchError::Storage)
     }
 }
 
@@ -223,7 +229,9 @@ fn look(
         return Ok(unopened(asked, current));
     };
     if state.quarantine().is_some() && asked.offset >= high_watermark {
-        return Err(FetchError::Storage);
+        // It takes no more entries: who waited here would wait for ever.
+        let offset = asked.offset;
+        return Err(FetchError::Damaged { offset });
     }
     let (end, aborted) = match isolation {
         Isolation::ReadUncommitted => (high_watermark, None),

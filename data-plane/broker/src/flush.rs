@@ -10,6 +10,7 @@
 //! when it is in the store by now. So a flush frees nothing by itself; the snapshot that follows it does.
 //! While the store is down everything goes on but the release: the journal fills, and says so to producers.
 
+use crate::condition::WANTED_INTERVAL_MS;
 use crate::group::{Group, Unsaved};
 use crate::read::{PLANS_MAX, plan};
 use crate::reading::{FailedRead, Plan, push_all};
@@ -32,8 +33,8 @@ use tokio::time::Instant;
 /// Bytes read at a time when gathering an object.
 const GATHER_BYTES: usize = 8 * 1024 * 1024;
 
-/// How long a store that fails is left alone at first, and at most.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// For how long even those who wait for room let it rest.
+const WANTED_AFTER: Duration = Duration::from_millis(WANTED_INTERVAL_MS);
 
 /// Background work that failed; it is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +57,16 @@ pub(crate) enum BackgroundError {
     NotLeader,
 }
 
+impl BackgroundError {
+    /// The store's part in it.
+    fn of_store(&self) -> Option<&TierError> {
+        match self {
+            BackgroundError::Store(error) | BackgroundError::Read(FailedRead::Store(error)) => Some(error),
+            _ => None,
+        }
+    }
+}
+
 /// What a group's background work remembers between rounds.
 struct Round {
     group: Arc<Group>,
@@ -73,6 +84,8 @@ struct Round {
     unreported: bool,
     backoff: Duration,
     not_before: Instant,
+    /// When it was tried last.
+    tried_at: Instant,
 }
 
 impl Shell {
@@ -87,24 +100,39 @@ impl Shell {
             released: Lsn::ZERO,
             flushed: false,
             unreported: false,
-            backoff: BACKOFF.0,
+            backoff: self.settings.backoff.0,
             not_before: now,
+            tried_at: now,
         };
         loop {
             let next = (Instant::now() + self.settings.flush_interval).max(round.not_before);
             let group = Arc::clone(&round.group);
+            // Whoever waits for room triggers the try, however long the store is to be left alone otherwise.
+            let soonest = round.tried_at + WANTED_AFTER;
+            let wanted = async {
+                group.room_wanted.notified().await;
+                tokio::time::sleep_until(soonest).await;
+            };
             tokio::select! {
                 () = tokio::time::sleep_until(next) => {}
                 () = group.flush_wanted.notified(), if Instant::now() >= round.not_before => {}
+                () = wanted => {}
                 () = self.stopping.cancelled() => return,
             }
-            match self.round(&mut round).await {
-                Ok(()) => round.backoff = BACKOFF.0,
+            round.tried_at = Instant::now();
+            let worked = self.round(&mut round).await;
+            let failure = worked.as_ref().err().and_then(BackgroundError::of_store);
+            self.conditions.worked(group.id, failure);
+            match worked {
+                Ok(()) => {
+                    round.backoff = self.settings.backoff.0;
+                    round.not_before = round.tried_at;
+                }
                 Err(BackgroundError::NotLeader | BackgroundError::Lost(_)) => {}
                 Err(error) => {
                     tracing::warn!(group = %round.group.id, %error, again_in = ?round.backoff, "background work failed");
                     round.not_before = Instant::now() + round.backoff;
-                    round.backoff = (round.backoff * 2).min(BACKOFF.1);
+                    round.backoff = (round.backoff * 2).min(self.settings.backoff.1);
                 }
             }
         }

@@ -12,6 +12,7 @@ mod writes;
 pub(crate) use self::core::{Core, Ticket, Unsaved};
 pub(crate) use ledger::LedgerCore;
 
+use crate::damage::DamagedObjects;
 use crate::metrics::Metrics;
 use millstream_journal::{Reader, RealDisk, SlowDisk, Writer};
 use millstream_metadata::Commands;
@@ -33,6 +34,7 @@ pub(crate) struct Services {
     pub(crate) tier: Tier,
     pub(crate) commands: Arc<dyn Commands>,
     pub(crate) metrics: Metrics,
+    pub(crate) damaged: DamagedObjects,
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) node: NodeId,
     pub(crate) journal: JournalId,
@@ -98,6 +100,8 @@ pub(crate) struct Group {
     core: Mutex<Core>,
     /// Asks for a flush.
     pub(crate) flush_wanted: Notify,
+    /// Asks for another try, for somebody was refused while work rested after a failure.
+    pub(crate) room_wanted: Notify,
     /// Objects that this process has named for the group. They are counted through all its epochs: work that an
     /// election overtakes still names its object with the epoch before, and must not meet a name that has been used.
     objects: AtomicU64,
@@ -112,6 +116,7 @@ impl Group {
             services,
             core: Mutex::new(core),
             flush_wanted: Notify::new(),
+            room_wanted: Notify::new(),
             objects: AtomicU64::new(0),
             ledger_changed: Notify::new(),
         })

@@ -65,7 +65,7 @@ impl GroupsHandle {
         mut join: Join,
     ) -> Result<Joined, GroupError> {
         join.nonce = rand::random();
-        match self.ask(who, group, Command::Join(join)).await? {
+        match self.ask_and_wait(who, group, Command::Join(join)).await? {
             Reply::Joined(answer) => answer,
             _ => Err(GroupError::NotAvailable),
         }
@@ -81,7 +81,7 @@ impl GroupsHandle {
         group: ConsumerGroupName,
         sync: Sync,
     ) -> Result<Synced, GroupError> {
-        match self.ask(who, group, Command::Sync(sync)).await? {
+        match self.ask_and_wait(who, group, Command::Sync(sync)).await? {
             Reply::Synced(answer) => answer,
             _ => Err(GroupError::NotAvailable),
         }
@@ -195,6 +195,20 @@ impl GroupsHandle {
     ) -> Result<Option<DescribedGroup>, GroupError> {
         let key = key_of(who, group);
         self.look(|coordinator| coordinator.describe(&key))
+    }
+
+    /// As [`GroupsHandle::ask`], for what waits for other members: not while the service drains.
+    async fn ask_and_wait(
+        &self,
+        who: &Principal,
+        group: ConsumerGroupName,
+        command: Command,
+    ) -> Result<Reply, GroupError> {
+        tokio::select! {
+            biased;
+            answer = self.ask(who, group, command) => answer,
+            () = self.shell.draining.cancelled() => Err(GroupError::NotCoordinator),
+        }
     }
 
     /// Puts a command to the coordinator and waits for its answer.

@@ -3,6 +3,7 @@
 //! Every error says who is at fault and whether to try again; each door maps it once, exhaustively, to its own codes.
 //! A partition that is not the caller's answers exactly like one that does not exist.
 
+pub mod fence;
 pub mod fetch;
 pub mod groups;
 pub mod offset;
@@ -10,10 +11,11 @@ pub mod produce;
 pub mod producer_id;
 pub mod watch;
 
+pub use fence::FencedPartition;
 pub use fetch::{
     AbortedTransaction, Fetch, FetchError, FetchPartition, Fetched, FetchedPartition, Isolation,
 };
 pub use offset::{EpochEnd, FoundOffset, ListOffset, OffsetError};
-pub use produce::{Acks, PendingProduce, Produce, ProduceError, Produced};
+pub use produce::{Acks, PendingProduce, Produce, ProduceError, Produced, RefusedRecord};
 pub use producer_id::{InitProducer, InitProducerError};
 pub use watch::{WatchStream, WatchUpdate};

@@ -173,6 +173,7 @@ impl Shell {
         self.tasks.spawn(Arc::clone(self).follow(following));
         self.tasks.spawn(Arc::clone(self).heartbeat());
         self.tasks.spawn(Arc::clone(self).retain());
+        self.spawn_with_store(Arc::clone(self).recheck_damage());
         self.standing.send_replace(Standing::Member);
     }
 

@@ -3,7 +3,7 @@
 //! In: [`Settings`], [`Components`] (the catalog's image, the command path, the object store, the root keys). Out: a
 //! [`Broker`] for the doors and a [`Handle`] that stops it. The doors' words are in [`interface`]; what decides,
 //! applies and acknowledges is [`replica`], what reads and gathers is [`reading`], what readers are told of offsets is
-//! [`bounds`]: the simulator runs them too.
+//! [`bounds`], which batches get in at all [`admission`]: the simulator runs them too.
 //!
 //! ```text
 //!   begin_produce ─► check ─► Group (lock) ─► Replica: decide, stamp, order ─► Writer ─► durable
@@ -18,9 +18,13 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod admission;
 pub mod bounds;
 mod broker;
+mod condition;
+mod damage;
 mod endurance;
+mod fence;
 mod fetch;
 mod flush;
 mod follow;
@@ -34,7 +38,6 @@ mod metrics;
 mod offsets;
 mod produce;
 mod producer_ids;
-mod quota;
 mod read;
 mod read_memory;
 pub mod reading;
@@ -45,19 +48,22 @@ mod settings;
 mod shell;
 mod snapshot;
 mod start;
+mod store_check;
 mod tail;
 mod topic_config;
 mod waiters;
 mod watching;
 
 pub use broker::Broker;
+pub use condition::{Condition, StoreTrouble};
 pub use groups::GroupsHandle;
 pub use join::{Standing, journal_in};
 pub use settings::{Components, Settings};
 pub use start::{Handle, StartError};
+pub use store_check::{Checked, Finding, Records, check_store};
 
 pub use millstream_coordinator::Settings as GroupSettings;
 pub use millstream_journal::Settings as JournalSettings;
 pub use millstream_partition::FlushSettings;
 pub use millstream_tier::Settings as TierSettings;
-pub use millstream_tier::{LifecycleError, OpenError as StoreError, OpenStore, open_store};
+pub use millstream_tier::{LifecycleError, OpenError as StoreError, OpenStore, StoreFault, open_store};

@@ -1,9 +1,17 @@
 //! What a broker counts. No labels by tenant or topic: there may be thousands of each.
 
+use crate::interface::ProduceError;
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 use std::sync::atomic::AtomicU64;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
 
 /// A broker's counters.
 #[derive(Clone, Debug, Default)]
@@ -12,7 +20,7 @@ pub(crate) struct Metrics {
     pub(crate) produced_bytes: Counter,
     pub(crate) produced_batches: Counter,
     pub(crate) produced_records: Counter,
-    pub(crate) produce_refused: Counter,
+    produce_refused: Family<ReasonLabel, Counter>,
     pub(crate) produce_repeats: Counter,
     pub(crate) fetched_bytes: Counter,
     pub(crate) fetches: Counter,
@@ -28,8 +36,11 @@ pub(crate) struct Metrics {
     pub(crate) snapshot_bytes: Counter,
     pub(crate) trims: Counter,
     pub(crate) lost_offsets: Counter,
+    pub(crate) damaged_objects: Gauge,
+    pub(crate) damaged_reads: Counter,
     pub(crate) quarantined_partitions: Gauge,
     pub(crate) unknown_partitions: Gauge,
+    pub(crate) unserved_partitions: Gauge,
     pub(crate) led_groups: Gauge,
     pub(crate) halted_groups: Gauge,
     pub(crate) journal_used_bytes: Gauge,
@@ -55,7 +66,6 @@ impl Metrics {
             ),
             ("produced_batches", "Batches appended", &it.produced_batches),
             ("produced_records", "Records appended", &it.produced_records),
-            ("produce_refused", "Batches refused", &it.produce_refused),
             (
                 "produce_repeats",
                 "Batches of idempotent producers that were there already",
@@ -84,10 +94,20 @@ impl Metrics {
                 "Offsets whose records were in a lost journal only",
                 &it.lost_offsets,
             ),
+            (
+                "damaged_reads",
+                "Reads that met records which are damaged or missing",
+                &it.damaged_reads,
+            ),
         ];
         for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());
         }
+        registry.register(
+            "produce_refused",
+            "Batches refused, by reason",
+            it.produce_refused.clone(),
+        );
         let byte_counters = [
             ("produced", "Batch bytes appended", &it.produced_bytes),
             ("fetched", "Batch bytes fetched", &it.fetched_bytes),
@@ -127,6 +147,16 @@ impl Metrics {
                 "unknown_partitions",
                 "Partitions that the catalog does not know",
                 &it.unknown_partitions,
+            ),
+            (
+                "unserved_partitions",
+                "Partitions of topics that nobody leads",
+                &it.unserved_partitions,
+            ),
+            (
+                "damaged_objects",
+                "Objects in the store that are known to be damaged or missing; a person must look",
+                &it.damaged_objects,
             ),
             ("led_groups", "Replica groups led here", &it.led_groups),
             (
@@ -182,5 +212,36 @@ impl Metrics {
             it.restart_seconds.clone(),
         );
         it
+    }
+
+    /// Counts a batch that was not taken.
+    pub(crate) fn refused(&self, error: &ProduceError) {
+        let reason = reason(error);
+        self.produce_refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+}
+
+/// A refusal's name as a label.
+fn reason(error: &ProduceError) -> &'static str {
+    match error {
+        ProduceError::UnknownPartition { .. } => "unknown_partition",
+        ProduceError::Denied { .. } => "denied",
+        ProduceError::NotLeader { .. } => "not_leader",
+        ProduceError::TooLarge { .. } => "too_large",
+        ProduceError::Corrupt { .. } => "corrupt",
+        ProduceError::Invalid { .. } => "invalid",
+        ProduceError::OldFormat { .. } => "old_format",
+        ProduceError::UnknownCompression { .. } => "unknown_compression",
+        ProduceError::InvalidTimestamp { .. } => "invalid_timestamp",
+        ProduceError::OutOfOrderSequence { .. } => "out_of_order_sequence",
+        ProduceError::FencedProducer { .. } => "fenced_producer",
+        ProduceError::NotOwner { .. } => "not_owner",
+        ProduceError::NoTransaction { .. } => "no_transaction",
+        ProduceError::NotEnoughReplicas { .. } => "not_enough_replicas",
+        ProduceError::Timeout { .. } => "timeout",
+        ProduceError::Full { .. } => "journal_full",
+        ProduceError::Storage { .. } => "storage",
+        ProduceError::Damaged { .. } => "journal_damaged",
+        ProduceError::ShuttingDown { .. } => "shutting_down",
     }
 }

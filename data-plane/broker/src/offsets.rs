@@ -2,24 +2,26 @@
 
 use crate::bounds::{Look, NOT_FOUND, epoch_end, look_up, seen_end};
 use crate::fetch::{EpochCheck, check_epoch};
-use crate::group::Core;
+use crate::group::{Core, Group};
 use crate::interface::{EpochEnd, FoundOffset, Isolation, ListOffset, OffsetError};
-use crate::read::{PLANS_MAX, plan_for_reader};
-use crate::reading::FailedRead;
-use crate::replica::Lost;
+use crate::read::{GaveUp, Tries, plan_for_reader};
+use crate::reading::{FailedRead, Plan, read_store_since};
+use crate::replica::{Appended, Lost};
 use crate::shell::{NotServed, Served, Shell};
 use bytes::Bytes;
 use millstream_access::{Operation, Principal};
 use millstream_kafka_wire::batch::{BatchError, batches};
 use millstream_model::{LeaderEpoch, Offset, PartitionId, TimestampMs};
 use millstream_partition::Change;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// Bytes read at a time when looking for a timestamp.
 const SCAN_BYTES: usize = 1024 * 1024;
 
-/// How long a trim may take to become durable.
-const TRIM_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a trim, or a new owner, may take to become durable.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl From<NotServed> for OffsetError {
     fn from(reason: NotServed) -> OffsetError {
@@ -61,7 +63,7 @@ impl Shell {
         time: TimestampMs,
         isolation: Isolation,
     ) -> Result<FoundOffset, OffsetError> {
-        let mut moved = 0;
+        let mut tries = Tries::default();
         loop {
             let planned = served.group.read(|core| {
                 let state = core.state().partition(&partition)?;
@@ -72,16 +74,24 @@ impl Shell {
                 Some((plan, state.log_start()))
             });
             let (plan, log_start) = planned.ok_or(OffsetError::UnknownPartition)?;
-            let pieces = match self.carry_out(&served.group, plan).await {
-                Ok(pieces) => pieces,
-                Err(FailedRead::Moved) if moved < PLANS_MAX => {
-                    moved += 1;
+            let place = plan.in_store();
+            let pieces = match self.carry_out_since(&served.group, plan, time).await {
+                Ok(Since::Pieces(pieces)) => pieces,
+                Ok(Since::NotBefore(next)) => {
+                    from = next;
                     continue;
                 }
-                Err(error) => {
-                    tracing::warn!(%partition, %error, "looking for a timestamp failed");
-                    return Err(OffsetError::Storage);
-                }
+                Err(error) => match tries.failed(&error, place) {
+                    Ok(()) => continue,
+                    Err(GaveUp::Storage) => {
+                        tracing::warn!(%partition, %error, "looking for a timestamp failed");
+                        return Err(OffsetError::Storage);
+                    }
+                    Err(GaveUp::Damaged) => {
+                        self.gave_up(&served.group, partition, place, &error);
+                        return Err(OffsetError::Damaged { offset: from });
+                    }
+                },
             };
             match first_at_or_after(&pieces, log_start, time) {
                 Ok(Scanned::Found(found)) => return Ok(found),
@@ -93,6 +103,33 @@ impl Shell {
                 }
             }
         }
+    }
+
+    /// Reads what was planned; where that is a whole segment, from its first block with such a time on.
+    async fn carry_out_since(
+        &self,
+        group: &Arc<Group>,
+        plan: Plan,
+        time: TimestampMs,
+    ) -> Result<Since, FailedRead> {
+        if let Plan::Store {
+            segment,
+            from,
+            end,
+            bytes_max,
+        } = plan
+            && from <= segment.base_offset
+        {
+            let tier = &self.services.tier;
+            match read_store_since(tier, &segment, time, end, bytes_max).await {
+                Ok(Some(pieces)) => return Ok(Since::Pieces(pieces)),
+                Ok(None) => return Ok(Since::NotBefore(segment.end_offset)),
+                // Read on from the beginning: that meets the damage where it is.
+                Err(error) if error.is_damage() => {}
+                Err(error) => return Err(self.services.rests(error)),
+            }
+        }
+        self.carry_out(group, plan).await.map(Since::Pieces)
     }
 
     pub(crate) fn offset_for_leader_epoch(
@@ -145,18 +182,23 @@ impl Shell {
             Ok(begun) => begun,
             Err(log_start) => return Ok(log_start),
         };
-        match tokio::time::timeout(TRIM_TIMEOUT, receiver).await {
-            Ok(Ok(Ok(_))) => Ok(before),
-            Ok(Ok(Err(Lost::Undecided))) => Err(OffsetError::NotLeader),
-            Ok(Ok(Err(Lost::Quarantined))) => Err(OffsetError::Storage),
-            Ok(Err(_)) => Err(OffsetError::ShuttingDown),
-            Err(_) => Err(OffsetError::Timeout),
-        }
+        settled(receiver).await.map(|()| before)
+    }
+}
+
+/// Waits until a proposed change is committed and applied.
+pub(crate) async fn settled(receiver: oneshot::Receiver<Result<Appended, Lost>>) -> Result<(), OffsetError> {
+    match tokio::time::timeout(CHANGE_TIMEOUT, receiver).await {
+        Ok(Ok(Ok(_))) => Ok(()),
+        Ok(Ok(Err(Lost::Undecided))) => Err(OffsetError::NotLeader),
+        Ok(Ok(Err(Lost::Quarantined))) => Err(OffsetError::Storage),
+        Ok(Err(_)) => Err(OffsetError::ShuttingDown),
+        Err(_) => Err(OffsetError::Timeout),
     }
 }
 
 /// That the group leads and the asker knows its epoch; returns the partition's leader epoch.
-fn check(
+pub(crate) fn check(
     core: &mut Core,
     served: &Served,
     partition: PartitionId,
@@ -177,6 +219,14 @@ fn check(
         EpochCheck::Fenced => Err(OffsetError::FencedEpoch { current }),
         EpochCheck::Unknown => Err(OffsetError::UnknownEpoch { current }),
     }
+}
+
+/// What was read in search of a time.
+enum Since {
+    /// These batches.
+    Pieces(Vec<Bytes>),
+    /// Nothing before this offset has it.
+    NotBefore(Offset),
 }
 
 enum Scanned {

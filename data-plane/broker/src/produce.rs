@@ -1,18 +1,16 @@
 //! Appending a batch: check it, decide its place under the group's lock, answer when it is durable.
 
+use crate::admission::admit;
 use crate::group::{Core, Ticket};
 use crate::interface::produce::Waiting;
 use crate::interface::{Acks, PendingProduce, Produce, ProduceError, Produced};
-use crate::quota::Meter;
-use crate::replica::{Append, AppendRefused};
+use crate::replica::{Append, AppendRefused, Planted};
 use crate::shell::{NotServed, Served, Shell};
 use crate::topic_config;
-use bytes::{Bytes, BytesMut};
 use millstream_access::{Operation, Principal};
 use millstream_journal::{Level, Space};
-use millstream_kafka_wire::batch::{BatchError, BatchView};
 use millstream_metadata::Image;
-use millstream_metadata::topic_config::{TimestampType, TopicSettings};
+use millstream_model::limits::RECORD_ERRORS_MAX;
 use millstream_model::{Offset, PartitionId, TimestampMs};
 use millstream_partition::{AppendError, Decision, SequenceError};
 use millstream_replication::AppendRefusal;
@@ -36,6 +34,15 @@ impl From<NotServed> for ProduceError {
             NotServed::NotHere => ProduceError::NotLeader,
         }
     }
+}
+
+/// What the batches before one in a request have taken.
+#[derive(Clone, Copy, Default)]
+struct Ahead {
+    /// Bytes that are prepared and not ordered yet.
+    bytes: usize,
+    /// Records that the answer names already.
+    refused_records: usize,
 }
 
 /// A checked batch whose place is not decided yet.
@@ -69,15 +76,18 @@ impl Shell {
     ) -> Vec<Result<PendingProduce, ProduceError>> {
         let image = self.image.image();
         let mut answers: Vec<_> = requests.iter().map(|_| None).collect();
-        let (mut ready, mut ahead) = (Vec::with_capacity(requests.len()), 0);
+        let (mut ready, mut ahead) = (Vec::with_capacity(requests.len()), Ahead::default());
         for (place, (request, answer)) in requests.into_iter().zip(&mut answers).enumerate() {
             let span = span_of(who, request.partition);
             match self.prepare(&image, who, request, ahead, &span) {
                 Ok(prepared) => {
-                    ahead += prepared.begun.length;
+                    ahead.bytes += prepared.begun.length;
                     ready.push((prepared.served.group.id, place, prepared));
                 }
-                Err(error) => *answer = Some(Err(self.refused(&span, error))),
+                Err(error) => {
+                    ahead.refused_records += error.refused_records().len();
+                    *answer = Some(Err(self.refused(&span, error)));
+                }
             }
         }
         // Stable: batches for one partition keep their order.
@@ -94,7 +104,7 @@ impl Shell {
             });
             for (place, begun, outcome) in decided {
                 let answer = match outcome {
-                    Ok(outcome) => Ok(self.pending(&image, who, begun, outcome)),
+                    Ok(outcome) => Ok(self.pending(begun, outcome)),
                     Err(error) => Err(self.refused(&begun.span, error)),
                 };
                 if let Some(slot) = answers.get_mut(place) {
@@ -110,18 +120,18 @@ impl Shell {
 
     /// Counts a refusal and tells the log, in the words of its span.
     fn refused(&self, span: &Span, error: ProduceError) -> ProduceError {
-        self.services.metrics.produce_refused.inc();
+        self.services.metrics.refused(&error);
         span.in_scope(|| tracing::debug!(%error, "refused"));
         error
     }
 
-    /// All that is done before the group's lock is taken; `ahead` bytes were prepared before and are not ordered yet.
+    /// All that is done before the group's lock is taken.
     fn prepare(
         &self,
         image: &Image,
         who: &Principal,
         request: Produce,
-        ahead: usize,
+        ahead: Ahead,
         span: &Span,
     ) -> Result<Ready, ProduceError> {
         let partition = request.partition;
@@ -141,15 +151,17 @@ impl Shell {
             .commit_bytes_max
             .saturating_sub(ENTRY_OVERHEAD_BYTES);
         settings.message_bytes_max = settings.message_bytes_max.min(fits);
-        let batch = check(&settings, request.batch, now)?;
-        let delay = self.back_pressure(length, ahead)?;
-        let (batch, log_append_time) = own(&settings, batch, now);
+        let nameable = RECORD_ERRORS_MAX.saturating_sub(ahead.refused_records);
+        let admitted = admit(&settings, request.batch, now, nameable)?;
+        let delay = self.back_pressure(length, ahead.bytes)?;
+        let (batch, log_append_time) = admitted.own(&settings, now, Planted::default());
         let records = batch.header().record_count;
         let (answer, acknowledged) = oneshot::channel();
         let append = Append {
             partition,
             tenant: who.tenant,
             key: who.key,
+            owner_epoch: request.owner_epoch,
             batch,
             time: now,
             acks: request.acks,
@@ -173,13 +185,7 @@ impl Shell {
     }
 
     /// Counts a batch that has its place, and says what its answer waits for.
-    fn pending(
-        &self,
-        image: &Image,
-        who: &Principal,
-        begun: Begun,
-        (decision, log_start): (Decision, Offset),
-    ) -> PendingProduce {
+    fn pending(&self, begun: Begun, (decision, log_start): (Decision, Offset)) -> PendingProduce {
         let metrics = &self.services.metrics;
         let base_offset = match decision {
             Decision::Append { base_offset, .. } => {
@@ -195,11 +201,7 @@ impl Shell {
                 base_offset
             }
         };
-        let now_ms = self.services.now_ms();
-        let throttle = self
-            .quotas
-            .take(image, who, Meter::Produce, now_ms, begun.length as u64)
-            .max(begun.delay);
+        let throttle = begun.delay;
         PendingProduce(match begun.acks {
             Acks::None => Waiting::Ready(Some(Ok(Produced {
                 base_offset,
@@ -211,16 +213,9 @@ impl Shell {
         })
     }
 
-    /// What a filling journal asks of producers (LOG.md 10).
-    ///
-    /// What was ordered must get into the journal, or nothing behind it can, not even what makes room: so bytes that
-    /// are still under way count as used, and the end of a file that a commit does not fit into as well.
+    /// What a filling journal asks of producers (LOG.md 10); who is refused has room made.
     fn back_pressure(&self, bytes: usize, ahead: usize) -> Result<Duration, ProduceError> {
-        let in_flight = self
-            .services
-            .in_flight
-            .load(Ordering::Relaxed)
-            .saturating_add(ahead);
+        let in_flight = self.in_flight(ahead);
         if in_flight > self.settings.in_flight_bytes_max {
             return Err(ProduceError::Full);
         }
@@ -228,17 +223,36 @@ impl Shell {
         if space.level >= Level::Flush {
             space = self.space.look(&self.services);
         }
-        let under_way = in_flight.saturating_add(bytes);
-        let lost = under_way.min(self.settings.journal.commit_bytes_max);
-        let used = space.used.saturating_add(under_way.saturating_add(lost) as u64);
-        match Level::of(used, space.capacity).max(space.level) {
+        match self.level(space, in_flight, bytes) {
             Level::Normal | Level::Flush => Ok(Duration::ZERO),
             Level::Delay => Ok(delay(space)),
             Level::Refuse => {
-                self.services.reader.want_room();
+                self.want_room(bytes);
                 Err(ProduceError::Full)
             }
         }
+    }
+
+    /// Whether the journal would take a batch of so many bytes.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        let space = self.space.look(&self.services);
+        self.level(space, self.in_flight(0), bytes) < Level::Refuse
+    }
+
+    fn in_flight(&self, ahead: usize) -> usize {
+        let in_flight = self.services.in_flight.load(Ordering::Relaxed);
+        in_flight.saturating_add(ahead)
+    }
+
+    /// How full the journal is for a batch of so many bytes.
+    ///
+    /// What was ordered must get into the journal, or nothing behind it can, not even what makes room: so bytes that
+    /// are still under way count as used, and the end of a file that a commit does not fit into as well.
+    fn level(&self, space: Space, in_flight: usize, bytes: usize) -> Level {
+        let under_way = in_flight.saturating_add(bytes);
+        let lost = under_way.min(self.settings.journal.commit_bytes_max);
+        let used = space.used.saturating_add(under_way.saturating_add(lost) as u64);
+        Level::of(used, space.capacity).max(space.level)
     }
 }
 
@@ -287,6 +301,7 @@ fn refusal(refused: AppendRefused) -> ProduceError {
             AppendError::Unknown | AppendError::Closed => ProduceError::NotLeader,
             AppendError::Foreign => ProduceError::UnknownPartition,
             AppendError::Quarantined | AppendError::OffsetsUsedUp => ProduceError::Storage,
+            AppendError::NotOwner { current } => ProduceError::NotOwner { current },
             AppendError::NoTransaction => ProduceError::NoTransaction,
             AppendError::Sequence(SequenceError::OutOfOrder {
                 producer,
@@ -309,70 +324,7 @@ fn refusal(refused: AppendRefused) -> ProduceError {
         },
         AppendRefused::NotProposable => ProduceError::Invalid {
             reason: "not a batch".to_owned(),
+            record: None,
         },
-    }
-}
-
-/// That a producer may send this batch to this topic.
-fn check(settings: &TopicSettings, bytes: Bytes, now: TimestampMs) -> Result<BatchView, ProduceError> {
-    let (length, max) = (bytes.len(), settings.message_bytes_max);
-    if length > max {
-        return Err(ProduceError::TooLarge { length, max });
-    }
-    let batch = BatchView::read(bytes).map_err(batch_error)?;
-    batch.check_produced().map_err(batch_error)?;
-    // As Kafka does: what no reader could read must not get into the log.
-    batch.check_records().map_err(batch_error)?;
-    let header = batch.header();
-    if header.attributes.is_transactional() {
-        return Err(ProduceError::NoTransaction);
-    }
-    if settings.timestamp_type == TimestampType::CreateTime && header.max_timestamp.0 >= 0 {
-        let ahead = header.max_timestamp.0.saturating_sub(now.0);
-        let behind = now.0.saturating_sub(header.base_timestamp.0);
-        let too_old = header.base_timestamp.0 >= 0 && behind > settings.timestamp_before_ms_max;
-        if ahead > settings.timestamp_after_ms_max || too_old {
-            return Err(ProduceError::InvalidTimestamp);
-        }
-    }
-    Ok(batch)
-}
-
-fn batch_error(error: BatchError) -> ProduceError {
-    let reason = error.to_string();
-    match error {
-        BatchError::OldMagic { magic } | BatchError::Magic { magic } => ProduceError::OldFormat { magic },
-        BatchError::TooLarge { bytes, max } => ProduceError::TooLarge { length: bytes, max },
-        BatchError::Attributes { attributes } if attributes & 0b111 > 4 => ProduceError::UnknownCompression {
-            codec: (attributes & 0b111) as u8,
-        },
-        BatchError::Length { .. } | BatchError::Crc { .. } => ProduceError::Corrupt { reason },
-        // Whatever came after the cut is not in the request: sending it again would not help.
-        BatchError::Short { .. }
-        | BatchError::Attributes { .. }
-        | BatchError::Count { .. }
-        | BatchError::TooMany { .. }
-        | BatchError::Inconsistent { .. }
-        | BatchError::Record { .. }
-        | BatchError::Compressed { .. }
-        | BatchError::Bomb => ProduceError::Invalid { reason },
-    }
-}
-
-/// The batch in memory of its own, so that stamping it under the lock copies nothing, and so that the tail cache does
-/// not hold a whole receive buffer for a small batch (LOG.md 9). The one copy from socket to disk.
-fn own(settings: &TopicSettings, batch: BatchView, now: TimestampMs) -> (BatchView, Option<TimestampMs>) {
-    let length = batch.bytes().len();
-    let header = *batch.header();
-    let bytes = match batch.into_bytes().try_into_mut() {
-        Ok(bytes) if bytes.capacity() < length.saturating_mul(2) => bytes,
-        Ok(bytes) => BytesMut::from(&bytes[..]),
-        Err(shared) => BytesMut::from(&shared[..]),
-    };
-    let batch = BatchView::read(bytes.freeze()).expect("the same bytes were a batch before");
-    debug_assert_eq!(*batch.header(), header);
-    match settings.timestamp_type {
-        TimestampType::CreateTime => (batch, None),
-        TimestampType::LogAppendTime => (batch.with_log_append_time(now), Some(now)),
     }
 }

@@ -3,11 +3,14 @@
 //! What to read is decided under the group's lock ([`plan`]), the reading happens outside of it ([`Shell::carry_out`]).
 //! Between the two the data may move on to the object store; then the plan is made anew.
 
+use crate::damage::Damage;
 use crate::group::{Core, Group, Services};
 use crate::metrics::Metrics;
 use crate::reading::{FailedRead, Plan, cut, plan_of, read_journal, read_kept, read_store};
 use crate::shell::Shell;
 use bytes::Bytes;
+use millstream_kafka_wire::batch::batches;
+use millstream_model::segment::SegmentRef;
 use millstream_model::{Offset, PartitionId};
 use prometheus_client::metrics::counter::Counter;
 use std::sync::Arc;
@@ -15,7 +18,59 @@ use std::sync::Arc;
 /// How often a plan is made anew because what it named has moved meanwhile.
 pub(crate) const PLANS_MAX: usize = 4;
 
+/// Where a plan reads in the store: the segment, and from which offset on.
+pub(crate) type InStore = (SegmentRef, Offset);
+
+/// What became of a reader's tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GaveUp {
+    /// Disk or store cannot read now; later they may.
+    Storage,
+    /// What is stored is not what was written, or not there.
+    Damaged,
+}
+
+/// The tries of one read: what has moved is looked for anew a few times; what is damaged is read once more, and what is
+/// missing looked for once more (LOG.md 33), before a reader is told so.
+#[derive(Debug, Default)]
+pub(crate) struct Tries {
+    moved: usize,
+    suspected: Option<InStore>,
+}
+
+impl Tries {
+    /// After a read that failed: plan and read again, or give up.
+    pub(crate) fn failed(&mut self, error: &FailedRead, place: Option<InStore>) -> Result<(), GaveUp> {
+        match (error, place) {
+            (FailedRead::Moved, _) if self.moved < PLANS_MAX => {
+                self.moved += 1;
+                Ok(())
+            }
+            (error, Some(place)) if error.is_damage() || matches!(error, FailedRead::Missing(_)) => {
+                if self.suspected.replace(place) == Some(place) {
+                    return Err(GaveUp::Damaged);
+                }
+                self.moved += 1;
+                match self.moved <= PLANS_MAX {
+                    true => Ok(()),
+                    false => Err(GaveUp::Storage),
+                }
+            }
+            (error, None) if error.is_damage() => Err(GaveUp::Damaged),
+            _ => Err(GaveUp::Storage),
+        }
+    }
+}
+
 impl Plan {
+    /// The place in the store that it reads, if it is there.
+    pub(crate) fn in_store(&self) -> Option<InStore> {
+        match self {
+            Plan::Store { segment, from, .. } => Some((*segment, *from)),
+            Plan::Nothing | Plan::Memory(_) | Plan::Journal { .. } | Plan::Kept { .. } => None,
+        }
+    }
+
     /// What counts the bytes that come from there.
     pub(crate) fn counter<'a>(&self, metrics: &'a Metrics) -> Option<&'a Counter> {
         match self {
@@ -82,6 +137,21 @@ pub(crate) fn plan_for_reader(
     }
 }
 
+impl Services {
+    /// A store that does not answer is left alone for what the journal has: the next plan looks there.
+    pub(crate) fn rests(&self, error: FailedRead) -> FailedRead {
+        if !matches!(error, FailedRead::Store(_)) || error.is_damage() {
+            return error;
+        }
+        let rested = self.store_fails();
+        self.store_failed();
+        match rested {
+            true => error,
+            false => FailedRead::Moved,
+        }
+    }
+}
+
 impl Shell {
     /// Reads what was planned. What the store does not give may be planned anew: the journal may have it.
     pub(crate) async fn carry_out(&self, group: &Arc<Group>, plan: Plan) -> Result<Vec<Bytes>, FailedRead> {
@@ -126,17 +196,49 @@ impl Shell {
                 end,
                 bytes_max,
             } => {
-                let rested = !self.services.store_fails();
-                let read = read_store(&self.services.tier, &segment, from, end, bytes_max).await;
-                if let Err(FailedRead::Store(_)) = &read {
-                    self.services.store_failed();
-                    if rested {
-                        // The next plan looks into the journal.
-                        return Err(FailedRead::Moved);
-                    }
+                let services = &self.services;
+                let read = read_store(&services.tier, &segment, from, end, bytes_max).await;
+                let pieces = read.map_err(|error| services.rests(error))?;
+                if services.damaged.count() > 0 {
+                    services.damaged.read(&segment, from, end_of(&pieces));
                 }
-                read
+                Ok(pieces)
             }
         }
     }
+
+    /// A read that is given up: what is damaged is remembered and counted.
+    pub(crate) fn gave_up(
+        &self,
+        group: &Group,
+        partition: PartitionId,
+        place: Option<InStore>,
+        error: &FailedRead,
+    ) {
+        match place {
+            Some((segment, offset)) => self.services.damaged.met(
+                Damage {
+                    group: group.id,
+                    partition,
+                    segment,
+                    offset,
+                },
+                error,
+            ),
+            // Of the journal, which tells of its damage itself.
+            None => drop(self.services.metrics.damaged_reads.inc()),
+        }
+    }
 }
+
+/// Where the last of these batches ends.
+fn end_of(pieces: &[Bytes]) -> Offset {
+    let last = pieces.iter().flat_map(|piece| batches(piece.clone())).last();
+    match last {
+        Some(Ok(batch)) => batch.header().next_offset(),
+        _ => Offset(0),
+    }
+}
+
+#[cfg(test)]
+mod tests;

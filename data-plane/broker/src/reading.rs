@@ -6,7 +6,7 @@ use millstream_journal::{Disk, Position, ReadError, Reader};
 use millstream_kafka_wire::batch::{BatchError, BatchHeader, batches};
 use millstream_model::entry::ENTRY_HEADER_BYTES;
 use millstream_model::segment::SegmentRef;
-use millstream_model::{GroupId, Lsn, Offset, PartitionId};
+use millstream_model::{GroupId, Lsn, Offset, PartitionId, TimestampMs};
 use millstream_partition::{HotRun, PartitionState, Place};
 use millstream_tier::{Batch, FlushBuilder, Tier, TierError};
 
@@ -57,9 +57,13 @@ pub enum Plan {
 /// Batches that could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum FailedRead {
-    /// Not where the plan says: make another.
+    /// Not in the journal any more: make another plan.
     #[error("the data has moved")]
     Moved,
+    /// The object is not in the store: collected since, so make another plan. Where that names the object again, it
+    /// is lost.
+    #[error("the object store: {0}")]
+    Missing(TierError),
     /// The journal cannot read it.
     #[error("the journal: {0}")]
     Journal(ReadError),
@@ -69,6 +73,19 @@ pub enum FailedRead {
     /// A task of ours was lost.
     #[error("the reading task ended early")]
     Lost,
+}
+
+impl FailedRead {
+    /// Whether what is stored is not what was written: no repetition helps, a person must look.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            FailedRead::Journal(error) => matches!(error, ReadError::Damaged),
+            FailedRead::Store(error) => {
+                matches!(error, TierError::Corrupt { .. } | TierError::TooLarge { .. })
+            }
+            FailedRead::Moved | FailedRead::Missing(_) | FailedRead::Lost => false,
+        }
+    }
 }
 
 /// Plans to read batches of a partition from the one that holds `offset` on, up to `end`: at least one, further ones
@@ -188,7 +205,7 @@ pub fn read_kept<D: Disk>(
 /// Batches of a segment: whole blocks are read, what lies outside of the wish is cut off.
 ///
 /// # Errors
-/// [`FailedRead::Moved`] when the object was collected, else when the store does not give it.
+/// [`FailedRead::Missing`] when the object is not there, else when the store does not give it.
 pub async fn read_store(
     tier: &Tier,
     segment: &SegmentRef,
@@ -196,14 +213,30 @@ pub async fn read_store(
     end: Offset,
     bytes_max: usize,
 ) -> Result<Vec<Bytes>, FailedRead> {
-    let run = tier
-        .read(segment, from, bytes_max)
-        .await
-        .map_err(|error| match error {
-            TierError::NotFound { .. } => FailedRead::Moved,
-            error => FailedRead::Store(error),
-        })?;
+    let run = tier.read(segment, from, bytes_max).await.map_err(of_tier)?;
     Ok(cut(run.blocks, from, end, bytes_max))
+}
+
+/// As [`read_store`], from the first block that has a record of `time` or later; none when the segment has no such one.
+///
+/// # Errors
+/// As [`read_store`].
+pub async fn read_store_since(
+    tier: &Tier,
+    segment: &SegmentRef,
+    time: TimestampMs,
+    end: Offset,
+    bytes_max: usize,
+) -> Result<Option<Vec<Bytes>>, FailedRead> {
+    let run = tier.read_since(segment, time, bytes_max).await.map_err(of_tier)?;
+    Ok(run.map(|run| cut(run.blocks, run.base_offset, end, bytes_max)))
+}
+
+fn of_tier(error: TierError) -> FailedRead {
+    match error {
+        error @ TierError::NotFound { .. } => FailedRead::Missing(error),
+        error => FailedRead::Store(error),
+    }
 }
 
 /// The batches that reach past `from` and start before `end`, at least one, while they fit. Each piece holds whole

@@ -43,6 +43,8 @@ pub struct Planted {
     pub repeat_is_appended: bool,
     /// A new leader says where the log ends before what it found there is committed (against LOG.md 23).
     pub end_is_known_at_once: bool,
+    /// The largest timestamp is what a batch's header says, not what its records have: retention goes by it.
+    pub header_timestamp_believed: bool,
 }
 
 /// A replica's settings.

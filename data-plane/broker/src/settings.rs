@@ -55,6 +55,8 @@ pub struct Settings {
     pub waits_for_controller: bool,
     /// Consumer groups.
     pub groups: millstream_coordinator::Settings,
+    /// How long background work that failed rests, at first and at most. Who is refused for want of room ends it.
+    pub backoff: (Duration, Duration),
 }
 
 impl Settings {
@@ -91,6 +93,7 @@ impl Settings {
             recover_wait: Duration::from_secs(20),
             waits_for_controller: true,
             groups: millstream_coordinator::Settings::default(),
+            backoff: (Duration::from_millis(500), Duration::from_secs(30)),
         }
     }
 }

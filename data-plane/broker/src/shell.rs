@@ -1,10 +1,10 @@
 //! What all of a broker's calls and tasks share.
 
+use crate::condition::ConditionWatch;
 use crate::endurance::Endurance;
 use crate::group::{Group, Services};
 use crate::join::Standing;
 use crate::producer_ids::ProducerIds;
-use crate::quota::Quotas;
 use crate::read_memory::ReadMemory;
 use crate::settings::Settings;
 use millstream_access::{Operation, Principal, Resource, RootKeys, allowed};
@@ -26,12 +26,14 @@ pub(crate) struct Shell {
     pub(crate) image: ImageWatch,
     pub(crate) roots: Arc<RootKeys>,
     pub(crate) groups: RwLock<BTreeMap<GroupId, Arc<Group>>>,
-    pub(crate) quotas: Quotas,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) read_memory: ReadMemory,
     pub(crate) space: SpaceWatch,
+    pub(crate) conditions: ConditionWatch,
     /// What this node is to the cluster.
     pub(crate) standing: watch::Sender<Standing>,
+    /// Nobody is let wait any more: what is there is answered.
+    pub(crate) draining: CancellationToken,
     pub(crate) stopping: CancellationToken,
     /// What is still under way is given up: the stop has waited for long enough.
     pub(crate) giving_up: CancellationToken,
@@ -72,10 +74,11 @@ impl Shell {
             image,
             roots,
             groups: Default::default(),
-            quotas: Default::default(),
             producer_ids: Default::default(),
             read_memory,
+            conditions: ConditionWatch::default(),
             standing: watch::Sender::new(Standing::Waiting),
+            draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
             giving_up: CancellationToken::new(),
             tasks: TaskTracker::new(),

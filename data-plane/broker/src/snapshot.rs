@@ -163,24 +163,36 @@ pub(crate) fn save(folder: &Path, group: GroupId, bytes: &Bytes) -> io::Result<(
 pub(crate) fn load_all(folder: &Path) -> io::Result<(BTreeMap<GroupId, Snapshot>, u64)> {
     std::fs::create_dir_all(folder)?;
     let (mut found, mut bytes_read) = (BTreeMap::new(), 0);
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        let number = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .and_then(|name| name.strip_prefix(PREFIX));
-        let Some(Ok(group)) = number.map(str::parse) else {
-            continue;
-        };
+    for (group, path) in files(folder)? {
         let bytes = Bytes::from(std::fs::read(&path)?);
         bytes_read += bytes.len() as u64;
         match decode(&bytes) {
-            Ok(snapshot) if snapshot.state.group() == GroupId(group) => {
-                found.insert(GroupId(group), snapshot);
+            Ok(snapshot) if snapshot.state.group() == group => {
+                found.insert(group, snapshot);
             }
             Ok(_) => tracing::error!(path = %path.display(), "a snapshot of another group; passed over"),
             Err(error) => tracing::error!(path = %path.display(), %error, "a local snapshot is passed over"),
         }
     }
     Ok((found, bytes_read))
+}
+
+/// The files of the snapshots on disk, by group; none where there is no folder.
+pub(crate) fn files(folder: &Path) -> io::Result<Vec<(GroupId, PathBuf)>> {
+    let mut found = Vec::new();
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+        entries => entries?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        let number = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .and_then(|name| name.strip_prefix(PREFIX));
+        if let Some(Ok(group)) = number.map(str::parse) {
+            found.push((GroupId(group), path));
+        }
+    }
+    Ok(found)
 }

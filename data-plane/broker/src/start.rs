@@ -7,6 +7,8 @@
 //! While the store is down: local snapshots, the journal's tail, groups, reads; then what is said in `join`.
 
 use crate::broker::Broker;
+use crate::condition::Condition;
+use crate::damage::DamagedObjects;
 use crate::follow::{Following, Found};
 use crate::group::{Disk, Services};
 use crate::groups::GroupsHandle;
@@ -188,6 +190,10 @@ fn start_journal(
         reader,
         tier: outside.tier,
         commands: outside.commands,
+        damaged: DamagedObjects::new(
+            outside.metrics.damaged_objects.clone(),
+            outside.metrics.damaged_reads.clone(),
+        ),
         metrics: outside.metrics,
         runtime: tokio::runtime::Handle::current(),
         node: outside.node,
@@ -203,6 +209,15 @@ fn start_journal(
 }
 
 impl Handle {
+    /// Answers those who wait: fetches with what is there, members of groups with an error after which they look for the
+    /// coordinator anew. Everything else goes on until [`Handle::shutdown`].
+    pub fn drain(&self) {
+        self.shell.draining.cancel();
+        for group in self.shell.all_groups() {
+            group.with(|core| core.wake_all());
+        }
+    }
+
     /// Stops serving, finishes what is under way, keeps a local snapshot of every group, closes the journal.
     ///
     /// # Errors
@@ -257,7 +272,18 @@ impl Handle {
     /// Brings the gauges that are not set by what happens up to date: before metrics are told, so that they tell the
     /// truth also of a broker in which nothing happens any more.
     pub fn measure(&self) {
-        self.shell.space.look(&self.shell.services);
+        self.condition();
+    }
+
+    /// What keeps the broker from serving whole.
+    pub fn condition(&self) -> Condition {
+        self.shell.condition()
+    }
+
+    /// Objects in the store that are known to be damaged or missing: what a reader of theirs met and nobody has been
+    /// able to read since.
+    pub fn damaged_objects(&self) -> usize {
+        self.shell.services.damaged.count()
     }
 
     /// Whether the broker can serve: its journal is sound.

@@ -11,7 +11,7 @@ static DEFAULTS: OnceLock<TopicSettings> = OnceLock::new();
 /// A topic's settings.
 pub(crate) fn settings(topic: &TopicRow) -> TopicSettings {
     match topic.config.is_empty() {
-        true => *DEFAULTS.get_or_init(|| TopicSettings::of(topic)),
+        true => *DEFAULTS.get_or_init(TopicSettings::default),
         false => TopicSettings::of(topic),
     }
 }

@@ -16,10 +16,16 @@ mod full_disk;
 mod lost;
 #[path = "shell/node.rs"]
 mod node;
+#[path = "shell/owners.rs"]
+mod owners;
 #[path = "shell/reading.rs"]
 mod reading;
 #[path = "shell/restart.rs"]
 mod restart;
+#[path = "shell/rotten.rs"]
+mod rotten;
+#[path = "shell/times.rs"]
+mod times;
 #[path = "shell/trouble.rs"]
 mod trouble;
 #[path = "shell/without_store.rs"]

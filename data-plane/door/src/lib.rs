@@ -3,3 +3,20 @@
 //!
 //! A door brings its protocol; this crate says how much memory its clients may take, how long they wait, and who may
 //! not enter. Nothing here knows Kafka's or gRPC's messages, or reaches a broker.
+//!
+//! [`gate`] stands before every gRPC service. [`room`] is the accounting, without a clock; [`waiting`] lets tasks wait
+//! for it.
+
+pub mod gate;
+pub mod permissions;
+pub mod quotas;
+pub mod room;
+pub mod strangers;
+pub mod waiting;
+
+pub use gate::{Gate, GateMetrics, GateParts, GateSettings, Keeper};
+pub use permissions::Action;
+pub use quotas::{Connected, Meter, Owes, Quotas, THROTTLE_MAX};
+pub use room::{Overstay, Owner};
+pub use strangers::{NoPlace, Place, Strangers};
+pub use waiting::{Connection, Overstayed, Rooms, RoomsSettings, Share};

@@ -1,14 +1,17 @@
-//! Who calls: the `authorization` header of every call, against the newest image.
+//! Who calls: whom the gate let in; in process, where there is none, the `authorization` header's owner.
 
 use millstream_access::{AuthError, Principal, authenticate_header};
 use millstream_broker::Broker;
 use millstream_model::TimestampMs;
-use tonic::metadata::MetadataMap;
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 
-/// The caller of a call with these headers.
-pub(crate) fn caller(broker: &Broker, headers: &MetadataMap) -> Result<Principal, Status> {
-    let header = headers
+/// The caller of a call.
+pub(crate) fn caller<T>(broker: &Broker, request: &Request<T>) -> Result<Principal, Status> {
+    if let Some(who) = request.extensions().get::<Principal>() {
+        return Ok(who.clone());
+    }
+    let header = request
+        .metadata()
         .get("authorization")
         .and_then(|value| value.to_str().ok())
         .ok_or(AuthError::Missing);

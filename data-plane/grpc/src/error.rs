@@ -24,9 +24,10 @@ pub(crate) fn of_produce(cause: &ProduceError) -> Error {
         ProduceError::Invalid { .. } => "INVALID_RECORD",
         ProduceError::OldFormat { .. } => "UNSUPPORTED_FOR_MESSAGE_FORMAT",
         ProduceError::UnknownCompression { .. } => "UNSUPPORTED_COMPRESSION_TYPE",
-        ProduceError::InvalidTimestamp => "INVALID_TIMESTAMP",
+        ProduceError::InvalidTimestamp { .. } => "INVALID_TIMESTAMP",
         ProduceError::OutOfOrderSequence { .. } => "OUT_OF_ORDER_SEQUENCE_NUMBER",
         ProduceError::FencedProducer { .. } => "INVALID_PRODUCER_EPOCH",
+        ProduceError::NotOwner { .. } => "OWNER_FENCED",
         ProduceError::NoTransaction => "INVALID_TXN_STATE",
         ProduceError::NotEnoughReplicas => "NOT_ENOUGH_REPLICAS",
         ProduceError::Timeout => "REQUEST_TIMED_OUT",
@@ -45,6 +46,7 @@ pub(crate) fn of_fetch(cause: &FetchError) -> Error {
         FetchError::FencedEpoch { .. } => "FENCED_LEADER_EPOCH",
         FetchError::UnknownEpoch { .. } => "UNKNOWN_LEADER_EPOCH",
         FetchError::Storage => "KAFKA_STORAGE_ERROR",
+        FetchError::Damaged { .. } => "CORRUPT_MESSAGE",
     };
     error(code, cause, cause.retry())
 }
@@ -59,6 +61,7 @@ pub(crate) fn of_offset(cause: &OffsetError) -> Error {
         OffsetError::UnknownEpoch { .. } => "UNKNOWN_LEADER_EPOCH",
         OffsetError::OutOfRange { .. } => "OFFSET_OUT_OF_RANGE",
         OffsetError::Storage => "KAFKA_STORAGE_ERROR",
+        OffsetError::Damaged { .. } => "CORRUPT_MESSAGE",
         OffsetError::Timeout => "REQUEST_TIMED_OUT",
     };
     error(code, cause, cause.retry())

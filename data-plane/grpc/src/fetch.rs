@@ -2,26 +2,37 @@
 
 use crate::error::of_fetch;
 use crate::names::{Names, resolve};
+use crate::produce::told;
+use crate::service::patience;
 use bytes::{Bytes, BytesMut};
 use millstream_access::{AuthError, Principal, revoked};
 use millstream_broker::Broker;
-use millstream_broker::interface::{Fetch, FetchPartition, FetchedPartition, Isolation};
+use millstream_broker::interface::{Fetch, FetchPartition, Fetched, FetchedPartition, Isolation};
+use millstream_door::{Meter, Owes, Quotas};
 use millstream_model::limits::{FETCH_BYTES_MAX, FETCH_WAIT_MS_MAX};
 use millstream_model::{Offset, PartitionId};
 use millstream_rpc::data::{self, FetchRequest, FetchResponse, FetchResult, Partition};
 use std::time::Duration;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
+
+/// How long who owes is held at least: it may ask again at once, whatever it is told.
+const HELD_MIN: Duration = Duration::from_millis(500);
 
 pub(crate) async fn fetch(
     broker: &Broker,
+    quotas: &Quotas,
     who: &Principal,
     request: FetchRequest,
+    draining: &CancellationToken,
 ) -> Result<FetchResponse, Status> {
     let isolation = isolation(request.isolation)?;
+    let allowance = allowance(quotas, who, request.wait_ms).await;
     let image = broker.image();
     let (mut names, mut asked, mut results) = (Names::default(), Vec::new(), Vec::new());
     for part in request.partitions {
-        match resolve(&image, who.tenant, part.partition.as_ref()) {
+        match resolve(&image, who, part.partition.as_ref()) {
             Ok(id) => {
                 if let Some(named) = &part.partition {
                     names.note(id, named);
@@ -44,8 +55,9 @@ pub(crate) async fn fetch(
             })),
         }
     }
-    // A partition that is not there is told at once, not after the wait.
-    let wait_ms = if asked.len() < results.len() {
+    // A partition that is not there is told at once, not after the wait; who may read nothing has waited already.
+    let owes = allowance.is_err();
+    let wait_ms = if asked.len() < results.len() || owes {
         0
     } else {
         request.wait_ms.min(FETCH_WAIT_MS_MAX.unsigned_abs())
@@ -53,7 +65,11 @@ pub(crate) async fn fetch(
     let asked = Fetch {
         partitions: asked,
         bytes_min: usize::try_from(request.bytes_min).unwrap_or(usize::MAX),
-        bytes_max: bytes_max(request.bytes_max),
+        bytes_max: match allowance {
+            Ok(None) => bytes_max(request.bytes_max),
+            Ok(Some(left)) => bytes_max(request.bytes_max).min(left),
+            Err(_) => 0,
+        },
         wait_max: Duration::from_millis(wait_ms.into()),
         isolation,
     };
@@ -64,8 +80,11 @@ pub(crate) async fn fetch(
             tracing::info!(%error, "a fetch ends with its key");
             return Err(Status::unauthenticated(AuthError::CLIENT_TEXT));
         }
-        fetched = broker.fetch(who, asked) => fetched,
+        fetched = fetched_or_drained(broker, who, asked, draining) => fetched,
     };
+    let bytes: usize = fetched.partitions.iter().map(FetchedPartition::bytes).sum();
+    let owed = quotas.take(who, Meter::Fetch, bytes as u64);
+    let owed = allowance.err().map_or(owed, |owes| owed.max(owes.wait));
     let mut found = fetched.partitions.into_iter();
     let results = results
         .into_iter()
@@ -73,8 +92,47 @@ pub(crate) async fn fetch(
         .collect();
     Ok(FetchResponse {
         results,
-        throttle_ms: u32::try_from(fetched.throttle.as_millis()).unwrap_or(u32::MAX),
+        throttle_ms: told(owed),
     })
+}
+
+/// What was fetched; when the server stops, what is there by then, so that nobody's wait holds up the end. The service's
+/// own readers are stopped by it, and would only ask again.
+async fn fetched_or_drained(
+    broker: &Broker,
+    who: &Principal,
+    asked: Fetch,
+    draining: &CancellationToken,
+) -> Fetched {
+    if who.is_service() {
+        return broker.fetch(who, asked).await;
+    }
+    let at_once = Fetch {
+        bytes_min: 0,
+        wait_max: Duration::ZERO,
+        ..asked.clone()
+    };
+    tokio::select! {
+        fetched = broker.fetch(who, asked) => fetched,
+        () = draining.cancelled() => broker.fetch(who, at_once).await,
+    }
+}
+
+/// How many bytes the caller's quota has left: one batch at least, which 1 stands for; none when nothing limits it. Who
+/// owes waits as long as its fetch allows, and then reads nothing.
+async fn allowance(quotas: &Quotas, who: &Principal, wait_ms: u32) -> Result<Option<usize>, Owes> {
+    let until = patience().min(Instant::now() + Duration::from_millis(wait_ms.into()).max(HELD_MIN));
+    let paid = async {
+        quotas.begin(who, Meter::Requests, 1, until).await?;
+        quotas.left(who, Meter::Fetch, until).await
+    };
+    match paid.await {
+        Ok(left) => Ok(left.map(|left| usize::try_from(left).unwrap_or(usize::MAX).max(1))),
+        Err(owes) => {
+            quotas.refused(owes.meter);
+            Err(owes)
+        }
+    }
 }
 
 pub(crate) fn isolation(number: i32) -> Result<Isolation, Status> {

@@ -32,7 +32,7 @@ pub(crate) async fn commit(
     let mut results = Vec::new();
     let mut offsets = Vec::new();
     for asked in request.offsets {
-        match resolve(&image, who.tenant, asked.partition.as_ref()) {
+        match resolve(&image, who, asked.partition.as_ref()) {
             Ok(partition) => {
                 let metadata = asked.metadata.clone();
                 offsets.push(OffsetToCommit {
@@ -96,7 +96,7 @@ pub(crate) async fn fetch(
     let (mut ids, mut offsets) = (Vec::new(), Vec::new());
     let all = request.partitions.is_empty();
     for named in request.partitions {
-        match resolve(&image, who.tenant, Some(&named)) {
+        match resolve(&image, who, Some(&named)) {
             Ok(id) => ids.push((id, named)),
             Err(error) => offsets.push(CommittedOffset {
                 partition: Some(named),

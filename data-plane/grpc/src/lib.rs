@@ -5,7 +5,7 @@
 //!
 //! Invariants: a partition that is not the caller's answers exactly like an unknown one; an open watch ends within
 //! two seconds of its key's revocation; record batches are not copied on their way in. Not here: validation of
-//! batches, quotas' arithmetic, durability (the broker).
+//! batches, durability (the broker), quotas (`door`).
 
 mod caller;
 mod error;

@@ -1,5 +1,6 @@
 //! From a partition's name in a message to its id, within the caller's tenant.
 
+use millstream_access::Principal;
 use millstream_metadata::Image;
 use millstream_model::{PartitionId, PartitionIndex, TenantId, TopicId};
 use millstream_rpc::data::{Error, Partition};
@@ -8,7 +9,7 @@ use std::collections::HashMap;
 /// The partition of this name, or the error that an unknown one has.
 pub(crate) fn resolve(
     image: &Image,
-    tenant: TenantId,
+    who: &Principal,
     named: Option<&Partition>,
 ) -> Result<PartitionId, Error> {
     let unknown = |message: String| Error {
@@ -25,7 +26,9 @@ pub(crate) fn resolve(
         retriable: false,
     })?;
     let topic = image
-        .topic(tenant, &name)
+        .topic(who.tenant, &name)
+        // What the service keeps for itself in a tenant is not there for its clients.
+        .filter(|topic| !topic.internal || who.is_service())
         .ok_or_else(|| unknown(format!("there is no topic '{}'", named.topic)))?;
     let count = topic.partitions.len();
     if usize::try_from(named.index).is_ok_and(|index| index < count) {

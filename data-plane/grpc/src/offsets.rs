@@ -1,4 +1,4 @@
-//! ListOffsets and DeleteRecords.
+//! ListOffsets, DeleteRecords and FencePartition.
 
 use crate::error::of_offset;
 use crate::fetch::isolation;
@@ -9,8 +9,8 @@ use millstream_broker::interface::ListOffset;
 use millstream_model::{Offset, TimestampMs};
 use millstream_rpc::data::list_offsets_partition::Position;
 use millstream_rpc::data::{
-    DeleteRecordsRequest, DeleteRecordsResponse, DeleteRecordsResult, ListOffsetsRequest,
-    ListOffsetsResponse, ListOffsetsResult,
+    DeleteRecordsRequest, DeleteRecordsResponse, DeleteRecordsResult, FencePartitionRequest,
+    FencePartitionResponse, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsResult,
 };
 use tonic::Status;
 
@@ -30,7 +30,7 @@ pub(crate) async fn list(
             Some(Position::TimestampMs(at)) => ListOffset::AtOrAfter(TimestampMs(at)),
             None => return Err(Status::invalid_argument("a partition without a position")),
         };
-        let found = match resolve(&image, who.tenant, part.partition.as_ref()) {
+        let found = match resolve(&image, who, part.partition.as_ref()) {
             Ok(id) => broker
                 .list_offset(who, id, None, what, isolation)
                 .await
@@ -64,7 +64,7 @@ pub(crate) async fn delete_records(
             offset if offset >= 0 => Some(Offset(offset)),
             offset => return Err(Status::invalid_argument(format!("{offset} is not an offset"))),
         };
-        let moved = match resolve(&image, who.tenant, part.partition.as_ref()) {
+        let moved = match resolve(&image, who, part.partition.as_ref()) {
             Ok(id) => broker
                 .delete_records(who, id, before)
                 .await
@@ -82,4 +82,35 @@ pub(crate) async fn delete_records(
         });
     }
     Ok(DeleteRecordsResponse { results })
+}
+
+/// Takes a partition over for a part of the service; a tenant's clients own none.
+pub(crate) async fn fence(
+    broker: &Broker,
+    who: &Principal,
+    request: FencePartitionRequest,
+) -> Result<FencePartitionResponse, Status> {
+    if !who.is_service() {
+        return Err(Status::permission_denied(
+            "partitions are taken over by the service itself",
+        ));
+    }
+    let fenced = match resolve(&broker.image(), who, request.partition.as_ref()) {
+        Ok(id) => broker.fence(who, id).await.map_err(|cause| of_offset(&cause)),
+        Err(error) => Err(error),
+    };
+    Ok(match fenced {
+        Ok(fenced) => FencePartitionResponse {
+            error: None,
+            owner_epoch: fenced.owner_epoch.0,
+            log_start_offset: fenced.log_start.0,
+            high_watermark: fenced.high_watermark.0,
+        },
+        Err(error) => FencePartitionResponse {
+            error: Some(error),
+            owner_epoch: 0,
+            log_start_offset: -1,
+            high_watermark: -1,
+        },
+    })
 }

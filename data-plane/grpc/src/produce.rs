@@ -2,9 +2,12 @@
 
 use crate::error::{of_produce, producer_status};
 use crate::names::resolve;
+use crate::service::patience;
 use millstream_access::Principal;
 use millstream_broker::Broker;
 use millstream_broker::interface::{Acks, InitProducer, PendingProduce, Produce, ProduceError, Produced};
+use millstream_door::{Meter, Owes, Quotas};
+use millstream_model::OwnerEpoch;
 use millstream_rpc::data::{
     self, Error, InitProducerRequest, InitProducerResponse, ProducePartition, ProduceRequest,
     ProduceResponse, ProduceResult,
@@ -16,6 +19,7 @@ const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 
 pub(crate) async fn produce(
     broker: &Broker,
+    quotas: &Quotas,
     who: &Principal,
     request: ProduceRequest,
 ) -> Result<ProduceResponse, Status> {
@@ -34,6 +38,10 @@ pub(crate) async fn produce(
         0 => TIMEOUT_DEFAULT,
         ms => Duration::from_millis(ms.into()),
     };
+    let owed = match pay(quotas, who, &request).await {
+        Ok(owed) => owed,
+        Err(owes) => return Ok(refused(quotas, request, &owes)),
+    };
     let image = broker.image();
     // Every batch gets its place before the first is awaited, in the request's order.
     let mut asked = Vec::with_capacity(request.partitions.len());
@@ -41,11 +49,16 @@ pub(crate) async fn produce(
         .partitions
         .into_iter()
         .map(|it| {
-            let ProducePartition { partition, batch } = it;
-            let found = resolve(&image, who.tenant, partition.as_ref()).map(|partition| {
+            let ProducePartition {
+                partition,
+                batch,
+                owner_epoch,
+            } = it;
+            let found = resolve(&image, who, partition.as_ref()).map(|partition| {
                 asked.push(Produce {
                     partition,
                     batch,
+                    owner_epoch: OwnerEpoch(owner_epoch),
                     acks,
                     timeout,
                 });
@@ -64,16 +77,48 @@ pub(crate) async fn produce(
             (partition, begun)
         })
         .collect();
-    let mut response = ProduceResponse::default();
+    let mut response = ProduceResponse {
+        throttle_ms: told(owed),
+        ..ProduceResponse::default()
+    };
     for (partition, begun) in begun {
         let ended = settle(begun).await;
         if let Ok(produced) = &ended {
-            let throttle_ms = u32::try_from(produced.throttle.as_millis()).unwrap_or(u32::MAX);
-            response.throttle_ms = response.throttle_ms.max(throttle_ms);
+            response.throttle_ms = response.throttle_ms.max(told(produced.throttle));
         }
         response.results.push(result(partition, ended));
     }
     Ok(response)
+}
+
+/// Waits until the caller owes nothing, and counts the request and its batches; how long it owes then.
+async fn pay(quotas: &Quotas, who: &Principal, request: &ProduceRequest) -> Result<Duration, Owes> {
+    let until = patience();
+    let bytes: u64 = request.partitions.iter().map(|it| it.batch.len() as u64).sum();
+    let owed = quotas.begin(who, Meter::Requests, 1, until).await?;
+    Ok(quotas.begin(who, Meter::Produce, bytes, until).await?.max(owed))
+}
+
+/// The answer to a caller that owes for longer than its call may wait: nothing was begun, try again later.
+fn refused(quotas: &Quotas, request: ProduceRequest, owes: &Owes) -> ProduceResponse {
+    quotas.refused(owes.meter);
+    let error = Error {
+        code: "THROTTLING_QUOTA_EXCEEDED".into(),
+        message: owes.to_string(),
+        retriable: true,
+    };
+    let partitions = request.partitions.into_iter();
+    ProduceResponse {
+        results: partitions
+            .map(|it| result(it.partition, Err(error.clone())))
+            .collect(),
+        throttle_ms: told(owes.wait),
+    }
+}
+
+/// A wait as messages say it.
+pub(crate) fn told(wait: Duration) -> u32 {
+    u32::try_from(wait.as_millis()).unwrap_or(u32::MAX)
 }
 
 async fn settle(begun: Result<PendingProduce, Error>) -> Result<Produced, Error> {

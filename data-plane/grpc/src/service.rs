@@ -5,18 +5,22 @@ use crate::metrics::Metrics;
 use crate::watch::Answers;
 use crate::{fetch, groups, offsets, produce, watch};
 use async_trait::async_trait;
-use millstream_access::Principal;
+use millstream_access::{Operation, Principal};
 use millstream_broker::Broker;
-use millstream_model::limits::GRPC_MESSAGE_BYTES_MAX;
+use millstream_door::{Action, Meter, Quotas};
+use millstream_model::limits::{DEBT_WAIT_MS_MAX, GRPC_MESSAGE_BYTES_MAX};
 use millstream_rpc::data::data_server::{Data, DataServer};
 use millstream_rpc::data::{
     CommitOffsetsRequest, CommitOffsetsResponse, DeleteGroupRequest, DeleteGroupResponse,
     DeleteRecordsRequest, DeleteRecordsResponse, DescribeGroupRequest, DescribeGroupResponse,
-    FetchOffsetsRequest, FetchOffsetsResponse, FetchRequest, FetchResponse, InitProducerRequest,
-    InitProducerResponse, ListGroupsRequest, ListGroupsResponse, ListOffsetsRequest, ListOffsetsResponse,
-    ProduceRequest, ProduceResponse, WatchRequest,
+    FencePartitionRequest, FencePartitionResponse, FetchOffsetsRequest, FetchOffsetsResponse, FetchRequest,
+    FetchResponse, InitProducerRequest, InitProducerResponse, ListGroupsRequest, ListGroupsResponse,
+    ListOffsetsRequest, ListOffsetsResponse, ProduceRequest, ProduceResponse, WatchRequest,
 };
 use std::future::Future;
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use tracing::Instrument;
 
@@ -24,13 +28,21 @@ use tracing::Instrument;
 #[derive(Clone)]
 pub struct DataDoor {
     broker: Broker,
+    quotas: Quotas,
     metrics: Metrics,
+    draining: CancellationToken,
 }
 
 impl DataDoor {
-    /// A door over `broker`.
-    pub fn new(broker: Broker, metrics: Metrics) -> DataDoor {
-        DataDoor { broker, metrics }
+    /// A door over `broker`; the quotas are those of all doors. Clients' fetches that wait are answered when `draining`
+    /// is cancelled.
+    pub fn new(broker: Broker, quotas: Quotas, metrics: Metrics, draining: CancellationToken) -> DataDoor {
+        DataDoor {
+            broker,
+            quotas,
+            metrics,
+            draining,
+        }
     }
 
     /// The tonic service, with this door's message limits.
@@ -40,28 +52,73 @@ impl DataDoor {
             .max_encoding_message_size(GRPC_MESSAGE_BYTES_MAX)
     }
 
-    /// Runs one call as its caller.
+    /// Runs one call as its caller, if that may do such a thing.
     async fn call<Q, A, F>(
         &self,
         name: &'static str,
+        action: Action,
         request: Request<Q>,
         run: impl FnOnce(Broker, Principal, Q) -> F,
     ) -> Result<Response<A>, Status>
     where
         F: Future<Output = Result<A, Status>>,
     {
-        let outcome = match caller(&self.broker, request.metadata()) {
+        let outcome = match caller(&self.broker, &request) {
             Err(status) => Err(status),
             Ok(who) => {
                 let span = tracing::debug_span!("grpc", call = name, tenant = %who.tenant);
-                run(self.broker.clone(), who, request.into_inner())
-                    .instrument(span)
-                    .await
+                let run = async {
+                    permit(action, &who)?;
+                    self.count(action, &who).await;
+                    run(self.broker.clone(), who, request.into_inner()).await
+                };
+                run.instrument(span).await
             }
         };
         self.metrics.count(name, outcome.is_err());
         outcome.map(Response::new)
     }
+
+    /// Counts a request: who owes some waits a little first. What moves bytes waits by itself, and may be refused.
+    async fn count(&self, action: Action, who: &Principal) {
+        if matches!(action, Action::Produce | Action::Fetch) {
+            return;
+        }
+        if self
+            .quotas
+            .begin(who, Meter::Requests, 1, patience())
+            .await
+            .is_err()
+        {
+            self.quotas.take(who, Meter::Requests, 1);
+        }
+    }
+}
+
+/// Refuses who may not do such a thing. What names partitions is answered for each of them, by the broker.
+fn permit(action: Action, who: &Principal) -> Result<(), Status> {
+    let by_partition = matches!(
+        action,
+        Action::Produce | Action::Fetch | Action::Watch | Action::ListOffsets | Action::DeleteRecords
+    );
+    if by_partition || action.is_allowed(who) {
+        return Ok(());
+    }
+    let needs = match action.operation() {
+        Operation::Produce => "produce",
+        Operation::Consume => "consume",
+        Operation::Describe => "describe",
+        Operation::SqlRead => "read in SQL",
+        Operation::Manage => "manage its virtual cluster",
+    };
+    Err(Status::permission_denied(format!(
+        "this needs a key that may {needs}"
+    )))
+}
+
+/// Until when a call that begins now may wait for its caller's debts.
+pub(crate) fn patience() -> Instant {
+    Instant::now() + Duration::from_millis(DEBT_WAIT_MS_MAX)
 }
 
 #[async_trait]
@@ -69,21 +126,26 @@ impl Data for DataDoor {
     type WatchStream = Answers;
 
     async fn produce(&self, request: Request<ProduceRequest>) -> Result<Response<ProduceResponse>, Status> {
-        self.call("produce", request, |broker, who, it| async move {
-            produce::produce(&broker, &who, it).await
-        })
+        let quotas = self.quotas.clone();
+        self.call(
+            "produce",
+            Action::Produce,
+            request,
+            |broker, who, it| async move { produce::produce(&broker, &quotas, &who, it).await },
+        )
         .await
     }
 
     async fn fetch(&self, request: Request<FetchRequest>) -> Result<Response<FetchResponse>, Status> {
-        self.call("fetch", request, |broker, who, it| async move {
-            fetch::fetch(&broker, &who, it).await
+        let (quotas, draining) = (self.quotas.clone(), self.draining.clone());
+        self.call("fetch", Action::Fetch, request, |broker, who, it| async move {
+            fetch::fetch(&broker, &quotas, &who, it, &draining).await
         })
         .await
     }
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Answers>, Status> {
-        self.call("watch", request, |broker, who, it| async move {
+        self.call("watch", Action::Watch, request, |broker, who, it| async move {
             watch::watch(&broker, &who, it)
         })
         .await
@@ -93,9 +155,12 @@ impl Data for DataDoor {
         &self,
         request: Request<ListOffsetsRequest>,
     ) -> Result<Response<ListOffsetsResponse>, Status> {
-        self.call("list_offsets", request, |broker, who, it| async move {
-            offsets::list(&broker, &who, it).await
-        })
+        self.call(
+            "list_offsets",
+            Action::ListOffsets,
+            request,
+            |broker, who, it| async move { offsets::list(&broker, &who, it).await },
+        )
         .await
     }
 
@@ -104,7 +169,8 @@ impl Data for DataDoor {
         request: Request<InitProducerRequest>,
     ) -> Result<Response<InitProducerResponse>, Status> {
         let run = |broker: Broker, who, it| async move { produce::init_producer(&broker, &who, it).await };
-        self.call("init_producer", request, run).await
+        self.call("init_producer", Action::InitProducer, request, run)
+            .await
     }
 
     async fn delete_records(
@@ -112,16 +178,29 @@ impl Data for DataDoor {
         request: Request<DeleteRecordsRequest>,
     ) -> Result<Response<DeleteRecordsResponse>, Status> {
         let run = |broker: Broker, who, it| async move { offsets::delete_records(&broker, &who, it).await };
-        self.call("delete_records", request, run).await
+        self.call("delete_records", Action::DeleteRecords, request, run)
+            .await
+    }
+
+    async fn fence_partition(
+        &self,
+        request: Request<FencePartitionRequest>,
+    ) -> Result<Response<FencePartitionResponse>, Status> {
+        let run = |broker: Broker, who, it| async move { offsets::fence(&broker, &who, it).await };
+        self.call("fence_partition", Action::FencePartition, request, run)
+            .await
     }
 
     async fn commit_offsets(
         &self,
         request: Request<CommitOffsetsRequest>,
     ) -> Result<Response<CommitOffsetsResponse>, Status> {
-        self.call("commit_offsets", request, |broker, who, it| async move {
-            groups::commit(&broker, &who, it).await
-        })
+        self.call(
+            "commit_offsets",
+            Action::CommitOffsets,
+            request,
+            |broker, who, it| async move { groups::commit(&broker, &who, it).await },
+        )
         .await
     }
 
@@ -129,9 +208,12 @@ impl Data for DataDoor {
         &self,
         request: Request<FetchOffsetsRequest>,
     ) -> Result<Response<FetchOffsetsResponse>, Status> {
-        self.call("fetch_offsets", request, |broker, who, it| async move {
-            groups::fetch(&broker, &who, it).await
-        })
+        self.call(
+            "fetch_offsets",
+            Action::FetchOffsets,
+            request,
+            |broker, who, it| async move { groups::fetch(&broker, &who, it).await },
+        )
         .await
     }
 
@@ -139,9 +221,12 @@ impl Data for DataDoor {
         &self,
         request: Request<ListGroupsRequest>,
     ) -> Result<Response<ListGroupsResponse>, Status> {
-        self.call("list_groups", request, |broker, who, _| async move {
-            groups::list(&broker, &who)
-        })
+        self.call(
+            "list_groups",
+            Action::ListGroups,
+            request,
+            |broker, who, _| async move { groups::list(&broker, &who) },
+        )
         .await
     }
 
@@ -152,7 +237,8 @@ impl Data for DataDoor {
         let run = |broker: Broker, who, it: DescribeGroupRequest| async move {
             groups::describe(&broker, &who, &it.group)
         };
-        self.call("describe_group", request, run).await
+        self.call("describe_group", Action::DescribeGroup, request, run)
+            .await
     }
 
     async fn delete_group(
@@ -166,6 +252,6 @@ impl Data for DataDoor {
                 .map(|()| DeleteGroupResponse {})
                 .map_err(|cause| crate::error::group_status(&cause))
         };
-        self.call("delete_group", request, run).await
+        self.call("delete_group", Action::DeleteGroup, request, run).await
     }
 }

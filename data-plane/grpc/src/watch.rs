@@ -20,7 +20,7 @@ pub(crate) fn watch(broker: &Broker, who: &Principal, request: WatchRequest) -> 
     let image = broker.image();
     let (mut names, mut ids, mut failed) = (Names::default(), Vec::new(), Vec::new());
     for named in request.partitions {
-        match resolve(&image, who.tenant, Some(&named)) {
+        match resolve(&image, who, Some(&named)) {
             Ok(id) => {
                 names.note(id, &named);
                 ids.push(id);

@@ -239,14 +239,37 @@ pub(crate) fn find(request: &RequestFrame) -> Result<&'static Api, End> {
 }
 
 /// Decodes, handles, encodes.
-fn run<H: Handler>(call: Call, request: RequestFrame) -> BoxFuture<'static, Result<Answer, End>> {
+fn run<H: Handler>(mut call: Call, request: RequestFrame) -> BoxFuture<'static, Result<Answer, End>> {
     Box::pin(async move {
-        let message: H::Request = message(&request)?;
+        let message: H::Request = unfolded(&mut call, &request).await?;
         let response = H::handle(&call, message).await;
         Ok(Answer::Now {
             frame: request.answer(&response)?,
-            throttle: call.throttled(),
+            throttle: call.muted(),
         })
+    })
+}
+
+/// Reads a request's message, and takes room for what it unfolds to: a frame of tiny elements becomes many times its
+/// size. Who finds none forgets the message, waits, and reads it again.
+pub(crate) async fn unfolded<R: Request>(call: &mut Call, request: &RequestFrame) -> Result<R, End> {
+    let bytes = match unfold(call, request)? {
+        Ok(message) => return Ok(message),
+        Err(bytes) => bytes,
+    };
+    call.unfold(bytes).await?;
+    message(request)
+}
+
+/// The message, or the room that it needs and does not have.
+fn unfold<R: Request>(call: &mut Call, request: &RequestFrame) -> Result<Result<R, usize>, End> {
+    let mut body = request.body.clone();
+    let message = R::decode(&mut body, request.version)?;
+    let bytes = body.unfolded();
+    Ok(if call.unfold_at_once(bytes) {
+        Ok(message)
+    } else {
+        Err(bytes)
     })
 }
 

@@ -10,11 +10,11 @@ use crate::connections::Connections;
 use crate::session::{Session, Shared};
 use crate::settings::Settings;
 use frames::Frames;
+use millstream_door::{Overstayed, Place, Rooms};
 use millstream_kafka_wire::{ApiKey, DecodeError, EncodeError};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use answer::{Answer, Finished};
@@ -23,21 +23,14 @@ pub(crate) use answer::{Answer, Finished};
 #[derive(Clone, Copy)]
 pub(crate) struct Limits<'a> {
     pub(crate) settings: &'a Settings,
-    /// Room for requests that are not answered yet, KiB.
-    pub(crate) requests: &'a Arc<Semaphore>,
+    /// Room for requests that are not answered yet.
+    pub(crate) rooms: &'a Rooms,
     pub(crate) shared: &'a Arc<Shared>,
     pub(crate) connections: &'a Arc<Connections>,
     /// No further requests are read.
     pub(crate) drain: &'a CancellationToken,
     /// The connection ends at once.
     pub(crate) close: &'a CancellationToken,
-}
-
-impl Limits<'_> {
-    /// Room for so many bytes of requests.
-    pub(crate) fn requests(bytes: usize) -> Arc<Semaphore> {
-        Arc::new(Semaphore::new((bytes / 1024).min(Semaphore::MAX_PERMITS)))
-    }
 }
 
 /// Why a connection ended, other than by the client's wish.
@@ -59,6 +52,10 @@ pub(crate) enum End {
     LoginTimeout,
     #[error("a frame did not arrive in time")]
     FrameTimeout,
+    #[error("{0}")]
+    Overstayed(#[from] Overstayed),
+    #[error("the quota of connections at once is used up")]
+    ConnectionQuota,
     #[error("the client does not take its answers")]
     WriteTimeout,
     #[error("no request for too long")]
@@ -89,6 +86,8 @@ impl End {
             Self::Refused(_) => "refused",
             Self::LoginTimeout => "login_timeout",
             Self::FrameTimeout => "frame_timeout",
+            Self::Overstayed(_) => "overstayed",
+            Self::ConnectionQuota => "connection_quota",
             Self::WriteTimeout => "write_timeout",
             Self::Idle => "idle",
             Self::SilentProduce(_) => "silent_produce",
@@ -128,12 +127,13 @@ pub(crate) async fn run<R, W>(
     reader: R,
     mut writer: W,
     peer: SocketAddr,
+    place: Place,
 ) -> Result<(), End>
 where
     R: AsyncRead + Unpin + Send,
     W: AsyncWrite + Unpin + Send,
 {
-    let mut frames = Frames::new(reader, limits);
+    let mut frames = Frames::new(reader, limits, peer);
     let login = login::run(&mut frames, &mut writer, limits, peer);
     let timed = tokio::time::timeout(limits.settings.login_timeout, login);
     let logged_in = tokio::select! {
@@ -143,10 +143,12 @@ where
     let Some((who, _entered)) = logged_in else {
         return Ok(());
     };
-    let session = Arc::new(Session {
-        shared: Arc::clone(limits.shared),
+    drop(place);
+    let session = Arc::new(Session::new(
+        Arc::clone(limits.shared),
         who,
         peer,
-    });
+        frames.connection(),
+    ));
     pipeline::run(frames, writer, limits, session).await
 }

@@ -2,7 +2,7 @@
 
 use crate::session::Shared;
 use millstream_access::{Principal, recheck};
-use millstream_metadata::QuotaScope;
+use millstream_door::Connected;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,6 +29,8 @@ struct Open {
 pub(crate) struct Entered {
     connections: Arc<Connections>,
     id: u64,
+    /// Counted over all doors.
+    _connected: Connected,
 }
 
 impl Connections {
@@ -39,27 +41,13 @@ impl Connections {
         who: &Principal,
         close: &CancellationToken,
     ) -> Option<Entered> {
-        let image = shared.broker.image();
-        let of_tenant = image.quota(QuotaScope::Tenant(who.tenant)).connections;
-        let of_key = image.quota(QuotaScope::Key(who.key)).connections;
-        let mut open = self.open.lock();
-        let is_full = |limit: Option<u32>, same: &dyn Fn(&Open) -> bool| {
-            limit.is_some_and(|limit| open.values().filter(|other| same(other)).count() >= limit as usize)
-        };
-        if is_full(of_tenant, &|other| other.who.tenant == who.tenant)
-            || is_full(of_key, &|other| other.who.key == who.key)
-        {
-            return None;
-        }
+        let connected = shared.quotas.connect(who).ok()?;
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        open.insert(
-            id,
-            Open {
-                who: who.clone(),
-                close: close.clone(),
-            },
-        );
-        drop(open);
+        let open = Open {
+            who: who.clone(),
+            close: close.clone(),
+        };
+        self.open.lock().insert(id, open);
         // Whoever looks for revoked keys may have looked just before.
         if recheck(&shared.broker.image(), who).is_err() {
             close.cancel();
@@ -67,6 +55,7 @@ impl Connections {
         Some(Entered {
             connections: Arc::clone(self),
             id,
+            _connected: connected,
         })
     }
 

@@ -3,14 +3,15 @@
 use crate::connection::{self, Limits};
 use crate::connections::Connections;
 use crate::metrics::Metrics;
-use crate::quota::RequestQuotas;
 use crate::session::Shared;
 use crate::settings::Settings;
 use millstream_broker::Broker;
+use millstream_door::{Place, Quotas, Rooms, Strangers};
 use prometheus_client::registry::Registry;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -23,6 +24,9 @@ const BACKLOG: i32 = 1024;
 
 /// How long accepting rests after an error such as "too many open files".
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// One in so many refused connections has a line in the log.
+const REFUSALS_PER_LINE: u64 = 1000;
 
 /// The address cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -81,20 +85,30 @@ impl Bound {
         self.address
     }
 
-    /// Lets clients in until `shutdown`, or [`Handle::shutdown`].
-    pub fn serve(self, broker: Broker, registry: &mut Registry, shutdown: CancellationToken) -> Handle {
+    /// Lets clients in until `shutdown`, or [`Handle::shutdown`]. Rooms and quotas are those of all doors.
+    pub fn serve(
+        self,
+        broker: Broker,
+        rooms: Rooms,
+        quotas: Quotas,
+        registry: &mut Registry,
+        shutdown: CancellationToken,
+    ) -> Handle {
         let shared = Arc::new(Shared {
             broker,
             metrics: Metrics::register(registry),
-            quotas: RequestQuotas::new(),
+            quotas,
+            debt_patience: self.settings.debt_patience,
         });
         let door = Arc::new(Door {
             drain: shutdown.clone(),
             stop: CancellationToken::new(),
             connections: Arc::new(Connections::default()),
             room: Arc::new(Semaphore::new(self.settings.connections_max)),
-            requests: Limits::requests(self.settings.requests_bytes_max),
+            strangers: Strangers::new(self.settings.strangers_max),
+            rooms,
             tls: self.settings.tls.clone().map(TlsAcceptor::from),
+            refusals: AtomicU64::new(0),
             settings: self.settings,
             shared,
         });
@@ -143,8 +157,10 @@ struct Door {
     shared: Arc<Shared>,
     connections: Arc<Connections>,
     room: Arc<Semaphore>,
-    requests: Arc<Semaphore>,
+    strangers: Strangers,
+    rooms: Rooms,
     tls: Option<TlsAcceptor>,
+    refusals: AtomicU64,
     drain: CancellationToken,
     stop: CancellationToken,
 }
@@ -166,19 +182,41 @@ impl Door {
                 }
             };
             let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else {
-                tracing::warn!(%peer, "refused a Kafka connection: there are as many as there may be");
-                self.shared.metrics.closed("full");
+                self.refuse(peer, "full", "there are as many as there may be");
                 continue;
             };
-            tasks.spawn(Arc::clone(&self).connection(stream, peer, place));
+            match self.strangers.enter(peer.ip()) {
+                Ok(stranger) => {
+                    tasks.spawn(Arc::clone(&self).connection(stream, peer, place, stranger));
+                }
+                Err(full) => self.refuse(peer, full.label(), &full.to_string()),
+            }
         }
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, _place: OwnedSemaphorePermit) {
+    /// Counts a connection that is not let in; the log is told of one in a while, as they come in floods.
+    fn refuse(&self, peer: SocketAddr, label: &'static str, why: &str) {
+        self.shared.metrics.closed(label);
+        if self
+            .refusals
+            .fetch_add(1, Ordering::Relaxed)
+            .is_multiple_of(REFUSALS_PER_LINE)
+        {
+            tracing::warn!(%peer, why, "refused a Kafka connection, and does so for others without a line");
+        }
+    }
+
+    async fn connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        _place: OwnedSemaphorePermit,
+        stranger: Place,
+    ) {
         let metrics = &self.shared.metrics;
         metrics.connections.inc();
         let close = self.stop.child_token();
-        let serve = self.serve(stream, peer, &close);
+        let serve = self.serve(stream, peer, &close, stranger);
         let end = close
             .run_until_cancelled(serve)
             .await
@@ -198,11 +236,12 @@ impl Door {
         stream: TcpStream,
         peer: SocketAddr,
         close: &CancellationToken,
+        stranger: Place,
     ) -> Result<(), connection::End> {
         stream.set_nodelay(true).map_err(connection::End::Io)?;
         let limits = Limits {
             settings: &self.settings,
-            requests: &self.requests,
+            rooms: &self.rooms,
             shared: &self.shared,
             connections: &self.connections,
             drain: &self.drain,
@@ -211,7 +250,7 @@ impl Door {
         match &self.tls {
             None => {
                 let (reader, writer) = stream.into_split();
-                connection::run(limits, reader, writer, peer).await
+                connection::run(limits, reader, writer, peer, stranger).await
             }
             Some(tls) => {
                 let shaken = tokio::time::timeout(self.settings.login_timeout, tls.accept(stream)).await;
@@ -219,7 +258,7 @@ impl Door {
                     .map_err(|_| connection::End::LoginTimeout)?
                     .map_err(connection::End::Tls)?;
                 let (reader, writer) = tokio::io::split(stream);
-                connection::run(limits, reader, writer, peer).await
+                connection::run(limits, reader, writer, peer, stranger).await
             }
         }
     }

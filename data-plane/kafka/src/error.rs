@@ -40,9 +40,10 @@ impl Code for ProduceError {
             Self::Invalid { .. } => ErrorCode::InvalidRecord,
             Self::OldFormat { .. } => ErrorCode::UnsupportedForMessageFormat,
             Self::UnknownCompression { .. } => ErrorCode::UnsupportedCompressionType,
-            Self::InvalidTimestamp => ErrorCode::InvalidTimestamp,
+            Self::InvalidTimestamp { .. } => ErrorCode::InvalidTimestamp,
             Self::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
             Self::FencedProducer { .. } => ErrorCode::InvalidProducerEpoch,
+            Self::NotOwner { .. } => ErrorCode::InvalidProducerEpoch,
             Self::NoTransaction => ErrorCode::InvalidTxnState,
             Self::NotEnoughReplicas => ErrorCode::NotEnoughReplicas,
             Self::Timeout => ErrorCode::RequestTimedOut,
@@ -62,7 +63,10 @@ impl Code for FetchError {
             Self::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
             Self::FencedEpoch { .. } => ErrorCode::FencedLeaderEpoch,
             Self::UnknownEpoch { .. } => ErrorCode::UnknownLeaderEpoch,
+            // Clients take it for a reason to look for the leader anew, and wait without a word.
             Self::Storage => ErrorCode::KafkaStorageError,
+            // What they tell their users instead: Java's poll throws, librdkafka's returns an error.
+            Self::Damaged { .. } => ErrorCode::CorruptMessage,
         }
     }
 }
@@ -78,6 +82,7 @@ impl Code for OffsetError {
             Self::UnknownEpoch { .. } => ErrorCode::UnknownLeaderEpoch,
             Self::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
             Self::Storage => ErrorCode::KafkaStorageError,
+            Self::Damaged { .. } => ErrorCode::CorruptMessage,
             Self::Timeout => ErrorCode::RequestTimedOut,
         }
     }

@@ -25,7 +25,6 @@ mod connections;
 mod door;
 mod error;
 mod metrics;
-mod quota;
 mod session;
 mod settings;
 mod topics;

@@ -2,25 +2,35 @@
 
 use crate::error::Code;
 use crate::metrics::Metrics;
-use crate::quota::RequestQuotas;
 use millstream_access::{Operation, Principal, Resource, allowed};
 use millstream_broker::Broker;
 use millstream_broker::interface::groups::Client;
+use millstream_door::{Action, Connection, Meter, Overstayed, Owes, Quotas, Share};
+use millstream_kafka_wire::frame::RequestFrame;
 use millstream_kafka_wire::{ApiKey, ErrorCode};
 use millstream_metadata::{Actor, Command, Committed, Image, Refusal};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long an admin request waits until this node knows what it changed.
 const IMAGE_WAIT: Duration = Duration::from_secs(10);
+
+/// Decoded lists that need no room of their own: a connection's read buffer takes as much.
+const UNFOLDED_FREE_BYTES: usize = 64 * 1024;
+
+/// An answer that needs no room of its own.
+const ANSWER_FREE_BYTES: usize = 4 * 1024;
 
 /// What all connections share.
 pub(crate) struct Shared {
     pub(crate) broker: Broker,
     pub(crate) metrics: Metrics,
-    pub(crate) quotas: RequestQuotas,
+    pub(crate) quotas: Quotas,
+    /// How long a request may wait for its caller's debts.
+    pub(crate) debt_patience: Duration,
 }
 
 /// One authenticated connection.
@@ -28,6 +38,62 @@ pub(crate) struct Session {
     pub(crate) shared: Arc<Shared>,
     pub(crate) who: Principal,
     pub(crate) peer: SocketAddr,
+    /// As the room for requests knows it.
+    connection: Connection,
+    /// The shortest session timeout of a group's member that joined here, ms.
+    session_timeout_ms: AtomicU32,
+}
+
+impl Session {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        who: Principal,
+        peer: SocketAddr,
+        connection: Connection,
+    ) -> Session {
+        Session {
+            shared,
+            who,
+            peer,
+            connection,
+            session_timeout_ms: AtomicU32::new(u32::MAX),
+        }
+    }
+
+    /// Room for an answer until it is sent, as for the request before: many connections whose clients take nothing
+    /// must not fill the memory. Small ones are a connection's own cost; records that were read have theirs.
+    pub(crate) async fn room_for_answer(
+        &self,
+        api: ApiKey,
+        bytes: usize,
+    ) -> Result<Option<Share>, Overstayed> {
+        if bytes <= ANSWER_FREE_BYTES || api == ApiKey::Fetch {
+            return Ok(None);
+        }
+        let mut share = self.connection.begin();
+        share.take(bytes).await?;
+        share.complete();
+        Ok(Some(share))
+    }
+
+    /// A group's member joins over this connection: its heartbeats must not wait for longer than a third of this.
+    pub(crate) fn joins(&self, session_timeout_ms: i32) {
+        if let Ok(ms) = u32::try_from(session_timeout_ms) {
+            self.session_timeout_ms.fetch_min(ms, Ordering::Relaxed);
+        }
+    }
+
+    /// How long a request may wait for debts, from when it was received.
+    fn patience(&self, api: ApiKey) -> Duration {
+        let longest = self.shared.debt_patience;
+        match api {
+            ApiKey::Produce | ApiKey::Fetch => longest,
+            _ => {
+                let session_ms = self.session_timeout_ms.load(Ordering::Relaxed);
+                longest.min(Duration::from_millis(u64::from(session_ms) / 3))
+            }
+        }
+    }
 }
 
 /// One request of it.
@@ -36,18 +102,70 @@ pub(crate) struct Call {
     pub(crate) api: ApiKey,
     pub(crate) version: i16,
     pub(crate) client_id: Option<String>,
+    /// When its frame began to arrive.
+    pub(crate) received: Instant,
+    /// What the caller still owed when its patience ended; what moves bytes is not begun then.
+    pub(crate) owes: Option<Owes>,
+    /// Its share of the memory for requests: given back once it is handled.
+    share: Share,
     throttle_ms: AtomicU64,
+    muted_ms: AtomicU64,
 }
 
 impl Call {
-    pub(crate) fn new(session: Arc<Session>, api: ApiKey, version: i16, client_id: Option<String>) -> Call {
+    /// A request of the session, as its frame says.
+    pub(crate) fn new(
+        session: Arc<Session>,
+        request: &RequestFrame,
+        received: Instant,
+        share: Share,
+    ) -> Call {
         Call {
             session,
-            api,
-            version,
-            client_id,
+            api: request.key,
+            version: request.version,
+            client_id: request.client_id.clone(),
+            received,
+            owes: None,
+            share,
             throttle_ms: AtomicU64::new(0),
+            muted_ms: AtomicU64::new(0),
         }
+    }
+
+    /// Waits until the caller owes no requests, and counts this one. What moves no bytes goes on after its patience,
+    /// and the debt stays.
+    pub(crate) async fn begin(&mut self) {
+        let quotas = &self.session.shared.quotas;
+        let until = self.received + self.session.patience(self.api);
+        match quotas.begin(self.who(), Meter::Requests, 1, until).await {
+            Ok(owed) => {
+                self.throttle(owed);
+            }
+            Err(owes) if matches!(self.api, ApiKey::Produce | ApiKey::Fetch) => self.refuse(owes),
+            Err(_) => {
+                self.throttle(quotas.take(self.who(), Meter::Requests, 1));
+            }
+        }
+    }
+
+    /// The caller owes too much for this request to be begun.
+    pub(crate) fn refuse(&mut self, owes: Owes) {
+        self.session.shared.quotas.refused(owes.meter);
+        self.throttle(owes.wait);
+        self.owes = Some(owes);
+    }
+
+    /// Takes room for so many bytes of decoded lists, if there is some at once.
+    pub(crate) fn unfold_at_once(&mut self, bytes: usize) -> bool {
+        bytes <= UNFOLDED_FREE_BYTES || self.share.take_at_once(bytes)
+    }
+
+    /// Waits for that room.
+    pub(crate) async fn unfold(&mut self, bytes: usize) -> Result<(), Overstayed> {
+        self.share.take(bytes).await?;
+        self.share.complete();
+        Ok(())
     }
 
     pub(crate) fn broker(&self) -> &Broker {
@@ -85,15 +203,23 @@ impl Call {
         }
     }
 
-    /// The connection is muted for this long once the answer is sent. Returns it as answers say it, ms.
+    /// The caller should wait this long before it asks for more of the same. Returns it as answers say it, ms.
     pub(crate) fn throttle(&self, wait: Duration) -> i32 {
         let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         let ms = self.throttle_ms.fetch_max(ms, Ordering::Relaxed).max(ms);
         i32::try_from(ms).unwrap_or(i32::MAX)
     }
 
-    pub(crate) fn throttled(&self) -> Duration {
-        Duration::from_millis(self.throttle_ms.load(Ordering::Relaxed))
+    /// The connection is muted for this long once the answer is sent, whatever comes next on it: the service is late,
+    /// not the caller in debt.
+    pub(crate) fn mute(&self, wait: Duration) {
+        let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        self.muted_ms.fetch_max(ms, Ordering::Relaxed);
+        self.throttle(wait);
+    }
+
+    pub(crate) fn muted(&self) -> Duration {
+        Duration::from_millis(self.muted_ms.load(Ordering::Relaxed))
     }
 
     /// Puts a command to the control plane and waits until this node's image shows it, so that the caller's next
@@ -111,9 +237,13 @@ impl Call {
         Ok(committed)
     }
 
-    /// Refuses group requests of callers who may not consume.
-    pub(crate) fn check_group(&self, group: &str) -> Result<millstream_model::ConsumerGroupName, ErrorCode> {
-        if !self.may(Operation::Consume) {
+    /// The group of this name, if the caller may do that to groups.
+    pub(crate) fn check_group(
+        &self,
+        action: Action,
+        group: &str,
+    ) -> Result<millstream_model::ConsumerGroupName, ErrorCode> {
+        if !action.is_allowed(self.who()) {
             return Err(ErrorCode::GroupAuthorizationFailed);
         }
         group.parse().map_err(|_| ErrorCode::InvalidGroupId)

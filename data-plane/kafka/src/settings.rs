@@ -1,6 +1,6 @@
 //! What can be set about the door.
 
-use millstream_model::limits::{CONNECTIONS_MAX, KAFKA_REQUESTS_BYTES_MAX};
+use millstream_model::limits::{CONNECTIONS_MAX, DEBT_WAIT_MS_MAX, STRANGERS_MAX};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,16 +15,19 @@ pub struct Settings {
     pub tls: Option<Arc<ServerConfig>>,
     /// Connections at once.
     pub connections_max: usize,
+    /// Connections at once that nobody has logged in on; a quarter of them for each address.
+    pub strangers_max: usize,
     /// A connection without a request for this long is closed: Kafka's `connections.max.idle.ms`.
     pub idle_timeout: Duration,
     /// How long a client may take to authenticate, TLS included.
     pub login_timeout: Duration,
-    /// How long a begun frame may take to arrive; large ones get a second more per 256 KiB.
+    /// How long a begun frame may take for each 64 KiB, or its rest, when nobody waits for room: it costs no more than
+    /// an idle connection then. Before login, the login's timeout ends it sooner.
     pub frame_timeout: Duration,
     /// How long a client may refuse to take bytes of an answer.
     pub write_timeout: Duration,
-    /// Bytes of requests not yet answered, over all connections.
-    pub requests_bytes_max: usize,
+    /// How long a request may wait for its caller's debts; heartbeats at most a third of their session's timeout.
+    pub debt_patience: Duration,
     /// How long a refused login waits for its answer, so that guessing is slow.
     pub refusal_delay: Duration,
     /// How long requests under way may take to finish when the door closes.
@@ -38,11 +41,12 @@ impl Settings {
             listen,
             tls: None,
             connections_max: CONNECTIONS_MAX,
+            strangers_max: STRANGERS_MAX,
             idle_timeout: Duration::from_secs(600),
             login_timeout: Duration::from_secs(30),
-            frame_timeout: Duration::from_secs(30),
+            frame_timeout: Duration::from_secs(600),
             write_timeout: Duration::from_secs(60),
-            requests_bytes_max: KAFKA_REQUESTS_BYTES_MAX,
+            debt_patience: Duration::from_millis(DEBT_WAIT_MS_MAX),
             refusal_delay: Duration::from_millis(100),
             drain_timeout: Duration::from_secs(5),
         }

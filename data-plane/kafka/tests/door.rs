@@ -16,7 +16,15 @@ mod hostile;
 mod login;
 #[path = "door/pipeline.rs"]
 mod pipeline;
+#[path = "door/quotas.rs"]
+mod quotas;
 #[path = "door/records.rs"]
 mod records;
+#[path = "door/roles.rs"]
+mod roles;
+#[path = "door/room.rs"]
+mod room;
 #[path = "door/server.rs"]
 mod server;
+#[path = "door/times.rs"]
+mod times;

@@ -11,6 +11,7 @@
 //!     closed     nothing
 //!     deleted    nothing
 //!     forget     time i64
+//!     owned      owner epoch u64
 //! ```
 
 use crate::codec::{CodecError, Reader, Writer};
@@ -19,7 +20,7 @@ use bytes::Bytes;
 use millstream_kafka_wire::batch::{BatchError, BatchHeader, BatchView, ControlRecord};
 use millstream_model::entry::{Entry, EntryKind};
 use millstream_model::segment::SegmentRef;
-use millstream_model::{Offset, ProducerEpoch, ProducerId, TimestampMs};
+use millstream_model::{Offset, OwnerEpoch, ProducerEpoch, ProducerId, TimestampMs};
 
 pub use millstream_kafka_wire::batch::Marker;
 
@@ -166,6 +167,11 @@ pub enum Change {
         /// The time of the last entry of the youngest that goes.
         silent_since: TimestampMs,
     },
+    /// Gives it a new owner, whose batches alone it takes from here on.
+    Owned {
+        /// Its epoch, higher than every earlier owner's.
+        epoch: OwnerEpoch,
+    },
 }
 
 /// A payload that cannot be read.
@@ -253,6 +259,9 @@ impl Change {
             EntryKind::ForgetProducers => Change::ForgetProducers {
                 silent_since: from.time()?,
             },
+            EntryKind::Owned => Change::Owned {
+                epoch: OwnerEpoch(from.u64()?),
+            },
             EntryKind::EpochStart | EntryKind::Append | EntryKind::Lost => unreachable!("returned above"),
         };
         from.end()?;
@@ -294,6 +303,10 @@ impl Change {
             Change::ForgetProducers { silent_since } => {
                 out.time(*silent_since);
                 EntryKind::ForgetProducers
+            }
+            Change::Owned { epoch } => {
+                out.u64(epoch.0);
+                EntryKind::Owned
             }
         };
         Some((kind, out.finish().into()))

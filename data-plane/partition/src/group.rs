@@ -67,6 +67,8 @@ pub enum Effect {
     },
     /// Forgot idempotent producers.
     ForgotProducers,
+    /// Has a new owner.
+    Owned,
     /// The entry could not be applied; the partition takes no more of them. A person must look.
     Quarantined {
         /// Why.
@@ -217,6 +219,7 @@ impl GroupState {
                 | Change::Replace(_)
                 | Change::Lost(_)
                 | Change::ForgetProducers { .. }
+                | Change::Owned { .. }
                 | Change::Closed => Ok(Effect::None),
                 _ => Err("the partition was never opened here".to_owned()),
             };
@@ -270,6 +273,10 @@ impl GroupState {
             },
             Change::ForgetProducers { silent_since } => match partition.forget_producers(silent_since) {
                 true => Effect::ForgotProducers,
+                false => Effect::None,
+            },
+            Change::Owned { epoch } => match partition.own(epoch) {
+                true => Effect::Owned,
                 false => Effect::None,
             },
             Change::Closed => match std::mem::replace(&mut partition.closed, true) {

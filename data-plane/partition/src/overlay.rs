@@ -7,7 +7,7 @@ use crate::group::GroupState;
 use crate::partition::PartitionState;
 use crate::producers::{ProducerState, SequenceError};
 use millstream_model::entry::EntryHeader;
-use millstream_model::{Lsn, Offset, PartitionId, ProducerId, TenantId, TimestampMs};
+use millstream_model::{Lsn, Offset, OwnerEpoch, PartitionId, ProducerId, TenantId, TimestampMs};
 use std::collections::BTreeMap;
 
 /// What to do with a batch.
@@ -50,6 +50,12 @@ pub enum AppendError {
     /// The idempotent producer's sequence or epoch does not fit.
     #[error(transparent)]
     Sequence(#[from] SequenceError),
+    /// One owner alone may write, and this is not the present one.
+    #[error("another owner has taken over: its epoch is {current}")]
+    NotOwner {
+        /// The present owner's epoch; 0 when the partition has no owner.
+        current: OwnerEpoch,
+    },
     /// A transactional batch, but the producer has no transaction open.
     #[error("no transaction is open")]
     NoTransaction,
@@ -60,6 +66,7 @@ pub enum AppendError {
 struct Pending {
     tenant: TenantId,
     base_epoch: i32,
+    owner_epoch: OwnerEpoch,
     closed: bool,
     /// It was closed, not only never opened: to open it again does nothing.
     left: bool,
@@ -94,7 +101,19 @@ impl Overlay {
         self.partitions.clear();
     }
 
-    /// Where a batch goes; `facts` are those of the batch as it was sent, its offsets not yet stamped.
+    /// The epoch that the next owner of a partition gets: above all that were ordered.
+    pub fn next_owner(&self, state: &GroupState, id: &PartitionId) -> OwnerEpoch {
+        OwnerEpoch(self.owner_epoch(state, id).0.saturating_add(1))
+    }
+
+    fn owner_epoch(&self, state: &GroupState, id: &PartitionId) -> OwnerEpoch {
+        let pending = self.partitions.get(id).map(|pending| pending.owner_epoch);
+        let committed = || state.partition(id).map(PartitionState::owner_epoch);
+        pending.or_else(committed).unwrap_or_default()
+    }
+
+    /// Where a batch goes; `facts` are those of the batch as it was sent, its offsets not yet stamped; `owner` is the
+    /// epoch of the owner who sent it, 0 when it names none.
     ///
     /// # Errors
     /// When it must not be appended.
@@ -103,6 +122,7 @@ impl Overlay {
         state: &GroupState,
         tenant: TenantId,
         id: &PartitionId,
+        owner_epoch: OwnerEpoch,
         facts: &AppendFacts,
     ) -> Result<Decision, AppendError> {
         let committed = state.partition(id);
@@ -125,6 +145,10 @@ impl Overlay {
         }
         if committed.is_some_and(|state| state.quarantine.is_some()) {
             return Err(AppendError::Quarantined);
+        }
+        let current = self.owner_epoch(state, id);
+        if owner_epoch != current {
+            return Err(AppendError::NotOwner { current });
         }
         if base_offset.0.checked_add(facts.offsets()).is_none() {
             return Err(AppendError::OffsetsUsedUp);
@@ -167,6 +191,7 @@ impl Overlay {
         let pending = self.partitions.entry(id).or_insert_with(|| Pending {
             tenant: header.tenant,
             base_epoch: committed.map_or(0, |state| state.base_epoch),
+            owner_epoch: committed.map(PartitionState::owner_epoch).unwrap_or_default(),
             // Until an entry opens it, a partition that is not there takes nothing.
             closed: committed.is_none_or(|state| state.closed),
             left: false,
@@ -184,6 +209,7 @@ impl Overlay {
             }
             Change::Closed => (pending.closed, pending.left) = (true, true),
             Change::Deleted => (pending.closed, pending.left) = (true, false),
+            Change::Owned { epoch } => pending.owner_epoch = pending.owner_epoch.max(*epoch),
             Change::Append(facts) => pending.append(committed, header.lsn, header.time, facts),
             Change::Lost(gap) if gap.base_offset == pending.next_offset => {
                 pending.next_offset = gap.end_offset;

@@ -8,7 +8,7 @@ use crate::lost::Gap;
 use crate::producers::Producers;
 use crate::transactions::Transactions;
 use millstream_model::segment::SegmentRef;
-use millstream_model::{Epoch, LeaderEpoch, Lsn, Offset, TenantId, TimestampMs};
+use millstream_model::{Epoch, LeaderEpoch, Lsn, Offset, OwnerEpoch, TenantId, TimestampMs};
 
 /// Why a partition takes no more entries (LOG.md 22).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub enum Place {
 pub struct PartitionState {
     pub(crate) tenant: TenantId,
     pub(crate) base_epoch: i32,
+    /// The present owner's, where one alone may write; 0 where none ever took it over.
+    pub(crate) owner_epoch: OwnerEpoch,
     pub(crate) closed: bool,
     pub(crate) quarantine: Option<Quarantine>,
     pub(crate) log_start: Offset,
@@ -57,6 +59,7 @@ impl PartitionState {
         PartitionState {
             tenant,
             base_epoch: opened.base_epoch,
+            owner_epoch: OwnerEpoch(0),
             closed: false,
             quarantine: None,
             log_start: opened.log_start,
@@ -74,6 +77,11 @@ impl PartitionState {
     /// Who owns it.
     pub fn tenant(&self) -> TenantId {
         self.tenant
+    }
+
+    /// The epoch of its present owner; 0 where anybody may write who is allowed to.
+    pub fn owner_epoch(&self) -> OwnerEpoch {
+        self.owner_epoch
     }
 
     /// Whether it takes appends and serves reads.
@@ -253,6 +261,15 @@ impl PartitionState {
         self.producers.forget(silent_since, |id| transactions.is_open(id))
     }
 
+    /// Gives it a new owner; whether it was new.
+    pub(crate) fn own(&mut self, epoch: OwnerEpoch) -> bool {
+        let newer = epoch > self.owner_epoch;
+        if newer {
+            self.owner_epoch = epoch;
+        }
+        newer
+    }
+
     /// Moves the log's start up; a trim to below it does nothing.
     pub(crate) fn trim(&mut self, log_start: Offset) -> Result<bool, String> {
         if log_start > self.next_offset {
@@ -348,6 +365,7 @@ impl PartitionState {
     pub(crate) fn encode(&self, out: &mut Writer) {
         out.u64(self.tenant.0);
         out.i32(self.base_epoch);
+        out.u64(self.owner_epoch.0);
         out.u8(u8::from(self.closed));
         match &self.quarantine {
             None => out.u8(0),
@@ -370,6 +388,7 @@ impl PartitionState {
     pub(crate) fn decode(from: &mut Reader<'_>) -> Result<PartitionState, CodecError> {
         let tenant = TenantId(from.u64()?);
         let base_epoch = from.i32()?;
+        let owner_epoch = OwnerEpoch(from.u64()?);
         let closed = from.u8()? != 0;
         let quarantine = match from.u8()? {
             0 => None,
@@ -391,6 +410,7 @@ impl PartitionState {
         Ok(PartitionState {
             tenant,
             base_epoch,
+            owner_epoch,
             closed,
             quarantine,
             log_start,

@@ -1,7 +1,7 @@
 //! A group's state as bytes: what a restart begins with.
 //!
 //! ```text
-//!   magic "MSGS" | version u16 = 1 | group u32 | applied LSN u64 | its epoch u32 | time i64
+//!   magic "MSGS" | version u16 = 2 | group u32 | applied LSN u64 | its epoch u32 | time i64
 //!   | count u32, partitions in key order (id, state) | CRC-32C u32 of everything before it
 //! ```
 //! One page for now (LOG.md 30 asks for pages once groups are large).
@@ -12,9 +12,9 @@ use crate::partition::PartitionState;
 use millstream_model::{Epoch, GroupId, Lsn};
 
 const MAGIC: u32 = u32::from_le_bytes(*b"MSGS");
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 /// The fewest bytes of a stored partition with its id.
-const PARTITION_BYTES_MIN: usize = 20 + 38 + 4 + 12 + 8 + 4 + 4;
+const PARTITION_BYTES_MIN: usize = 20 + 46 + 4 + 12 + 8 + 4 + 4;
 
 /// Bytes that are not a group's snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,8 +22,8 @@ pub enum SnapshotError {
     /// It does not start like one.
     #[error("not a snapshot of a group")]
     Magic,
-    /// Written by a newer release.
-    #[error("snapshot version {version} needs a newer release")]
+    /// Written by another release.
+    #[error("snapshot version {version} needs another release; this one reads version {VERSION}")]
     Version {
         /// The version found.
         version: u16,

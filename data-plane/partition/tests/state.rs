@@ -6,6 +6,8 @@
 mod log;
 #[path = "state/lost.rs"]
 mod lost;
+#[path = "state/owner.rs"]
+mod owner;
 #[path = "state/planning.rs"]
 mod planning;
 #[path = "state/producing.rs"]

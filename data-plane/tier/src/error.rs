@@ -1,6 +1,7 @@
 //! Why the tier could not do what was asked.
 
 use millstream_model::{Fault, Retry};
+use millstream_store::Fault as StoreFault;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,6 +62,16 @@ impl TierError {
                 Fault::Dependency
             }
             Self::TooLarge { .. } => Fault::Us,
+        }
+    }
+
+    /// What is wrong with the store, as far as this tells.
+    pub fn store_fault(&self) -> StoreFault {
+        match self {
+            Self::Store { source, .. } => StoreFault::of(source),
+            Self::NotFound { .. } | Self::Timeout { .. } | Self::Corrupt { .. } | Self::TooLarge { .. } => {
+                StoreFault::Failing
+            }
         }
     }
 

@@ -36,6 +36,7 @@ mod read;
 mod snapshot;
 mod tier;
 mod upload;
+mod verify;
 
 pub use error::TierError;
 pub use flush::{Batch, Flush, FlushBuilder};
@@ -43,3 +44,6 @@ pub use lifecycle::LifecycleError;
 pub use open::{OpenError, OpenStore, open_store};
 pub use read::ReadRun;
 pub use tier::{Settings, Tier};
+pub use verify::DamagedRange;
+
+pub use millstream_store::Fault as StoreFault;

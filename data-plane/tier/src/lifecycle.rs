@@ -9,6 +9,7 @@ use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::{ExpirationStatus, LifecycleRule, TransitionStorageClass};
 use aws_sdk_s3::{Client, Config};
+use millstream_store::Fault;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::path::Path;
 use std::error::Error;
@@ -38,6 +39,14 @@ pub enum LifecycleError {
         /// Why.
         source: Box<dyn Error + Send + Sync>,
     },
+    /// Nobody gave credentials to ask with.
+    #[error("cannot ask bucket {bucket} for anything: {}", Fault::NoCredentials.advice())]
+    NoCredentials {
+        /// The bucket.
+        bucket: String,
+        /// Why.
+        source: object_store::Error,
+    },
     /// There is no such bucket.
     #[error("the bucket {bucket} does not exist: make it, or correct --store")]
     NoBucket {
@@ -56,6 +65,16 @@ pub enum LifecycleError {
         /// What it does to objects.
         harm: &'static str,
     },
+}
+
+impl LifecycleError {
+    /// Whether the store is down, so that it may answer otherwise in a moment.
+    pub fn store_is_down(&self) -> bool {
+        match self {
+            LifecycleError::Unreachable { .. } | LifecycleError::NoCredentials { .. } => true,
+            LifecycleError::NoBucket { .. } | LifecycleError::Harmful { .. } => false,
+        }
+    }
 }
 
 /// What is asked about a bucket beside its objects.
@@ -141,7 +160,10 @@ impl Bucket {
             None => config.allow_no_auth(),
             Some(store) => {
                 let credential = store.credentials().get_credential();
-                let credential = credential.await.map_err(|error| self.unreachable(error))?;
+                let credential = credential.await.map_err(|source| LifecycleError::NoCredentials {
+                    bucket: self.name.clone(),
+                    source,
+                })?;
                 config.credentials_provider(Credentials::new(
                     &credential.key_id,
                     &credential.secret_key,

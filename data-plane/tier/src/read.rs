@@ -26,14 +26,14 @@ pub struct ReadRun {
 }
 
 /// Bytes that were not in the block cache.
-enum Fetched {
+pub(crate) enum Fetched {
     /// From a file of this machine: the system caches those.
     FromFile(Bytes),
     FromStore(Bytes),
 }
 
 impl Fetched {
-    fn bytes(&self) -> &Bytes {
+    pub(crate) fn bytes(&self) -> &Bytes {
         match self {
             Fetched::FromFile(bytes) | Fetched::FromStore(bytes) => bytes,
         }
@@ -49,7 +49,7 @@ impl ReadRun {
 
 impl Tier {
     /// Reads from the block that holds `from` on: at least one block, further ones while all fit in `bytes_max`.
-    /// Nothing at or above the run's end.
+    /// Nothing at or above the run's end. A damaged block behind the first one ends what is read.
     ///
     /// # Errors
     /// [`TierError::NotFound`] when the object was collected since; else when the store fails or what it returns is
@@ -123,6 +123,10 @@ impl Tier {
             position += u64::from(block.length);
         }
         self.fetch_missing(object, &mut wanted, bytes_max).await?;
+        debug_assert!(
+            wanted.iter().all(|(_, _, bytes)| bytes.is_some()),
+            "all are there"
+        );
         let next = first + wanted.len();
         Ok(ReadRun {
             base_offset: run
@@ -137,11 +141,12 @@ impl Tier {
         })
     }
 
-    /// Fetches what the cache lacks, from the first missing block to the last, with one call.
+    /// Fetches what the cache lacks, from the first missing block to the last, with one call. What precedes a damaged
+    /// block is whole, and kept: only who wants that block itself meets the damage.
     async fn fetch_missing(
         &self,
         object: &ObjectRef,
-        wanted: &mut [(u64, Block, Option<Bytes>)],
+        wanted: &mut Vec<(u64, Block, Option<Bytes>)>,
         bytes_max: usize,
     ) -> Result<(), TierError> {
         let missing = |entry: &&(u64, Block, Option<Bytes>)| entry.2.is_none();
@@ -152,12 +157,20 @@ impl Tier {
         let end = last.map_or(start, |(position, block, _)| position + u64::from(block.length));
         let name = self.name(ObjectKind::Segment, object);
         let fetched = self.range(object, &name, start..end).await?;
-        for (position, block, bytes) in wanted.iter_mut().filter(|entry| entry.2.is_none()) {
+        for place in 0..wanted.len() {
+            let (position, block, bytes) = &mut wanted[place];
+            if bytes.is_some() {
+                continue;
+            }
             let found = match checked(fetched.bytes(), *position - start, block) {
                 Ok(found) => found,
                 Err(what) => {
                     // Whoever puts a good copy in its place puts another file there.
                     self.inner.files.forget(object).await;
+                    if place > 0 {
+                        wanted.truncate(place);
+                        return Ok(());
+                    }
                     let name = name.to_string();
                     return Err(TierError::Corrupt { name, what });
                 }
@@ -180,7 +193,12 @@ impl Tier {
     }
 
     /// Some bytes of an object, with at most one call to the store; fewer where the object ends before.
-    async fn range(&self, object: &ObjectRef, name: &Path, range: Range<u64>) -> Result<Fetched, TierError> {
+    pub(crate) async fn range(
+        &self,
+        object: &ObjectRef,
+        name: &Path,
+        range: Range<u64>,
+    ) -> Result<Fetched, TierError> {
         let Inner { calls, files, .. } = &*self.inner;
         let file = match files.get(object).await {
             Some(file) => file,
@@ -198,7 +216,7 @@ impl Tier {
     }
 
     /// The run that the log remembers, as the object has it.
-    fn run<'a>(&self, footer: &'a Footer, segment: &SegmentRef) -> Result<&'a Run, TierError> {
+    pub(crate) fn run<'a>(&self, footer: &'a Footer, segment: &SegmentRef) -> Result<&'a Run, TierError> {
         let same = |run: &&Run| {
             run.length == segment.length
                 && run.checksum == segment.checksum
@@ -215,7 +233,7 @@ impl Tier {
     }
 
     /// The object's footer. Many readers at once cause one read.
-    async fn footer(&self, segment: &SegmentRef) -> Result<Arc<Footer>, TierError> {
+    pub(crate) async fn footer(&self, segment: &SegmentRef) -> Result<Arc<Footer>, TierError> {
         let object = segment.object;
         let found = self
             .inner
@@ -257,7 +275,7 @@ impl Tier {
 }
 
 /// The block at this place of what was fetched, if it is what was written.
-fn checked(fetched: &Bytes, at: u64, block: &Block) -> Result<Bytes, &'static str> {
+pub(crate) fn checked(fetched: &Bytes, at: u64, block: &Block) -> Result<Bytes, &'static str> {
     let at = usize::try_from(at).map_err(|_| "a run is too long")?;
     let to = at + block.length as usize;
     if to > fetched.len() {

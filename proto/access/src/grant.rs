@@ -13,6 +13,8 @@ pub enum Operation {
     Consume,
     /// See that things exist: topics, offsets, configs.
     Describe,
+    /// Ask in SQL: read streams, tables and topics, and change nothing.
+    SqlRead,
     /// Make, change and delete topics, SQL rows and keys of a virtual cluster.
     Manage,
 }
@@ -32,7 +34,12 @@ pub enum Resource {
 /// which the caller names as the resource after looking it up.
 pub fn allowed(who: &Principal, operation: Operation, resource: Resource) -> bool {
     let has = |grant: Grant| who.grants.contains(&grant);
-    if has(Grant::Operator) && operation != Operation::Produce && operation != Operation::Consume {
+    // An operator is in charge of all tenants, but their records are theirs.
+    let of_records = matches!(
+        operation,
+        Operation::Produce | Operation::Consume | Operation::SqlRead
+    );
+    if has(Grant::Operator) && !of_records {
         return true;
     }
     match resource {
@@ -50,5 +57,6 @@ fn allowed_in_tenant(grants: &Grants, operation: Operation) -> bool {
         Operation::Produce => everything || has(Grant::Produce),
         Operation::Consume => everything || has(Grant::Consume),
         Operation::Describe => everything || has(Grant::Produce) || has(Grant::Consume),
+        Operation::SqlRead => everything || has(Grant::SqlRead),
     }
 }

@@ -2,7 +2,8 @@
 
 /// A token bucket that lends: what is asked for is always given, and the debt is the delay, as in Kafka's quotas.
 ///
-/// Levels are counted in thousandths, so that whole numbers suffice and no rounding can be gathered.
+/// A debt is never forgiven, however large: who could outwait it would take what it wants. Levels are counted in
+/// thousandths, so that whole numbers suffice and no rounding can be gathered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenBucket {
     rate_per_second: u64,
@@ -12,7 +13,8 @@ pub struct TokenBucket {
     filled_ms: u64,
 }
 
-/// The longest delay ever asked for, ms: a door must not hold a connection for longer.
+/// The longest delay that a caller is told at once, ms: clients take longer ones for a dead service. What it owes
+/// beyond that it goes on owing.
 pub const DELAY_MS_MAX: u64 = 30_000;
 
 impl TokenBucket {
@@ -31,10 +33,14 @@ impl TokenBucket {
     /// fills nothing.
     pub fn take(&mut self, now_ms: u64, amount: u64) -> u64 {
         self.fill(now_ms);
-        // A debt beyond the longest delay would be forgiven anyway; keeping it bounded lets a caller recover.
-        let debt_max = i128::from(self.rate_per_second) * i128::from(DELAY_MS_MAX);
-        self.level = (self.level - i128::from(amount) * 1000).max(-debt_max);
+        self.level = self.level.saturating_sub(i128::from(amount) * 1000);
         self.delay()
+    }
+
+    /// What can be taken now without owing anything.
+    pub fn left(&mut self, now_ms: u64) -> u64 {
+        self.fill(now_ms);
+        u64::try_from(self.level / 1000).unwrap_or(0)
     }
 
     /// How many ms a caller must wait now, without taking anything.
@@ -64,6 +70,6 @@ impl TokenBucket {
         }
         let rate = i128::from(self.rate_per_second);
         let delay = (-self.level + rate - 1) / rate;
-        u64::try_from(delay).unwrap_or(DELAY_MS_MAX).min(DELAY_MS_MAX)
+        u64::try_from(delay).unwrap_or(u64::MAX)
     }
 }

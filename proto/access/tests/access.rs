@@ -241,6 +241,16 @@ fn grants_reach_as_far_as_they_say() {
         (Grant::Organisation, Operation::Manage, Resource::Cluster, false),
         (Grant::Operator, Operation::Manage, Resource::Cluster, true),
         (Grant::Operator, Operation::Consume, other, false),
+        (Grant::Operator, Operation::SqlRead, other, false),
+        (Grant::Operator, Operation::SqlRead, own, true),
+        (Grant::Admin, Operation::SqlRead, own, true),
+        (Grant::Consume, Operation::SqlRead, own, false),
+        (Grant::SqlRead, Operation::SqlRead, own, true),
+        (Grant::SqlRead, Operation::SqlRead, other, false),
+        (Grant::SqlRead, Operation::Manage, own, false),
+        (Grant::SqlRead, Operation::Produce, own, false),
+        (Grant::SqlRead, Operation::Consume, own, false),
+        (Grant::SqlRead, Operation::Describe, own, false),
     ];
     for (grant, operation, resource, expected) in table {
         assert_eq!(

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 use millstream_access::TokenBucket;
-use millstream_access::quota::DELAY_MS_MAX;
 use proptest::prelude::*;
 
 #[test]
@@ -14,8 +13,22 @@ fn delays_are_exact() {
     assert_eq!(bucket.wait(200), 300);
     assert_eq!(bucket.take(500, 1), 1);
     assert_eq!(bucket.wait(100), 1, "a clock that goes back fills nothing");
-    assert_eq!(bucket.take(500, u64::MAX), DELAY_MS_MAX);
-    assert_eq!(bucket.wait(500 + DELAY_MS_MAX), 0, "a debt is bounded");
+    assert_eq!(bucket.take(501, 1_000_000), 1_000_000);
+    assert_eq!(
+        bucket.wait(501 + 30_000),
+        970_000,
+        "a debt is kept, however large"
+    );
+    assert_eq!(bucket.take(501 + 30_000, 5), 970_005);
+    assert_eq!(bucket.wait(501 + 1_000_005), 0);
+    assert_eq!(bucket.left(501 + 1_000_005), 0);
+    assert_eq!(bucket.left(501 + 1_000_505), 500, "then it fills again");
+    bucket.take(2_000_000, u64::MAX);
+    assert_eq!(
+        bucket.take(2_000_000, u64::MAX),
+        u64::MAX,
+        "no sum of debts turns into credit"
+    );
 }
 
 proptest! {
@@ -29,8 +42,6 @@ proptest! {
         let mut bucket = TokenBucket::new(rate, burst, 0);
         let (mut now, mut taken) = (0, 0u64);
         for (pause, amount) in requests {
-            // What would need more than the longest delay is forgiven; stay below it.
-            let amount = amount.min(rate * (DELAY_MS_MAX / 1000));
             now += pause;
             let allowed = burst.max(rate) + rate * now / 1000 + 1;
             prop_assert!(taken <= allowed + amount);

@@ -112,6 +112,11 @@ impl Reader {
         self.position
     }
 
+    /// What the lists read so far take in memory, bytes.
+    pub fn unfolded(&self) -> usize {
+        KAFKA_DECODED_BYTES_MAX - self.allowance
+    }
+
     /// Bytes not yet read.
     pub fn remaining(&self) -> usize {
         self.bytes.len() - self.position

@@ -2,7 +2,11 @@
 
 use std::io;
 use std::net::SocketAddr;
-use tokio::net::{TcpListener, lookup_host};
+use tokio::net::{TcpListener, TcpSocket, lookup_host};
+
+/// Connections that wait to be accepted; the system may allow fewer. The library's 128 are full after a burst that lasts
+/// a millisecond, and who comes then tries again a second later.
+const BACKLOG: u32 = 4096;
 
 /// A door that could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +55,7 @@ pub async fn bind(address: &str, flag: &'static str) -> Result<TcpListener, Bind
             });
         }
     };
-    match TcpListener::bind(resolved.as_slice()).await {
+    match listen(&resolved) {
         Ok(listener) => Ok(listener),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(BindError::Taken {
             address: address.to_owned(),
@@ -63,4 +67,21 @@ pub async fn bind(address: &str, flag: &'static str) -> Result<TcpListener, Bind
             source,
         }),
     }
+}
+
+/// Listens on the first of the addresses that can be had.
+fn listen(addresses: &[SocketAddr]) -> io::Result<TcpListener> {
+    let mut refused = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in addresses {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        socket.set_reuseaddr(true)?;
+        match socket.bind(*address).and_then(|()| socket.listen(BACKLOG)) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
 }

@@ -260,6 +260,11 @@ pub enum Command {
     },
     /// Make the internal topics that are not there yet. Replies [`Reply::Done`].
     EnsureInternalTopics,
+    /// Make the internal topic of a tenant's SQL changelogs unless it is there. Replies [`Reply::Topic`].
+    EnsureSqlChangelog {
+        /// Whose.
+        tenant: TenantId,
+    },
     /// On an empty catalog: make the first organisation, environment, virtual cluster and admin key. Replies
     /// [`Reply::Key`], or [`Reply::Done`] when the catalog is not empty.
     Bootstrap {
@@ -375,6 +380,7 @@ impl Command {
             Command::AllocateProducerIds => "AllocateProducerIds",
             Command::RaiseFeatureLevel { .. } => "RaiseFeatureLevel",
             Command::EnsureInternalTopics => "EnsureInternalTopics",
+            Command::EnsureSqlChangelog { .. } => "EnsureSqlChangelog",
             Command::Bootstrap { .. } => "Bootstrap",
             Command::ReplaceBootstrapKey { .. } => "ReplaceBootstrapKey",
         }

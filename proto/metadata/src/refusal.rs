@@ -70,7 +70,7 @@ pub enum Refusal {
         name: String,
     },
     /// The row has changed since the caller read it.
-    #[error("{kind} '{name}' has version {found}, not {expected}")]
+    #[error("{kind} '{name}' has changed since it was read")]
     VersionConflict {
         /// What was to be changed.
         kind: &'static str,

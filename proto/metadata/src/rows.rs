@@ -132,6 +132,8 @@ pub enum Grant {
     Produce,
     /// Read records, use consumer groups.
     Consume,
+    /// Ask in SQL: read streams, tables and topics of its virtual cluster, and change nothing.
+    SqlRead,
 }
 
 /// A key's grants.

@@ -201,7 +201,11 @@ pub struct TopicSettings {
 impl TopicSettings {
     /// Of a topic. Values were checked when they were set; one that does not read counts as its default.
     pub fn of(topic: &TopicRow) -> TopicSettings {
-        let number = |name| number_of(topic, name);
+        TopicSettings::read(|name| topic.config(name))
+    }
+
+    fn read<'a>(set: impl Fn(&str) -> Option<&'a str>) -> TopicSettings {
+        let number = |name| number_of(set(name), name);
         TopicSettings {
             retention_ms: Some(number("retention.ms")).filter(|ms| *ms >= 0),
             retention_bytes: u64::try_from(number("retention.bytes")).ok(),
@@ -209,7 +213,7 @@ impl TopicSettings {
                 .unwrap_or(0)
                 .min(BATCH_BYTES_MAX),
             insync_min: u32::try_from(number("min.insync.replicas")).unwrap_or(1),
-            timestamp_type: match topic.config("message.timestamp.type") {
+            timestamp_type: match set("message.timestamp.type") {
                 Some("LogAppendTime") => TimestampType::LogAppendTime,
                 _ => TimestampType::CreateTime,
             },
@@ -219,8 +223,15 @@ impl TopicSettings {
     }
 }
 
-fn number_of(topic: &TopicRow, name: &str) -> i64 {
-    let set = topic.config(name).and_then(|value| value.trim().parse().ok());
+impl Default for TopicSettings {
+    /// Those of a topic that sets nothing.
+    fn default() -> TopicSettings {
+        TopicSettings::read(|_| None)
+    }
+}
+
+fn number_of(set: Option<&str>, name: &str) -> i64 {
+    let set = set.and_then(|value| value.trim().parse().ok());
     let default = || find(name).and_then(|config| config.default.parse().ok());
     set.or_else(default).unwrap_or_default()
 }

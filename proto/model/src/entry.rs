@@ -42,6 +42,9 @@ pub enum EntryKind {
     Lost = 8,
     /// Idempotent producers that were silent for long are forgotten.
     ForgetProducers = 9,
+    /// The partition has a new owner: from here on it takes no batch of an earlier one (10 is kept for boundaries of
+    /// shards).
+    Owned = 11,
 }
 
 impl EntryKind {
@@ -58,6 +61,7 @@ impl EntryKind {
             7 => Self::Deleted,
             8 => Self::Lost,
             9 => Self::ForgetProducers,
+            11 => Self::Owned,
             _ => return None,
         })
     }

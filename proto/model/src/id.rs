@@ -61,6 +61,10 @@ number!(
     ProducerEpoch(i16)
 );
 number!(
+    /// Which owner of a partition may write to it, where one alone may: raised each time that one takes over.
+    OwnerEpoch(u64)
+);
+number!(
     /// A virtual cluster, the unit of tenancy: its 12-digit account id. 0 is the system tenant.
     TenantId(u64)
 );

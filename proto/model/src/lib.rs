@@ -16,8 +16,8 @@ pub mod time;
 
 pub use fault::{Fault, Retry};
 pub use id::{
-    Epoch, GroupId, JournalId, KeyId, LeaderEpoch, Lsn, NodeId, Offset, PartitionId, PartitionIndex,
-    ProducerEpoch, ProducerId, Registration, TenantId, TopicId,
+    Epoch, GroupId, JournalId, KeyId, LeaderEpoch, Lsn, NodeId, Offset, OwnerEpoch, PartitionId,
+    PartitionIndex, ProducerEpoch, ProducerId, Registration, TenantId, TopicId,
 };
 pub use name::{ConsumerGroupName, NameError, TopicName};
 pub use time::TimestampMs;

@@ -97,10 +97,7 @@ pub const SQL_EVALUATION_NODES_MAX: usize = 100_000;
 /// One SQL value, bytes (SQL.md 12).
 pub const SQL_VALUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Text or bytes that one SQL function makes for one batch: many rows of large values must not add up.
-pub const SQL_COLUMN_BYTES_MAX: usize = 256 * 1024 * 1024;
-
-/// The shortest interval between two commits of a SQL query, ms: a commit is a write to the object store.
+/// The shortest interval between two commits of a SQL query, ms: a commit is a write to the log.
 pub const SQL_COMMIT_INTERVAL_MS_MIN: u64 = 100;
 
 /// The longest: what is not committed is read again after a crash, and pull queries do not see it.
@@ -210,6 +207,131 @@ pub const TIER_OPEN_FILES_MAX: u64 = 256;
 
 /// Memory for reads from a local object store that is kept for the next ones, bytes: two of the largest fetches.
 pub const TIER_IDLE_BUFFERS_BYTES_MAX: usize = 2 * FETCH_BYTES_MAX;
+
+/// Connections beside the ordinary ones of the HTTP port that may ask for health: when every place is taken by who has
+/// shown a key, an orchestrator must still see that the process is well. A few probes, each for a moment.
+pub const HTTP_RESERVE: usize = 64;
+
+/// The head of one HTTP request, bytes: tokens and tracing headers are a few KiB.
+pub const HTTP_HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Calls of one HTTP/2 connection at once: clients with one connection have their watches and push queries on it;
+/// more wait at the client.
+pub const HTTP2_STREAMS_MAX: u32 = 256;
+
+/// Streams that an HTTP/2 client may open and take back before anybody could look at them: none does so by mistake.
+pub const HTTP2_RESETS_MAX: usize = 64;
+
+/// Bytes of one answer that wait in memory for a slow HTTP/2 client, beside the frame in hand.
+pub const HTTP2_SEND_BUFFER_BYTES: usize = 128 * 1024;
+
+/// Bytes of one HTTP/2 request on their way, not yet taken: bodies are read as they come, within the budget, so that
+/// this is what a client may send ahead while it waits for room.
+pub const HTTP2_STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// The same, over all requests of one connection.
+pub const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
+
+/// Bytes of requests of clients who have not logged in yet, over all connections: a budget of their own, so that what
+/// tenants send never blocks a login, nor a stranger a tenant. One address that fills all its places with the largest
+/// frames does not fill three quarters of it.
+pub const LOGIN_REQUESTS_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// One connection gets one part in so many of the room for requests while others wait for some.
+pub const ROOM_CONNECTION_SHARE: usize = 8;
+
+/// One tenant (before login: one address) gets one part in so many while others wait; as much is kept free for those
+/// who have less than their share, so that they need not wait for those who have more.
+pub const ROOM_OWNER_SHARE: usize = 4;
+
+/// While others wait for room, a request that has begun to arrive must bring so many bytes, or its rest, …
+pub const ROOM_PROGRESS_BYTES: usize = 64 * 1024;
+
+/// … in so many ms: slower than any link that Kafka is used over, and short enough for those who wait.
+pub const ROOM_PATIENCE_MS: u64 = 10_000;
+
+/// One gRPC request of a method that carries no records, bytes: the partitions of a tenant by name, offsets of a group.
+pub const GRPC_REQUEST_BYTES_MAX: usize = 1024 * 1024;
+
+/// A gRPC health question, bytes: the name of a service.
+pub const HEALTH_REQUEST_BYTES_MAX: usize = 1024;
+
+/// All questions of one gRPC reflection call, bytes: names of services and files.
+pub const REFLECTION_REQUEST_BYTES_MAX: usize = 64 * 1024;
+
+/// The body of a gRPC request must bring 64 KiB, or its rest, …
+pub const GRPC_BODY_PROGRESS_BYTES: usize = 64 * 1024;
+
+/// … in so many ms, also when nobody waits for the memory: half a request serves nobody. Slower than any link in use.
+pub const GRPC_BODY_PATIENCE_MS: u64 = 30_000;
+
+/// And all of it in so many ms: the largest is 32 MiB.
+pub const GRPC_BODY_MS_MAX: u64 = 300_000;
+
+/// Streams without a key (watching gRPC health, reflection) at once, over all connections.
+pub const STRANGERS_CALLS_MAX: usize = 256;
+
+/// How long such a stream may last, ms: those who watch the health ask again.
+pub const STRANGERS_CALL_MS_MAX: u64 = 300_000;
+
+/// Connections that nobody has logged in on yet, of one process at one door: strangers leave half of the places to
+/// those who have a key.
+pub const STRANGERS_MAX: usize = CONNECTIONS_MAX / 2;
+
+/// One address gets one part in so many of those places. (Behind a load balancer that hides addresses all clients
+/// share one part, and only until they have logged in.)
+pub const STRANGERS_ADDRESS_SHARE: usize = 4;
+
+/// How long a request may wait for its caller's debts before it is begun, ms: clients give up on an answer after 30 s,
+/// and it must still be answered.
+pub const DEBT_WAIT_MS_MAX: u64 = 10_000;
+/// One piece of a SQL commit in the changelog, bytes before compression: a commit is a run of them, and a value that is
+/// larger is cut over several. Small beside a batch, so that a large commit does not hold up the tenant's other writes.
+pub const SQL_CHANGELOG_PIECE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Committed SQL state that is in the changelog only, bytes: more is flushed at once (SQL.md 17).
+pub const SQL_FLUSH_BYTES: usize = 16 * 1024 * 1024;
+
+/// How long committed SQL state may be in the changelog only, ms: what a restart replays (SQL.md 17).
+pub const SQL_FLUSH_AFTER_MS: u64 = 30_000;
+
+/// Runs in the changelog beyond which a shard that closes flushes first: fewer are left to the next one, so that a
+/// statement in a loop does not make a table each time.
+pub const SQL_CLOSE_RUNS_MAX: u64 = 256;
+
+/// Earlier writers of one sink partition that the readers of a SQL shard remember, the oldest go first: one for each
+/// life of the shard that was killed in the middle of a commit.
+pub const SQL_SINK_LEFTOVERS_MAX: usize = 1_024;
+/// `max.message.bytes` of a topic that a SQL query makes: what the service takes at most, since a query may make larger
+/// rows than it reads (COLLECT_LIST, CONCAT), and a row that does not fit is lost to its readers.
+pub const SQL_SINK_MESSAGE_BYTES: usize = BATCH_BYTES_MAX;
+
+/// What the expressions of one row make in one step of a query, bytes: text, arrays, maps and structs, those between the
+/// functions included. Four of the largest values; more of a row would hold up its tenant's other queries, and many
+/// rows are divided until each part stays within it.
+pub const SQL_ROW_BYTES_MAX: usize = 4 * SQL_VALUE_BYTES_MAX;
+
+/// What a SQL task makes of the rows that it takes at once, bytes, before it takes fewer of them.
+pub const SQL_PASS_BYTES_MAX: usize = 2 * SQL_ROW_BYTES_MAX;
+
+/// Rows that a SQL task takes at once where functions make something of them that cannot be made again with fewer:
+/// behind a change of state, or a repartition.
+pub const SQL_MADE_ROWS_MAX: usize = 32;
+
+/// What the state of one tenant's SQL queries takes in memory unless the operator says otherwise, bytes: until state
+/// that is not used can leave memory, one tenant must not take the process's.
+pub const TENANT_SQL_STATE_BYTES_DEFAULT: usize = 512 * 1024 * 1024;
+
+/// How long a gRPC client may take nothing of a large answer, ms: it holds room that others need.
+pub const GRPC_ANSWER_PATIENCE_MS: u64 = 60_000;
+
+/// Refused records that the answer to one produce request names, over all its batches: a few bytes of compressed records
+/// would else be answered with megabytes. The rest is counted.
+pub const RECORD_ERRORS_MAX: usize = 1_000;
+
+/// Damaged objects that a broker remembers one by one: more are one matter for a person, and all are found again when
+/// they are read.
+pub const DAMAGED_OBJECTS_MAX: usize = 1_000;
 
 /// Entries of one group that are missing in one place of a damaged journal and for which others are put in: as many as a
 /// whole file of the smallest ones holds. More are missing only where the journal lost what said that they were released.

@@ -28,8 +28,13 @@ fn parts_of(text: &str, bytes_max: usize) -> Result<Vec<Part<'_>>, Failure> {
         let fit = ends.partition_point(|end| end - start.min(*end) <= bytes_max);
         let end = fit.checked_sub(1).map_or(0, |last| ends[last]);
         if end <= start {
+            let whole = ends
+                .iter()
+                .find(|end| **end > start)
+                .map_or(text.len(), |end| *end)
+                - start;
             return Err(Failure::new(format!(
-                "the statement that begins behind line {lines_before} has more than {bytes_max} bytes"
+                "the statement that begins behind line {lines_before} has {whole} bytes, at most {bytes_max} are allowed"
             )));
         }
         let part = &text[start..end];
@@ -162,7 +167,7 @@ mod tests {
             divided(script, 11),
             Ok(vec![part("A ';';\nB;", 0), part("\n-- ;\nCC;\nD", 1)])
         );
-        let refused = "the statement that begins behind line 1 has more than 8 bytes";
+        let refused = "the statement that begins behind line 1 has 9 bytes, at most 8 are allowed";
         assert_eq!(divided(script, 8), Err(refused.to_owned()));
         assert_eq!(divided(" \n", 2), Ok(Vec::new()));
     }

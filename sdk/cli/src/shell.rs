@@ -1,16 +1,21 @@
 //! The SQL shell: a session that keeps properties, prints answers, and lets Ctrl-C end a query but not itself.
 
+mod complete;
+mod help;
+
 use crate::failure::Failure;
 use crate::output::{
     OutputFormat, batch_texts, expanded, fitted, is_narrow, row_json, table_of, tell, terminal_width,
     visible, visible_lines,
 };
 use crate::script::{Part, is_complete, parts};
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
+use complete::Words;
 use millstream_rust::{Client, Error, SqlAnswer, SqlStream};
-use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
+use rustyline::history::DefaultHistory;
+use rustyline::{CompletionType, Config, Editor};
 use std::collections::BTreeMap;
 use std::io::{Write, stdout};
 use std::path::PathBuf;
@@ -60,6 +65,19 @@ impl Session {
             self.print_all(&mut answers, &part).await?;
         }
         Ok(())
+    }
+
+    /// The names of streams, tables and functions, as far as they can be had.
+    async fn names(&self) -> Vec<String> {
+        let text = "SHOW STREAMS; SHOW TABLES; SHOW FUNCTIONS;";
+        let rows = self.client.sql_rows(text, &BTreeMap::new()).await;
+        let mut names = Vec::new();
+        for batch in rows.unwrap_or_default() {
+            if let Some(first) = batch.columns().first().and_then(|it| it.as_string_opt::<i32>()) {
+                names.extend(first.iter().flatten().map(str::to_owned));
+            }
+        }
+        names
     }
 
     async fn print_all(&mut self, answers: &mut SqlStream, part: &Part<'_>) -> Result<(), Failure> {
@@ -245,7 +263,10 @@ fn change_line(names: &[&str], cells: &[impl AsRef<str>], terminal: Option<usize
 /// Reads statements from the terminal until `exit` or Ctrl-D.
 pub(crate) async fn interactive(mut session: Session) -> Result<(), Failure> {
     let broken = |error: ReadlineError| Failure::new(format!("the terminal cannot be read: {error}"));
-    let mut editor = DefaultEditor::new().map_err(broken)?;
+    let config = Config::builder().completion_type(CompletionType::List).build();
+    let mut editor: Editor<Words, DefaultHistory> = Editor::with_config(config).map_err(broken)?;
+    let words = Words::default();
+    editor.set_helper(Some(words.clone()));
     let history = history_file();
     if let Some(file) = &history {
         // There is none the first time, and no place for one is no reason to stop.
@@ -254,7 +275,10 @@ pub(crate) async fn interactive(mut session: Session) -> Result<(), Failure> {
     }
     // From now on Ctrl-C is a query's end, never the shell's, also between two of them.
     let _shell_stays = signal(SignalKind::interrupt())?;
-    tell("Millstream SQL. Statements end with ';'. Ctrl-C ends a query, Ctrl-D or 'exit' the shell.");
+    tell(
+        "Millstream SQL. Statements end with ';'. Ctrl-C ends a query, Ctrl-D or 'exit' the shell; 'help' says more.",
+    );
+    words.know(session.names().await);
     let mut text = String::new();
     loop {
         let prompt = if text.is_empty() { "sql> " } else { "   > " };
@@ -271,6 +295,10 @@ pub(crate) async fn interactive(mut session: Session) -> Result<(), Failure> {
                 let word = line.trim().trim_end_matches(';').to_ascii_lowercase();
                 if text.is_empty() && (word == "exit" || word == "quit") {
                     break;
+                }
+                if text.is_empty() && (word == "help" || word == "?") {
+                    writeln!(stdout(), "{}", help::HELP)?;
+                    continue;
                 }
                 text.push_str(&line);
                 text.push('\n');
@@ -294,9 +322,18 @@ pub(crate) async fn interactive(mut session: Session) -> Result<(), Failure> {
             {
                 tell(visible_lines(failure.text()));
             }
+            if changes_names(&script) {
+                words.know(session.names().await);
+            }
         }
     }
     Ok(())
+}
+
+/// Whether a script may have made or dropped something that has a name.
+fn changes_names(script: &str) -> bool {
+    let script = script.to_ascii_uppercase();
+    script.contains("CREATE") || script.contains("DROP")
 }
 
 fn history_file() -> Option<PathBuf> {

@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::produce::{Producer, ProducerSettings};
 use crate::transport::{self, Credentials, Transport, Trust};
 use http::{Request, Response};
+use millstream_rpc::control::sql_catalog_client::SqlCatalogClient;
 use millstream_rpc::data::data_client::DataClient;
 use millstream_rpc::sql::sql_client::SqlClient;
 use tonic::body::Body;
@@ -81,6 +82,10 @@ impl Client {
         DataClient::new(self.transport.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    pub(crate) fn sql_catalog(&self) -> SqlCatalogClient<Transport> {
+        SqlCatalogClient::new(self.transport.clone())
     }
 
     pub(crate) fn sql_client(&self) -> SqlClient<Transport> {

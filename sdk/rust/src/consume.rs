@@ -57,6 +57,8 @@ pub struct Consumer {
     /// `(topic, partition, next offset)`; empty until the first read.
     positions: Vec<(String, u32, i64)>,
     ready: VecDeque<ConsumedRecord>,
+    /// What went wrong with a partition while others brought records: told once those are taken.
+    failed: Option<Error>,
 }
 
 impl Consumer {
@@ -66,6 +68,7 @@ impl Consumer {
             settings,
             positions: Vec::new(),
             ready: VecDeque::new(),
+            failed: None,
         }
     }
 
@@ -82,33 +85,46 @@ impl Consumer {
         }
     }
 
-    /// What is there now, after waiting up to the settings' `wait`; possibly nothing.
+    /// What is there now, after waiting up to the settings' `wait`; possibly nothing. What other partitions bring beside
+    /// one that fails comes first, then the error: reading goes on behind what was returned.
     ///
     /// # Errors
     /// As [`Consumer::next`].
     pub async fn poll(&mut self) -> Result<Vec<ConsumedRecord>, Error> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         self.find_start().await?;
         let fetched = self
             .client
             .fetch(&self.positions, self.settings.fetch_bytes, self.settings.wait)
             .await?;
         let mut records = Vec::new();
-        for (index, part) in fetched.into_iter().enumerate() {
-            if let Some(error) = part.error {
-                return Err(error);
-            }
-            let Some(position) = self.positions.get_mut(index) else {
-                break;
+        for (part, position) in fetched.into_iter().zip(&mut self.positions) {
+            let had = records.len();
+            let next = match part.error {
+                Some(error) => Err(error),
+                None => read(
+                    &part.topic,
+                    part.partition,
+                    position.2,
+                    part.records,
+                    &mut records,
+                ),
             };
-            position.2 = read(
-                &part.topic,
-                part.partition,
-                position.2,
-                part.records,
-                &mut records,
-            )?;
+            match next {
+                Ok(next) => position.2 = next,
+                Err(error) => {
+                    // Of a batch that does not read nothing counts: its place is read again.
+                    records.truncate(had);
+                    self.failed.get_or_insert(error);
+                }
+            }
         }
-        Ok(records)
+        match self.failed.take_if(|_| records.is_empty()) {
+            Some(error) => Err(error),
+            None => Ok(records),
+        }
     }
 
     /// The next offset of each partition, as `(partition, offset)`; empty before the first read.

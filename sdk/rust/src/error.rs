@@ -94,6 +94,13 @@ impl Error {
         }
     }
 
+    /// Whether a batch was refused for a record in it: it is too large, or such records are not taken here. The others
+    /// of its batch can be written.
+    pub fn refuses_records(&self) -> bool {
+        matches!(self, Error::Partition { code, .. }
+            if matches!(code.as_str(), "MESSAGE_TOO_LARGE" | "INVALID_RECORD" | "INVALID_TIMESTAMP"))
+    }
+
     /// A partition's error as the service sent it.
     pub(crate) fn partition(
         partition: Option<&millstream_rpc::data::Partition>,

@@ -10,6 +10,7 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::record::Record;
 use accumulate::{Delivery, State};
+use millstream_model::{ProducerEpoch, ProducerId};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -46,6 +47,9 @@ pub struct ProducerSettings {
     pub compression: Compression,
     /// How long a record may take, retries included.
     pub delivery_timeout: Duration,
+    /// The id of an idempotent producer, from [`Client::init_producer`], where the caller must know it; its own when
+    /// absent. No two producers may have one.
+    pub identity: Option<(ProducerId, ProducerEpoch)>,
 }
 
 impl Default for ProducerSettings {
@@ -58,6 +62,7 @@ impl Default for ProducerSettings {
             buffer_bytes: 32 * 1024 * 1024,
             compression: Compression::None,
             delivery_timeout: Duration::from_secs(120),
+            identity: None,
         }
     }
 }

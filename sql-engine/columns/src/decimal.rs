@@ -1,7 +1,8 @@
-//! Decimal text to scaled integers, exactly, and back.
+//! Decimal text to scaled integers and back, by the one rule that CAST and INSERT have too: digits beyond the scale
+//! round half up (away from zero), digits beyond the precision do not fit.
 
-/// `text` (JSON number syntax, or what Java's `BigDecimal` reads) as an integer scaled by 10^`scale`; `None` if it is
-/// not a number, would need rounding, or has more than `precision` digits (ksqlDB allows exact conversions only).
+/// `text` (JSON number syntax, or what Java's `BigDecimal` reads) as an integer scaled by 10^`scale`, rounded; `None`
+/// if it is not a number, or has more than `precision` digits once rounded.
 pub(crate) fn parse(text: &str, precision: u8, scale: i8) -> Option<i128> {
     let (negative, body) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
@@ -13,34 +14,30 @@ pub(crate) fn parse(text: &str, precision: u8, scale: i8) -> Option<i128> {
         None => (body, 0),
     };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    if whole.is_empty() && fraction.is_empty() {
+    let digits = || whole.bytes().chain(fraction.bytes());
+    if digits().next().is_none() || !digits().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let mut digits: i128 = 0;
-    let mut places = 0_i32;
-    for byte in whole.bytes().chain(fraction.bytes()) {
-        if !byte.is_ascii_digit() {
-            return None;
+    // How many of the digits count; the one behind them rounds.
+    let kept = i64::try_from(whole.len()).ok()? + i64::from(exponent) + i64::from(scale);
+    let mut value: i128 = 0;
+    let mut taken = 0_i64;
+    for digit in digits() {
+        if taken >= kept {
+            let rounds_up = taken == kept && digit >= b'5';
+            value = value.checked_add(i128::from(rounds_up))?;
+            taken = kept;
+            break;
         }
-        digits = digits.checked_mul(10)?.checked_add(i128::from(byte - b'0'))?;
+        value = value.checked_mul(10)?.checked_add(i128::from(digit - b'0'))?;
+        taken += 1;
     }
-    places = places
-        .checked_add(i32::try_from(fraction.len()).ok()?)?
-        .checked_sub(exponent)?;
-    let mut shift = i32::from(scale).checked_sub(places)?;
-    while shift > 0 && digits != 0 {
-        digits = digits.checked_mul(10)?;
-        shift -= 1;
-    }
-    while shift < 0 && digits != 0 {
-        if digits % 10 != 0 {
-            return None;
-        }
-        digits /= 10;
-        shift += 1;
+    while value != 0 && taken < kept {
+        value = value.checked_mul(10)?;
+        taken += 1;
     }
     let limit = 10_i128.checked_pow(u32::from(precision))?;
-    (digits < limit).then_some(if negative { -digits } else { digits })
+    (value < limit).then_some(if negative { -value } else { value })
 }
 
 /// A scaled integer as plain digits with exactly `scale` places.
@@ -69,12 +66,23 @@ mod tests {
     use super::{parse, write};
 
     #[test]
-    fn exact_or_nothing() {
+    fn digits_beyond_the_scale_round_and_beyond_the_precision_do_not_fit() {
         assert_eq!(parse("12.3", 5, 2), Some(1230));
         assert_eq!(parse("-0.05", 5, 2), Some(-5));
         assert_eq!(parse("1e2", 5, 2), Some(10_000));
         assert_eq!(parse("1.230", 5, 2), Some(123));
-        assert_eq!(parse("1.234", 5, 2), None);
+        assert_eq!(parse("1.234", 5, 2), Some(123));
+        assert_eq!(parse("1.235", 5, 2), Some(124));
+        assert_eq!(parse("-1.235", 5, 2), Some(-124));
+        assert_eq!(parse("0.005", 5, 2), Some(1));
+        assert_eq!(parse("0.0049", 5, 2), Some(0));
+        assert_eq!(parse("5e-3", 5, 2), Some(1));
+        assert_eq!(parse("5e-4", 5, 2), Some(0));
+        assert_eq!(parse("999.995", 5, 2), None);
+        assert_eq!(
+            parse("1.2350000000000000000000000000000000000000000001", 5, 2),
+            Some(124)
+        );
         assert_eq!(parse("1000", 5, 2), None);
         assert_eq!(parse("999.99", 5, 2), Some(99_999));
         assert_eq!(parse("0e999999999", 5, 2), Some(0));

@@ -74,6 +74,7 @@ fn coercions() {
         (DataType::Binary, r#"{"F": "AQI="}"#, "\"AQI=\""),
         (decimal.clone(), r#"{"F": 1.5}"#, "1.50"),
         (decimal.clone(), r#"{"F": "-0.05"}"#, "-0.05"),
+        (decimal.clone(), r#"{"F": 1.235}"#, "1.24"),
         (timestamp.clone(), r#"{"F": 1700000000000}"#, "1700000000000"),
         (DataType::Date32, r#"{"F": 19000}"#, "19000"),
         (DataType::Time32(TimeUnit::Millisecond), r#"{"F": 1000}"#, "1000"),
@@ -116,13 +117,13 @@ fn coercions() {
         ),
         (
             decimal.clone(),
-            r#"{"F": 1.234}"#,
-            "column 'F': 1.234 does not fit DECIMAL(5, 2) exactly",
+            r#"{"F": 999.995}"#,
+            "column 'F': 999.995 does not fit DECIMAL(5, 2)",
         ),
         (
             decimal,
             r#"{"F": 1000}"#,
-            "column 'F': 1000 does not fit DECIMAL(5, 2) exactly",
+            "column 'F': 1000 does not fit DECIMAL(5, 2)",
         ),
         (
             timestamp,

@@ -111,18 +111,6 @@ fn parsed<T>(text: Option<&str>, to: &SqlType, parse: impl Fn(&str) -> Option<T>
     }
 }
 
-fn parse_boolean(text: &str) -> Option<bool> {
-    let text = text.trim().to_ascii_lowercase();
-    let begins = |words: [&str; 2]| !text.is_empty() && words.iter().any(|word| word.starts_with(&text));
-    if begins(["true", "yes"]) {
-        Some(true)
-    } else if begins(["false", "no"]) {
-        Some(false)
-    } else {
-        None
-    }
-}
-
 fn from_text(to: &SqlType) -> Option<Kernel> {
     macro_rules! parse {
         ($arrow:ty, $parse:expr) => {{
@@ -134,13 +122,11 @@ fn from_text(to: &SqlType) -> Option<Kernel> {
         }};
     }
     let kernel: Kernel = match to {
-        SqlType::Boolean => {
-            let to = to.clone();
-            Arc::new(move |args| {
-                let value = args.text(0);
-                args.booleans(|row| parsed(value.get(row), &to, parse_boolean))
-            })
-        }
+        // ksqlDB's table of casts: what exactly matches `true`, in any case, is true, all else is false.
+        SqlType::Boolean => Arc::new(|args| {
+            let value = args.text(0);
+            args.booleans(|row| Ok(value.get(row).map(|text| text.eq_ignore_ascii_case("true"))))
+        }),
         SqlType::Int => parse!(Int32Type, |text| text.trim().parse().ok()),
         SqlType::BigInt => parse!(Int64Type, |text| text.trim().parse().ok()),
         SqlType::Double => parse!(Float64Type, java::parse_double),

@@ -1,13 +1,14 @@
 //! A function with its types resolved, and what its kernel sees: arguments by row, constants once.
 
-use crate::{arrow_field, arrow_type, faults};
+use crate::{arrow_field, arrow_type, faults, work};
 use arrow::array::{Array, ArrayAccessor, ArrayRef, ArrowPrimitiveType, BooleanArray};
-use arrow::array::{PrimitiveArray, StringArray};
+use arrow::array::{PrimitiveArray, StringArray, new_null_array};
+use arrow::datatypes::DataType;
 use datafusion_common::{Result as DataFusionResult, ScalarValue};
 use datafusion_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
-use millstream_model::limits::{SQL_COLUMN_BYTES_MAX, SQL_VALUE_BYTES_MAX};
+use millstream_model::limits::SQL_VALUE_BYTES_MAX;
 use millstream_parser::SqlType;
 use std::borrow::Cow;
 use std::fmt;
@@ -118,11 +119,20 @@ impl ScalarUDFImpl for Function {
                 ColumnarValue::Scalar(value) => (value.to_array_of_size(1)?, true),
             });
         }
-        let result = (self.kernel)(&Args {
+        let args = Args {
             columns,
             rows,
             all_constant,
-        });
+        };
+        let result = if self.return_type.is_primitive() || work::has_room(args.copied_bytes()) {
+            (self.kernel)(&args)
+        } else {
+            faults::report(None, || work::TOO_MUCH.to_owned());
+            new_null_array(&arrow_type(&self.return_type), rows)
+        };
+        if matches!(result.data_type(), DataType::Utf8) || result.data_type().is_nested() {
+            work::charge(size_of_rows(&result));
+        }
         if all_constant {
             return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?));
         }
@@ -159,7 +169,23 @@ where
     }
 }
 
+/// Bytes of the rows of an array, not of what else lies in its buffers.
+fn size_of_rows(array: &ArrayRef) -> usize {
+    array
+        .to_data()
+        .get_slice_memory_size()
+        .unwrap_or_else(|_| array.get_array_memory_size())
+}
+
 impl Args {
+    /// The bytes of a result that holds every argument of every row.
+    fn copied_bytes(&self) -> usize {
+        let bytes = |(array, constant): &(ArrayRef, bool)| {
+            size_of_rows(array).saturating_mul(if *constant { self.rows } else { 1 })
+        };
+        self.columns.iter().map(bytes).fold(0, usize::saturating_add)
+    }
+
     pub fn rows(&self) -> usize {
         self.rows
     }
@@ -233,7 +259,7 @@ impl Args {
     pub fn strings<'t>(&self, mut row: impl FnMut(usize) -> RowResult<Cow<'t, str>>) -> ArrayRef {
         let mut total = 0;
         let capped = (0..self.rows).map(|at| {
-            let value = row(at).and_then(|v| {
+            let value = room_for(total).and_then(|()| row(at)).and_then(|v| {
                 v.map(|v| within_caps(v.len(), &mut total).map(|()| v))
                     .transpose()
             });
@@ -245,17 +271,24 @@ impl Args {
 
 fn within_caps(length: usize, total: &mut usize) -> Result<(), RowFault> {
     check_length(length)?;
-    if *total + length > SQL_COLUMN_BYTES_MAX {
-        return Err(format!("the values of one batch exceed {SQL_COLUMN_BYTES_MAX} bytes").into());
-    }
+    room_for(*total + length)?;
     *total += length;
     Ok(())
 }
 
-/// Refuses a value that would be larger than a SQL value may be; call it before making the value.
+/// Refuses a column of so many bytes when they are more than may be made.
+pub fn room_for(bytes: usize) -> Result<(), RowFault> {
+    match work::has_room(bytes) {
+        true => Ok(()),
+        false => Err(work::TOO_MUCH.into()),
+    }
+}
+
+/// Refuses a value that would be larger than a SQL value may be, or than its row may still make; call it before making
+/// the value.
 pub fn check_length(bytes: usize) -> Result<(), RowFault> {
     if bytes > SQL_VALUE_BYTES_MAX {
         return Err(format!("a value of {bytes} bytes exceeds the limit of {SQL_VALUE_BYTES_MAX}").into());
     }
-    Ok(())
+    room_for(bytes)
 }

@@ -16,6 +16,7 @@ mod arrow_type;
 mod cast;
 mod choose;
 pub mod faults;
+mod interval;
 pub mod java;
 mod json;
 mod kernel;
@@ -24,6 +25,7 @@ mod nested;
 mod registry;
 mod text;
 mod time;
+pub mod work;
 
 pub use arithmetic::{Arithmetic, arithmetic, negate};
 pub use arrow_type::{arrow_field, arrow_type};

@@ -3,7 +3,7 @@
 use crate::cast::with_decimal_type;
 use crate::java;
 use crate::kernel::{Args, Kernel, Resolved};
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, ArrowPrimitiveType};
 use arrow::datatypes::{Decimal128Type, Float64Type, Int32Type, Int64Type};
 use millstream_parser::SqlType;
 use std::sync::Arc;
@@ -118,8 +118,8 @@ pub fn keeping(name: &str, function: Keeping, argument: &SqlType) -> Option<Reso
     ))
 }
 
-/// ROUND(x): to BIGINT, halves up as `Math.round`; whole numbers and DECIMALs keep their type.
-/// ROUND(x, digits): of a DOUBLE or DECIMAL, same type, halves away from zero.
+/// ROUND(x): a DOUBLE to BIGINT; whole numbers and DECIMALs keep their type. ROUND(x, digits) keeps any type; negative
+/// digits count to the left of the point. Halves go up, towards the larger number, as ksqlDB says: -2.5 is -2.
 pub fn round(arguments: &[Option<SqlType>]) -> Option<Resolved> {
     let first = arguments.first()?.clone()?;
     let digits = arguments.len() == 2;
@@ -130,6 +130,8 @@ pub fn round(arguments: &[Option<SqlType>]) -> Option<Resolved> {
     types.extend(digits.then_some(SqlType::Int));
     let (result, kernel): (SqlType, Kernel) = match (&first, digits) {
         (SqlType::Int | SqlType::BigInt, false) => (first.clone(), Arc::new(|args| args.array(0).0.clone())),
+        (SqlType::Int, true) => (SqlType::Int, Arc::new(round_whole::<Int32Type>)),
+        (SqlType::BigInt, true) => (SqlType::BigInt, Arc::new(round_whole::<Int64Type>)),
         (SqlType::Double, false) => (
             SqlType::BigInt,
             Arc::new(|args| {
@@ -150,6 +152,39 @@ pub fn round(arguments: &[Option<SqlType>]) -> Option<Resolved> {
     Some(Resolved::new("ROUND", types, result, kernel))
 }
 
+/// An unscaled value of a scale, rounded to so many digits behind its point; halves go up. None: beyond 128 bits.
+fn round_unscaled(unscaled: i128, scale: i32, digits: i32) -> Option<i128> {
+    let dropped = u32::try_from(scale.saturating_sub(digits)).unwrap_or(0);
+    let Some(unit) = java::power_of_ten(dropped) else {
+        // More digits than there are: nothing is left.
+        return Some(0);
+    };
+    let (down, rest) = (unscaled.div_euclid(unit), unscaled.rem_euclid(unit));
+    let up = rest != 0 && rest >= unit - rest;
+    (down + i128::from(up)).checked_mul(unit)
+}
+
+fn round_whole<T: ArrowPrimitiveType>(args: &Args) -> ArrayRef
+where
+    i128: From<T::Native>,
+    T::Native: TryFrom<i128>,
+{
+    let (value, digits) = (args.primitive::<T>(0), args.primitive::<Int32Type>(1));
+    args.primitives::<T>(|row| {
+        let (Some(value), Some(digits)) = (value.get(row), digits.get(row)) else {
+            return Ok(None);
+        };
+        let rounded = round_unscaled(i128::from(value), 0, digits);
+        match rounded.and_then(|rounded| T::Native::try_from(rounded).ok()) {
+            Some(rounded) => Ok(Some(rounded)),
+            None => Err("the rounded number does not fit its type".into()),
+        }
+    })
+}
+
+/// Digits that a DOUBLE's decimal text is read with: more than its 17, so that it is rounded once.
+const DOUBLE_DIGITS: usize = 36;
+
 /// Through the number's decimal text, as `BigDecimal.valueOf` does: 1.005 to two digits is 1.01.
 fn round_double(args: &Args) -> ArrayRef {
     let (value, digits) = (args.primitive::<Float64Type>(0), args.primitive::<Int32Type>(1));
@@ -157,15 +192,15 @@ fn round_double(args: &Args) -> ArrayRef {
         let (Some(value), Some(digits)) = (value.get(row), digits.get(row)) else {
             return Ok(None);
         };
-        let Ok(scale) = u8::try_from(digits) else {
-            return Err("ROUND takes from 0 to 38 digits".into());
-        };
-        if !value.is_finite() || value.abs() >= 1e18 || scale > 18 {
+        if !value.is_finite() {
             return Ok(Some(value));
         }
-        let text = java::double_to_string(value);
-        let rounded = java::parse_decimal(&text, 38, scale).map(|v| java::decimal_to_string(v, scale));
-        Ok(Some(rounded.and_then(|text| text.parse().ok()).unwrap_or(value)))
+        let whole = format!("{:.0}", value.abs().trunc()).len();
+        let scale = u8::try_from(DOUBLE_DIGITS.saturating_sub(whole)).unwrap_or(0);
+        let unscaled = java::parse_decimal(&java::double_to_string(value), 38, scale);
+        let rounded = unscaled.and_then(|unscaled| round_unscaled(unscaled, i32::from(scale), digits));
+        let text = rounded.map(|rounded| java::decimal_to_string(rounded, scale));
+        Ok(Some(text.and_then(|text| text.parse().ok()).unwrap_or(value)))
     })
 }
 
@@ -177,9 +212,8 @@ fn round_decimal(args: &Args, precision: u8, scale: u8) -> ArrayRef {
         let (Some(value), Some(digits)) = (value.get(row), digits) else {
             return Ok(None);
         };
-        let kept = u8::try_from(digits.clamp(0, i32::from(scale))).unwrap_or(scale);
-        let rounded = java::rescale(value, scale, kept, 38);
-        match rounded.and_then(|rounded| java::rescale(rounded, kept, scale, precision)) {
+        let rounded = round_unscaled(value, i32::from(scale), digits);
+        match rounded.and_then(|rounded| java::rescale(rounded, scale, scale, precision)) {
             Some(rounded) => Ok(Some(rounded)),
             None => Err(format!("the result does not fit DECIMAL({precision}, {scale})").into()),
         }

@@ -1,5 +1,6 @@
 //! Which functions there are, and which overload a call means.
 
+use crate::interval::{Direction, shifted};
 use crate::kernel::{Args, Resolved};
 use crate::{choose, converts_implicitly, json, math, nested, text, time};
 use arrow::array::ArrayRef;
@@ -199,6 +200,18 @@ static ENTRIES: &[Entry] = &[
         |a| variadic_text("CONCAT_WS", 2, a, text::concat_ws)
     ),
     overloads!("COS", "The cosine.", [(DOUBLE) -> DOUBLE = math::cos]),
+    generic!(
+        "DATEADD",
+        "An interval added to a date; the unit is a word from MILLISECONDS to YEARS.",
+        ["(unit, INT, DATE) → DATE"],
+        |a| shifted("DATEADD", Direction::Add, &SqlType::Date, a)
+    ),
+    generic!(
+        "DATESUB",
+        "An interval taken from a date; the unit is a word from MILLISECONDS to YEARS.",
+        ["(unit, INT, DATE) → DATE"],
+        |a| shifted("DATESUB", Direction::Subtract, &SqlType::Date, a)
+    ),
     overloads!("ENDS_WITH", "Whether a string ends with another.", [(STRING, STRING) -> BOOLEAN = text::ends_with]),
     overloads!("EXP", "e to the power of the argument.", [(DOUBLE) -> DOUBLE = math::exp]),
     overloads!("EXTRACTJSONFIELD", "The value at a path in a JSON text.", [(STRING, STRING) -> STRING = json::extract]),
@@ -267,11 +280,8 @@ static ENTRIES: &[Entry] = &[
     overloads!("REVERSE", "The characters in reverse.", [(STRING) -> STRING = text::reverse]),
     generic!(
         "ROUND",
-        "Rounded, to so many digits behind the point.",
-        [
-            "(number) → BIGINT or same type",
-            "(DOUBLE or DECIMAL, INT) → same type"
-        ],
+        "Rounded, to so many digits behind the point, or before it when negative; halves go up.",
+        ["(number) → BIGINT or same type", "(number, INT) → same type"],
         math::round
     ),
     overloads!("RPAD", "Padded on the right, or cut, to a length.", [(STRING, INT, STRING) -> STRING = text::rpad]),
@@ -294,10 +304,34 @@ static ENTRIES: &[Entry] = &[
         (STRING, INT, INT) -> STRING = text::substring,
     ]),
     overloads!("TAN", "The tangent.", [(DOUBLE) -> DOUBLE = math::tan]),
+    generic!(
+        "TIMEADD",
+        "An interval added to a time of day, round midnight.",
+        ["(unit, INT, TIME) → TIME"],
+        |a| shifted("TIMEADD", Direction::Add, &SqlType::Time, a)
+    ),
+    generic!(
+        "TIMESTAMPADD",
+        "An interval added to a timestamp; the unit is a word from MILLISECONDS to YEARS.",
+        ["(unit, INT, TIMESTAMP) → TIMESTAMP"],
+        |a| shifted("TIMESTAMPADD", Direction::Add, &SqlType::Timestamp, a)
+    ),
+    generic!(
+        "TIMESTAMPSUB",
+        "An interval taken from a timestamp; the unit is a word from MILLISECONDS to YEARS.",
+        ["(unit, INT, TIMESTAMP) → TIMESTAMP"],
+        |a| shifted("TIMESTAMPSUB", Direction::Subtract, &SqlType::Timestamp, a)
+    ),
     overloads!("TIMESTAMPTOSTRING", "Milliseconds as text by a Java pattern, in a zone (UTC).", [
         (BIGINT, STRING) -> STRING = time::timestamp_to_string,
         (BIGINT, STRING, STRING) -> STRING = time::timestamp_to_string,
     ]),
+    generic!(
+        "TIMESUB",
+        "An interval taken from a time of day, round midnight.",
+        ["(unit, INT, TIME) → TIME"],
+        |a| shifted("TIMESUB", Direction::Subtract, &SqlType::Time, a)
+    ),
     overloads!("TRIM", "Without blanks around.", [(STRING) -> STRING = text::trim]),
     overloads!("UCASE", "In capital letters.", [(STRING) -> STRING = text::ucase]),
     overloads!("UNIX_DATE", "Days since 1970-01-01.", [(DATE) -> INT = time::to_days]),

@@ -1,7 +1,7 @@
 //! Functions on strings. Positions and lengths count characters from 1 (Java counts UTF-16 units: the same for
 //! all but characters beyond the basic plane).
 
-use crate::kernel::{Args, RowResult, check_length};
+use crate::kernel::{Args, RowResult, check_length, room_for};
 use arrow::array::{Array, ArrayRef, AsArray, ListBuilder, StringBuilder};
 use arrow::datatypes::Int32Type;
 use std::borrow::Cow;
@@ -131,6 +131,13 @@ pub fn split(args: &Args) -> ArrayRef {
             lists.append_null();
             continue;
         };
+        // Every letter may become an element of its own, with an offset of four bytes.
+        let made = lists.values().values_slice().len() + 4 * lists.values().offsets_slice().len();
+        let result = check_length(text.len()).and_then(|()| room_for(made + 5 * text.len()));
+        if args.settle(row, result.map(Some)).is_none() {
+            lists.append_null();
+            continue;
+        }
         if delimiter.is_empty() {
             text.chars()
                 .for_each(|c| lists.values().append_value(c.encode_utf8(&mut [0; 4])));
@@ -173,9 +180,11 @@ fn find(text: &str, sub: &str, position: i32, occurrence: i32) -> usize {
     let found = if position > 0 {
         characters.skip(from - 1).filter(starts).nth(nth - 1)
     } else {
-        let all: Vec<_> = characters.collect();
-        let last = all.len().saturating_sub(from);
-        all.into_iter().take(last + 1).rev().filter(starts).nth(nth - 1)
+        let count = text.chars().count();
+        let from_end = text.char_indices().rev().enumerate();
+        let skipped = from.min(count.max(1)) - 1;
+        let found = from_end.skip(skipped).filter(starts).nth(nth - 1);
+        return found.map_or(0, |(index, _)| count - index);
     };
     found.map_or(0, |(index, _)| index + 1)
 }
@@ -202,11 +211,23 @@ fn pad(args: &Args, join: impl Fn(String, &str) -> String) -> ArrayRef {
         if padding.is_empty() {
             return Ok(None);
         }
-        check_length(length)?;
-        let missing = length.saturating_sub(text.chars().count());
-        let filler: String = padding.chars().cycle().take(missing).collect();
-        let kept: String = text.chars().take(length).collect();
-        Ok(Some(Cow::Owned(join(filler, &kept))))
+        let kept = match text.char_indices().nth(length) {
+            Some((end, _)) => &text[..end],
+            None => text,
+        };
+        let missing = length.saturating_sub(kept.chars().count());
+        let count = padding.chars().count();
+        let (whole, rest) = (missing / count, missing % count);
+        let rest = padding
+            .char_indices()
+            .nth(rest)
+            .map_or("", |(end, _)| &padding[..end]);
+        check_length(
+            whole
+                .saturating_mul(padding.len())
+                .saturating_add(rest.len() + kept.len()),
+        )?;
+        Ok(Some(Cow::Owned(join(padding.repeat(whole) + rest, kept))))
     })
 }
 

@@ -10,7 +10,7 @@ use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions,
 use arrow::compute::take;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
-use millstream_planner::{AggregateNode, RowSchema, arrow_type};
+use millstream_planner::{AggregateNode, BoundExpr, RowSchema, arrow_type};
 use millstream_state::{Corrupt, Presence, StateKey, Store, Stored};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -179,15 +179,15 @@ impl Aggregate {
         }
     }
 
-    /// Takes the rows in; puts out each group's change.
+    /// Takes the rows in, with their arguments from [`Aggregate::arguments`]; puts out each group's change.
     pub(crate) fn process(
         &mut self,
         batch: &Batch,
         needs: Needs,
+        evaluated: &[Option<ArrayRef>],
         faults: &mut Vec<RowFault>,
     ) -> Result<Batch, ArrowError> {
         debug_assert_eq!(needs.keys.len(), batch.len(), "needs were asked for this batch");
-        let evaluated = self.arguments(batch, faults);
         let arguments: Vec<Argument<'_>> = evaluated
             .iter()
             .map(|values| values.as_ref().map_or(Argument::None, Argument::new))
@@ -255,16 +255,30 @@ impl Aggregate {
         })
     }
 
-    fn arguments(&self, batch: &Batch, faults: &mut Vec<RowFault>) -> Vec<Option<ArrayRef>> {
-        let evaluate = |call: &millstream_planner::AggregateCall| {
-            let evaluated = call.argument.as_ref()?.evaluate(&batch.rows);
+    /// Whether what it aggregates is made by functions.
+    pub(crate) fn calls_functions(&self) -> bool {
+        let arguments = self
+            .node
+            .aggregates
+            .iter()
+            .filter_map(|call| call.argument.as_ref());
+        arguments.into_iter().any(BoundExpr::calls_functions)
+    }
+
+    /// What the calls aggregate, per row; nothing is changed.
+    pub(crate) fn arguments(&self, batch: &Batch, faults: &mut Vec<RowFault>) -> Vec<Option<ArrayRef>> {
+        let calls = &self.node.aggregates;
+        let exprs: Vec<_> = calls.iter().filter_map(|call| call.argument.as_ref()).collect();
+        let mut evaluated = BoundExpr::evaluate_all(&exprs, &batch.rows).into_iter();
+        let argument = |call: &millstream_planner::AggregateCall| {
+            let evaluated = call.argument.as_ref().and_then(|_| evaluated.next())?;
             faults.extend(evaluated.errors.into_iter().map(|e| RowFault {
                 time: batch.times[e.row],
                 message: e.message,
             }));
             Some(evaluated.values)
         };
-        self.node.aggregates.iter().map(evaluate).collect()
+        calls.iter().map(argument).collect()
     }
 
     /// Committed results: of these keys, or of all; windows that start within the bounds.

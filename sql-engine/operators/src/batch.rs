@@ -63,6 +63,16 @@ impl Batch {
             .map_or(Change::Insert, |changes| changes[row])
     }
 
+    /// So many rows from `from` on.
+    pub fn slice(&self, from: usize, length: usize) -> Self {
+        let range = from..from + length;
+        Self {
+            rows: self.rows.slice(from, length),
+            times: self.times[range.clone()].to_vec(),
+            changes: self.changes.as_ref().map(|changes| changes[range].to_vec()),
+        }
+    }
+
     /// The rows whose slot in `keep` is true.
     pub fn filter(&self, keep: &[bool]) -> Result<Self, ArrowError> {
         debug_assert_eq!(keep.len(), self.len(), "one decision per row");

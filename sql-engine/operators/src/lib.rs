@@ -24,4 +24,4 @@ mod stateless;
 pub use batch::{Batch, Change, RowFault};
 pub use key::KeyCodec;
 pub use millstream_state::{Corrupt, StateKey, Stored};
-pub use pipeline::{Pipeline, PullRows, StoreChange};
+pub use pipeline::{Pipeline, PullRows, Pulled, StoreChange};

@@ -8,6 +8,8 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use datafusion_common::ScalarValue;
 use datafusion_physical_expr::expressions::Column;
+use millstream_functions::work;
+use millstream_model::limits::SQL_PASS_BYTES_MAX;
 use millstream_planner::{BoundExpr, NamedExpr, Node, NodeKind, NullKeys, SubTopology};
 use millstream_state::{Corrupt, StateKey, Stored};
 use std::ops::Bound;
@@ -16,6 +18,13 @@ use std::ops::Bound;
 #[derive(Debug)]
 enum Step {
     Latest(Box<LatestRows>),
+    Aggregate(Box<Aggregate>),
+    Stateless(Stateless),
+}
+
+/// A step that keeps nothing.
+#[derive(Clone, Debug)]
+enum Stateless {
     Filter(BoundExpr),
     Project {
         columns: Vec<NamedExpr>,
@@ -26,7 +35,36 @@ enum Step {
         null_keys: NullKeys,
         schema: SchemaRef,
     },
-    Aggregate(Box<Aggregate>),
+}
+
+/// Committed rows of the last state, and the steps behind it: whoever asked runs these, as many rows at a time as it
+/// likes, so that what a table's expressions cost holds up nobody else.
+#[derive(Clone, Debug)]
+pub struct Pulled {
+    committed: Batch,
+    behind: Vec<Stateless>,
+}
+
+impl Pulled {
+    /// How many rows are committed; fewer may come out of the steps behind.
+    pub fn len(&self) -> usize {
+        self.committed.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.committed.is_empty()
+    }
+
+    /// What the end of the pipeline would see of so many rows from `from` on. Rows that fail were reported when they
+    /// came.
+    pub fn rows(&self, from: usize, length: usize) -> Result<Batch, ArrowError> {
+        let mut batch = self.committed.slice(from, length);
+        for step in &self.behind {
+            batch = step.process(batch, &mut Vec::new())?;
+        }
+        Ok(batch)
+    }
 }
 
 /// What a checkpoint must write of one store's key.
@@ -69,16 +107,18 @@ impl Pipeline {
                         ))));
                     }
                 }
-                NodeKind::Filter { predicate } => steps.push(Step::Filter(predicate.clone())),
-                NodeKind::Project { columns } => steps.push(Step::Project {
+                NodeKind::Filter { predicate } => {
+                    steps.push(Step::Stateless(Stateless::Filter(predicate.clone())));
+                }
+                NodeKind::Project { columns } => steps.push(Step::Stateless(Stateless::Project {
                     columns: columns.clone(),
                     schema: node.schema.arrow_schema(),
-                }),
-                NodeKind::Rekey { keys, null_keys } => steps.push(Step::Rekey {
+                })),
+                NodeKind::Rekey { keys, null_keys } => steps.push(Step::Stateless(Stateless::Rekey {
                     keys: keys.clone(),
                     null_keys: *null_keys,
                     schema: node.schema.arrow_schema(),
-                }),
+                })),
                 NodeKind::Aggregate(aggregate) => {
                     let updates = updates_wanted(&topology.nodes[at + 1..]);
                     let aggregate = Aggregate::new(aggregate.clone(), &node.schema, updates);
@@ -100,6 +140,60 @@ impl Pipeline {
             batch = step.process(batch, faults)?;
         }
         Ok(batch)
+    }
+
+    /// As [`Pipeline::process`], unless what is made of the rows before the first change of state is more than
+    /// [`SQL_PASS_BYTES_MAX`]: then nothing has happened, and fewer rows are to be offered. One row is always taken.
+    pub fn process_some(
+        &mut self,
+        batch: &Batch,
+        faults: &mut Vec<RowFault>,
+    ) -> Result<Option<Batch>, ArrowError> {
+        if batch.len() <= 1 {
+            return self.process(batch.clone(), faults).map(Some);
+        }
+        let before = faults.len();
+        let is_state = |step: &Step| matches!(step, Step::Latest(_) | Step::Aggregate(_));
+        let stateless = self.steps.iter().position(is_state).unwrap_or(self.steps.len());
+        let (pure, rest) = self.steps.split_at_mut(stateless);
+        let (prepared, made) = work::pass(SQL_PASS_BYTES_MAX, || {
+            let mut batch = batch.clone();
+            for step in pure {
+                batch = step.process(batch, faults)?;
+            }
+            let arguments = match rest.first() {
+                Some(Step::Aggregate(aggregate)) => Some(aggregate.arguments(&batch, faults)),
+                _ => None,
+            };
+            Ok::<_, ArrowError>((batch, arguments))
+        });
+        if made.exhausted {
+            faults.truncate(before);
+            return Ok(None);
+        }
+        let (mut batch, mut arguments) = prepared?;
+        for step in rest {
+            batch = match (step, arguments.take()) {
+                (Step::Aggregate(aggregate), Some(arguments)) => {
+                    let needs = aggregate.needs(&batch);
+                    aggregate.process(&batch, needs, &arguments, faults)?
+                }
+                (step, _) => step.process(batch, faults)?,
+            };
+        }
+        Ok(Some(batch))
+    }
+
+    /// Whether functions make something of rows once state has changed; then a part cannot be offered again.
+    pub fn makes_behind_state(&self) -> bool {
+        let is_state = |step: &Step| matches!(step, Step::Latest(_) | Step::Aggregate(_));
+        let state = self.steps.iter().position(is_state);
+        state.is_some_and(|at| self.steps[at + 1..].iter().any(Step::calls_functions))
+    }
+
+    /// Whether functions make something of rows anywhere.
+    pub fn makes(&self) -> bool {
+        self.steps.iter().any(Step::calls_functions)
     }
 
     /// Whether it keeps state, hence can answer pull queries.
@@ -131,11 +225,11 @@ impl Pipeline {
         self.steps.iter().map(count).sum()
     }
 
-    /// About how many bytes of memory they take.
-    pub fn committed_bytes(&self) -> usize {
+    /// About how many bytes of memory its state takes, with what is not committed.
+    pub fn held_bytes(&self) -> usize {
         let bytes = |step: &Step| match step {
-            Step::Latest(latest) => latest.store().committed_bytes(),
-            Step::Aggregate(aggregate) => aggregate.store().committed_bytes(),
+            Step::Latest(latest) => latest.store().held_bytes(),
+            Step::Aggregate(aggregate) => aggregate.store().held_bytes(),
             _ => 0,
         };
         self.steps.iter().map(bytes).sum()
@@ -219,20 +313,27 @@ impl Pipeline {
         }
     }
 
-    /// Committed rows as the end of the pipeline would see them. Rows beyond the asked keys may come too: the
+    /// Committed rows, and the steps that they have still to go through. Rows beyond the asked keys may come too: the
     /// caller filters.
-    pub fn pull(&mut self, wanted: PullRows<'_>) -> Result<Option<Batch>, ArrowError> {
-        let is_state = |step: &Step| matches!(step, Step::Latest(_) | Step::Aggregate(_));
+    pub fn pull(&self, wanted: PullRows<'_>) -> Result<Option<Pulled>, ArrowError> {
+        let is_state = |step: &Step| !matches!(step, Step::Stateless(_));
         let Some(last) = self.steps.iter().rposition(is_state) else {
             return Ok(None);
         };
-        let same_keys = self.steps[last + 1..].iter().all(|step| match step {
-            Step::Project { columns, .. } => keeps_keys(columns, wanted.keys.map_or(0, key_width)),
-            Step::Rekey { .. } => false,
-            _ => true,
+        let behind: Vec<Stateless> = self.steps[last + 1..]
+            .iter()
+            .filter_map(|step| match step {
+                Step::Stateless(step) => Some(step.clone()),
+                Step::Latest(_) | Step::Aggregate(_) => None,
+            })
+            .collect();
+        let same_keys = behind.iter().all(|step| match step {
+            Stateless::Project { columns, .. } => keeps_keys(columns, wanted.keys.map_or(0, key_width)),
+            Stateless::Rekey { .. } => false,
+            Stateless::Filter(_) => true,
         });
         let keys = wanted.keys.filter(|_| same_keys);
-        let mut batch = match &self.steps[last] {
+        let committed = match &self.steps[last] {
             Step::Latest(latest) => {
                 let encoded = keys.map(|keys| encode_all(latest.codec(), keys));
                 latest.committed(encoded.as_deref(), wanted.windows)?
@@ -241,14 +342,9 @@ impl Pipeline {
                 let encoded = keys.map(|keys| encode_all(aggregate.codec(), keys));
                 aggregate.committed(encoded.as_deref(), wanted.windows)?
             }
-            _ => return Ok(None),
+            Step::Stateless(_) => return Ok(None),
         };
-        // Rows that failed were reported when they came.
-        let mut faults = Vec::new();
-        for step in &mut self.steps[last + 1..] {
-            batch = step.process(batch, &mut faults)?;
-        }
-        Ok(Some(batch))
+        Ok(Some(Pulled { committed, behind }))
     }
 }
 
@@ -295,6 +391,27 @@ impl Step {
                 let needs = latest.needs(&batch);
                 latest.process(&batch, needs)
             }
+            Self::Aggregate(aggregate) => {
+                let needs = aggregate.needs(&batch);
+                let arguments = aggregate.arguments(&batch, faults);
+                aggregate.process(&batch, needs, &arguments, faults)
+            }
+            Self::Stateless(step) => step.process(batch, faults),
+        }
+    }
+
+    fn calls_functions(&self) -> bool {
+        match self {
+            Self::Latest(_) => false,
+            Self::Aggregate(aggregate) => aggregate.calls_functions(),
+            Self::Stateless(step) => step.calls_functions(),
+        }
+    }
+}
+
+impl Stateless {
+    fn process(&self, batch: Batch, faults: &mut Vec<RowFault>) -> Result<Batch, ArrowError> {
+        match self {
             Self::Filter(predicate) => stateless::filter(predicate, batch, faults),
             Self::Project { columns, schema } => stateless::project(columns, schema, batch, faults),
             Self::Rekey {
@@ -302,10 +419,15 @@ impl Step {
                 null_keys,
                 schema,
             } => stateless::rekey(keys, *null_keys, schema, batch, faults),
-            Self::Aggregate(aggregate) => {
-                let needs = aggregate.needs(&batch);
-                aggregate.process(&batch, needs, faults)
-            }
+        }
+    }
+
+    fn calls_functions(&self) -> bool {
+        let any = |all: &[NamedExpr]| all.iter().any(|one| one.expr.calls_functions());
+        match self {
+            Self::Filter(predicate) => predicate.calls_functions(),
+            Self::Project { columns, .. } => any(columns),
+            Self::Rekey { keys, .. } => any(keys),
         }
     }
 }

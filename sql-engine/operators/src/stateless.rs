@@ -49,10 +49,14 @@ pub(crate) fn project(
     batch: Batch,
     faults: &mut Vec<RowFault>,
 ) -> Result<Batch, ArrowError> {
-    let arrays = columns
-        .iter()
-        .map(|column| evaluate(&column.expr, &batch, faults))
-        .collect();
+    let exprs: Vec<&BoundExpr> = columns.iter().map(|column| &column.expr).collect();
+    let mut arrays = Vec::with_capacity(exprs.len());
+    for Evaluated { values, errors } in BoundExpr::evaluate_all(&exprs, &batch.rows) {
+        for error in errors {
+            report(&batch, error.row, error.message, faults);
+        }
+        arrays.push(values);
+    }
     rebuild(batch, schema, arrays)
 }
 
@@ -66,8 +70,8 @@ pub(crate) fn rekey(
 ) -> Result<Batch, ArrowError> {
     let mut arrays: Vec<ArrayRef> = Vec::with_capacity(keys.len() + batch.rows.num_columns());
     let mut failed = vec![false; batch.len()];
-    for key in keys {
-        let Evaluated { values, errors } = key.expr.evaluate(&batch.rows);
+    let exprs: Vec<&BoundExpr> = keys.iter().map(|key| &key.expr).collect();
+    for Evaluated { values, errors } in BoundExpr::evaluate_all(&exprs, &batch.rows) {
         for error in errors {
             failed[error.row] = true;
             report(&batch, error.row, error.message, faults);
@@ -91,14 +95,6 @@ pub(crate) fn rekey(
         return Ok(batch);
     }
     batch.filter(&keep)
-}
-
-fn evaluate(expr: &BoundExpr, batch: &Batch, faults: &mut Vec<RowFault>) -> ArrayRef {
-    let Evaluated { values, errors } = expr.evaluate(&batch.rows);
-    for error in errors {
-        report(batch, error.row, error.message, faults);
-    }
-    values
 }
 
 /// A row that an update replaces failed the same way when it came: it is reported once.

@@ -304,6 +304,18 @@ const CASES: &[(&str, u32, u32, &str)] = &[
         "unexpected `)`, expected `>`",
     ),
     (
+        "CREATE STREAM s (a MAP<INT, STRING>) WITH (x=1);",
+        1,
+        24,
+        "the keys of a MAP must be of type STRING, not INTEGER",
+    ),
+    (
+        "SELECT CAST(a AS ARRAY<MAP<BIGINT, STRING>>) FROM t;",
+        1,
+        28,
+        "the keys of a MAP must be of type STRING, not BIGINT",
+    ),
+    (
         "CREATE STREAM s (a MAP<STRING>) WITH (x=1);",
         1,
         30,

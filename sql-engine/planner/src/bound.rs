@@ -5,7 +5,9 @@ use arrow::compute::concat;
 use arrow::record_batch::RecordBatch;
 use datafusion_common::DataFusionError;
 use datafusion_physical_expr::PhysicalExpr;
-use millstream_functions::{arrow_type, faults};
+use datafusion_physical_expr::expressions::Column;
+use millstream_functions::{arrow_type, faults, work};
+use millstream_model::limits::SQL_ROW_BYTES_MAX;
 use millstream_parser::SqlType;
 use std::fmt;
 use std::sync::Arc;
@@ -65,6 +67,12 @@ impl BoundExpr {
         &self.text
     }
 
+    /// Whether it does more than to pick a column or to compute with numbers: what a function makes of a row may be large.
+    #[must_use]
+    pub fn calls_functions(&self) -> bool {
+        self.expr.downcast_ref::<Column>().is_none() && self.text.contains('(')
+    }
+
     /// DataFusion's form, for its own plans. Rows that fail are null there, and reported nowhere.
     #[must_use]
     pub fn physical(&self) -> &Arc<dyn PhysicalExpr> {
@@ -90,6 +98,67 @@ impl BoundExpr {
     /// (SQL.md 8): a batch that errs as a whole is bisected until failing rows stand alone.
     #[must_use]
     pub fn evaluate(&self, batch: &RecordBatch) -> Evaluated {
+        let mut all = BoundExpr::evaluate_all(&[self], batch);
+        all.pop().unwrap_or_else(|| self.nulls(batch.num_rows(), None))
+    }
+
+    /// As [`BoundExpr::evaluate`], of several expressions of one step: together they make at most
+    /// [`SQL_ROW_BYTES_MAX`] bytes for a row. Rows that make more between them are divided, down to one, which fails.
+    #[must_use]
+    pub fn evaluate_all(all: &[&BoundExpr], batch: &RecordBatch) -> Vec<Evaluated> {
+        let rows = batch.num_rows();
+        if work::is_pass_over() {
+            return all.iter().map(|one| one.nulls(rows, None)).collect();
+        }
+        let (values, made) = work::within(SQL_ROW_BYTES_MAX, || {
+            all.iter().map(|one| one.evaluate_once(batch)).collect::<Vec<_>>()
+        });
+        if !made.exhausted || rows <= 1 {
+            return values;
+        }
+        drop(values);
+        let middle = rows / 2;
+        let first = BoundExpr::evaluate_all(all, &batch.slice(0, middle));
+        let second = BoundExpr::evaluate_all(all, &batch.slice(middle, rows - middle));
+        let halves = all.iter().zip(first).zip(second);
+        halves
+            .map(|((one, first), second)| one.joined(first, second))
+            .collect()
+    }
+
+    /// The values of two parts of a batch, one behind the other.
+    fn joined(&self, mut first: Evaluated, second: Evaluated) -> Evaluated {
+        let middle = first.values.len();
+        let shifted = second.errors.into_iter().map(|e| RowError {
+            row: e.row + middle,
+            ..e
+        });
+        first.errors.extend(shifted);
+        match concat(&[&first.values, &second.values]) {
+            Ok(values) => Evaluated {
+                values,
+                errors: first.errors,
+            },
+            Err(failed) => self.nulls(middle + second.values.len(), Some(&failed.to_string())),
+        }
+    }
+
+    /// Null for every row, each with the message if there is one.
+    fn nulls(&self, rows: usize, message: Option<&str>) -> Evaluated {
+        let failed = |message: &str| {
+            let error = |row| RowError {
+                row,
+                message: message.to_owned(),
+            };
+            (0..rows).map(error).collect()
+        };
+        Evaluated {
+            values: new_null_array(&arrow_type(&self.sql_type), rows),
+            errors: message.map_or_else(Vec::new, failed),
+        }
+    }
+
+    fn evaluate_once(&self, batch: &RecordBatch) -> Evaluated {
         let (values, reported) = faults::collect(|| self.run(batch));
         match values {
             Ok(values) if reported.is_empty() => Evaluated {
@@ -164,45 +233,13 @@ impl BoundExpr {
     }
 
     fn bisect(&self, batch: &RecordBatch, error: &DataFusionError) -> Evaluated {
-        let nulls = |rows| new_null_array(&arrow_type(&self.sql_type), rows);
-        match batch.num_rows() {
-            0 => Evaluated {
-                values: nulls(0),
-                errors: Vec::new(),
-            },
-            1 => {
-                let message = error.strip_backtrace();
-                Evaluated {
-                    values: nulls(1),
-                    errors: vec![RowError { row: 0, message }],
-                }
-            }
-            rows => {
-                let middle = rows / 2;
-                let mut first = self.evaluate(&batch.slice(0, middle));
-                let second = self.evaluate(&batch.slice(middle, rows - middle));
-                let shifted = second.errors.into_iter().map(|e| RowError {
-                    row: e.row + middle,
-                    ..e
-                });
-                first.errors.extend(shifted);
-                match concat(&[&first.values, &second.values]) {
-                    Ok(values) => Evaluated {
-                        values,
-                        errors: first.errors,
-                    },
-                    Err(failed) => {
-                        let all = (0..rows).map(|row| RowError {
-                            row,
-                            message: failed.to_string(),
-                        });
-                        Evaluated {
-                            values: nulls(rows),
-                            errors: all.collect(),
-                        }
-                    }
-                }
-            }
+        let rows = batch.num_rows();
+        if rows <= 1 {
+            return self.nulls(rows, Some(&error.strip_backtrace()));
         }
+        let middle = rows / 2;
+        let first = self.evaluate_once(&batch.slice(0, middle));
+        let second = self.evaluate_once(&batch.slice(middle, rows - middle));
+        self.joined(first, second)
     }
 }

@@ -140,6 +140,11 @@ const CASES: &[(&str, u32, &str)] = &[
         "expected INTEGER, found STRING",
     ),
     (
+        "SELECT MAP(1 := a) FROM values_of;",
+        12,
+        "the keys of a MAP must be of type STRING, not INTEGER",
+    ),
+    (
         "SELECT ARRAY[] FROM values_of;",
         8,
         "ARRAY's elements have no type: at least one must not be NULL",

@@ -1,13 +1,15 @@
-//! What a checkpoint holds of a query, as keys and values of the shard's database.
+//! What a commit holds of a query, as keys and values of the shard's database.
 //!
 //! ```text
-//!   c 0                                           how many commits the shard has made, u64 BE
+//!   t 0                                           up to where the changelog is in it (`state`)
+//!   w 0                                           who writes results    e 0 topic 0 partition    how far they count (`reach`)
 //!   q 0 id                                        tag, JSON: input offsets, stream times, clocks, store hashes
 //!   s 0 id 0 store 0 task window key              value of a store    (task u32 BE; window i64 BE, sign flipped)
 //!   l 0 id 0 stage task writer                    rows that wait behind a repartition, Arrow IPC  (u32 BE each)
 //! ```
 
 use crate::query::{RunningQuery, TaskInput};
+use crate::shard_core::PlantedCore;
 use arrow::array::{ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema};
@@ -17,7 +19,7 @@ use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 use millstream_model::Offset;
 use millstream_operators::{Batch, Change as RowChange, Corrupt, StateKey};
-use millstream_state::{Change, Cold, ColdError};
+use millstream_state::Change;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -96,26 +98,6 @@ pub(crate) fn lane_prefix(query: &str) -> Vec<u8> {
     [b"l\0", query.as_bytes(), b"\0"].concat()
 }
 
-/// The key of the count of commits.
-const COMMITS: &[u8] = b"c\0";
-
-/// How many commits the shard has made, in all its lives.
-pub(crate) async fn commits(cold: &Cold) -> Result<u64, ColdError> {
-    let stored = cold.scan(COMMITS).await?;
-    let count = stored
-        .first()
-        .and_then(|(_, value)| value.first_chunk::<8>().copied());
-    Ok(count.map_or(0, u64::from_be_bytes))
-}
-
-/// The row that says how many there are with this one.
-pub(crate) fn counted(commits: u64) -> Change {
-    Change {
-        key: COMMITS.to_vec(),
-        value: Some(commits.to_be_bytes().to_vec()),
-    }
-}
-
 fn number(value: usize) -> [u8; 4] {
     u32::try_from(value).unwrap_or(u32::MAX).to_be_bytes()
 }
@@ -187,6 +169,7 @@ pub(crate) fn restore(
     tag: &[u8],
     state: Vec<(Bytes, Bytes)>,
     lanes: Vec<(Bytes, Bytes)>,
+    planted: PlantedCore,
 ) -> Result<(), RestoreError> {
     let tag: Tag = serde_json::from_slice(tag).map_err(|_| corrupt("tag"))?;
     if tag.version != VERSION {
@@ -215,7 +198,9 @@ pub(crate) fn restore(
     for (stage, tags) in query.stages.iter_mut().zip(&tag.tasks) {
         for (task, tag) in stage.tasks.iter_mut().zip(tags) {
             task.clock = tag.clock;
-            task.pipeline.restore_times(&tag.times);
+            if !planted.stream_time_not_restored {
+                task.pipeline.restore_times(&tag.times);
+            }
         }
     }
     let prefix = state_prefix(&query.id).len();

@@ -1,14 +1,14 @@
 //! The handle of a shard: what the server asks of it.
 
-use crate::checkpoint;
 use crate::metrics::{Metrics, Place};
 use crate::query::{QuerySpec, RetryWaits};
 use crate::report::QueryReport;
-use crate::shard::{Command, Runner};
+use crate::shard::{Command, Runner, StateStore};
 use crate::streams::{Streams, StreamsError};
-use arrow::array::RecordBatch;
 use datafusion_common::ScalarValue;
-use millstream_state::{Cold, ColdCache, ColdError, StoreKind};
+use millstream_model::limits::TENANT_SQL_STATE_BYTES_DEFAULT;
+use millstream_operators::Pulled;
+use millstream_state::{ColdCache, ColdError, StoreKind};
 use object_store::ObjectStore;
 use object_store::path::Path;
 use std::ops::Bound;
@@ -19,6 +19,9 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 /// How long a question to a shard may take: between two turns it answers at once, a commit comes in between.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
+
+/// A tenant has one shard (SQL.md 14).
+const SHARD: u32 = 0;
 
 /// What a shard counts, and where its queries are shown.
 #[derive(Debug)]
@@ -46,6 +49,8 @@ pub struct ShardSettings {
     pub retry: RetryWaits,
     /// Where its state is kept.
     pub store: StoreKind,
+    /// What the state of all its queries may take in memory, bytes.
+    pub state_bytes_max: usize,
 }
 
 impl Default for ShardSettings {
@@ -61,6 +66,7 @@ impl Default for ShardSettings {
                 last: Duration::from_secs(60),
             },
             store: StoreKind::default(),
+            state_bytes_max: TENANT_SQL_STATE_BYTES_DEFAULT,
         }
     }
 }
@@ -132,8 +138,8 @@ pub struct PullRequest {
 /// Rows of a table as of one commit: the sink's columns (keys, window bounds, values) and each row's time.
 #[derive(Clone, Debug)]
 pub struct PulledRows {
-    /// The rows, in parts.
-    pub parts: Vec<(RecordBatch, Vec<i64>)>,
+    /// The rows, in parts, with what is still to be done to them.
+    pub parts: Vec<Pulled>,
     /// The commit that it saw. They are counted from the first that the shard has made.
     pub commit: u64,
 }
@@ -148,8 +154,9 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Opens the shard's state (fencing whoever had it) and starts its owner thread.
-    pub async fn open(
+    /// Starts the shard's owner thread. Its state is opened, and whoever had it is fenced, when it is first needed: by a
+    /// persistent query.
+    pub fn open(
         settings: ShardSettings,
         streams: Arc<dyn Streams>,
         store: Arc<dyn ObjectStore>,
@@ -157,8 +164,14 @@ impl Shard {
         cache: &ColdCache,
         meters: Meters,
     ) -> Result<Self, ShardError> {
-        let cold = Cold::open(store, settings.store, path, cache).await?;
-        let commits = checkpoint::commits(&cold).await?;
+        let state = StateStore {
+            changelog: streams.changelog(SHARD),
+            store,
+            kind: settings.store,
+            path,
+            cache: cache.clone(),
+            open: None,
+        };
         let (commands, inbox) = mpsc::channel(64);
         let kill = Arc::new(Notify::new());
         let idle: Arc<AtomicBool> = Arc::default();
@@ -166,7 +179,7 @@ impl Shard {
         let killed = kill.clone();
         let owner = move || {
             runtime.block_on(async move {
-                let runner = Runner::new(settings, streams, (cold, commits), inbox, meters);
+                let runner = Runner::new(settings, streams, state, inbox, meters);
                 tokio::select! {
                     () = killed.notified() => {}
                     () = runner.run() => {}
@@ -221,7 +234,16 @@ impl Shard {
         .await?
     }
 
-    /// Ends a query and removes its state.
+    /// Ends a push query, if it has not ended by itself.
+    pub async fn leave(&self, id: &str) -> Result<(), ShardError> {
+        self.ask(|reply| Command::Leave {
+            id: id.to_owned(),
+            reply,
+        })
+        .await
+    }
+
+    /// Ends a persistent query and removes its state.
     pub async fn remove(&self, id: &str) -> Result<(), ShardError> {
         self.ask(|reply| Command::Remove {
             id: id.to_owned(),

@@ -4,7 +4,8 @@
 //!             topic ─▶ SourceReader ─▶ Pipeline ─┬▶ Inbox ─▶ Pipeline ─┐     one task per sub-topology and partition
 //!                                                └─────────────────────┴▶ SinkWriter ─▶ topic, or a push query's client
 //!   a shard = all queries of one tenant, one owner thread, one SlateDB, one commit clock
-//!   commit  = results produced and acknowledged ─▶ one batch {changed state, input offsets, stream times} ─▶ fold
+//!   commit  = results acknowledged ─▶ one run in the changelog {changed state, input offsets, stream times, ends} ─▶ fold
+//!   flush   = committed values to SlateDB, every 30 s or 16 MiB ─▶ the changelog is trimmed
 //! ```
 //!
 //! In: plans, the tenant's topics ([`Streams`]) and an object store. Out: records in sink topics, rows of push
@@ -18,7 +19,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod checkpoint;
-mod commit;
 mod ends;
 mod handle;
 pub mod memory;
@@ -26,9 +26,11 @@ mod merge;
 pub mod metrics;
 mod processing_log;
 mod query;
+mod reach;
 mod report;
 mod row_time;
 mod shard;
+mod shard_core;
 mod sink;
 mod source;
 pub mod streams;
@@ -36,12 +38,15 @@ pub mod streams;
 pub use handle::{Meters, PullRequest, PulledRows, Shard, ShardError, ShardSettings};
 pub use memory::MemoryStreams;
 pub use metrics::Metrics;
+pub use millstream_operators::Pulled;
 pub use processing_log::PROCESSING_LOG_TOPIC;
 pub use query::{PushEnd, PushItem, PushSink, QueryOptions, QuerySpec, QueryStart, RetryWaits};
 pub use report::{PartitionReport, ProcessingError, QueryReport, QueryState};
+pub use shard_core::{Done, PlantedCore, Rows, Said, ShardCore, Todo};
 pub use sink::SinkWriter;
 pub use source::{ReadRows, SourceReader};
 pub use streams::{
-    NewStreamTopic, StreamEnd, StreamFetch, StreamFetched, StreamPosition, StreamRecord, StreamTopic,
-    Streams, StreamsError, partition_for,
+    Changelog, ChangelogError, ChangelogPart, Fence, NewStreamTopic, RefusedRecord, StreamEnd, StreamFetch,
+    StreamFetched, StreamPosition, StreamRecord, StreamTopic, StreamWriter, Streams, StreamsError,
+    WrittenFrom, WrittenTo, partition_for,
 };

@@ -6,7 +6,7 @@
 //! is waited for until its writer is caught up, or its clock shows that nothing smaller can come; the lane with the
 //! smallest clock is never waited for, so somebody can always go on.
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::interleave_record_batch;
 use arrow::error::ArrowError;
 use millstream_operators::{Batch, Change};
@@ -19,6 +19,9 @@ struct Lane {
     /// Rows of the first batch that are gone.
     taken: usize,
     rows: usize,
+    /// About what each batch takes, and all of them.
+    sizes: VecDeque<usize>,
+    bytes: usize,
     /// The last checkpoint holds rows of it.
     stored: bool,
 }
@@ -45,6 +48,12 @@ impl Inbox {
         }
     }
 
+    /// Forgets everything that waits.
+    pub(crate) fn clear(&mut self) {
+        let writers = self.lanes.len();
+        *self = Self::new(writers);
+    }
+
     /// Adds rows of a writer, with each row's clock.
     pub(crate) fn push(&mut self, writer: usize, batch: Batch, clocks: Vec<i64>) {
         debug_assert_eq!(batch.len(), clocks.len(), "one clock per row");
@@ -57,7 +66,15 @@ impl Inbox {
             "clocks never fall"
         );
         lane.rows += batch.len();
+        let size = bytes_of(&batch.rows) + batch.len() * ROW_BYTES;
+        lane.sizes.push_back(size);
+        lane.bytes += size;
         lane.batches.push_back((batch, clocks));
+    }
+
+    /// About how many bytes the waiting rows take.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.bytes).sum()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -134,6 +151,7 @@ impl Inbox {
         let merged = self.gather(&picked)?;
         for (lane, (batches, row)) in self.lanes.iter_mut().zip(cursors) {
             let gone: usize = lane.batches.drain(..batches).map(|(batch, _)| batch.len()).sum();
+            lane.bytes -= lane.sizes.drain(..batches).sum::<usize>();
             lane.rows -= gone + row - lane.taken;
             lane.taken = row;
         }
@@ -188,6 +206,18 @@ impl Inbox {
             changes: (!plain).then_some(changes),
         })
     }
+}
+
+/// What a row has beside its columns: its time, its clock and its change.
+const ROW_BYTES: usize = 2 * size_of::<i64>() + size_of::<Change>();
+
+/// Bytes of the rows themselves, not of what else lies in their buffers.
+fn bytes_of(rows: &RecordBatch) -> usize {
+    let size = |column: &ArrayRef| {
+        let sliced = column.to_data().get_slice_memory_size();
+        sliced.unwrap_or_else(|_| column.get_array_memory_size())
+    };
+    rows.columns().iter().map(size).sum()
 }
 
 #[cfg(test)]

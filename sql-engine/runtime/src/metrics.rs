@@ -21,6 +21,8 @@ pub struct Metrics {
     pub(crate) row_errors: Counter,
     pub(crate) commits: Counter,
     pub(crate) commit_failures: Counter,
+    pub(crate) flushes: Counter,
+    pub(crate) flush_failures: Counter,
     pub(crate) commit_seconds: Histogram,
     pub(crate) parked: Counter,
     pub(crate) retries: Counter,
@@ -35,6 +37,8 @@ impl Default for Metrics {
             row_errors: Counter::default(),
             commits: Counter::default(),
             commit_failures: Counter::default(),
+            flushes: Counter::default(),
+            flush_failures: Counter::default(),
             // A millisecond to half a minute.
             commit_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 15)),
             parked: Counter::default(),
@@ -69,6 +73,16 @@ impl Metrics {
                 "sql_commit_failures",
                 "Commits that failed and are repeated",
                 &it.commit_failures,
+            ),
+            (
+                "sql_flushes",
+                "Times that committed state was moved from a changelog to the store",
+                &it.flushes,
+            ),
+            (
+                "sql_flush_failures",
+                "Such that failed and are repeated; the changelogs keep what is committed",
+                &it.flush_failures,
             ),
             ("sql_queries_parked", "Times a query could not go on", &it.parked),
             (
@@ -124,8 +138,10 @@ pub struct QueryView {
     pub lag: u64,
     /// Values in its committed state.
     pub state_rows: u64,
-    /// About how many bytes they take in memory.
+    /// About how many bytes its state takes in memory, uncommitted and waiting rows included.
     pub state_bytes: u64,
+    /// Records outside the partition that murmur2 gives their key.
+    pub misplaced_keys: u64,
 }
 
 /// Where the queries of one shard are shown; they go with it.
@@ -167,7 +183,7 @@ struct Shown(Arc<Board>);
 /// A figure of a query: its name, what it is, its kind, and how it is read.
 type Figure = (&'static str, &'static str, MetricType, fn(&QueryView) -> u64);
 
-const FIGURES: [Figure; 7] = [
+const FIGURES: [Figure; 8] = [
     (
         "rows_in",
         "Records that the query has read",
@@ -206,9 +222,15 @@ const FIGURES: [Figure; 7] = [
     ),
     (
         "state_bytes",
-        "Memory of the query's committed state",
+        "Memory of the query's state, with what is not committed and waits behind repartitions",
         MetricType::Gauge,
         |q| q.state_bytes,
+    ),
+    (
+        "misplaced_keys",
+        "Records that lie in another partition than murmur2 gives their key",
+        MetricType::Counter,
+        |q| q.misplaced_keys,
     ),
 ];
 

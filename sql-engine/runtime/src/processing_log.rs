@@ -2,7 +2,7 @@
 //! has moved on. A tenant has it once it makes a topic of that name; without it, the latest errors of each query are in
 //! its report only.
 
-use crate::query::RunningQuery;
+use crate::shard_core::Said;
 use crate::sink::Pending;
 use crate::streams::{StreamRecord, Streams, StreamsError, partition_for};
 use bytes::Bytes;
@@ -39,19 +39,7 @@ impl ProcessingLog {
     }
 
     /// Takes what the queries have to say.
-    pub(crate) async fn take<'a>(
-        &mut self,
-        streams: &dyn Streams,
-        queries: impl Iterator<Item = &'a mut RunningQuery>,
-    ) {
-        let mut said: Vec<(String, Vec<String>)> = Vec::new();
-        for query in queries {
-            let messages = query.take_log();
-            // A query over the log that writes to it would never come to an end.
-            if !messages.is_empty() && query.topic != self.topic {
-                said.push((query.id.clone(), messages));
-            }
-        }
+    pub(crate) async fn take(&mut self, streams: &dyn Streams, said: Said) {
         if said.is_empty() {
             return;
         }

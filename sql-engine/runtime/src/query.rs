@@ -1,10 +1,12 @@
 //! One running query: its tasks, what waits between them, and where its results go.
 
 mod build;
+mod pace;
 mod queue;
 mod retry;
 mod run;
 
+use pace::Pace;
 use queue::Queue;
 pub use retry::RetryWaits;
 pub(crate) use retry::{Parking, Retry};
@@ -15,10 +17,11 @@ use crate::processing_log::clipped;
 use crate::report::{PartitionReport, ProcessingError, QueryReport, QueryState};
 use crate::sink::SinkWriter;
 use crate::source::SourceReader;
+use crate::streams::RefusedRecord;
 use arrow::array::RecordBatch;
 use millstream_columns::FormatError;
 use millstream_model::limits::SQL_LOG_RECORDS_MAX;
-use millstream_model::{Offset, PartitionIndex, TopicId, TopicName};
+use millstream_model::{Offset, PartitionIndex, ProducerId, TopicId, TopicName};
 use millstream_operators::{KeyCodec, Pipeline, RowFault};
 use millstream_planner::{Source, Topology};
 use std::collections::{BTreeMap, VecDeque};
@@ -161,6 +164,8 @@ pub(crate) struct Task {
     pub(crate) pipeline: Pipeline,
     /// The latest time of all rows that it has sent behind a repartition, ms.
     pub(crate) clock: i64,
+    /// Rows that it takes at once.
+    pub(crate) pace: Pace,
 }
 
 #[derive(Debug)]
@@ -210,11 +215,25 @@ pub(crate) struct RunningQuery {
     pub(crate) stores: Vec<(String, u64, String)>,
     /// Something is not committed.
     pub(crate) dirty: bool,
+    /// It is in a commit that is under way: it stands still.
+    pub(crate) frozen: bool,
+    /// What should have parked it meanwhile.
+    pub(crate) park_later: Option<(String, Parking)>,
+    /// Results that are in its topic and in no commit yet: by whom, where, and the offset behind them.
+    pub(crate) written: Vec<(ProducerId, PartitionIndex, Offset)>,
+    /// Those that it had when it was parked: they do not count.
+    pub(crate) abandoned: Vec<(ProducerId, PartitionIndex, Offset)>,
     /// The push query has said its last.
     pub(crate) finished: bool,
     pub(crate) rows_in: u64,
     pub(crate) rows_out: u64,
     pub(crate) uncommitted_rows: usize,
+    /// Records that lie in another partition than murmur2 gives their key.
+    pub(crate) misplaced_keys: u64,
+    /// What its state took when it was last looked at; 0 before that.
+    pub(crate) held: usize,
+    /// What its state took when it was parked for taking too much: it is tried again when there is room.
+    pub(crate) evicted: Option<usize>,
     pub(crate) rate: Rate,
     pub(crate) metrics: Metrics,
     errors: u64,
@@ -279,8 +298,9 @@ impl RunningQuery {
     pub(crate) fn is_cache_full(&self) -> bool {
         match &self.end {
             End::Sink(sink) => {
-                let bytes = self.options.cache_bytes.unwrap_or(CACHE_BYTES);
-                bytes > 0 && sink.waiting_bytes() as u64 >= bytes
+                // 0 means that nothing is coalesced; what waits for its commit is bounded all the same.
+                let bytes = self.options.cache_bytes.filter(|bytes| *bytes > 0);
+                sink.waiting_bytes() as u64 >= bytes.unwrap_or(CACHE_BYTES)
             }
             End::Push { .. } => false,
         }
@@ -359,6 +379,55 @@ impl RunningQuery {
         }
     }
 
+    /// About how many bytes of memory its state takes: stores, what is not committed, rows behind repartitions.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let held = |task: &Task| {
+            let waiting = match &task.input {
+                TaskInput::Inbox(inbox) => inbox.held_bytes(),
+                TaskInput::Topic(_) => 0,
+            };
+            waiting + task.pipeline.held_bytes()
+        };
+        self.stages.iter().flat_map(|stage| &stage.tasks).map(held).sum()
+    }
+
+    /// Its tenant's state would grow beyond its limit: it is parked, and what it holds is given up, so that the
+    /// tenant's other queries have room. It can be made again from its checkpoint.
+    pub(crate) fn evict(&mut self, total: usize, bytes_max: usize) {
+        let held = self.held_bytes();
+        let reason = format!(
+            "the state of the tenant's queries would take {total} bytes, {bytes_max} are allowed; this query's took {held}: terminate queries, or have the limit raised (--sql-state-bytes)"
+        );
+        self.park(reason, Parking::ForGood);
+        let topology = self
+            .spec
+            .as_ref()
+            .map(|spec| spec.topology.sub_topologies.clone());
+        for (stage, sub) in self.stages.iter_mut().zip(topology.unwrap_or_default()) {
+            for task in &mut stage.tasks {
+                task.pipeline = Pipeline::new(&sub);
+                if let TaskInput::Inbox(inbox) = &mut task.input {
+                    inbox.clear();
+                }
+            }
+        }
+        (self.loaded, self.held, self.evicted) = (false, 0, Some(held));
+    }
+
+    /// Results that their topic does not take: each is a row that failed, and the query goes on without it.
+    pub(crate) fn skip(&mut self, refused: Vec<RefusedRecord>) {
+        let count = refused.len() as u64;
+        self.rows_out = self.rows_out.saturating_sub(count);
+        let fault = |record: RefusedRecord| RowFault {
+            time: record.timestamp.0,
+            message: format!(
+                "its result cannot be written to partition {}: {}",
+                record.partition, record.reason
+            ),
+        };
+        self.log(refused.into_iter().map(fault).collect());
+    }
+
     /// What the processing log is to be told, once.
     pub(crate) fn take_log(&mut self) -> Vec<String> {
         let more = std::mem::take(&mut self.unlogged_more);
@@ -371,6 +440,10 @@ impl RunningQuery {
 
     /// It cannot go on: what it changed since the last commit is forgotten, the others do not notice.
     pub(crate) fn park(&mut self, reason: String, parking: Parking) {
+        if self.frozen {
+            self.park_later.get_or_insert((reason, parking));
+            return;
+        }
         self.retry.parked(parking, Instant::now());
         self.metrics.parked.inc();
         match self.retry.next_in(Instant::now()) {
@@ -396,6 +469,7 @@ impl RunningQuery {
             }
         }
         self.dirty = false;
+        self.abandoned.append(&mut self.written);
         self.uncommitted_rows = 0;
         // Rows that are read again fail again.
         self.unlogged.clear();
@@ -408,6 +482,7 @@ impl RunningQuery {
         self.rows_in += old.rows_in;
         self.rows_out += old.rows_out;
         self.errors += old.errors;
+        self.misplaced_keys += old.misplaced_keys;
         let newer = std::mem::take(&mut self.recent);
         self.recent = std::mem::take(&mut old.recent);
         self.recent.extend(newer);
@@ -415,6 +490,7 @@ impl RunningQuery {
         self.recent.drain(..surplus);
         self.rate = Rate::new(self.rows_in);
         self.retry = old.retry;
+        self.abandoned.append(&mut old.abandoned);
         if self.state != State::Running {
             // It was parked on its way here: that is one more try.
             self.retry.parked(Parking::ForGood, Instant::now());
@@ -435,7 +511,8 @@ impl RunningQuery {
             late_rows: tasks().map(|task| task.pipeline.late_rows()).sum(),
             lag: self.inputs().map(lag).sum::<i64>().unsigned_abs(),
             state_rows: tasks().map(|task| task.pipeline.committed_values() as u64).sum(),
-            state_bytes: tasks().map(|task| task.pipeline.committed_bytes() as u64).sum(),
+            state_bytes: self.held_bytes() as u64,
+            misplaced_keys: self.misplaced_keys,
         }
     }
 
@@ -465,7 +542,10 @@ impl RunningQuery {
             errors: self.errors,
             recent: self.recent.iter().cloned().collect(),
             state_values: tasks().map(|task| task.pipeline.committed_values()).sum(),
-            state_bytes: tasks().map(|task| task.pipeline.committed_bytes()).sum(),
+            state_bytes: self.held_bytes(),
+            waits_for_room: self.evicted.is_some(),
+            tenant_state_bytes: 0,
+            misplaced_keys: self.misplaced_keys,
         }
     }
 }

@@ -72,6 +72,13 @@ pub struct QueryReport {
     pub recent: Vec<ProcessingError>,
     /// Values in its committed state.
     pub state_values: usize,
-    /// About how many bytes they take in memory.
+    /// About how many bytes its state takes in memory, with what is not committed and what waits behind repartitions.
     pub state_bytes: usize,
+    /// It is parked because its tenant's state takes too much, and is tried again when there is room for it.
+    pub waits_for_room: bool,
+    /// About how many bytes the state of all its tenant's queries takes in memory.
+    pub tenant_state_bytes: usize,
+    /// Records that it found outside the partition that murmur2 gives their key, since it was started: rows of one key
+    /// may be apart.
+    pub misplaced_keys: u64,
 }

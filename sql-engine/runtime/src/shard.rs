@@ -1,18 +1,26 @@
 //! The owner of a shard: one loop that takes commands, fetches, gives every query a turn, and commits.
 
 mod commands;
+mod commit;
 mod enter;
 mod fetch;
+mod open;
 mod parked;
+mod room;
 
-use crate::commit::{self, CommitError, Unwritten};
 use crate::ends::Ends;
 use crate::handle::{Meters, PullRequest, PulledRows, ShardError, ShardSettings};
 use crate::processing_log::ProcessingLog;
 use crate::query::{End, Parking, PushEnd, PushItem, QuerySpec, RunningQuery};
 use crate::report::QueryReport;
-use crate::streams::Streams;
-use millstream_state::Cold;
+use crate::shard_core::{PlantedCore, ShardCore};
+use crate::streams::{StreamWriter, Streams};
+use commit::{CommitError, Happened};
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+pub(crate) use open::StateStore;
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,6 +52,10 @@ pub(crate) enum Command {
     Remove {
         id: String,
         reply: Reply<()>,
+    },
+    Leave {
+        id: String,
+        reply: oneshot::Sender<()>,
     },
     Retain {
         ids: Vec<String>,
@@ -80,19 +92,31 @@ enum Ending {
 pub(crate) struct Runner {
     settings: ShardSettings,
     streams: Arc<dyn Streams>,
-    cold: Cold,
+    state: StateStore,
     commands: mpsc::Receiver<Command>,
-    queries: Vec<RunningQuery>,
-    unwritten: Unwritten,
-    log: ProcessingLog,
+    /// Commands that came while a commit was waited for.
+    deferred: VecDeque<Command>,
+    core: ShardCore,
+    writer: Option<Arc<dyn StreamWriter>>,
+    /// Away while it is written.
+    log: Option<ProcessingLog>,
+    /// What is under way: the next step of a commit, a flush, a trim.
+    under_way: FuturesUnordered<BoxFuture<'static, Happened>>,
+    /// What became of the last commit, until somebody asks.
+    outcome: Option<Result<(), CommitError>>,
+    /// When the commit that is under way began.
+    commit_began: Instant,
+    /// Another process owns the shard.
+    fenced: bool,
+    /// The database is open and was last used then.
+    quiet_since: Option<Instant>,
+    born: Instant,
     ends: Ends,
     news: Arc<Notify>,
     /// When what is uncommitted must be committed.
     commit_at: Option<Instant>,
     /// The last commit failed: persistent queries read nothing more until one succeeds.
     stuck: bool,
-    /// Counts commits, over all lives of the shard.
-    commits: u64,
     /// Counts fetches: each begins with another partition.
     fetches: usize,
     backoff: Duration,
@@ -115,7 +139,7 @@ impl Runner {
     pub(crate) fn new(
         settings: ShardSettings,
         streams: Arc<dyn Streams>,
-        (cold, commits): (Cold, u64),
+        state: StateStore,
         commands: mpsc::Receiver<Command>,
         meters: Meters,
     ) -> Self {
@@ -124,15 +148,21 @@ impl Runner {
             ends: Ends::new(streams.clone(), news.clone()),
             settings,
             streams,
-            cold,
+            state,
             commands,
-            queries: Vec::new(),
-            unwritten: Unwritten::default(),
-            log: ProcessingLog::new(),
+            deferred: VecDeque::new(),
+            core: ShardCore::new(PlantedCore::default()),
+            writer: None,
+            log: Some(ProcessingLog::new()),
+            under_way: FuturesUnordered::new(),
+            outcome: None,
+            commit_began: Instant::now(),
+            fenced: false,
+            quiet_since: None,
+            born: Instant::now(),
             news,
             commit_at: None,
             stuck: false,
-            commits,
             fetches: 0,
             backoff: BACKOFF_FIRST,
             wait_until: None,
@@ -143,7 +173,7 @@ impl Runner {
 
     pub(crate) async fn run(mut self) {
         loop {
-            while let Ok(command) = self.commands.try_recv() {
+            while let Some(command) = self.next_command() {
                 if let Some(ending) = self.obey(command).await {
                     return self.stop(ending).await;
                 }
@@ -153,8 +183,13 @@ impl Runner {
             }
             let turn = self.turn().await;
             self.sweep();
-            if self.is_commit_due() && matches!(self.commit().await, Err(CommitError::Fenced)) {
-                return self.fenced();
+            if self.is_commit_due() {
+                self.begin_commit();
+            }
+            self.tick();
+            self.take_what_happened();
+            if self.fenced {
+                return self.end_fenced();
             }
             if turn != Turn::Moved
                 && let Some(ending) = self.rest(turn).await
@@ -166,7 +201,13 @@ impl Runner {
         }
     }
 
-    /// Waits for a command, news of the log, the commit clock, or the next try of a parked query.
+    fn next_command(&mut self) -> Option<Command> {
+        self.deferred
+            .pop_front()
+            .or_else(|| self.commands.try_recv().ok())
+    }
+
+    /// Waits for a command, news of the log, what is under way, the commit clock, or the next try of a parked query.
     async fn rest(&mut self, turn: Turn) -> Option<Ending> {
         let now = Instant::now();
         if now.saturating_duration_since(self.published) >= PUBLISH_AFTER {
@@ -174,14 +215,25 @@ impl Runner {
         }
         let commit_at = self
             .commit_at
+            .filter(|_| !self.core.is_committing())
             .map(|at| self.wait_until.map_or(at, |until| until.max(at)));
         let soon = match turn {
             Turn::Soon(wait) => Some(now + wait),
             _ => None,
         };
         let backoff = self.wait_until.filter(|until| *until > now);
-        let retry = self.queries.iter().filter_map(|query| query.retry.at()).min();
-        let wake = [commit_at, soon, backoff, retry].into_iter().flatten().min();
+        let retry = self
+            .core
+            .queries
+            .iter()
+            .filter_map(|query| query.retry.at())
+            .min();
+        let retry = retry.filter(|_| !self.core.is_committing());
+        let flush = self.flush_at();
+        let wake = [commit_at, soon, backoff, retry, flush]
+            .into_iter()
+            .flatten()
+            .min();
         let timer = async {
             match wake {
                 Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -194,6 +246,10 @@ impl Runner {
                 // All handles are gone: the loop's head stops.
                 None => None,
             },
+            Some(happened) = self.under_way.next(), if !self.under_way.is_empty() => {
+                self.happened(happened);
+                None
+            }
             () = self.news.notified() => None,
             () = timer => None,
         }
@@ -204,7 +260,9 @@ impl Runner {
         if self.ends.was_troubled() {
             self.check_topics().await;
         }
-        self.retry_parked().await;
+        if !self.core.is_committing() {
+            self.retry_parked().await;
+        }
         self.spread_ends();
         let fetched = match self.wait_until {
             Some(until) if until > Instant::now() => Ok(false),
@@ -218,7 +276,11 @@ impl Runner {
         }
         let rows_max = self.settings.turn_rows;
         let mut waiting = false;
-        for query in &mut self.queries {
+        let committing = self.core.is_committing();
+        for query in &mut self.core.queries {
+            if committing && query.is_persistent() {
+                continue;
+            }
             // A panic is a bug of ours; it must not take the tenant's other queries down.
             match catch_unwind(AssertUnwindSafe(|| query.turn(rows_max))) {
                 Ok(Ok(0)) => waiting |= query.is_running() && !query.is_idle(),
@@ -235,6 +297,7 @@ impl Runner {
                 self.commit_at = Some(self.commit_at.map_or(at, |earlier| earlier.min(at)));
             }
         }
+        self.keep_within_limit();
         if outcome == Turn::Idle && waiting {
             outcome = Turn::Soon(CLIENT_FULL);
         }
@@ -243,7 +306,7 @@ impl Runner {
 
     /// Tells every query what is known of its partitions' ends, all as of one moment.
     fn spread_ends(&mut self) {
-        let queries = &mut self.queries;
+        let queries = &mut self.core.queries;
         self.ends.with(|known| {
             for query in queries.iter_mut() {
                 let topic = query.topic.clone();
@@ -266,79 +329,21 @@ impl Runner {
 
     /// Removes push queries that have ended, and watches what is still read.
     fn sweep(&mut self) {
-        let before = self.queries.len();
-        self.queries
+        let before = self.core.queries.len();
+        self.core
+            .queries
             .retain(|query| query.is_persistent() || !query.finished);
-        if self.queries.len() != before {
+        if self.core.queries.len() != before {
             self.watch();
         }
     }
 
     fn watch(&mut self) {
-        let running = self.queries.iter().filter(|query| query.is_running());
+        let running = self.core.queries.iter().filter(|query| query.is_running());
         let partitions = running
             .flat_map(|query| query.inputs().map(|input| (query.topic.clone(), input.partition)))
             .collect();
         self.ends.watch(partitions);
-    }
-
-    fn is_commit_due(&self) -> bool {
-        let Some(at) = self.commit_at else {
-            return false;
-        };
-        if self.wait_until.is_some_and(|until| until > Instant::now()) {
-            return false;
-        }
-        let rows: usize = self.queries.iter().map(|query| query.uncommitted_rows).sum();
-        at <= Instant::now()
-            || rows >= self.settings.commit_rows
-            || self.queries.iter().any(RunningQuery::is_cache_full)
-    }
-
-    async fn commit(&mut self) -> Result<(), CommitError> {
-        let began = Instant::now();
-        let outcome = match self.write().await {
-            Ok(()) => commit::checkpoint(&self.cold, &mut self.queries, self.commits).await,
-            Err(error) => Err(error),
-        };
-        self.stuck = outcome.is_err();
-        let metrics = &self.meters.metrics;
-        match &outcome {
-            Ok(commits) => {
-                metrics.commits.inc();
-                metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
-                self.commit_at = None;
-                self.commits = *commits;
-                self.backoff = BACKOFF_FIRST;
-                self.publish();
-            }
-            Err(CommitError::Later(reason)) => {
-                metrics.commit_failures.inc();
-                self.commit_at.get_or_insert(began);
-                self.back_off(reason);
-            }
-            Err(CommitError::Fenced) => {}
-        }
-        outcome.map(|_| ())
-    }
-
-    /// Writes what must be in topics before state and offsets may count it as done.
-    async fn write(&mut self) -> Result<(), CommitError> {
-        let streams = self.streams.clone();
-        let queries = self.queries.iter_mut();
-        let written = commit::write_results(streams.as_ref(), queries, &mut self.unwritten).await;
-        for (id, reason) in written.refused {
-            if let Some(query) = self.queries.iter_mut().find(|query| query.id == id) {
-                let reason = format!("its results cannot be written: {reason}");
-                query.park(reason, Parking::ForAWhile);
-            }
-        }
-        if let Some(reason) = written.later {
-            return Err(CommitError::Later(reason));
-        }
-        self.log.take(streams.as_ref(), self.queries.iter_mut()).await;
-        let logged = self.log.write(streams.as_ref()).await;
-        logged.map_err(|error| CommitError::Later(error.to_string()))
     }
 
     /// Shows what the queries have counted.
@@ -346,17 +351,17 @@ impl Runner {
         self.published = Instant::now();
         self.meters
             .place
-            .show(self.queries.iter().map(RunningQuery::view).collect());
+            .show(self.core.queries.iter().map(RunningQuery::view).collect());
     }
 
     async fn stop(mut self, ending: Ending) {
         let outcome = self.commit().await.map_err(of_commit);
-        for query in &self.queries {
+        for query in &self.core.queries {
             if let End::Push { sink, .. } = &query.end {
                 let _ = sink.sender.try_send(PushItem::End(PushEnd::Stopped));
             }
         }
-        let closed = self.cold.close().await.map_err(ShardError::from);
+        let closed = self.close().await;
         let outcome = outcome.and(closed);
         match ending {
             Ending::Stop(reply) => {
@@ -371,13 +376,8 @@ impl Runner {
     }
 
     /// Another process owns the shard: nothing more is written.
-    fn fenced(self) {
+    fn end_fenced(self) {
         tracing::warn!("another process has taken over this shard; its queries stop here");
-        for query in &self.queries {
-            if let (End::Push { sink, .. }, true) = (&query.end, query.is_running()) {
-                let _ = sink.sender.try_send(PushItem::End(PushEnd::Stopped));
-            }
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Records of a topic to rows of a source node: decoding, row times, and what is skipped.
 
 use crate::row_time::ColumnTime;
-use crate::streams::StreamRecord;
+use crate::streams::{StreamRecord, partition_for};
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{FieldRef, SchemaRef};
 use arrow::error::ArrowError;
@@ -24,6 +24,9 @@ pub struct SourceReader {
     decoded: Vec<usize>,
     table: bool,
     time: RowTime,
+    /// The partitions of its topic, and what follows a key's own bytes, where keys have places: it has a key, and there
+    /// is more than one place.
+    placed: Option<(u32, usize)>,
 }
 
 /// Where a row's time comes from.
@@ -43,6 +46,8 @@ pub struct ReadRows {
     pub batch: Batch,
     /// One per row.
     pub records: Vec<usize>,
+    /// Records in another partition than murmur2 gives their key.
+    pub misplaced_keys: u64,
 }
 
 /// Which records take part, and why the others do not.
@@ -152,6 +157,14 @@ impl SourceReader {
             decoded,
             table: source.kind == SourceKind::Table,
             time,
+            placed: (source.key_count > 0 && source.partitions > 1).then_some((
+                source.partitions,
+                match key_window(source) {
+                    KeyWindow::None => 0,
+                    KeyWindow::Fixed { .. } => size_of::<i64>(),
+                    KeyWindow::Session => 2 * size_of::<i64>(),
+                },
+            )),
         })
     }
 
@@ -196,17 +209,36 @@ impl SourceReader {
         let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
         let batch = Batch { rows, times, changes };
         let keep = kept.keep;
+        let misplaced_keys = self.misplaced_keys(partition, records);
         if keep.iter().all(|keep| *keep) {
             return Ok(ReadRows {
                 batch,
                 records: (0..records.len()).collect(),
+                misplaced_keys,
             });
         }
         let kept = (0..records.len()).filter(|row| keep[*row]).collect();
         Ok(ReadRows {
             batch: batch.filter(&keep)?,
             records: kept,
+            misplaced_keys,
         })
+    }
+
+    /// How many of a partition's records have a key that belongs to another: who wrote them uses another hash than the
+    /// Java client, and so has split the key between two partitions.
+    fn misplaced_keys(&self, partition: i32, records: &[StreamRecord]) -> u64 {
+        let Some((partitions, behind)) = self.placed else {
+            return 0;
+        };
+        let misplaced = |record: &&StreamRecord| {
+            let Some(key) = record.key.as_deref() else {
+                return false;
+            };
+            let key = key.len().checked_sub(behind).map_or(key, |end| &key[..end]);
+            i32::try_from(partition_for(key, partitions).0) != Ok(partition)
+        };
+        records.iter().filter(misplaced).count() as u64
     }
 
     /// Leaves out what did not decode and what has no part in a stream or a table.
@@ -267,5 +299,63 @@ impl SourceReader {
             rule.of(column, row)
         };
         records.iter().enumerate().map(time).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SourceReader;
+    use crate::streams::{StreamRecord, partition_for};
+    use arrow::datatypes::Schema;
+    use bytes::Bytes;
+    use millstream_model::{Offset, TimestampMs};
+    use millstream_parser::parse_statement;
+    use millstream_planner::{Metastore, Plan, SessionProperties, plan};
+    use std::sync::Arc;
+
+    fn record(key: Option<Vec<u8>>) -> StreamRecord {
+        StreamRecord {
+            offset: Offset(0),
+            timestamp: TimestampMs(0),
+            key: key.map(Bytes::from),
+            value: None,
+        }
+    }
+
+    /// Of a windowed key its own bytes decide, without the window's start behind them: so SQL's sinks place it.
+    #[test]
+    fn a_key_is_misplaced_where_murmur2_does_not_put_it() {
+        let mut metastore = Metastore::new();
+        let planned = |text: &str, metastore: &Metastore| {
+            plan(
+                &parse_statement(text).unwrap().node,
+                metastore,
+                &SessionProperties::new(),
+            )
+            .unwrap()
+        };
+        let stream = "CREATE STREAM s (k STRING KEY, v INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=3);";
+        let Plan::CreateSource(stream) = planned(stream, &metastore) else {
+            panic!("a source")
+        };
+        metastore.put_source(stream.source.clone());
+        let table =
+            "CREATE TABLE t AS SELECT k, COUNT(*) AS n FROM s WINDOW TUMBLING (SIZE 1 HOUR) GROUP BY k;";
+        let Plan::CreateQuery(table) = planned(table, &metastore) else {
+            panic!("a query")
+        };
+        let reader = |source| SourceReader::with_schema(source, &[], Arc::new(Schema::empty())).unwrap();
+        let (plain, windowed) = (reader(&stream.source), reader(&table.query.sink));
+        for key in ["bob", "ann", "", "a longer key"] {
+            let right = i32::try_from(partition_for(key.as_bytes(), 3).0).unwrap();
+            let start = [key.as_bytes(), &7_i64.to_be_bytes()].concat();
+            for partition in 0..3 {
+                let wrong = u64::from(partition != right);
+                let records = [record(Some(key.into())), record(None)];
+                assert_eq!(plain.misplaced_keys(partition, &records), wrong, "{key}");
+                let records = [record(Some(start.clone()))];
+                assert_eq!(windowed.misplaced_keys(partition, &records), wrong, "{key}");
+            }
+        }
     }
 }

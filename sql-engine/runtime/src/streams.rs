@@ -3,8 +3,11 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use millstream_model::{Fault, Offset, PartitionIndex, Retry, TimestampMs, TopicId, TopicName};
+use millstream_model::{
+    Fault, Offset, OwnerEpoch, PartitionIndex, ProducerId, Retry, TimestampMs, TopicId, TopicName,
+};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// One record as it lies in a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +84,28 @@ pub struct StreamFetched {
     pub next: Offset,
     /// Records from the asked offset on, in offset order; none before it.
     pub records: Vec<StreamRecord>,
+    /// Who wrote them, in offset order.
+    pub writers: Vec<WrittenFrom>,
+}
+
+/// Who wrote the records from an offset on, up to the next such.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrittenFrom {
+    /// The first offset of theirs.
+    pub from: Offset,
+    /// The writer's id; -1 for one without.
+    pub writer: ProducerId,
+}
+
+/// A record that its topic does not take, however often it is offered: too large, or not of the kind that it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedRecord {
+    /// The partition that it was for.
+    pub partition: PartitionIndex,
+    /// Its timestamp.
+    pub timestamp: TimestampMs,
+    /// Why.
+    pub reason: String,
 }
 
 /// One partition's committed extent, as [`Streams::watch`] reports it.
@@ -123,6 +148,16 @@ pub enum StreamsError {
         /// The offset after the last.
         end: Offset,
     },
+    /// Records are damaged or missing where the log keeps them: the log cannot be read past them.
+    #[error("'{topic}' partition {partition} cannot be read: {reason}")]
+    Damaged {
+        /// The topic.
+        topic: TopicName,
+        /// The partition.
+        partition: PartitionIndex,
+        /// The service's words.
+        reason: String,
+    },
     /// The service refused: quota, permission, a bad name or setting.
     #[error("{reason}")]
     Refused {
@@ -145,6 +180,7 @@ impl StreamsError {
             | Self::TopicExists { .. }
             | Self::OffsetOutOfRange { .. }
             | Self::Refused { .. } => (Fault::Caller, Retry::Never),
+            Self::Damaged { .. } => (Fault::Dependency, Retry::Never),
             Self::Unavailable { .. } => (Fault::Dependency, Retry::Later),
         }
     }
@@ -180,16 +216,97 @@ pub trait Streams: Send + Sync + 'static {
     async fn fetch(&self, requests: &[StreamFetch]) -> Vec<Result<StreamFetched, StreamsError>>;
 
     /// Appends records to partitions of a topic; returns when all are acknowledged by every in-sync replica.
-    /// Order within a partition is kept. Keys were placed by the caller.
+    /// Order within a partition is kept. Keys were placed by the caller. Answers the records that the topic refuses as
+    /// they are; all others are acknowledged.
     async fn produce(
         &self,
         topic: &TopicName,
         records: Vec<(PartitionIndex, Vec<StreamRecord>)>,
-    ) -> Result<(), StreamsError>;
+    ) -> Result<Vec<RefusedRecord>, StreamsError>;
+
+    /// Opens a writer whose records can be told from all others'.
+    async fn open_writer(&self) -> Result<Arc<dyn StreamWriter>, StreamsError>;
+
+    /// The changelog of one of the tenant's shards; no client sees it.
+    fn changelog(&self, shard: u32) -> Arc<dyn Changelog>;
 
     /// The ends of these partitions, at once and whenever they grow. The stream ends when the connection does;
     /// the caller then asks again.
     fn watch(&self, partitions: Vec<(TopicName, PartitionIndex)>) -> BoxStream<'static, StreamEnd>;
+}
+
+/// What became of a partition's records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WrittenTo {
+    /// The offset behind the last one that was taken; none when none was.
+    pub end: Option<Offset>,
+    /// Those that the topic does not take.
+    pub refused: Vec<RefusedRecord>,
+}
+
+/// One writer of results.
+#[async_trait]
+pub trait StreamWriter: Send + Sync + 'static {
+    /// The id that its records carry; no other writer has it.
+    fn id(&self) -> ProducerId;
+
+    /// As [`Streams::produce`], told by partition. With [`StreamsError::Unavailable`]
+    /// they may be there, or still come: the writer must not be used any more. With any other error they are not there.
+    async fn produce(
+        &self,
+        topic: &TopicName,
+        records: Vec<(PartitionIndex, Vec<StreamRecord>)>,
+    ) -> Vec<Result<WrittenTo, StreamsError>>;
+}
+
+/// What a fence found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fence {
+    /// The new owner's epoch, higher than all before.
+    pub epoch: OwnerEpoch,
+    /// The first offset that is there.
+    pub start: Offset,
+    /// One past the last.
+    pub end: Offset,
+}
+
+/// Pieces of a changelog.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChangelogPart {
+    /// In order.
+    pub pieces: Vec<Bytes>,
+    /// Where reading goes on.
+    pub next: Offset,
+}
+
+/// Why a changelog could not do as asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChangelogError {
+    /// Another owner has fenced it since: stop, append nothing more.
+    #[error("another process has taken over this shard")]
+    Fenced,
+    /// It cannot be reached, is full, or cannot answer now. A piece that was to be appended may be there, or come yet.
+    #[error("the changelog is not available: {reason}")]
+    Unavailable {
+        /// What failed.
+        reason: String,
+    },
+}
+
+/// One partition that only its owner may append to.
+#[async_trait]
+pub trait Changelog: Send + Sync + 'static {
+    /// Takes it over: from now on it refuses what an earlier owner appends. It is made when there is none.
+    async fn fence(&self) -> Result<Fence, ChangelogError>;
+
+    /// Appends a piece; returns its offset when every in-sync replica has it.
+    async fn append(&self, epoch: OwnerEpoch, piece: Bytes) -> Result<Offset, ChangelogError>;
+
+    /// Reads what is there now.
+    async fn read(&self, from: Offset) -> Result<ChangelogPart, ChangelogError>;
+
+    /// Forgets what lies before an offset.
+    async fn trim(&self, before: Offset) -> Result<(), ChangelogError>;
 }
 
 /// The partition of a key as the Java client places it: murmur2, sign bit off, modulo the partition count (SQL.md 5).

@@ -3,12 +3,30 @@
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::stream::BoxStream;
-use millstream_model::{Fault, Retry};
+use millstream_model::{Fault, Retry, TenantId};
 use millstream_parser::{SqlError, SqlErrorKind};
 use std::collections::BTreeMap;
 
+/// What a caller may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Run every statement.
+    Manage,
+    /// Run statements that only read: no row of the catalog, no topic, no query that stays and no record is made.
+    Read,
+}
+
+/// Who calls, as whoever knows keys says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The tenant it speaks for.
+    pub tenant: TenantId,
+    /// What it may do there.
+    pub access: Access,
+}
+
 /// One call: statements, the session's properties and, for a push query that was cut, where to go on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// One or more statements, each ended by `;` (the last may lack it).
     pub text: String,
@@ -16,6 +34,8 @@ pub struct Request {
     pub properties: BTreeMap<String, String>,
     /// Check the whole script, run nothing.
     pub validate_only: bool,
+    /// What the caller may do.
+    pub access: Access,
 }
 
 /// How rows are to be read.

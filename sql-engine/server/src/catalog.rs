@@ -10,6 +10,8 @@ pub enum SqlRowKind {
     Source,
     /// A persistent query.
     Query,
+    /// The highest number that a query has had: it outlives the query, so that no id names two.
+    Counter,
 }
 
 impl SqlRowKind {
@@ -18,6 +20,7 @@ impl SqlRowKind {
         match self {
             Self::Source => "source",
             Self::Query => "query",
+            Self::Counter => "counter",
         }
     }
 
@@ -26,6 +29,7 @@ impl SqlRowKind {
         match text {
             "source" => Some(Self::Source),
             "query" => Some(Self::Query),
+            "counter" => Some(Self::Counter),
             _ => None,
         }
     }

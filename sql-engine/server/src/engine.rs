@@ -110,6 +110,8 @@ pub(crate) struct Rows {
     pub(crate) facts: BTreeMap<String, QueryFacts>,
     /// Queries that could not be planned when the engine started, and why.
     pub(crate) unplanned: BTreeMap<String, String>,
+    /// The highest number that a query has had, those that are gone included.
+    pub(crate) last_sequence: u64,
 }
 
 pub(crate) struct Inner {
@@ -239,7 +241,7 @@ impl Inner {
             &self.cache,
             meters,
         );
-        let opened = opened.await.map_err(of_shard)?;
+        let opened = opened.map_err(of_shard)?;
         *shard = Some(opened.clone());
         Ok(opened)
     }
@@ -299,6 +301,9 @@ impl Inner {
             recent: Vec::new(),
             state_values: 0,
             state_bytes: 0,
+            waits_for_room: false,
+            tenant_state_bytes: 0,
+            misplaced_keys: 0,
         });
         reports.extend(unplanned);
         reports.sort_by(|a, b| a.id.cmp(&b.id));
@@ -404,14 +409,16 @@ impl Rows {
                 self.sources.insert(row.source.name.clone(), row);
             }
             Known::Query(row) => {
+                self.last_sequence = self.last_sequence.max(row.sequence);
                 self.queries.insert(row.id.clone(), row);
             }
+            Known::Counter(row) => self.last_sequence = self.last_sequence.max(row.last),
         }
     }
 
-    /// The number for the next query.
+    /// The number for the next query: none has had it.
     pub(crate) fn next_sequence(&self) -> u64 {
-        self.queries.values().map(|row| row.sequence).max().unwrap_or(0) + 1
+        self.last_sequence + 1
     }
 }
 
@@ -432,6 +439,7 @@ pub(crate) fn of_streams(error: StreamsError) -> StatementError {
         StreamsError::UnknownTopic { .. } => Kind::NotFound,
         StreamsError::TopicExists { .. } | StreamsError::OffsetOutOfRange { .. } => Kind::Invalid,
         StreamsError::Refused { .. } => Kind::Refused,
+        StreamsError::Damaged { .. } => Kind::Internal,
         StreamsError::Unavailable { .. } => Kind::Unavailable,
     };
     StatementError::new(kind, error.to_string())

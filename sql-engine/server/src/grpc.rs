@@ -1,6 +1,6 @@
 //! The gRPC door: `millstream.sql.v1.Sql` over the server.
 
-use crate::answer::{Answer, Request, RowsKind, StatementError, StatementErrorKind};
+use crate::answer::{Answer, Caller, Request, RowsKind, StatementError, StatementErrorKind};
 use crate::server::Server;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -8,27 +8,27 @@ use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use millstream_model::{Fault, Retry, TenantId, limits};
+use millstream_model::{Fault, Retry, limits};
 use millstream_rpc::sql as wire;
 use millstream_rpc::sql::execute_response::Event;
 use millstream_rpc::sql::sql_server::{Sql, SqlServer};
 use std::sync::Arc;
 use tonic::{Code, Extensions, Response, Status};
 
-/// Finds the caller's tenant in what a layer below has put into the request: the server knows no keys.
-pub type TenantOf = Arc<dyn Fn(&Extensions) -> Option<TenantId> + Send + Sync>;
+/// Finds the caller in what a layer below has put into the request: the server knows no keys.
+pub type CallerOf = Arc<dyn Fn(&Extensions) -> Option<Caller> + Send + Sync>;
 
 /// The service.
 #[derive(Clone)]
 pub struct SqlDoor {
     server: Server,
-    tenant_of: TenantOf,
+    caller_of: CallerOf,
 }
 
 impl SqlDoor {
     /// The tonic service, to be added to a router behind the layer that authenticates.
-    pub fn service(server: Server, tenant_of: TenantOf) -> SqlServer<SqlDoor> {
-        SqlServer::new(SqlDoor { server, tenant_of })
+    pub fn service(server: Server, caller_of: CallerOf) -> SqlServer<SqlDoor> {
+        SqlServer::new(SqlDoor { server, caller_of })
             .max_decoding_message_size(2 * limits::SQL_TEXT_BYTES_MAX)
             .max_encoding_message_size(limits::GRPC_MESSAGE_BYTES_MAX)
     }
@@ -44,21 +44,26 @@ impl Sql for SqlDoor {
         &self,
         request: tonic::Request<wire::ExecuteRequest>,
     ) -> Result<Response<Responses>, Status> {
-        let tenant = (self.tenant_of)(request.extensions());
-        let tenant = tenant.ok_or_else(|| Status::unauthenticated("an API key is needed"))?;
+        let caller = (self.caller_of)(request.extensions());
+        let caller = caller.ok_or_else(|| Status::unauthenticated("an API key is needed"))?;
         let request = request.into_inner();
         if request.text.len() > limits::SQL_TEXT_BYTES_MAX {
-            let message = format!("a script has at most {} bytes", limits::SQL_TEXT_BYTES_MAX);
+            let message = format!(
+                "the script has {} bytes, at most {} are allowed",
+                request.text.len(),
+                limits::SQL_TEXT_BYTES_MAX
+            );
             return Err(Status::invalid_argument(message));
         }
         let request = Request {
             text: request.text,
             properties: request.properties.into_iter().collect(),
             validate_only: request.validate_only,
+            access: caller.access,
         };
         let answers = self
             .server
-            .execute(tenant, request)
+            .execute(caller.tenant, request)
             .await
             .map_err(|error| status(&error))?;
         let mut ipc = Ipc::default();

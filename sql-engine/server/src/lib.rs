@@ -27,11 +27,13 @@ pub mod remote;
 mod rows;
 mod server;
 
-pub use answer::{Answer, AnswerStream, Request, RowsKind, StatementError, StatementErrorKind};
+pub use answer::{
+    Access, Answer, AnswerStream, Caller, Request, RowsKind, StatementError, StatementErrorKind,
+};
 pub use backend::{Backend, BackendError, Backends, Settings};
 pub use catalog::{CatalogError, SqlCatalog, SqlChange, SqlRow, SqlRowKind, SqlRows};
 pub use engine::Engine;
-pub use grpc::{SqlDoor, TenantOf};
+pub use grpc::{CallerOf, SqlDoor};
 pub use memory::MemoryCatalog;
 pub use metrics::Metrics;
 pub use millstream_runtime::{QueryReport, QueryState, ShardSettings, Streams, StreamsError};

@@ -1,23 +1,29 @@
 //! The production seams: a tenant's topics and SQL rows through `sdk/rust`, over a socket or in process.
 
+mod changelog;
+mod send;
+mod writer;
+
 use crate::catalog::{CatalogError, SqlCatalog, SqlChange, SqlRow, SqlRowKind, SqlRows};
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::future::{BoxFuture, join_all};
+use changelog::RemoteChangelog;
+use futures::future::BoxFuture;
 use futures::stream::{BoxStream, StreamExt};
 use millstream_kafka_wire::batch::batches;
 use millstream_model::{Offset, PartitionIndex, TimestampMs, TopicName};
 use millstream_runtime::{
-    NewStreamTopic, StreamEnd, StreamFetch, StreamFetched, StreamPosition, StreamRecord, StreamTopic,
-    Streams, StreamsError,
+    Changelog, NewStreamTopic, RefusedRecord, StreamEnd, StreamFetch, StreamFetched, StreamPosition,
+    StreamRecord, StreamTopic, StreamWriter, Streams, StreamsError, WrittenFrom,
 };
 use millstream_rust::rpc::control::{SqlRow as RpcRow, SqlRowName, Topic};
-use millstream_rust::{
-    Client, Error, FetchedPartition, Position, Producer, ProducerSettings, Record, Watermark,
-};
+use millstream_rust::{Client, Error, FetchedPartition, Position, Producer, ProducerSettings, Watermark};
 use parking_lot::Mutex;
+use send::send;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use writer::RemoteWriter;
 
 /// How long a transient failure is retried before it is told.
 const RETRY_FOR: Duration = Duration::from_secs(10);
@@ -195,16 +201,36 @@ impl Streams for RemoteStreams {
         &self,
         topic: &TopicName,
         records: Vec<(PartitionIndex, Vec<StreamRecord>)>,
-    ) -> Result<(), StreamsError> {
+    ) -> Result<Vec<RefusedRecord>, StreamsError> {
         let producer = self.producer();
-        let ended = enqueue_all(&producer, topic, records).await;
+        let mut sent = Vec::with_capacity(records.len());
+        for (partition, records) in records {
+            sent.push(send(&producer, topic, partition, records).await);
+        }
+        producer.flush().await;
+        let (mut refused, mut ended) = (Vec::new(), Ok(()));
+        for part in sent {
+            let settled = part.settled().await;
+            refused.extend(settled.refused);
+            ended = settled.failed.map_or(ended, Err);
+        }
         if let Err(error) = &ended
             && !error.is_retriable()
         {
             // The producer may have failed for good: the next call begins with a fresh one.
             self.producer.lock().take();
         }
-        ended.map_err(|error| streams_error(error, topic))
+        ended
+            .map(|()| refused)
+            .map_err(|error| streams_error(error, topic))
+    }
+
+    async fn open_writer(&self) -> Result<Arc<dyn StreamWriter>, StreamsError> {
+        Ok(Arc::new(RemoteWriter::open(&self.client).await?))
+    }
+
+    fn changelog(&self, shard: u32) -> Arc<dyn Changelog> {
+        Arc::new(RemoteChangelog::new(self.client.clone(), shard))
     }
 
     fn watch(&self, partitions: Vec<(TopicName, PartitionIndex)>) -> BoxStream<'static, StreamEnd> {
@@ -243,31 +269,6 @@ fn stream_end(mark: Result<Watermark, Error>) -> Option<StreamEnd> {
     })
 }
 
-async fn enqueue_all(
-    producer: &Producer,
-    topic: &TopicName,
-    records: Vec<(PartitionIndex, Vec<StreamRecord>)>,
-) -> Result<(), Error> {
-    let mut deliveries = Vec::new();
-    for (partition, records) in records {
-        for record in records {
-            let record = Record {
-                key: record.key,
-                value: record.value,
-                timestamp_ms: Some(record.timestamp.0).filter(|it| *it >= 0),
-                partition: Some(partition.0),
-                headers: Vec::new(),
-            };
-            deliveries.push(producer.enqueue(topic.as_str(), record).await?);
-        }
-    }
-    producer.flush().await;
-    for delivered in join_all(deliveries).await {
-        delivered?;
-    }
-    Ok(())
-}
-
 fn fetched_part(request: &StreamFetch, part: FetchedPartition) -> Result<StreamFetched, StreamsError> {
     let (start, end) = (Offset(part.log_start), Offset(part.high_watermark));
     if let Some(error) = part.error {
@@ -281,40 +282,60 @@ fn fetched_part(request: &StreamFetch, part: FetchedPartition) -> Result<StreamF
                     end,
                 }
             }
+            Error::Partition { code, message, .. } if code == "CORRUPT_MESSAGE" => StreamsError::Damaged {
+                topic: request.topic.clone(),
+                partition: request.partition,
+                reason: message.clone(),
+            },
             _ => streams_error(error, &request.topic),
         });
     }
-    let (records, next) = decode(request, part.records)?;
-    Ok(StreamFetched {
+    let mut fetched = StreamFetched {
         end,
         start,
-        next,
-        records,
-    })
+        next: request.offset,
+        records: Vec::new(),
+        writers: Vec::new(),
+    };
+    decode(request, part.records, &mut fetched)?;
+    Ok(fetched)
 }
 
-/// The records of whole batches from the asked offset on, and where the batches end: some have no records. A batch
-/// that does not read is an error: skipping it would be a silent gap.
-fn decode(request: &StreamFetch, bytes: Bytes) -> Result<(Vec<StreamRecord>, Offset), StreamsError> {
-    let unreadable = |error: &dyn std::fmt::Display| StreamsError::Unavailable {
-        reason: format!(
-            "{}-{} cannot be read at {}: {error}",
-            request.topic, request.partition, request.offset
-        ),
+fn unreadable(topic: &str, partition: u32, at: Offset, error: &dyn std::fmt::Display) -> String {
+    format!("{topic}-{partition} cannot be read at {at}: {error}")
+}
+
+/// The records of whole batches from the asked offset on, who wrote them, and where the batches end: some have no
+/// records. A batch that does not read is an error: skipping it would be a silent gap.
+fn decode(request: &StreamFetch, bytes: Bytes, fetched: &mut StreamFetched) -> Result<(), StreamsError> {
+    let damaged = |error: &dyn std::fmt::Display| StreamsError::Unavailable {
+        reason: unreadable(request.topic.as_str(), request.partition.0, request.offset, error),
     };
-    let (mut records, mut next) = (Vec::new(), request.offset);
     for batch in batches(bytes) {
-        let batch = batch.map_err(|error| unreadable(&error))?;
-        next = next.max(batch.header().next_offset());
-        if batch.header().attributes.is_control() {
+        let batch = batch.map_err(|error| damaged(&error))?;
+        let header = batch.header();
+        fetched.next = fetched.next.max(header.next_offset());
+        if header.attributes.is_control() {
             continue;
         }
-        let set = batch.records().map_err(|error| unreadable(&error))?;
-        records.reserve(usize::try_from(batch.header().record_count).unwrap_or(0));
+        if fetched
+            .writers
+            .last()
+            .is_none_or(|last| last.writer != header.producer_id)
+        {
+            fetched.writers.push(WrittenFrom {
+                from: header.base_offset,
+                writer: header.producer_id,
+            });
+        }
+        let set = batch.records().map_err(|error| damaged(&error))?;
+        fetched
+            .records
+            .reserve(usize::try_from(header.record_count).unwrap_or(0));
         for record in set.shared() {
-            let record = record.map_err(|error| unreadable(&error))?;
+            let record = record.map_err(|error| damaged(&error))?;
             if record.offset >= request.offset {
-                records.push(StreamRecord {
+                fetched.records.push(StreamRecord {
                     offset: record.offset,
                     timestamp: TimestampMs(record.timestamp.0),
                     key: record.key,
@@ -323,7 +344,7 @@ fn decode(request: &StreamFetch, bytes: Bytes) -> Result<(Vec<StreamRecord>, Off
             }
         }
     }
-    Ok((records, next))
+    Ok(())
 }
 
 /// A tenant's SQL rows.

@@ -41,6 +41,16 @@ pub(crate) struct QueryRow {
     pub(crate) stores: Vec<(String, String)>,
 }
 
+/// The highest number that a query has had.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct CounterRow {
+    version: u32,
+    pub(crate) last: u64,
+}
+
+/// The name of the one counter.
+const COUNTER: &str = "queries";
+
 /// A row that this program cannot read.
 #[derive(Debug, thiserror::Error)]
 #[error("the catalog's {kind} row '{name}' cannot be read: {reason}")]
@@ -65,6 +75,24 @@ impl SourceRow {
             kind: SqlRowKind::Source,
             name: self.source.name.clone(),
             body,
+            pinned_topics: Vec::new(),
+        }))
+    }
+}
+
+impl CounterRow {
+    pub(crate) fn new(last: u64) -> Self {
+        Self {
+            version: VERSION,
+            last,
+        }
+    }
+
+    pub(crate) fn put(&self) -> Result<SqlChange, serde_json::Error> {
+        Ok(SqlChange::Put(SqlRow {
+            kind: SqlRowKind::Counter,
+            name: COUNTER.to_owned(),
+            body: serde_json::to_string(self)?,
             pinned_topics: Vec::new(),
         }))
     }
@@ -142,6 +170,7 @@ impl QueryRow {
 pub(crate) enum Known {
     Source(SourceRow),
     Query(QueryRow),
+    Counter(CounterRow),
 }
 
 pub(crate) fn read(row: &SqlRow) -> Result<Known, RowUnreadable> {
@@ -158,6 +187,10 @@ pub(crate) fn read(row: &SqlRow) -> Result<Known, RowUnreadable> {
         SqlRowKind::Query => {
             let read: QueryRow = serde_json::from_str(&row.body).map_err(|e| unreadable(e.to_string()))?;
             (read.version, Known::Query(read))
+        }
+        SqlRowKind::Counter => {
+            let read: CounterRow = serde_json::from_str(&row.body).map_err(|e| unreadable(e.to_string()))?;
+            (read.version, Known::Counter(read))
         }
     };
     if version != VERSION {

@@ -1,21 +1,29 @@
-//! Keyed state in three layers and its checkpoints.
+//! Keyed state in three layers, and the commit protocol that moves it from one to the next.
 //!
 //! ```text
-//!   operator ──▶ overlay   changed since the last checkpoint; dropped when the task fails
-//!                   │ fold
+//!   operator ──▶ overlay   changed since the last commit; dropped when the task fails
+//!                   │ fold, when the commit's run is durable in the changelog
 //!   pull query ──▶ hot      committed values; what queries of clients see
-//!                   │ checkpoint (one SlateDB batch: changed absolute values and the tags), awaited before it counts
+//!                   │ flush (one SlateDB batch: changed absolute values and the tag), every 30 s or 16 MiB
 //!                  cold     SlateDB on the object store; read whole when a shard opens (all state is hot for now)
 //! ```
 //!
-//! In: [`Store`]s that operators change, and [`Change`]s of a checkpoint. Out: the same values after any crash.
+//! In: [`Store`]s that operators change, and the [`Change`]s of a commit. Out: the same values after any crash.
 //!
-//! Invariants: only committed values are in hot or cold; a checkpoint is durable whole or not at all; opening a
-//! shard's database as writer fences whoever had it before ([`ColdError::Fenced`]).
-//! Not here: what the values mean (`operators`), when to checkpoint (`runtime`).
+//! Invariants: only committed values are in hot or cold; a commit counts whole or not at all; the changelog is trimmed
+//! only to what cold has durably ([`Commits`], which also names who may write: the owner's epoch).
+//! Not here: what the values mean (`operators`), when to commit and who executes what the machine says (`runtime`).
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod changelog;
 mod cold;
+mod commits;
+mod layers;
 mod store;
 
+pub use changelog::{Changed, PlantedReplay, Replay, RunId, WholeRun, cut};
 pub use cold::{Change, Cold, ColdCache, ColdError, StoreKind};
+pub use commits::{Commits, Input, Output, Planted, StopReason, Tag};
+pub use layers::{Layer, Layers};
 pub use store::{Corrupt, Presence, StateKey, Store, Stored};

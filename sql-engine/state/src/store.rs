@@ -40,7 +40,14 @@ pub struct Store<V> {
     windowed: bool,
     /// About what keys and values in `hot` take.
     hot_bytes: usize,
+    /// The same of `overlay`.
+    overlay_bytes: usize,
+    /// The same of `windows`.
+    window_bytes: usize,
 }
+
+/// What a map keeps beside a key and its value: its share of a node, and of the room that is kept for more.
+const ENTRY_BYTES: usize = 32;
 
 /// Whether a key had a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +58,18 @@ pub enum Presence {
     New,
 }
 
-fn remember(windows: &mut BTreeMap<i64, Vec<Box<[u8]>>>, key: &StateKey) {
+/// Notes a key under its window; what that takes.
+fn remember(windows: &mut BTreeMap<i64, Vec<Box<[u8]>>>, key: &StateKey) -> usize {
     windows.entry(key.window).or_default().push(key.key.clone());
+    noted_bytes(&key.key)
+}
+
+fn noted_bytes(key: &[u8]) -> usize {
+    size_of::<Box<[u8]>>() + key.len()
+}
+
+fn key_bytes(key: &StateKey) -> usize {
+    size_of::<StateKey>() + key.key.len() + ENTRY_BYTES
 }
 
 impl<V: Stored> Store<V> {
@@ -64,6 +81,8 @@ impl<V: Stored> Store<V> {
             windows: BTreeMap::new(),
             windowed,
             hot_bytes: 0,
+            overlay_bytes: 0,
+            window_bytes: 0,
         }
     }
 
@@ -75,7 +94,7 @@ impl<V: Stored> Store<V> {
     }
 
     fn set_hot(&mut self, key: StateKey, value: Option<V>) {
-        let key_bytes = size_of::<StateKey>() + key.key.len();
+        let key_bytes = key_bytes(&key);
         let added = value.as_ref().map_or(0, |value| key_bytes + value.bytes());
         let old = match value {
             Some(value) => self.hot.insert(key, value),
@@ -87,8 +106,21 @@ impl<V: Stored> Store<V> {
 
     fn remember(&mut self, key: &StateKey) {
         if self.windowed {
-            remember(&mut self.windows, key);
+            self.window_bytes += remember(&mut self.windows, key);
         }
+    }
+
+    fn set_overlay(&mut self, key: StateKey, value: Option<V>) {
+        let key_bytes = key_bytes(&key);
+        let added = value.as_ref().map_or(0, V::bytes);
+        let gone = match self.overlay.insert(key, value) {
+            Some(old) => old.as_ref().map_or(0, V::bytes),
+            None => {
+                self.overlay_bytes += key_bytes;
+                0
+            }
+        };
+        self.overlay_bytes = self.overlay_bytes + added - gone;
     }
 
     /// The value as the running task sees it.
@@ -104,7 +136,7 @@ impl<V: Stored> Store<V> {
         if self.windowed && self.get(&key).is_none() {
             self.remember(&key);
         }
-        self.overlay.insert(key, Some(value));
+        self.set_overlay(key, Some(value));
     }
 
     /// Changes the value as the running task sees it, in place, at one lookup. Where there is none, `change` gets
@@ -119,13 +151,17 @@ impl<V: Stored> Store<V> {
         match self.overlay.entry(key) {
             hash_map::Entry::Occupied(mut at) => {
                 if let Some(value) = at.get_mut() {
-                    return change(value, Presence::Present);
+                    let before = value.bytes();
+                    let changed = change(value, Presence::Present);
+                    self.overlay_bytes = self.overlay_bytes + value.bytes() - before;
+                    return changed;
                 }
                 let mut value = new();
                 let changed = change(&mut value, Presence::New)?;
                 if self.windowed {
-                    remember(&mut self.windows, at.key());
+                    self.window_bytes += remember(&mut self.windows, at.key());
                 }
+                self.overlay_bytes += value.bytes();
                 at.insert(Some(value));
                 Ok(changed)
             }
@@ -136,8 +172,9 @@ impl<V: Stored> Store<V> {
                 };
                 let changed = change(&mut value, presence)?;
                 if self.windowed && presence == Presence::New {
-                    remember(&mut self.windows, at.key());
+                    self.window_bytes += remember(&mut self.windows, at.key());
                 }
+                self.overlay_bytes += key_bytes(at.key()) + value.bytes();
                 at.insert(Some(value));
                 Ok(changed)
             }
@@ -147,9 +184,9 @@ impl<V: Stored> Store<V> {
     /// Removes the value as the running task sees it.
     pub fn remove(&mut self, key: &StateKey) {
         if self.hot.contains_key(key) {
-            self.overlay.insert(key.clone(), None);
-        } else {
-            self.overlay.remove(key);
+            self.set_overlay(key.clone(), None);
+        } else if let Some(old) = self.overlay.remove(key) {
+            self.overlay_bytes -= key_bytes(key) + old.as_ref().map_or(0, V::bytes);
         }
     }
 
@@ -162,6 +199,7 @@ impl<V: Stored> Store<V> {
             }
             let (window, keys) = entry.remove_entry();
             for key in keys {
+                self.window_bytes -= noted_bytes(&key);
                 let key = StateKey { key, window };
                 gone += usize::from(self.get(&key).is_some());
                 self.remove(&key);
@@ -182,6 +220,7 @@ impl<V: Stored> Store<V> {
 
     /// The checkpoint is durable: what changed becomes committed.
     pub fn fold(&mut self) {
+        self.overlay_bytes = 0;
         for (key, value) in std::mem::take(&mut self.overlay) {
             self.set_hot(key, value);
         }
@@ -191,9 +230,10 @@ impl<V: Stored> Store<V> {
     pub fn drop_overlay(&mut self) {
         self.overlay.clear();
         self.windows.clear();
+        (self.overlay_bytes, self.window_bytes) = (0, 0);
         if self.windowed {
             for key in self.hot.keys() {
-                self.windows.entry(key.window).or_default().push(key.key.clone());
+                self.window_bytes += remember(&mut self.windows, key);
             }
         }
     }
@@ -230,9 +270,9 @@ impl<V: Stored> Store<V> {
         self.hot.len()
     }
 
-    /// About how many bytes of memory they take.
-    pub fn committed_bytes(&self) -> usize {
-        self.hot_bytes
+    /// About how many bytes of memory all layers take: keys, values, what is not committed, and what holds them.
+    pub fn held_bytes(&self) -> usize {
+        self.hot_bytes + self.overlay_bytes + self.window_bytes
     }
 }
 

@@ -1,7 +1,10 @@
-//! Layers against a model, and checkpoints against crashes and fences.
+//! Layers against a model, and flushes against crashes and fences.
 #![allow(clippy::unwrap_used)]
 
-use millstream_state::{Change, Cold, ColdCache, ColdError, Presence, StateKey, Store, StoreKind, Stored};
+use millstream_model::{Offset, OwnerEpoch};
+use millstream_state::{
+    Cold, ColdCache, ColdError, Layer, Presence, RunId, StateKey, Store, StoreKind, Stored, Tag,
+};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use proptest::prelude::*;
@@ -106,47 +109,90 @@ proptest! {
                     committed.range((k, 1)..=(k, i64::MAX)).map(|((_, w), v)| (*w, *v)).collect();
                 prop_assert_eq!(seen, expected);
             }
-            let bytes = |value: &u32| size_of::<StateKey>() + 1 + Number(*value).bytes();
-            prop_assert_eq!(store.committed_bytes(), committed.values().map(bytes).sum::<usize>());
+            let key_bytes = |key: &StateKey| size_of::<StateKey>() + key.key.len() + 32;
+            let hot: usize = store.committed_scan().map(|(key, value)| key_bytes(key) + value.bytes()).sum();
+            let changed = |(key, value): (&StateKey, &Option<Number>)| {
+                key_bytes(key) + value.as_ref().map_or(0, Number::bytes)
+            };
+            let overlay: usize = store.changes().map(changed).sum();
+            // The rest notes each key under its window, those that went since the last expiry too.
+            let noted = size_of::<Box<[u8]>>() + 1;
+            let rest = store.held_bytes() - hot - overlay;
+            prop_assert_eq!(rest % noted, 0);
+            prop_assert!(rest >= noted * running.len());
+            if running.is_empty() && committed.is_empty() {
+                store.expire(i64::MAX);
+                prop_assert_eq!(store.held_bytes() - overlay, 0);
+            }
         }
     }
 }
 
 #[tokio::test]
-async fn a_checkpoint_survives_and_a_takeover_fences() {
+async fn a_flush_survives_with_its_tag_and_a_takeover_fences() {
     let store: Arc<InMemory> = Arc::new(InMemory::new());
     let cache = ColdCache::new(1 << 20);
     let open = || Cold::open(store.clone(), StoreKind::Objects, Path::from("sql/1"), &cache);
-    let put = |key: &str, value: &str| Change {
-        key: key.into(),
-        value: Some(value.into()),
+    let layer = |changes: &[(&'static str, Option<&'static str>)]| -> Layer {
+        let change =
+            |(key, value): &(&'static str, Option<&'static str>)| ((*key).into(), value.map(Into::into));
+        changes.iter().map(change).collect()
+    };
+    let tag = |end| Tag {
+        end: Offset(end),
+        last: RunId {
+            epoch: OwnerEpoch(1),
+            number: 5,
+        },
     };
 
     let first = open().await.unwrap();
-    first
-        .checkpoint(vec![put("a1", "x"), put("a2", "y"), put("b", "z")])
-        .await
-        .unwrap();
-    first
-        .checkpoint(vec![
-            put("a1", "x2"),
-            Change {
-                key: b"a2".to_vec(),
-                value: None,
-            },
-        ])
-        .await
-        .unwrap();
+    assert_eq!(first.tag().await, None);
+    let changes = layer(&[("a1", Some("x")), ("a2", Some("y")), ("b", Some("z"))]);
+    first.flush(&changes, tag(1)).await.unwrap();
+    let changes = layer(&[("a1", Some("x2")), ("a2", None)]);
+    first.flush(&changes, tag(2)).await.unwrap();
 
-    // The first is not closed: it was killed. What it had checkpointed is there, and it can write no more.
+    // The first is not closed: it was killed. What it had flushed is there, and it can write no more.
     let second = open().await.unwrap();
+    assert_eq!(second.tag().await, Some(tag(2)));
     let rows = second.scan(b"a").await.unwrap();
     assert_eq!(rows.len(), 1);
     assert_eq!((&rows[0].0[..], &rows[0].1[..]), (&b"a1"[..], &b"x2"[..]));
+    let late = first.flush(&layer(&[("c", Some("late"))]), tag(3)).await;
+    assert!(matches!(late, Err(ColdError::Fenced)));
+    assert!(second.scan(b"c").await.unwrap().is_empty());
+    assert_eq!(second.tag().await, Some(tag(2)));
+    second.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_database_that_rested_goes_on_unless_somebody_else_has_flushed() {
+    let store: Arc<InMemory> = Arc::new(InMemory::new());
+    let cache = ColdCache::new(1 << 20);
+    let open = || Cold::open(store.clone(), StoreKind::Objects, Path::from("sql/1"), &cache);
+    let layer = |key: &'static str| Layer::from([(key.into(), Some("x".into()))]);
+    let tag = |end| Tag {
+        end: Offset(end),
+        last: RunId::default(),
+    };
+    let first = open().await.unwrap();
+    first.rest().await.unwrap();
+    first.flush(&layer("a"), tag(1)).await.unwrap();
+    first.rest().await.unwrap();
+    assert_eq!(first.scan(b"a").await.unwrap().len(), 1);
+    first.rest().await.unwrap();
+    let second = open().await.unwrap();
+    second.flush(&layer("b"), tag(2)).await.unwrap();
     assert!(matches!(
-        first.checkpoint(vec![put("c", "late")]).await,
+        first.flush(&layer("c"), tag(3)).await,
         Err(ColdError::Fenced)
     ));
-    assert!(second.scan(b"c").await.unwrap().is_empty());
-    second.close().await.unwrap();
+    assert!(matches!(first.scan(b"a").await, Err(ColdError::Fenced)));
+    // It has opened the database to see that, and so fenced the other, which then opens its shard anew.
+    let third = open().await.unwrap();
+    assert_eq!(
+        (third.tag().await, third.scan(b"c").await.unwrap().len()),
+        (Some(tag(2)), 0)
+    );
 }

@@ -9,7 +9,7 @@ use millstream_runtime::{
     MemoryStreams, QueryReport, QueryState, ShardSettings, StreamRecord, Streams, partition_for,
 };
 use millstream_server::memory::MemoryCatalog;
-use millstream_server::{Answer, Backend, Engine, Metrics, Request, Settings, StatementError};
+use millstream_server::{Access, Answer, Backend, Engine, Metrics, Request, Settings, StatementError};
 use millstream_state::ColdCache;
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
@@ -103,6 +103,7 @@ impl World {
             text: text.to_owned(),
             properties: self.properties.clone(),
             validate_only: false,
+            access: Access::Manage,
         };
         let mut answers = self.engine.execute(request);
         let mut answered = Answered::default();

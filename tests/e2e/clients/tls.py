@@ -1,6 +1,7 @@
 """TLS at both doors.
 
     tls.py certificate FOLDER                        makes an authority, and a certificate for 127.0.0.1 signed by it
+    tls.py expired FOLDER                            the same, but it expired an hour ago
     tls.py use KAFKA HTTP KEY SECRET AUTHORITY       produces, consumes, calls gRPC and asks /readyz, all over TLS
 """
 
@@ -12,7 +13,7 @@ import sys
 import urllib.request
 
 
-def certificate(folder):
+def certificate(folder, hours):
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -27,7 +28,7 @@ def certificate(folder):
             .public_key(subject_key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=2))
+            .not_valid_after(now + datetime.timedelta(hours=hours))
         )
         for extension in extensions:
             builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
@@ -104,8 +105,8 @@ def https(address, authority):
         assert answer.status == 200, answer.status
 
 
-if sys.argv[1] == "certificate":
-    certificate(sys.argv[2])
+if sys.argv[1] in ["certificate", "expired"]:
+    certificate(sys.argv[2], 48 if sys.argv[1] == "certificate" else -1)
 else:
     bootstrap, address, key, secret, authority = sys.argv[2:]
     kafka(bootstrap, key, secret, authority)

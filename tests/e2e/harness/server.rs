@@ -28,6 +28,8 @@ pub struct Key {
 pub struct Doors {
     pub kafka: String,
     pub http: String,
+    /// Metrics, and health with its reasons.
+    pub admin: String,
 }
 
 /// How a process is started.
@@ -143,6 +145,7 @@ impl Server {
         let doors = Doors {
             kafka: word(&told["kafka"]),
             http: word(&told["http"]),
+            admin: word(&told["admin"]),
         };
         let shown = told.get("key").filter(|it| !it.is_null());
         let shown = shown.map(|it| Key {
@@ -227,7 +230,7 @@ impl Server {
 
     /// What `/metrics` says under `name`; the sum over its labels.
     pub fn metric(&self, name: &str) -> f64 {
-        let text = super::http::get(&self.doors.http, "/metrics").unwrap().1;
+        let text = super::http::get(&self.doors.admin, "/metrics").unwrap().1;
         let values: Vec<f64> = text
             .lines()
             .filter(|line| {
@@ -299,9 +302,18 @@ pub fn spawn(work: &Work, start: &Start, doors: Option<&Doors>) -> (Child, PathB
     let path = |path: &Path| path.to_str().unwrap().to_owned();
     let kafka = doors.map_or("127.0.0.1:0", |it| &it.kafka);
     let http = doors.map_or("127.0.0.1:0", |it| &it.http);
-    words.extend(["--kafka-listen", kafka, "--http-listen", http].map(str::to_owned));
-    if !start.args.iter().any(|it| it == "--data-dir") {
-        words.extend(["--data-dir".to_owned(), path(&work.data())]);
+    let admin = doors.map_or("127.0.0.1:0", |it| &it.admin);
+    let data = path(&work.data());
+    let usual = [
+        ("--kafka-listen", kafka),
+        ("--http-listen", http),
+        ("--admin-listen", admin),
+        ("--data-dir", data.as_str()),
+    ];
+    for (flag, value) in usual {
+        if !start.args.iter().any(|it| it == flag) {
+            words.extend([flag.to_owned(), value.to_owned()]);
+        }
     }
     words.extend(["--ready-file".to_owned(), path(&ready)]);
     words.extend(start.args.iter().cloned());
@@ -325,6 +337,7 @@ pub fn clean(command: &mut Command) {
         }
     }
     command
+        .env("MILLSTREAM_ADMIN_LISTEN", "127.0.0.1:0")
         .env("XDG_CONFIG_HOME", "/nonexistent")
         .env("HOME", "/nonexistent");
 }

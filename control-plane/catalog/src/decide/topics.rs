@@ -8,13 +8,19 @@ use millstream_metadata::{
     Actor, Class, CreateTopic, PartitionRow, QuotaScope, Refusal, Reply, Row, TopicRow, TopicState,
     VirtualClusterRow, topic_config,
 };
-use millstream_model::limits::{TENANT_PARTITIONS_DEFAULT, TOPIC_PARTITIONS_MAX};
+use millstream_model::limits::{BATCH_BYTES_MAX, TENANT_PARTITIONS_DEFAULT, TOPIC_PARTITIONS_MAX};
 use millstream_model::{GroupId, TenantId, TopicName};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The service's own topics, with their partitions. They belong to the system tenant (LOG.md 29).
 pub const INTERNAL_TOPICS: &[(&str, u32)] = &[("__groups", 8)];
+
+/// The changelogs of a tenant's SQL shards, one partition each: a topic of the tenant's that its clients do not see.
+pub const SQL_CHANGELOG_TOPIC: &str = "__sql_changelog";
+
+/// A tenant has one shard.
+const SQL_CHANGELOG_PARTITIONS: u32 = 1;
 
 pub(super) struct MorePartitions<'a> {
     pub tenant: TenantId,
@@ -33,6 +39,11 @@ pub(super) fn create(
     authorise_create(draft, actor, wanted, cluster.as_deref())?;
     let cluster = cluster.ok_or_else(|| no_tenant(tenant))?;
     let name = parse_name(&wanted.name)?;
+    if wanted.name == SQL_CHANGELOG_TOPIC {
+        return Err(Refusal::InvalidName {
+            reason: format!("'{SQL_CHANGELOG_TOPIC}' is a topic of the service's own"),
+        });
+    }
     if draft.image().topic(tenant, &name).is_some() {
         return Err(Refusal::TopicExists {
             name: wanted.name.clone(),
@@ -232,6 +243,43 @@ pub(super) fn create_internal(draft: &mut Draft, seeds: &mut Seeds) {
     }
 }
 
+pub(super) fn ensure_changelog(
+    draft: &mut Draft,
+    seeds: &mut Seeds,
+    actor: &Actor,
+    tenant: TenantId,
+) -> Result<Reply, Refusal> {
+    authorise(draft.image(), actor, Need::Service)?;
+    let cluster = draft.image().virtual_cluster(tenant).cloned();
+    let cluster = cluster.ok_or_else(|| no_tenant(tenant))?;
+    let name = parse_name(SQL_CHANGELOG_TOPIC)?;
+    if let Some(row) = draft.image().topic(tenant, &name) {
+        return Ok(Reply::Topic(Arc::clone(row)));
+    }
+    let class = choose_class(draft, -1)?;
+    let id = seeds.topic();
+    let count = SQL_CHANGELOG_PARTITIONS as usize;
+    let groups = place(draft.image(), tenant, class, id, 0, count);
+    // Nothing goes but what its owner trims; a batch holds whatever a record may.
+    let config = [
+        ("retention.ms", "-1".to_owned()),
+        ("max.message.bytes", BATCH_BYTES_MAX.to_string()),
+    ];
+    let row = Arc::new(TopicRow {
+        id,
+        tenant,
+        name,
+        partitions: opened(draft, &groups, cluster.leader_epoch_floor),
+        class,
+        config: config.map(|(name, value)| (name.to_owned(), value)).into(),
+        internal: true,
+        state: TopicState::Active,
+        created: seeds.now(),
+    });
+    draft.put(Row::Topic(Arc::clone(&row)));
+    Ok(Reply::Topic(row))
+}
+
 /// The partitions' rows, each with a base that lifts its leader epoch above every one that a deleted topic of this
 /// tenant showed (LOG.md 26).
 fn opened(draft: &Draft, groups: &[GroupId], floor: i32) -> Vec<PartitionRow> {
@@ -300,6 +348,8 @@ fn check_partition_quota(draft: &Draft, tenant: TenantId, more: u32) -> Result<(
     let used: usize = draft
         .image()
         .topics_of(tenant)
+        // What the service keeps there is outside of it.
+        .filter(|topic| !topic.internal)
         .map(|topic| topic.partitions.len())
         .sum();
     let cap = draft

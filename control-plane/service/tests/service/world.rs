@@ -2,11 +2,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use millstream_access::{RootKeys, derive_secret};
+use millstream_access::{Principal, RootKeys, derive_secret, mint};
 use millstream_catalog::StoreSettings;
 use millstream_controller::{Handle, Settings, run};
 use millstream_metadata::{Actor, Command, Commands, HostPort, KeyRow, RegisterNode};
-use millstream_model::JournalId;
+use millstream_model::{JournalId, TenantId, TimestampMs};
 use millstream_rpc::control as rpc;
 use millstream_rpc::control::cluster_client::ClusterClient;
 use millstream_rpc::control::keys_client::KeysClient;
@@ -19,6 +19,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -123,6 +124,15 @@ impl World {
     /// What another node of the cluster sends.
     pub fn node_header(&self) -> String {
         format!("Bearer {}", self.roots.cluster_key().expose())
+    }
+
+    /// The service itself at work for a tenant, as its SQL engine calls.
+    pub async fn service_of(&self, account: &str) -> Caller {
+        let tenant = TenantId(account.parse().unwrap());
+        let image = self.controller.image();
+        let who = Principal::of_tenant(tenant, image.virtual_cluster(tenant).unwrap().organisation);
+        let token = mint(&self.roots, &who, TimestampMs::now(), Duration::from_secs(600)).unwrap();
+        Caller::with_header(self.channel().await, &format!("Bearer {token}"))
     }
 
     /// An organisation of its own, its administrator, and its account.

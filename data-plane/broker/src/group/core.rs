@@ -358,7 +358,7 @@ impl Core {
             }
             Effect::Trimmed { .. } | Effect::Tiered { .. } | Effect::Replaced | Effect::Lost { .. } => {}
             // Nothing that a reader waits for.
-            Effect::ForgotProducers => return,
+            Effect::ForgotProducers | Effect::Owned => return,
             Effect::None | Effect::PassedOver => {
                 self.proposed.remove(&partition);
                 return;

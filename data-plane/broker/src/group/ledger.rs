@@ -7,7 +7,7 @@ use crate::replica::Append;
 use bytes::Bytes;
 use millstream_coordinator::{Applied, Coordinator, Now, Output, Record, Token};
 use millstream_kafka_wire::batch::{BatchBuilder, BatchError, BatchView, NewRecord, batches};
-use millstream_model::{KeyId, PartitionId, TenantId, TimestampMs};
+use millstream_model::{KeyId, OwnerEpoch, PartitionId, TenantId, TimestampMs};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -221,6 +221,7 @@ impl Core {
             partition,
             tenant: TenantId::SYSTEM,
             key: KeyId::NONE,
+            owner_epoch: OwnerEpoch(0),
             batch,
             time,
             acks: Acks::All,

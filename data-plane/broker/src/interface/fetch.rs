@@ -47,8 +47,6 @@ pub struct Fetch {
 pub struct Fetched {
     /// One for each asked, in the same order.
     pub partitions: Vec<FetchedPartition>,
-    /// How long the caller's quota wants it to wait before it fetches more.
-    pub throttle: Duration,
 }
 
 /// What was read of one partition.
@@ -139,6 +137,13 @@ pub enum FetchError {
     /// The disk or the partition's state is damaged, or the object store failed (KAFKA_STORAGE_ERROR).
     #[error("the partition's storage failed")]
     Storage,
+    /// The records there are damaged or missing where they are stored, or the partition took a damaged entry: no
+    /// repetition helps before an operator has looked (CORRUPT_MESSAGE, which Kafka's clients tell their users).
+    #[error("the records from offset {offset} on are damaged where they are stored; an operator must look")]
+    Damaged {
+        /// The first that cannot be read.
+        offset: Offset,
+    },
     /// The broker is stopping.
     #[error("the broker is shutting down")]
     ShuttingDown,
@@ -153,14 +158,14 @@ impl FetchError {
             | Self::OffsetOutOfRange { .. }
             | Self::FencedEpoch { .. }
             | Self::UnknownEpoch { .. } => Fault::Caller,
-            Self::NotLeader | Self::Storage | Self::ShuttingDown => Fault::Dependency,
+            Self::NotLeader | Self::Storage | Self::Damaged { .. } | Self::ShuttingDown => Fault::Dependency,
         }
     }
 
     /// Whether asking again can help.
     pub fn retry(&self) -> Retry {
         match self {
-            Self::Denied | Self::OffsetOutOfRange { .. } => Retry::Never,
+            Self::Denied | Self::OffsetOutOfRange { .. } | Self::Damaged { .. } => Retry::Never,
             Self::Storage | Self::UnknownEpoch { .. } => Retry::Later,
             Self::UnknownPartition | Self::NotLeader | Self::FencedEpoch { .. } | Self::ShuttingDown => {
                 Retry::AfterRefresh

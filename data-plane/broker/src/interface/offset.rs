@@ -77,6 +77,12 @@ pub enum OffsetError {
     /// The disk or the partition's state is damaged, or the object store failed (KAFKA_STORAGE_ERROR).
     #[error("the partition's storage failed")]
     Storage,
+    /// The records that it takes to answer are damaged or missing where they are stored (CORRUPT_MESSAGE).
+    #[error("the records from offset {offset} on are damaged where they are stored; an operator must look")]
+    Damaged {
+        /// The first that cannot be read.
+        offset: Offset,
+    },
     /// The trim was not durable in time; it may yet become so (REQUEST_TIMED_OUT).
     #[error("not done in time")]
     Timeout,
@@ -94,16 +100,19 @@ impl OffsetError {
             | Self::FencedEpoch { .. }
             | Self::UnknownEpoch { .. }
             | Self::OutOfRange { .. } => Fault::Caller,
-            Self::NotLeader | Self::NotAvailable | Self::Storage | Self::Timeout | Self::ShuttingDown => {
-                Fault::Dependency
-            }
+            Self::NotLeader
+            | Self::NotAvailable
+            | Self::Storage
+            | Self::Damaged { .. }
+            | Self::Timeout
+            | Self::ShuttingDown => Fault::Dependency,
         }
     }
 
     /// Whether asking again can help.
     pub fn retry(&self) -> Retry {
         match self {
-            Self::Denied | Self::OutOfRange { .. } => Retry::Never,
+            Self::Denied | Self::OutOfRange { .. } | Self::Damaged { .. } => Retry::Never,
             Self::NotAvailable | Self::Storage | Self::Timeout | Self::UnknownEpoch { .. } => Retry::Later,
             Self::UnknownPartition | Self::NotLeader | Self::FencedEpoch { .. } | Self::ShuttingDown => {
                 Retry::AfterRefresh

@@ -1,7 +1,9 @@
 //! Appending one record batch to one partition.
 
 use bytes::Bytes;
-use millstream_model::{Fault, Offset, PartitionId, ProducerEpoch, ProducerId, Retry, TimestampMs};
+use millstream_model::{
+    Fault, Offset, OwnerEpoch, PartitionId, ProducerEpoch, ProducerId, Retry, TimestampMs,
+};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -27,6 +29,8 @@ pub struct Produce {
     pub partition: PartitionId,
     /// Exactly one Kafka v2 record batch as the producer sent it; the broker validates and stamps it.
     pub batch: Bytes,
+    /// In whose name, where one owner alone may write; 0 for everybody else.
+    pub owner_epoch: OwnerEpoch,
     /// When to answer.
     pub acks: Acks,
     /// How long to wait for that durability.
@@ -42,8 +46,17 @@ pub struct Produced {
     pub log_append_time: Option<TimestampMs>,
     /// The partition's first offset.
     pub log_start: Offset,
-    /// How long the caller's quota or the journal's back-pressure wants it to wait before it sends more.
+    /// How long the journal's back-pressure wants it to wait before it sends more.
     pub throttle: Duration,
+}
+
+/// A record for which its batch was refused (Kafka's `record_errors`, KIP-467).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedRecord {
+    /// Which of the batch, from 0.
+    pub index: i32,
+    /// What is wrong with it, in words.
+    pub reason: String,
 }
 
 /// Why a batch was not appended, or is not known to be.
@@ -58,6 +71,12 @@ pub enum ProduceError {
     /// Another node leads the partition, or none does yet (NOT_LEADER_OR_FOLLOWER).
     #[error("this node does not lead the partition")]
     NotLeader,
+    /// Another owner has taken the partition over (INVALID_PRODUCER_EPOCH).
+    #[error("another owner has taken the partition over: its epoch is {current}")]
+    NotOwner {
+        /// The present owner's epoch; 0 when the partition has no owner.
+        current: OwnerEpoch,
+    },
     /// Larger than the topic or the service allows (MESSAGE_TOO_LARGE).
     #[error("the batch has {length} bytes, at most {max} are allowed")]
     TooLarge {
@@ -77,6 +96,8 @@ pub enum ProduceError {
     Invalid {
         /// What is wrong.
         reason: String,
+        /// The record that is, where it is one.
+        record: Option<RefusedRecord>,
     },
     /// An old message format (UNSUPPORTED_FOR_MESSAGE_FORMAT).
     #[error("message format {magic} is not supported, only record batches of version 2 are")]
@@ -90,9 +111,17 @@ pub enum ProduceError {
         /// Its number.
         codec: u8,
     },
-    /// A timestamp too far from the broker's clock (INVALID_TIMESTAMP).
-    #[error("the batch's timestamp is outside of what the topic allows")]
-    InvalidTimestamp,
+    /// Timestamps too far from the broker's clock (INVALID_TIMESTAMP).
+    #[error(
+        "{count} of the batch's records have a timestamp that the topic does not allow{}",
+        first_of(records)
+    )]
+    InvalidTimestamp {
+        /// How many.
+        count: usize,
+        /// The first of them, as many as an answer names.
+        records: Vec<RefusedRecord>,
+    },
     /// An idempotent producer's batch that leaves a gap (OUT_OF_ORDER_SEQUENCE_NUMBER).
     #[error("producer {producer} sent sequence {found}, expected {expected}")]
     OutOfOrderSequence {
@@ -139,6 +168,14 @@ pub enum ProduceError {
     ShuttingDown,
 }
 
+/// The first one as the end of a sentence, for doors that have no place for the others.
+fn first_of(records: &[RefusedRecord]) -> String {
+    records
+        .first()
+        .map(|first| format!(": record {}: {}", first.index, first.reason))
+        .unwrap_or_default()
+}
+
 impl ProduceError {
     /// Who is at fault.
     pub fn fault(&self) -> Fault {
@@ -150,9 +187,10 @@ impl ProduceError {
             | Self::Invalid { .. }
             | Self::OldFormat { .. }
             | Self::UnknownCompression { .. }
-            | Self::InvalidTimestamp
+            | Self::InvalidTimestamp { .. }
             | Self::OutOfOrderSequence { .. }
             | Self::FencedProducer { .. }
+            | Self::NotOwner { .. }
             | Self::NoTransaction => Fault::Caller,
             Self::NotLeader
             | Self::NotEnoughReplicas
@@ -164,6 +202,15 @@ impl ProduceError {
         }
     }
 
+    /// The records for which the batch was refused, if it was for some of them.
+    pub fn refused_records(&self) -> &[RefusedRecord] {
+        match self {
+            Self::InvalidTimestamp { records, .. } => records,
+            Self::Invalid { record, .. } => record.as_slice(),
+            _ => &[],
+        }
+    }
+
     /// Whether the same batch may be sent again.
     pub fn retry(&self) -> Retry {
         match self {
@@ -172,9 +219,10 @@ impl ProduceError {
             | Self::Invalid { .. }
             | Self::OldFormat { .. }
             | Self::UnknownCompression { .. }
-            | Self::InvalidTimestamp
+            | Self::InvalidTimestamp { .. }
             | Self::OutOfOrderSequence { .. }
             | Self::FencedProducer { .. }
+            | Self::NotOwner { .. }
             | Self::NoTransaction
             // Nothing changes before the service is started anew: who waits would wait in vain.
             | Self::Damaged => Retry::Never,

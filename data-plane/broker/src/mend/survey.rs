@@ -314,7 +314,7 @@ fn witness(partitions: &mut BTreeMap<PartitionId, Evidence>, entry: &Entry, chan
             evidence.end = evidence.end.max(gap.end_offset);
             gap.base_offset
         }
-        Change::EpochStart | Change::Closed | Change::ForgetProducers { .. } => return,
+        Change::EpochStart | Change::Closed | Change::ForgetProducers { .. } | Change::Owned { .. } => return,
     };
     evidence.end = evidence.end.max(reached);
     if evidence.next.is_none() {

@@ -5,7 +5,7 @@ use crate::interface::Acks;
 use bytes::Bytes;
 use millstream_kafka_wire::batch::BatchView;
 use millstream_model::entry::EntryKind;
-use millstream_model::{KeyId, LeaderEpoch, Lsn, Offset, PartitionId, TenantId, TimestampMs};
+use millstream_model::{KeyId, LeaderEpoch, Lsn, Offset, OwnerEpoch, PartitionId, TenantId, TimestampMs};
 use millstream_partition::{AppendError, AppendFacts, Change, Decision};
 use millstream_replication::{AppendBody, AppendRefusal, EntryId};
 
@@ -28,6 +28,8 @@ pub struct Append<T> {
     pub tenant: TenantId,
     /// The key that writes.
     pub key: KeyId,
+    /// The epoch of the owner who sends it; 0 from whom owns nothing.
+    pub owner_epoch: OwnerEpoch,
     /// The batch, checked; stamped in place when nobody else holds its memory.
     pub batch: BatchView,
     /// The leader's wall clock.
@@ -98,6 +100,7 @@ impl<T> Replica<T> {
             partition,
             tenant,
             key,
+            owner_epoch,
             batch,
             time,
             acks,
@@ -108,7 +111,9 @@ impl<T> Replica<T> {
         if self.planted.repeat_is_appended {
             facts.producer = None;
         }
-        let decision = self.overlay.decide(&self.state, tenant, &partition, &facts)?;
+        let decision = self
+            .overlay
+            .decide(&self.state, tenant, &partition, owner_epoch, &facts)?;
         let (lsn, base_offset) = match decision {
             Decision::Append {
                 base_offset,
@@ -140,6 +145,11 @@ impl<T> Replica<T> {
             out,
         );
         Ok(decision)
+    }
+
+    /// The epoch that the next owner of a partition gets.
+    pub fn next_owner(&self, partition: &PartitionId) -> OwnerEpoch {
+        self.overlay.next_owner(&self.state, partition)
     }
 
     /// Puts a change of the service's own into the log; answered once it is committed.

@@ -7,8 +7,8 @@ use millstream_kafka_wire::batch::{BatchBuilder, BatchView, NewRecord, Producer}
 use millstream_model::entry::EntryKind;
 use millstream_model::segment::{ObjectOwner, ObjectRef, SegmentRef};
 use millstream_model::{
-    Epoch, JournalId, KeyId, Offset, PartitionId, PartitionIndex, ProducerEpoch, ProducerId, Registration,
-    TenantId, TimestampMs, TopicId,
+    Epoch, JournalId, KeyId, Offset, OwnerEpoch, PartitionId, PartitionIndex, ProducerEpoch, ProducerId,
+    Registration, TenantId, TimestampMs, TopicId,
 };
 use millstream_partition::{AppendError, Decision, Opened};
 use millstream_replication::{
@@ -124,6 +124,7 @@ impl Driven {
             partition: partition(),
             tenant: TENANT,
             key: KeyId::NONE,
+            owner_epoch: OwnerEpoch(0),
             batch: BatchView::read(builder.build().unwrap()).unwrap(),
             time: TimestampMs(2),
             acks,

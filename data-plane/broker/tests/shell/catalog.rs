@@ -4,9 +4,8 @@ use async_trait::async_trait;
 use millstream_access::Principal;
 use millstream_metadata::{
     Actor, Change, Class, ClusterRow, Command, Commands, Committed, EnvironmentId, GroupPurpose, GroupRow,
-    GroupsRecovered, Image, ImagePublisher, ImageWatch, NodeRow, OrganisationId, PartitionRow, Quota,
-    QuotaRow, QuotaScope, RecoveredGroup, Refusal, Replica, Reply, Row, RowKey, TopicRow, TopicState,
-    VirtualClusterRow,
+    GroupsRecovered, Image, ImagePublisher, ImageWatch, NodeRow, OrganisationId, PartitionRow,
+    RecoveredGroup, Refusal, Replica, Reply, Row, RowKey, TopicRow, TopicState, VirtualClusterRow,
 };
 use millstream_model::{
     Epoch, GroupId, JournalId, NodeId, PartitionId, PartitionIndex, ProducerId, Registration, TenantId,
@@ -114,23 +113,26 @@ impl Catalog {
         self.put([Row::Topic(row)]);
     }
 
-    /// Every group is led by the same journal again, in a new epoch.
+    /// Every group is led by its only member again, in a new epoch.
     pub fn elect_again(&self) {
+        self.appoint(|group| group.members.first().copied());
+    }
+
+    /// Nobody leads any group any more.
+    pub fn depose(&self) {
+        self.appoint(|_| None);
+    }
+
+    fn appoint(&self, leader: impl Fn(&GroupRow) -> Option<JournalId>) {
         let image = self.image();
         self.put(image.groups().map(|group| {
             let epoch = Epoch(group.epoch.0 + 1);
             Row::Group(Arc::new(GroupRow {
                 epoch,
+                leader: leader(group),
                 ..group.as_ref().clone()
             }))
         }));
-    }
-
-    pub fn set_quota(&self, tenant: u64, quota: Quota) {
-        self.put([Row::Quota(Arc::new(QuotaRow {
-            scope: QuotaScope::Tenant(TenantId(tenant)),
-            quota,
-        }))]);
     }
 
     /// A journal registers: the first one gets the groups, and keeps them.

@@ -185,3 +185,39 @@ async fn two_members_share() {
     assert_eq!(second, Bytes::from(format!("for {}", two.member_id)));
     node.stop().await;
 }
+
+/// A member that waits for the others gets an error after which it looks for the coordinator anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waiting_member_is_answered_when_it_drains() {
+    let world = World::new();
+    world.catalog.create_topic(0, "__groups", 4, &[]);
+    let node = world.start(world.settings()).await;
+    let leader = join(&world, &node, "", 10_000).await.unwrap();
+    sync(&world, &node, &leader).await;
+    let waiting = {
+        let (groups, who) = (node.broker.groups().clone(), world.catalog.tenant(1));
+        tokio::spawn(async move { groups.join(&who, group(), join_of("", 10_000)).await })
+    };
+    // The first member is told to join again, which it never does: the second is in and waits.
+    let who = world.catalog.tenant(1);
+    let beat = || Heartbeat {
+        member: MemberRef {
+            member_id: leader.member_id.clone(),
+            instance_id: None,
+        },
+        generation: leader.generation,
+    };
+    while node
+        .broker
+        .groups()
+        .heartbeat(&who, group(), beat())
+        .await
+        .is_ok()
+    {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    node.handle.drain();
+    let answer = tokio::time::timeout(Duration::from_secs(5), waiting).await;
+    assert_eq!(answer.unwrap().unwrap().err(), Some(GroupError::NotCoordinator));
+    node.stop().await;
+}

@@ -9,7 +9,7 @@ use millstream_broker::interface::{
 use millstream_broker::{Broker, Components, Handle, Settings, StartError};
 use millstream_kafka_wire::batch::{BatchBuilder, NewRecord, Producer, batches};
 use millstream_metadata::HostPort;
-use millstream_model::{Offset, PartitionId, TimestampMs, TopicId};
+use millstream_model::{Offset, OwnerEpoch, PartitionId, TimestampMs, TopicId};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use prometheus_client::registry::Registry;
@@ -99,12 +99,13 @@ impl Node {
     pub fn metric(&self, name: &str) -> f64 {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
-        let line = text
+        let name = format!("broker_{name}");
+        // The sum over its labels.
+        let lines = text
             .lines()
-            .find(|line| line.starts_with(&format!("broker_{name} ")));
-        line.and_then(|line| line.rsplit(' ').next())
-            .and_then(|value| value.parse().ok())
-            .unwrap_or(0.0)
+            .filter(|line| line.split([' ', '{']).next() == Some(&name));
+        let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        values.sum()
     }
 }
 
@@ -147,6 +148,7 @@ pub async fn produce(
             Produce {
                 partition: to,
                 batch,
+                owner_epoch: OwnerEpoch(0),
                 acks: Acks::All,
                 timeout,
             },

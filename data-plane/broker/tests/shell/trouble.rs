@@ -2,8 +2,9 @@
 
 use crate::catalog::partition;
 use crate::faults::{Fault, Faults};
-use crate::node::{World, batch, eventually, first, produce, read_all};
+use crate::node::{World, batch, eventually, fetch_of, first, produce, read_all};
 use millstream_broker::interface::{Isolation, ListOffset, ProduceError};
+use millstream_broker::{Condition, StoreFault};
 use millstream_model::{Offset, Retry};
 use object_store::local::LocalFileSystem;
 use std::os::unix::fs::FileExt;
@@ -159,6 +160,120 @@ async fn while_the_store_is_gone_the_journal_fills_and_then_empties() {
     assert!(again.is_ok(), "{again:?}");
     eventually("objects are written", || {
         node.metric("flushed_objects_total") > 0.0
+    })
+    .await;
+    node.stop().await;
+}
+
+/// Failed background work rests for an hour here: only those who are refused can have it tried before.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_refused_triggers_the_try_and_the_condition_tells_why() {
+    let mut world = World::new();
+    let faults = Arc::new(Faults::over(Arc::clone(&world.store)));
+    world.store = Arc::clone(&faults) as _;
+    let topic = world.catalog.create_topic(1, "t", 2, &[]);
+    let who = world.catalog.tenant(1);
+    let mut settings = world.settings();
+    settings.journal.file_bytes = 512 * 1024;
+    settings.journal.commit_bytes_max = 256 * 1024;
+    settings.flush.bytes = 1024 * 1024;
+    settings.tier.attempts_max = 1;
+    settings.backoff = (Duration::from_secs(3600), Duration::from_secs(3600));
+    let node = world.start(settings).await;
+    eventually("somebody leads", || {
+        node.handle.condition().unserved_partitions == 0
+    })
+    .await;
+    assert_eq!(node.handle.condition(), Condition::default());
+    faults.set(Fault::Errs);
+    let value = "x".repeat(100_000);
+    let mut taken = 0;
+    while produce(&node.broker, &who, partition(topic, taken % 2), batch(&[&value]))
+        .await
+        .is_ok()
+    {
+        taken += 1;
+        assert!(taken < 200, "it never fills");
+    }
+    eventually("a flush has failed", || node.handle.condition().store.is_some()).await;
+    let condition = node.handle.condition();
+    assert!(condition.is_journal_full, "{condition:?}");
+    assert!(
+        condition
+            .store
+            .as_ref()
+            .is_some_and(|it| it.fault == StoreFault::Failing && it.groups > 0),
+        "{condition:?}"
+    );
+    assert!(node.metric("produce_refused_total") > 0.0);
+    faults.set(Fault::None);
+    let mut again = Err(ProduceError::Full);
+    for _ in 0..2000 {
+        again = produce(&node.broker, &who, first(topic), batch(&[&value])).await;
+        if again.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(again.is_ok(), "{again:?}");
+    eventually("nothing is wrong any more", || {
+        node.handle.condition() == Condition::default()
+    })
+    .await;
+    node.stop().await;
+}
+
+/// A reader that waits for records gets an answer when the service drains.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_parked_is_answered_when_it_drains() {
+    let world = World::new();
+    let topic = world.catalog.create_topic(1, "t", 1, &[]);
+    let who = world.catalog.tenant(1);
+    let node = world.start(world.settings()).await;
+    produce(&node.broker, &who, first(topic), batch(&["one"]))
+        .await
+        .unwrap();
+    let fetch = {
+        let (broker, who) = (node.broker.clone(), who.clone());
+        let request = fetch_of(first(topic), 1, Duration::from_secs(60));
+        tokio::spawn(async move { broker.fetch(&who, request).await })
+    };
+    eventually("the fetch is parked", || node.metric("fetches_parked") == 1.0).await;
+    node.handle.drain();
+    let fetched = tokio::time::timeout(Duration::from_secs(30), fetch).await;
+    let fetched = fetched.unwrap().unwrap();
+    assert_eq!(fetched.partitions.len(), 1);
+    assert!(fetched.partitions[0].error.is_none() && fetched.partitions[0].bytes() == 0);
+    // Whoever comes now does not wait either.
+    let late = fetch_of(first(topic), 1, Duration::from_secs(60));
+    let late = tokio::time::timeout(Duration::from_secs(30), node.broker.fetch(&who, late)).await;
+    assert_eq!(late.unwrap().partitions.len(), 1);
+    // What needs no waiting goes on.
+    produce(&node.broker, &who, first(topic), batch(&["two"]))
+        .await
+        .unwrap();
+    node.stop().await;
+}
+
+/// A partition whose group has no leader is neither written nor read, and is counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_that_nobody_leads_are_counted() {
+    let world = World::new();
+    world.catalog.create_topic(1, "t", 3, &[]);
+    let node = world.start(world.settings()).await;
+    eventually("somebody leads", || {
+        node.handle.condition().unserved_partitions == 0
+    })
+    .await;
+    world.catalog.depose();
+    eventually("nobody leads", || {
+        node.handle.condition().unserved_partitions == 3
+    })
+    .await;
+    assert_eq!(node.metric("unserved_partitions"), 3.0);
+    world.catalog.elect_again();
+    eventually("somebody leads again", || {
+        node.handle.condition().unserved_partitions == 0
     })
     .await;
     node.stop().await;

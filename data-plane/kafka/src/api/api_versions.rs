@@ -13,7 +13,7 @@ pub(super) fn run(call: Call, request: RequestFrame) -> BoxFuture<'static, Resul
     Box::pin(async move {
         Ok(Answer::Now {
             frame: answer(request)?,
-            throttle: call.throttled(),
+            throttle: call.muted(),
         })
     })
 }

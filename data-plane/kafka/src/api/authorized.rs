@@ -2,6 +2,7 @@
 
 use crate::session::Call;
 use millstream_access::Operation;
+use millstream_door::Action;
 
 /// "Not asked for".
 pub(super) const NOT_ASKED: i32 = i32::MIN;
@@ -35,7 +36,8 @@ pub(super) fn group(call: &Call) -> i32 {
     bits(
         call,
         &[
-            (Operation::Consume, READ | DELETE),
+            (Action::UseGroup.operation(), READ),
+            (Action::DeleteGroup.operation(), DELETE),
             (Operation::Describe, DESCRIBE),
         ],
     )

@@ -3,6 +3,7 @@
 use super::Handler;
 use crate::error::Code;
 use crate::session::Call;
+use millstream_door::Action;
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::delete_groups_response::DeletableGroupResult;
 use millstream_kafka_wire::messages::{DeleteGroupsRequest, DeleteGroupsResponse};
@@ -31,11 +32,13 @@ impl Handler for DeleteGroups {
 }
 
 async fn delete(call: &Call, group: &str) -> Result<(), ErrorCode> {
-    let group = call.check_group(group).map_err(|code| match code {
-        // No group can have such a name.
-        ErrorCode::InvalidGroupId => ErrorCode::GroupIdNotFound,
-        code => code,
-    })?;
+    let group = call
+        .check_group(Action::DeleteGroup, group)
+        .map_err(|code| match code {
+            // No group can have such a name.
+            ErrorCode::InvalidGroupId => ErrorCode::GroupIdNotFound,
+            code => code,
+        })?;
     call.broker()
         .groups()
         .delete(call.who(), group)

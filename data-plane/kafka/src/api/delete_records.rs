@@ -4,7 +4,7 @@ use super::Handler;
 use crate::error::Code;
 use crate::session::Call;
 use crate::topics::{Named, find, partition};
-use millstream_access::Operation;
+use millstream_door::Action;
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::delete_records_request::DeleteRecordsPartition;
 use millstream_kafka_wire::messages::delete_records_response::{
@@ -50,7 +50,7 @@ async fn trim(
     topic: &Result<Arc<TopicRow>, ErrorCode>,
     asked: &DeleteRecordsPartition,
 ) -> Result<Offset, ErrorCode> {
-    if !call.may(Operation::Manage) {
+    if !Action::DeleteRecords.is_allowed(call.who()) {
         return Err(ErrorCode::TopicAuthorizationFailed);
     }
     let topic = topic.as_ref().map_err(|code| *code)?;

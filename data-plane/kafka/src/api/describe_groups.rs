@@ -4,6 +4,7 @@ use super::{Handler, authorized};
 use crate::error::Code;
 use crate::session::Call;
 use millstream_broker::interface::groups;
+use millstream_door::Action;
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 use millstream_kafka_wire::messages::{DescribeGroupsRequest, DescribeGroupsResponse};
@@ -60,7 +61,7 @@ impl Handler for DescribeGroups {
 }
 
 fn describe(call: &Call, group: &str) -> Result<Option<groups::DescribedGroup>, ErrorCode> {
-    let group = match call.check_group(group) {
+    let group = match call.check_group(Action::DescribeGroup, group) {
         Ok(group) => group,
         // No group can have such a name.
         Err(ErrorCode::InvalidGroupId) => return Ok(None),

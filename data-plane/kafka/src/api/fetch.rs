@@ -6,6 +6,7 @@ use crate::error::Code;
 use crate::session::Call;
 use crate::topics::{Named, find, leadership, partition};
 use millstream_broker::interface::{self as broker, FetchedPartition, Isolation, OffsetError};
+use millstream_door::Meter;
 use millstream_kafka_wire::messages::fetch_request::{FetchPartition, FetchTopic};
 use millstream_kafka_wire::messages::fetch_response::{
     AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
@@ -17,6 +18,9 @@ use millstream_model::limits::{FETCH_BYTES_MAX, FETCH_WAIT_MS_MAX};
 use millstream_model::{LeaderEpoch, Offset};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How long who owes is held at least: it may ask again at once, whatever it is told.
+const HELD_MIN: Duration = Duration::from_millis(500);
 
 /// Why a partition is not read.
 enum Unread {
@@ -47,6 +51,7 @@ impl Handler for Fetch {
                 ..FetchResponse::default()
             };
         }
+        let allowance = allowance(call, request.max_wait_ms).await;
         let mut wanted = Vec::new();
         let asked: Vec<Asked> = request
             .topics
@@ -57,8 +62,8 @@ impl Handler for Fetch {
             .iter()
             .flat_map(|topic| &topic.partitions)
             .any(|(_, result)| result.is_err());
-        // An error is told at once, as Kafka does.
-        let wait_ms = if failed {
+        // An error is told at once, as Kafka does; who may read nothing has waited already.
+        let wait_ms = if failed || allowance == Some(0) {
             0
         } else {
             request.max_wait_ms.clamp(0, FETCH_WAIT_MS_MAX)
@@ -71,14 +76,20 @@ impl Handler for Fetch {
         let fetch = broker::Fetch {
             partitions: wanted,
             bytes_min: usize::try_from(request.min_bytes).unwrap_or(0),
-            bytes_max: at_most(request.max_bytes),
+            bytes_max: allowance.unwrap_or(usize::MAX).min(at_most(request.max_bytes)),
             wait_max: Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0)),
             isolation,
         };
         let fetched = call.broker().fetch(call.who(), fetch).await;
+        let bytes: usize = fetched.partitions.iter().map(FetchedPartition::bytes).sum();
+        let owed = call
+            .session
+            .shared
+            .quotas
+            .take(call.who(), Meter::Fetch, bytes as u64);
         let mut read = fetched.partitions.into_iter();
         let mut response = FetchResponse {
-            throttle_time_ms: call.throttle(fetched.throttle),
+            throttle_time_ms: call.throttle(owed),
             ..FetchResponse::default()
         };
         for topic in asked {
@@ -86,6 +97,25 @@ impl Handler for Fetch {
             response.responses.push(answered);
         }
         response
+    }
+}
+
+/// How many bytes the caller's quota has left: one batch at least (which 1 stands for), and nothing while it owes, after
+/// a wait as long as its fetch allows. None: nothing limits it.
+async fn allowance(call: &Call, max_wait_ms: i32) -> Option<usize> {
+    if call.owes.is_some() {
+        return Some(0);
+    }
+    let wait = Duration::from_millis(u64::try_from(max_wait_ms).unwrap_or(0));
+    let until = call.received + wait.max(HELD_MIN).min(call.session.shared.debt_patience);
+    let quotas = &call.session.shared.quotas;
+    match quotas.left(call.who(), Meter::Fetch, until).await {
+        Ok(left) => left.map(|left| usize::try_from(left).unwrap_or(usize::MAX).max(1)),
+        Err(owes) => {
+            quotas.refused(owes.meter);
+            call.throttle(owes.wait);
+            Some(0)
+        }
     }
 }
 

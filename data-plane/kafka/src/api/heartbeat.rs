@@ -4,6 +4,7 @@ use super::Handler;
 use crate::error::Code;
 use crate::session::Call;
 use millstream_broker::interface::groups;
+use millstream_door::Action;
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::{HeartbeatRequest, HeartbeatResponse};
 
@@ -22,7 +23,7 @@ impl Handler for Heartbeat {
 }
 
 async fn heartbeat(call: &Call, request: HeartbeatRequest) -> Result<(), ErrorCode> {
-    let group = call.check_group(&request.group_id)?;
+    let group = call.check_group(Action::UseGroup, &request.group_id)?;
     let heartbeat = groups::Heartbeat {
         member: groups::MemberRef {
             member_id: request.member_id,

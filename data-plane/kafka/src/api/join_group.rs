@@ -3,6 +3,7 @@
 use super::Handler;
 use crate::session::Call;
 use millstream_broker::interface::groups::{GroupError, Join, Joined, MemberRef, Protocol};
+use millstream_door::Action;
 use millstream_kafka_wire::messages::join_group_response::JoinGroupResponseMember;
 use millstream_kafka_wire::messages::{JoinGroupRequest, JoinGroupResponse};
 
@@ -13,7 +14,8 @@ impl Handler for JoinGroup {
 
     async fn handle(call: &Call, request: JoinGroupRequest) -> JoinGroupResponse {
         let member_id = request.member_id.clone();
-        let group = match call.check_group(&request.group_id) {
+        call.session.joins(request.session_timeout_ms);
+        let group = match call.check_group(Action::UseGroup, &request.group_id) {
             Ok(group) => group,
             Err(code) => return refused(call, call.code(&code), member_id),
         };

@@ -4,6 +4,7 @@ use super::Handler;
 use crate::error::Code;
 use crate::session::Call;
 use millstream_broker::interface::groups::{GroupError, Leave, Leaving, Left, MemberRef};
+use millstream_door::Action;
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::leave_group_request::MemberIdentity;
 use millstream_kafka_wire::messages::leave_group_response::MemberResponse;
@@ -44,7 +45,7 @@ impl Handler for LeaveGroup {
 }
 
 async fn leave(call: &Call, request: LeaveGroupRequest) -> Result<Vec<Left>, ErrorCode> {
-    let group = call.check_group(&request.group_id)?;
+    let group = call.check_group(Action::UseGroup, &request.group_id)?;
     let members = if call.version < 3 {
         vec![MemberIdentity {
             member_id: request.member_id,

@@ -2,7 +2,7 @@
 
 use super::Handler;
 use crate::session::Call;
-use millstream_access::Operation;
+use millstream_door::Action;
 use millstream_kafka_wire::messages::list_groups_response::ListedGroup;
 use millstream_kafka_wire::messages::{ListGroupsRequest, ListGroupsResponse};
 
@@ -15,7 +15,7 @@ impl Handler for ListGroups {
     type Request = ListGroupsRequest;
 
     async fn handle(call: &Call, request: ListGroupsRequest) -> ListGroupsResponse {
-        if !call.may(Operation::Describe) {
+        if !Action::ListGroups.is_allowed(call.who()) {
             return ListGroupsResponse::default();
         }
         let listed = match call.broker().groups().list(call.who()) {

@@ -5,6 +5,7 @@ use crate::error::Code;
 use crate::session::Call;
 use crate::topics::{Named, find, partition};
 use millstream_broker::interface::groups::{CommitOffsets, GroupError, MemberRef, OffsetToCommit};
+use millstream_door::Action;
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::offset_commit_request::OffsetCommitRequestTopic;
 use millstream_kafka_wire::messages::offset_commit_response::{
@@ -98,7 +99,7 @@ async fn commit(
     request: OffsetCommitRequest,
     offsets: Vec<OffsetToCommit>,
 ) -> Result<BTreeMap<PartitionId, ErrorCode>, ErrorCode> {
-    let group = call.check_group(&request.group_id)?;
+    let group = call.check_group(Action::CommitOffsets, &request.group_id)?;
     if offsets.is_empty() {
         return Ok(BTreeMap::new());
     }

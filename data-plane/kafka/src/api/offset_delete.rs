@@ -4,6 +4,7 @@ use super::Handler;
 use crate::error::Code;
 use crate::session::Call;
 use crate::topics::{Named, find, partition};
+use millstream_door::Action;
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::offset_delete_response::{
     OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
@@ -69,7 +70,7 @@ async fn delete(
     group: &str,
     offsets: Vec<(TopicName, PartitionId)>,
 ) -> Result<BTreeMap<PartitionId, ErrorCode>, ErrorCode> {
-    let group = call.check_group(group)?;
+    let group = call.check_group(Action::DeleteOffsets, group)?;
     let deleted = call
         .broker()
         .groups()

@@ -5,6 +5,7 @@ use crate::error::Code;
 use crate::session::Call;
 use crate::topics::{Named, find, partition};
 use millstream_broker::interface::groups::CommittedOffset;
+use millstream_door::Action;
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::offset_fetch_request::{
     OffsetFetchRequestGroup, OffsetFetchRequestTopics,
@@ -104,7 +105,7 @@ fn fetch(
     call: &Call,
     asked: &OffsetFetchRequestGroup,
 ) -> Result<BTreeMap<PartitionId, CommittedOffset>, ErrorCode> {
-    let group = call.check_group(&asked.group_id)?;
+    let group = call.check_group(Action::FetchOffsets, &asked.group_id)?;
     let committed = call.broker().groups().fetch_offsets(call.who(), &group, None);
     Ok(committed.map_err(|error| error.code())?.into_iter().collect())
 }

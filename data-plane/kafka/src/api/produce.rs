@@ -6,16 +6,17 @@ use crate::session::Call;
 use crate::topics::{Named, find, leadership, partition};
 use futures::future::BoxFuture;
 use millstream_broker::interface::{Acks, PendingProduce, Produce, ProduceError, Produced};
+use millstream_door::Meter;
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::batch::{BatchHeader, Compression};
 use millstream_kafka_wire::frame::RequestFrame;
 use millstream_kafka_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use millstream_kafka_wire::messages::produce_response::{
-    LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
 };
 use millstream_kafka_wire::messages::{ProduceRequest, ProduceResponse};
 use millstream_metadata::{Image, TopicRow};
-use millstream_model::PartitionIndex;
+use millstream_model::{OwnerEpoch, PartitionIndex};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ const TIMEOUT_MS_MAX: i32 = 300_000;
 /// The shortest: a producer's timeout is for other replicas, the leader's own disk is given its time in any case.
 const TIMEOUT_MS_MIN: i32 = 1_000;
 
+/// How long a produce that wants no answer waits for its caller's debt before the connection is closed.
+const SILENT_PATIENCE: Duration = Duration::from_secs(60);
+
 /// From this version on producers may send zstd (KIP-110).
 const ZSTD_FROM: i16 = 7;
 
@@ -33,10 +37,42 @@ const SERVED_FROM: i16 = 3;
 
 /// What becomes of one partition's batch.
 enum Begun {
-    Refused(ErrorCode, String),
+    Refused(Refused),
     /// Among what the broker is asked for next.
     Asked,
     Pending(PendingProduce),
+}
+
+/// Why a batch is not taken.
+struct Refused {
+    code: ErrorCode,
+    text: String,
+    /// The records that it is refused for, if it is for some of them.
+    records: Vec<BatchIndexAndErrorMessage>,
+}
+
+impl Refused {
+    fn new(code: ErrorCode, text: impl Into<String>) -> Refused {
+        Refused {
+            code,
+            text: text.into(),
+            records: Vec::new(),
+        }
+    }
+}
+
+impl From<ProduceError> for Refused {
+    fn from(error: ProduceError) -> Refused {
+        let records = error.refused_records().iter();
+        let records = records.map(|record| BatchIndexAndErrorMessage {
+            batch_index: record.index,
+            batch_index_error_message: Some(record.reason.clone()),
+        });
+        Refused {
+            records: records.collect(),
+            ..Refused::new(error.code(), error.to_string())
+        }
+    }
 }
 
 struct Topic {
@@ -46,11 +82,13 @@ struct Topic {
     partitions: Vec<(i32, Begun)>,
 }
 
-pub(super) fn run(call: Call, request: RequestFrame) -> BoxFuture<'static, Result<Answer, End>> {
+pub(super) fn run(mut call: Call, request: RequestFrame) -> BoxFuture<'static, Result<Answer, End>> {
     Box::pin(async move {
-        let message: ProduceRequest = super::message(&request)?;
+        let message: ProduceRequest = super::unfolded(&mut call, &request).await?;
         let silent = message.acks == 0;
-        // No await up to here and in here: batches get their places in the order of the requests.
+        pay(&mut call, &message).await;
+        // Requests of a connection come here one after the other, and no await is in here: batches get their places
+        // in the order of the requests.
         let topics = begin(&call, message);
         Ok(Answer::Later(Box::pin(async move {
             let mut response = ProduceResponse::default();
@@ -66,7 +104,7 @@ pub(super) fn run(call: Call, request: RequestFrame) -> BoxFuture<'static, Resul
                 });
                 response.responses.push(finished);
             }
-            let throttle = call.throttled();
+            let throttle = call.muted();
             if silent {
                 // Nobody reads an answer: a closed connection is how such a producer learns that it must look
                 // for the leader anew, as with Kafka.
@@ -87,6 +125,30 @@ pub(super) fn run(call: Call, request: RequestFrame) -> BoxFuture<'static, Resul
     })
 }
 
+/// Waits until the caller owes nothing for what it has produced, and counts this request's batches. Who owes for longer
+/// than an answer may take is refused, and tries again: the debt stays.
+async fn pay(call: &mut Call, message: &ProduceRequest) {
+    if call.owes.is_some() {
+        return;
+    }
+    let partitions = message.topic_data.iter().flat_map(|topic| &topic.partition_data);
+    let records = partitions.filter_map(|partition| partition.records.as_ref());
+    let bytes: u64 = records.map(|records| records.len() as u64).sum();
+    let patience = match message.acks {
+        // Nobody waits for an answer, so nobody gives it up; a refusal would lose the records.
+        0 => SILENT_PATIENCE,
+        _ => call.session.shared.debt_patience,
+    };
+    let until = call.received + patience;
+    let quotas = call.session.shared.quotas.clone();
+    match quotas.begin(call.who(), Meter::Produce, bytes, until).await {
+        Ok(owed) => {
+            call.throttle(owed);
+        }
+        Err(owes) => call.refuse(owes),
+    }
+}
+
 /// Gives every batch its place, or says why not.
 fn begin(call: &Call, message: ProduceRequest) -> Vec<Topic> {
     let acks = match message.acks {
@@ -98,7 +160,10 @@ fn begin(call: &Call, message: ProduceRequest) -> Vec<Topic> {
             "acks must be 0, 1 or -1".to_owned(),
         )),
     };
-    let acks = if call.version < SERVED_FROM {
+    let acks = if let Some(owes) = call.owes {
+        // Every client tries again after this one; librdkafka gives a message up for THROTTLING_QUOTA_EXCEEDED.
+        Err((ErrorCode::NotEnoughReplicas, owes.to_string()))
+    } else if call.version < SERVED_FROM {
         Err((
             ErrorCode::UnsupportedVersion,
             format!("Produce is served from version {SERVED_FROM} on"),
@@ -127,11 +192,11 @@ fn begin(call: &Call, message: ProduceRequest) -> Vec<Topic> {
         if let Begun::Asked = it {
             *it = match begun.next() {
                 Some(Ok(pending)) => Begun::Pending(pending),
-                Some(Err(error)) => Begun::Refused(error.code(), error.to_string()),
-                None => Begun::Refused(
+                Some(Err(error)) => Begun::Refused(error.into()),
+                None => Begun::Refused(Refused::new(
                     ErrorCode::UnknownServerError,
-                    "a batch without an answer".to_owned(),
-                ),
+                    "a batch without an answer",
+                )),
             };
         }
     }
@@ -158,14 +223,14 @@ fn ask_topic(
         .map(|data| {
             let index = data.index;
             let begun = match (acks, &found) {
-                (Err((code, text)), _) => Begun::Refused(*code, text.clone()),
-                (Ok(_), Err(code)) => Begun::Refused(*code, "there is no such topic".to_owned()),
+                (Err((code, text)), _) => Begun::Refused(Refused::new(*code, text.clone())),
+                (Ok(_), Err(code)) => Begun::Refused(Refused::new(*code, "there is no such topic")),
                 (Ok(acks), Ok(row)) => match ask(call, row, data, *acks, timeout) {
                     Ok(produce) => {
                         asked.push(produce);
                         Begun::Asked
                     }
-                    Err((code, text)) => Begun::Refused(code, text),
+                    Err((code, text)) => Begun::Refused(Refused::new(code, text)),
                 },
             };
             (index, begun)
@@ -200,6 +265,7 @@ fn ask(
     Ok(Produce {
         partition,
         batch,
+        owner_epoch: OwnerEpoch(0),
         acks,
         timeout,
     })
@@ -214,21 +280,20 @@ async fn finish(call: &Call, topic: Topic, endpoints: &mut Vec<NodeEndpoint>) ->
     let mut partition_responses = Vec::with_capacity(topic.partitions.len());
     for (index, begun) in topic.partitions {
         let result = match begun {
-            Begun::Refused(code, text) => Err((code, text)),
-            Begun::Asked => Err((ErrorCode::UnknownServerError, "was never asked".to_owned())),
-            Begun::Pending(pending) => pending
-                .await
-                .map_err(|error: ProduceError| (error.code(), error.to_string())),
+            Begun::Refused(refused) => Err(refused),
+            Begun::Asked => Err(Refused::new(ErrorCode::UnknownServerError, "was never asked")),
+            Begun::Pending(pending) => pending.await.map_err(Refused::from),
         };
         let mut response = match result {
             Ok(produced) => durable(call, index, &produced),
-            Err((code, text)) => PartitionProduceResponse {
+            Err(refused) => PartitionProduceResponse {
                 index,
-                error_code: call.code(&code),
+                error_code: call.code(&refused.code),
                 base_offset: -1,
                 log_append_time_ms: -1,
                 log_start_offset: -1,
-                error_message: Some(text),
+                record_errors: refused.records,
+                error_message: Some(refused.text),
                 ..PartitionProduceResponse::default()
             },
         };
@@ -247,7 +312,7 @@ async fn finish(call: &Call, topic: Topic, endpoints: &mut Vec<NodeEndpoint>) ->
 }
 
 fn durable(call: &Call, index: i32, produced: &Produced) -> PartitionProduceResponse {
-    call.throttle(produced.throttle);
+    call.mute(produced.throttle);
     PartitionProduceResponse {
         index,
         base_offset: produced.base_offset.0,

@@ -3,6 +3,7 @@
 use super::Handler;
 use crate::session::Call;
 use millstream_broker::interface::groups::{MemberRef, Sync};
+use millstream_door::Action;
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::{SyncGroupRequest, SyncGroupResponse};
 
@@ -14,7 +15,7 @@ impl Handler for SyncGroup {
     async fn handle(call: &Call, request: SyncGroupRequest) -> SyncGroupResponse {
         // From version 5 on a member has to say what it takes the group for.
         let said = request.protocol_type.is_some() && request.protocol_name.is_some();
-        let group = call.check_group(&request.group_id);
+        let group = call.check_group(Action::UseGroup, &request.group_id);
         let group = match group {
             Ok(_) if call.version >= 5 && !said => Err(ErrorCode::InconsistentGroupProtocol),
             group => group,

@@ -7,6 +7,7 @@ use crate::api::{api_versions, message, sasl};
 use crate::connections::Entered;
 use bytes::Bytes;
 use millstream_access::{AuthError, Principal};
+use millstream_door::Meter;
 use millstream_kafka_wire::frame::RequestFrame;
 use millstream_kafka_wire::messages::{
     SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest,
@@ -14,6 +15,7 @@ use millstream_kafka_wire::messages::{
 use millstream_kafka_wire::{ApiKey, ErrorCode, Frame};
 use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
 /// What the client may send next.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,9 +42,7 @@ where
     let mut state = State::Start;
     while let Some(received) = frames.next().await? {
         if state == State::Bare {
-            let who = check(&received.bytes, limits, peer)
-                .await
-                .map_err(|refusal| End::Refused(refusal.reason))?;
+            let who = check(&received.bytes, limits, peer).await.map_err(Refusal::end)?;
             write(
                 writer,
                 Frame {
@@ -51,7 +51,7 @@ where
                 limits,
             )
             .await?;
-            frames.authenticated();
+            frames.authenticated(who.0.tenant);
             return Ok(Some(who));
         }
         let request = RequestFrame::read(received.bytes)?;
@@ -77,7 +77,7 @@ where
                 let asked: SaslAuthenticateRequest = message(&request)?;
                 let checked = match state {
                     State::Wrapped => check(&asked.auth_bytes, limits, peer).await,
-                    _ => Err(Refusal {
+                    _ => Err(Refusal::Told {
                         code: ErrorCode::IllegalSaslState,
                         text: "SaslHandshake comes first".to_owned(),
                         reason: "SaslAuthenticate before SaslHandshake".to_owned(),
@@ -85,15 +85,18 @@ where
                 };
                 let response = match &checked {
                     Ok(_) => SaslAuthenticateResponse::default(),
-                    Err(refusal) => SaslAuthenticateResponse {
-                        error_code: refusal.code.number(),
-                        error_message: Some(refusal.text.clone()),
+                    // No word of it: clients take a refused login for a wrong secret and give up, but a closed
+                    // connection for something to try again.
+                    Err(Refusal::Full) => return Err(End::ConnectionQuota),
+                    Err(Refusal::Told { code, text, .. }) => SaslAuthenticateResponse {
+                        error_code: code.number(),
+                        error_message: Some(text.clone()),
                         ..SaslAuthenticateResponse::default()
                     },
                 };
                 write(writer, request.answer(&response)?, limits).await?;
-                let who = checked.map_err(|refusal| End::Refused(refusal.reason))?;
-                frames.authenticated();
+                let who = checked.map_err(Refusal::end)?;
+                frames.authenticated(who.0.tenant);
                 return Ok(Some(who));
             }
             api => return Err(End::Unauthenticated { api }),
@@ -102,11 +105,25 @@ where
     Ok(None)
 }
 
-/// A refused login: what the client is told, and what the log says.
-struct Refusal {
-    code: ErrorCode,
-    text: String,
-    reason: String,
+/// A refused login.
+enum Refusal {
+    /// What the client is told, and what the log says.
+    Told {
+        code: ErrorCode,
+        text: String,
+        reason: String,
+    },
+    /// Its tenant or key has as many connections as it may have.
+    Full,
+}
+
+impl Refusal {
+    fn end(self) -> End {
+        match self {
+            Refusal::Told { reason, .. } => End::Refused(reason),
+            Refusal::Full => End::ConnectionQuota,
+        }
+    }
 }
 
 async fn check(
@@ -115,7 +132,7 @@ async fn check(
     peer: SocketAddr,
 ) -> Result<(Principal, Entered), Refusal> {
     let refusal = match plain::parse(message) {
-        Err(text) => Refusal {
+        Err(text) => Refusal::Told {
             code: ErrorCode::SaslAuthenticationFailed,
             text: text.to_owned(),
             reason: text.to_owned(),
@@ -124,27 +141,32 @@ async fn check(
             Ok(who) => match limits.connections.enter(limits.shared, &who, limits.close) {
                 Some(entered) => {
                     tracing::debug!(%peer, key = %who.key, tenant = %who.tenant, "authenticated");
+                    count(limits, &who).await;
                     return Ok((who, entered));
                 }
-                None => {
-                    let text = "the quota of connections at once is used up".to_owned();
-                    Refusal {
-                        code: ErrorCode::SaslAuthenticationFailed,
-                        reason: text.clone(),
-                        text,
-                    }
-                }
+                None => Refusal::Full,
             },
-            Err(error) => Refusal {
+            Err(error) => Refusal::Told {
                 code: ErrorCode::SaslAuthenticationFailed,
                 text: AuthError::CLIENT_TEXT.to_owned(),
                 reason: error.to_string(),
             },
         },
     };
-    limits.shared.metrics.refused_logins.inc();
+    if let Refusal::Told { .. } = refusal {
+        limits.shared.metrics.refused_logins.inc();
+    }
     tokio::time::sleep(limits.settings.refusal_delay).await;
     Err(refusal)
+}
+
+/// A login is a request: who owes some waits a little, or could do one over each of many connections.
+async fn count(limits: Limits<'_>, who: &Principal) {
+    let quotas = &limits.shared.quotas;
+    let until = Instant::now() + limits.settings.debt_patience;
+    if quotas.begin(who, Meter::Requests, 1, until).await.is_err() {
+        quotas.take(who, Meter::Requests, 1);
+    }
 }
 
 /// A client's text in a log line.

@@ -6,6 +6,7 @@ use super::{End, Limits};
 use crate::api;
 use crate::session::{Call, Session};
 use futures::future::BoxFuture;
+use millstream_door::Share;
 use millstream_kafka_wire::ApiKey;
 use millstream_kafka_wire::frame::RequestFrame;
 use millstream_model::limits::{KAFKA_ANSWERS_BYTES_MAX, PIPELINE_REQUESTS_MAX};
@@ -27,14 +28,12 @@ const GONE_PATIENCE: Duration = Duration::from_secs(10);
 struct Slot {
     api: ApiKey,
     received: std::time::Instant,
-    /// The request's share of the memory for requests: given back with the answer.
-    _room: OwnedSemaphorePermit,
-    /// The answer's share of what may wait to be written.
-    _space: Option<OwnedSemaphorePermit>,
+    /// The answer's share of what may wait to be written, of this connection and of all.
+    _space: Option<(OwnedSemaphorePermit, Option<Share>)>,
     answer: BoxFuture<'static, Result<Finished, End>>,
 }
 
-/// Until when no request is begun: throttled clients are answered first, then muted.
+/// Until when no request is begun: clients of a service that is late are answered first, then muted.
 type Mute = Mutex<Option<Instant>>;
 
 /// Serves requests until the client leaves, errs, or the door closes.
@@ -99,20 +98,20 @@ async fn execute(
     mute: &Mute,
 ) -> Result<(), End> {
     let space = Arc::new(Semaphore::new(KAFKA_ANSWERS_BYTES_MAX));
-    while let Some(received) = waiting.recv().await {
+    while let Some(Received {
+        bytes,
+        share,
+        at: received,
+    }) = waiting.recv().await
+    {
         let until = mute.lock().take();
         if let Some(until) = until {
             tokio::time::sleep_until(until).await;
         }
-        let request = RequestFrame::read(received.bytes)?;
+        let request = RequestFrame::read(bytes)?;
         let api = request.key;
-        let call = Call::new(
-            Arc::clone(session),
-            api,
-            request.version,
-            request.client_id.clone(),
-        );
-        call.throttle(session.shared.quotas.take(&call.image(), &session.who));
+        let mut call = Call::new(Arc::clone(session), &request, Instant::from_std(received), share);
+        call.begin().await;
         let (answer, taken): (BoxFuture<'static, _>, _) = match api::handle(call, request).await? {
             Answer::Later(answer) => (answer, None),
             Answer::Now { frame, throttle } => {
@@ -121,6 +120,7 @@ async fn execute(
                     .acquire_many_owned(bytes)
                     .await
                     .map_err(|_| End::Closed)?;
+                let room = session.room_for_answer(api, frame.len()).await?;
                 // The mute begins here; the writer begins it only for answers that are still on their way.
                 let ready = std::future::ready(Ok(Finished {
                     frame: Some(frame),
@@ -129,13 +129,12 @@ async fn execute(
                 if !throttle.is_zero() {
                     *mute.lock() = Some(Instant::now() + throttle.min(THROTTLE_MAX));
                 }
-                (Box::pin(ready), Some(taken))
+                (Box::pin(ready), Some((taken, room)))
             }
         };
         let slot = Slot {
             api,
-            received: received.at,
-            _room: received.room,
+            received,
             _space: taken,
             answer,
         };

@@ -31,7 +31,7 @@ impl Catalog {
             state: Mutex::new((Image::new(), publisher, 0)),
             watch,
         };
-        for tenant in 1..=3 {
+        for tenant in 1..=9 {
             catalog.put([Row::VirtualCluster(Arc::new(VirtualClusterRow {
                 id: TenantId(tenant),
                 organisation: OrganisationId(TopicId::random().0),
@@ -252,7 +252,13 @@ impl Commands for Catalog {
                     },
                 })
             }
-            Command::CreateTopic(_) | Command::DeleteTopic { .. } if !may_manage => {
+            // As the catalog does for whatever changes a topic.
+            Command::CreateTopic(_)
+            | Command::DeleteTopic { .. }
+            | Command::CreatePartitions { .. }
+            | Command::AlterTopicConfig { .. }
+                if !may_manage =>
+            {
                 Err(Refusal::PermissionDenied {
                     reason: "admin".to_owned(),
                 })

@@ -40,6 +40,16 @@ impl Client {
         self.ask(2, &SaslAuthenticateRequest { auth_bytes }).await
     }
 
+    /// Sends a login and does not look at what becomes of it.
+    pub async fn try_login(&mut self, user: &str, password: &str) {
+        let handshake = SaslHandshakeRequest {
+            mechanism: "PLAIN".to_owned(),
+        };
+        assert_eq!(self.ask(1, &handshake).await.error_code, 0);
+        let auth_bytes = Bytes::from(format!("\0{user}\0{password}"));
+        self.send(2, &SaslAuthenticateRequest { auth_bytes }).await;
+    }
+
     /// Asks in the newest stable version.
     pub async fn newest<R: Request>(&mut self, request: &R) -> R::Response {
         self.ask(*R::KEY.versions().end(), request).await

@@ -4,6 +4,7 @@ use crate::catalog::Catalog;
 use crate::client::Client;
 use millstream_access::{RootKeys, derive_secret};
 use millstream_broker::{Broker, Components};
+use millstream_door::{Quotas, Rooms, RoomsSettings};
 use millstream_kafka::{Settings, bind};
 use millstream_metadata::{Grant, HostPort, KeyRow};
 use object_store::memory::InMemory;
@@ -40,6 +41,19 @@ impl Server {
         change_broker: impl FnOnce(&mut millstream_broker::Settings),
         change: impl FnOnce(&mut Settings),
     ) -> Server {
+        Server::open(change_broker, change, RoomsSettings::default()).await
+    }
+
+    /// With so much room for requests.
+    pub async fn start_with_rooms(rooms: RoomsSettings) -> Server {
+        Server::open(|_| {}, |_| {}, rooms).await
+    }
+
+    async fn open(
+        change_broker: impl FnOnce(&mut millstream_broker::Settings),
+        change: impl FnOnce(&mut Settings),
+        rooms: RoomsSettings,
+    ) -> Server {
         let mut settings = Settings::new("127.0.0.1:0".parse().unwrap());
         settings.refusal_delay = Duration::from_millis(1);
         change(&mut settings);
@@ -66,7 +80,10 @@ impl Server {
         };
         let mut registry = Registry::default();
         let (broker, handle) = Broker::start(settings, components, &mut registry).await.unwrap();
-        let door = bound.serve(broker, &mut registry, CancellationToken::new());
+        let rooms = Rooms::new(rooms, &mut registry);
+        let quotas = Quotas::new(broker.image_watch(), &mut registry);
+        let stop = CancellationToken::new();
+        let door = bound.serve(broker, rooms, quotas, &mut registry, stop);
         let admin = catalog.key(1, 1, &[Grant::Admin]);
         Server {
             catalog,
@@ -115,6 +132,17 @@ impl Server {
         let response = client.login(key.id.as_str(), &self.secret(key)).await;
         assert_eq!(response.error_code, 0, "{:?}", response.error_message);
         client
+    }
+
+    /// Waits until a number of `/metrics` is as wished.
+    pub async fn until_metric(&self, line: &str, wished: impl Fn(f64) -> bool) {
+        for _ in 0..1000 {
+            if wished(self.metric(line)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{line} stays {}", self.metric(line));
     }
 
     /// What a counter says, or zero.

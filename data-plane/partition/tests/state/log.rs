@@ -5,8 +5,8 @@ use millstream_kafka_wire::batch::{BatchBuilder, BatchView, ControlRecord, Marke
 use millstream_model::entry::{Entry, EntryHeader, EntryKind};
 use millstream_model::segment::{ObjectOwner, ObjectRef, SegmentRef};
 use millstream_model::{
-    Epoch, GroupId, KeyId, LeaderEpoch, Lsn, Offset, PartitionId, PartitionIndex, ProducerEpoch, ProducerId,
-    TenantId, TimestampMs, TopicId,
+    Epoch, GroupId, KeyId, LeaderEpoch, Lsn, Offset, OwnerEpoch, PartitionId, PartitionIndex, ProducerEpoch,
+    ProducerId, TenantId, TimestampMs, TopicId,
 };
 use millstream_partition::{
     AppendError, AppendFacts, Applied, Change, Decision, Effect, GroupState, Opened, Overlay, PartitionState,
@@ -29,6 +29,8 @@ pub struct Leader {
     pub state: GroupState,
     pub overlay: Overlay,
     pub log: Vec<Entry>,
+    /// The owner in whose name it orders batches.
+    pub owner: OwnerEpoch,
     pub epoch: Epoch,
     pub time: i64,
 }
@@ -40,6 +42,7 @@ impl Leader {
             state,
             overlay: Overlay::new(),
             log: Vec::new(),
+            owner: OwnerEpoch(0),
             epoch: Epoch(1),
             time: 1_000_000,
         }
@@ -89,7 +92,7 @@ impl Leader {
         let facts = AppendFacts::of(batch.header());
         let decision = self
             .overlay
-            .decide(&self.state, TENANT, &partition(index), &facts)?;
+            .decide(&self.state, TENANT, &partition(index), self.owner, &facts)?;
         let Decision::Append {
             base_offset,
             base_epoch,

@@ -3,7 +3,9 @@
 use crate::log::{Leader, TENANT, in_transaction, marker, of_producer, opened, partition, plain};
 use millstream_kafka_wire::batch::Marker;
 use millstream_model::limits::PARTITION_PRODUCERS_MAX;
-use millstream_model::{Epoch, LeaderEpoch, Lsn, Offset, ProducerEpoch, ProducerId, TenantId, TimestampMs};
+use millstream_model::{
+    Epoch, LeaderEpoch, Lsn, Offset, OwnerEpoch, ProducerEpoch, ProducerId, TenantId, TimestampMs,
+};
 use millstream_partition::{
     AppendError, AppendFacts, Change, Decision, Effect, SequenceError, plan_forgetting,
 };
@@ -182,7 +184,7 @@ fn a_partition_takes_batches_as_soon_as_its_opening_is_ordered_and_none_once_its
     let decide = |leader: &Leader, tenant| {
         leader
             .overlay
-            .decide(&leader.state, tenant, &partition(0), &facts(1))
+            .decide(&leader.state, tenant, &partition(0), OwnerEpoch(0), &facts(1))
     };
     assert_eq!(
         decide(&leader, TENANT),

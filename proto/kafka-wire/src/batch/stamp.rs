@@ -1,4 +1,5 @@
-//! What a broker writes into a batch: base offset and leader epoch (outside the CRC), or its own clock.
+//! What a broker writes into a batch: base offset and leader epoch (outside the CRC), its own clock, or the largest
+//! timestamp where the producer left another one.
 
 use super::header::Attributes;
 use super::{BatchHeader, BatchView, at, crc_of};
@@ -54,12 +55,27 @@ impl BatchView {
     /// The batch with the broker's time on it: max timestamp and attribute set, CRC computed anew. In place or
     /// copied as [`Self::stamp`].
     pub fn with_log_append_time(self, now: TimestampMs) -> BatchView {
+        let attributes = Attributes(self.header().attributes.0 | Attributes::LOG_APPEND_TIME);
+        self.with_times(attributes, now)
+    }
+
+    /// The batch with this max timestamp, which is its records': where the header has another one it is set and the
+    /// CRC computed anew, in place or copied as [`Self::stamp`]; else nothing is written and nothing summed.
+    pub fn with_max_timestamp(self, largest: TimestampMs) -> BatchView {
+        let header = *self.header();
+        if header.max_timestamp == largest {
+            return self;
+        }
+        self.with_times(header.attributes, largest)
+    }
+
+    fn with_times(self, attributes: Attributes, max_timestamp: TimestampMs) -> BatchView {
         let mut header = *self.header();
-        header.attributes = Attributes(header.attributes.0 | Attributes::LOG_APPEND_TIME);
-        header.max_timestamp = now;
+        header.attributes = attributes;
+        header.max_timestamp = max_timestamp;
         let mut bytes = own(self.into_bytes());
-        bytes[at::ATTRIBUTES..at::ATTRIBUTES + 2].copy_from_slice(&header.attributes.0.to_be_bytes());
-        bytes[at::MAX_TIMESTAMP..at::MAX_TIMESTAMP + 8].copy_from_slice(&now.0.to_be_bytes());
+        bytes[at::ATTRIBUTES..at::ATTRIBUTES + 2].copy_from_slice(&attributes.0.to_be_bytes());
+        bytes[at::MAX_TIMESTAMP..at::MAX_TIMESTAMP + 8].copy_from_slice(&max_timestamp.0.to_be_bytes());
         header.crc = crc_of(&bytes[at::ATTRIBUTES..]);
         bytes[at::CRC..at::ATTRIBUTES].copy_from_slice(&header.crc.to_be_bytes());
         BatchView::with(header, bytes.freeze())

@@ -227,6 +227,26 @@ fn log_append_time_replaces_every_timestamp() {
 }
 
 #[test]
+fn another_max_timestamp_is_set_and_summed_and_the_same_is_left_alone() {
+    let batch = small();
+    let (before, place) = (*batch.header(), batch.bytes().as_ptr());
+    let same = batch.with_max_timestamp(before.max_timestamp);
+    assert_eq!((same.bytes().as_ptr(), *same.header()), (place, before));
+    let other = same.with_max_timestamp(TimestampMs(-1));
+    other.check().unwrap();
+    assert_eq!(other.bytes().as_ptr(), place, "in place: nobody else holds it");
+    assert_eq!(BatchHeader::read(other.bytes()), Ok(*other.header()));
+    let expected = BatchHeader {
+        crc: other.header().crc,
+        max_timestamp: TimestampMs(-1),
+        ..before
+    };
+    assert_eq!(*other.header(), expected);
+    let records = other.records().unwrap();
+    assert!(records.iter().all(|record| record.unwrap().timestamp.0 == 1000));
+}
+
+#[test]
 fn batches_are_split_and_a_cut_one_ends_them() {
     let (one, two) = (small().into_bytes(), small().into_bytes());
     let mut joined = BytesMut::from(&one[..]);

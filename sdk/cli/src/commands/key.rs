@@ -52,6 +52,8 @@ enum RoleArg {
     Producer,
     /// Consumes
     Consumer,
+    /// Asks in SQL: SELECT, SHOW, DESCRIBE, EXPLAIN and PRINT; changes nothing
+    SqlReader,
     /// Everything in the service, organisations included
     Operator,
 }
@@ -64,6 +66,7 @@ impl From<RoleArg> for Role {
             RoleArg::Developer => Role::Developer,
             RoleArg::Producer => Role::Producer,
             RoleArg::Consumer => Role::Consumer,
+            RoleArg::SqlReader => Role::SqlReader,
             RoleArg::Operator => Role::Operator,
         }
     }

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 #[command(args_conflicts_with_subcommands = true)]
 pub struct SqlArgs {
     /// Runs these statements and ends; may be repeated
-    #[arg(short = 'e', long = "execute", value_name = "SQL")]
+    #[arg(short = 'e', long = "execute", value_name = "SQL", allow_hyphen_values = true)]
     execute: Vec<String>,
     /// Runs the statements of a file and ends; nothing runs if one is wrong, up to 256 KiB (a longer file goes in parts)
     #[arg(short = 'f', long = "file", value_name = "FILE", conflicts_with = "execute")]

@@ -4,7 +4,9 @@ use super::{Delivered, ProducerSettings};
 use crate::error::Error;
 use crate::record::Record;
 use bytes::Bytes;
-use millstream_kafka_wire::batch::{BatchBuilder, BatchError, NewRecord, Producer as Sequenced};
+use millstream_kafka_wire::batch::{
+    BatchBuilder, BatchError, Compression, NewRecord, Producer as Sequenced, batches,
+};
 use millstream_kafka_wire::partitioner::partition_for_key;
 use millstream_model::{ProducerEpoch, ProducerId, TimestampMs};
 use std::collections::{BTreeMap, VecDeque};
@@ -235,6 +237,14 @@ impl State {
         None
     }
 
+    /// A batch was refused for what is in it: it is cut in two, so that in the end only the record at fault is refused.
+    /// Says whether that can be: one record is not cut.
+    pub(super) fn split(&mut self, place: &Place, settings: &ProducerSettings) -> bool {
+        self.queues
+            .get_mut(place)
+            .is_some_and(|queue| queue.split(settings))
+    }
+
     /// The producer cannot go on: everything that waits fails.
     pub(super) fn fail(&mut self, error: &Error) {
         self.failed.get_or_insert_with(|| error.clone());
@@ -287,6 +297,43 @@ impl Queue {
         Ok(made)
     }
 
+    /// Makes two drafts of the first one, in order.
+    fn split(&mut self, settings: &ProducerSettings) -> bool {
+        let Some(draft) = self.drafts.front() else {
+            return false;
+        };
+        let count = draft.waiters.len();
+        let halves = draft
+            .made
+            .clone()
+            .filter(|_| count > 1)
+            .and_then(|made| halves(&made, count / 2, settings.compression));
+        let Some((first, second)) = halves else {
+            return false;
+        };
+        let Some(mut draft) = self.drafts.pop_front() else {
+            return false;
+        };
+        // Refused, so not written: its numbers are free again.
+        let numbers = i32::try_from(count).unwrap_or(i32::MAX);
+        self.next_sequence = self.next_sequence.wrapping_sub(numbers) & i32::MAX;
+        let behind = draft.waiters.split_off(count / 2);
+        let before = draft.waiters.len() as u64;
+        let of = |builder, waiters, first| Draft {
+            builder,
+            waiters,
+            opened: draft.opened,
+            first,
+            made: None,
+            attempts: 0,
+        };
+        self.drafts.push_front(of(second, behind, draft.first + before));
+        let waiters = std::mem::take(&mut draft.waiters);
+        self.drafts.push_front(of(first, waiters, draft.first));
+        (self.under_way, self.retry_at) = (false, None);
+        true
+    }
+
     /// Tells the waiters of the first draft and drops it; answers how many there were.
     fn settle(&mut self, partition: u32, ending: &Ending) -> u64 {
         self.under_way = false;
@@ -319,6 +366,34 @@ impl Queue {
     }
 }
 
+/// The records of a batch as two batches, the first with `count` of them. None if it does not read.
+fn halves(made: &Bytes, count: usize, compression: Compression) -> Option<(BatchBuilder, BatchBuilder)> {
+    let mut halves = [(); 2].map(|()| BatchBuilder::new().compression(compression));
+    let mut index = 0;
+    for batch in batches(made.clone()) {
+        let set = batch.ok()?.records().ok()?;
+        for record in set.iter() {
+            let record = record.ok()?;
+            let named: Vec<_> = record.headers.map(|it| (it.name(), it.value)).collect();
+            let headers: Vec<(&str, Option<&[u8]>)> = named
+                .iter()
+                .map(|(name, value)| (name.as_ref(), *value))
+                .collect();
+            let half = &mut halves[usize::from(index >= count)];
+            half.push(NewRecord {
+                timestamp: record.timestamp,
+                key: record.key,
+                value: record.value,
+                headers: &headers,
+            })
+            .ok()?;
+            index += 1;
+        }
+    }
+    let [first, second] = halves;
+    Some((first, second))
+}
+
 fn refused(error: BatchError) -> Error {
     Error::Invalid(format!("the record does not fit into a batch: {error}"))
 }
@@ -345,8 +420,71 @@ fn late(error: Error, timeout: Duration) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::{Error, late};
-    use std::time::Duration;
+    use super::{Ending, Error, Place, ProducerSettings, State, batches, late};
+    use crate::record::Record;
+    use bytes::Bytes;
+    use millstream_model::{ProducerEpoch, ProducerId};
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+    use tokio::sync::Semaphore;
+
+    /// One record of many is at fault: those before and behind it are sent, in order and with numbers in a row.
+    #[tokio::test]
+    async fn a_refused_batch_is_cut_until_one_record_is_refused() {
+        let settings = ProducerSettings::default();
+        let place: Place = (Arc::from("t"), 0);
+        let room = Arc::new(Semaphore::new(1000));
+        let mut state = State::default();
+        let mut deliveries = Vec::new();
+        for value in 0..7_u8 {
+            let record = Record {
+                partition: Some(0),
+                value: Some(Bytes::from(vec![value])),
+                timestamp_ms: Some(i64::from(value)),
+                headers: vec![crate::record::Header {
+                    name: "h".into(),
+                    value: Some(Bytes::from(vec![value])),
+                }],
+                ..Record::default()
+            };
+            let permit = room.clone().acquire_many_owned(1).await.unwrap();
+            deliveries.push(state.push("t", 1, record, permit, &settings).unwrap());
+        }
+        state.begin_flush();
+        let (mut written, mut next) = (Vec::new(), 0);
+        while let (mut due, _) = state.take_due(
+            Instant::now(),
+            Some((ProducerId(1), ProducerEpoch(0))),
+            &settings,
+            1 << 20,
+        ) && let Some(outgoing) = due.pop()
+        {
+            let batch = batches(outgoing.batch).next().unwrap().unwrap();
+            assert_eq!(batch.header().base_sequence, next, "numbers in a row");
+            let set = batch.records().unwrap();
+            let records: Vec<_> = set.iter().map(Result::unwrap).collect();
+            assert!(records.iter().all(|it| it.headers.count() == 1));
+            let values: Vec<u8> = records.iter().map(|it| it.value.unwrap()[0]).collect();
+            if values.contains(&4) {
+                if !state.split(&place, &settings) {
+                    state.finish(&place, &Ending::Failed(Error::Invalid("no".into())));
+                }
+                continue;
+            }
+            next += i32::try_from(values.len()).unwrap();
+            written.extend(values);
+            state.finish(&place, &Ending::Delivered { base_offset: 0 });
+        }
+        assert_eq!(written, [0, 1, 2, 3, 5, 6]);
+        let mut failed = Vec::new();
+        for (index, delivery) in deliveries.into_iter().enumerate() {
+            if delivery.await.is_err() {
+                failed.push(index);
+            }
+        }
+        assert_eq!(failed, [4]);
+        assert_eq!(room.available_permits(), 1000);
+    }
 
     #[test]
     fn a_service_that_answered_is_not_said_to_be_silent() {

@@ -59,9 +59,12 @@ async fn init(shared: &Shared) -> Result<Option<(ProducerId, ProducerEpoch)>, Er
     if shared.settings.acks != Acks::All {
         return Err(Error::Invalid("an idempotent producer needs acks=all".into()));
     }
+    if shared.settings.identity.is_some() {
+        return Ok(shared.settings.identity);
+    }
     let until = Instant::now() + shared.settings.delivery_timeout;
     loop {
-        match init_once(&shared.client).await {
+        match shared.client.init_producer().await {
             Ok(producer) => return Ok(Some(producer)),
             Err(error) if error.is_retriable() && Instant::now() < until => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -71,15 +74,19 @@ async fn init(shared: &Shared) -> Result<Option<(ProducerId, ProducerEpoch)>, Er
     }
 }
 
-async fn init_once(client: &Client) -> Result<(ProducerId, ProducerEpoch), Error> {
-    let response = client
-        .data()
-        .init_producer(InitProducerRequest::default())
-        .await?
-        .into_inner();
-    let epoch = i16::try_from(response.producer_epoch);
-    let epoch = epoch.map_err(|_| Error::Protocol(format!("producer epoch {}", response.producer_epoch)))?;
-    Ok((ProducerId(response.producer_id), ProducerEpoch(epoch)))
+impl Client {
+    /// A new id for an idempotent producer.
+    ///
+    /// # Errors
+    /// When the call fails.
+    pub async fn init_producer(&self) -> Result<(ProducerId, ProducerEpoch), Error> {
+        let request = InitProducerRequest::default();
+        let response = self.data().init_producer(request).await?.into_inner();
+        let epoch = i16::try_from(response.producer_epoch);
+        let epoch =
+            epoch.map_err(|_| Error::Protocol(format!("producer epoch {}", response.producer_epoch)))?;
+        Ok((ProducerId(response.producer_id), ProducerEpoch(epoch)))
+    }
 }
 
 async fn send(shared: Arc<Shared>, due: Vec<Outgoing>) {
@@ -93,6 +100,7 @@ async fn send(shared: Arc<Shared>, due: Vec<Outgoing>) {
                     index: it.place.1,
                 }),
                 batch: it.batch,
+                owner_epoch: 0,
             })
             .collect(),
         acks: match shared.settings.acks {
@@ -154,6 +162,9 @@ fn refuse(shared: &Shared, place: &Place, error: Error) {
             // It may or may not have been written, so the sequence cannot go on.
             state.fail(&late);
         }
+        return;
+    }
+    if error.refuses_records() && state.split(place, &shared.settings) {
         return;
     }
     let fatal = matches!(&error, Error::Partition { code, .. }

@@ -159,7 +159,7 @@ impl ColumnBuilder {
                 scale,
             } => {
                 let (precision, scale) = (*precision, *scale);
-                scalar!(builder, |v| exact(v, precision, scale))
+                scalar!(builder, |v| rounded(v, precision, scale))
             }
             Self::Timestamp(builder) => scalar!(builder, |v| number::<i64>(v, "TIMESTAMP")),
             Self::Date(builder) => scalar!(builder, |v| number::<i32>(v, "DATE")),
@@ -435,12 +435,12 @@ fn bytes(value: Value<'_>) -> Result<Vec<u8>, String> {
         .map_err(|_| "expected BYTES, found a string that is not base64".to_owned())
 }
 
-fn exact(value: Value<'_>, precision: u8, scale: i8) -> Result<i128, String> {
+fn rounded(value: Value<'_>, precision: u8, scale: i8) -> Result<i128, String> {
     let digits = match value {
         Value::Number(digits) => digits.into(),
         Value::Text { .. } => value.text().ok_or_else(|| "bad escape in a string".to_owned())?,
         other => return Err(mismatch(other, "DECIMAL")),
     };
     decimal::parse(digits.trim(), precision, scale)
-        .ok_or_else(|| format!("{digits} does not fit DECIMAL({precision}, {scale}) exactly"))
+        .ok_or_else(|| format!("{digits} does not fit DECIMAL({precision}, {scale})"))
 }

@@ -408,7 +408,10 @@ fn call(cursor: &mut Cursor, name: Ident) -> Result<ExprKind, SqlError> {
     }
     let mut arguments = Vec::new();
     if *cursor.peek() != Token::RParen {
-        arguments.push(argument(cursor)?);
+        arguments.push(match forms::takes_unit(&name.name) {
+            true => forms::time_unit(cursor)?,
+            false => argument(cursor)?,
+        });
         while cursor.accept_token(&Token::Comma, ",") {
             arguments.push(argument(cursor)?);
         }

@@ -42,7 +42,12 @@ pub fn sql_type(cursor: &mut Cursor) -> Result<SqlType, SqlError> {
             }
             "MAP" => {
                 cursor.expect_token(&Token::Lt, "<")?;
+                let key_span = cursor.span();
                 let key = sql_type(cursor)?;
+                if key != SqlType::String {
+                    let message = format!("the keys of a MAP must be of type STRING, not {key}");
+                    return Err(SqlError::syntax(key_span.start, message));
+                }
                 cursor.expect_token(&Token::Comma, ",")?;
                 let value = sql_type(cursor)?;
                 cursor.expect_greater()?;

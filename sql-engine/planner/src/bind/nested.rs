@@ -38,6 +38,11 @@ impl Binder<'_> {
 
     pub(super) fn map(&mut self, entries: &[(Expr, Expr)], span: Span) -> Result<Typed, SqlError> {
         let (keys, key) = self.unified(entries.iter().map(|(k, _)| k).collect(), span, "MAP's keys")?;
+        if key != SqlType::String {
+            let at = entries.first().map_or(span, |(first, _)| first.span);
+            let message = format!("the keys of a MAP must be of type STRING, not {key}");
+            return Err(SqlError::invalid(at, message));
+        }
         let (values, value) = self.unified(entries.iter().map(|(_, v)| v).collect(), span, "MAP's values")?;
         let resolved = functions::make_map(&key, &value, entries.len());
         let arguments = keys.into_iter().zip(values).flat_map(|(k, v)| [k, v]).collect();

@@ -1,14 +1,15 @@
 //! A plan to a query that can run: tasks, inboxes, encoders; nothing read yet.
 
 use super::{
-    BuildError, End, PushSink, QuerySpec, Queue, Rate, Retry, RunningQuery, Stage, State, Task, TaskInput,
-    TopicInput,
+    BuildError, End, Pace, PushSink, QuerySpec, Queue, Rate, Retry, RunningQuery, Stage, State, Task,
+    TaskInput, TopicInput,
 };
 use crate::handle::ShardSettings;
 use crate::merge::Inbox;
 use crate::metrics::Metrics;
 use crate::sink::SinkWriter;
 use crate::source::SourceReader;
+use millstream_model::limits::SQL_MADE_ROWS_MAX;
 use millstream_model::{NameError, Offset, PartitionIndex, TopicName};
 use millstream_operators::{KeyCodec, Pipeline};
 use millstream_planner::{NodeKind, RowSchema, StoreSpec, SubTopology, Topology, arrow_type};
@@ -60,10 +61,17 @@ impl RunningQuery {
             retry: Retry::new(settings.retry),
             stores: spec.topology.stores().map(store).collect(),
             dirty: false,
+            frozen: false,
+            park_later: None,
+            written: Vec::new(),
+            abandoned: Vec::new(),
             finished: false,
             rows_in: 0,
             rows_out: 0,
             uncommitted_rows: 0,
+            misplaced_keys: 0,
+            held: 0,
+            evicted: None,
             rate: Rate::new(0),
             metrics: metrics.clone(),
             errors: 0,
@@ -110,6 +118,14 @@ fn stage(sub: &SubTopology, writers: Option<usize>) -> Result<Stage, BuildError>
         )
     };
     let repartition = matches!(last.kind, NodeKind::RepartitionSink { .. }).then(|| codec(&last.schema));
+    let pace = {
+        let pipeline = Pipeline::new(sub);
+        let once_only = match writers {
+            Some(_) => pipeline.makes(),
+            None => pipeline.makes_behind_state(),
+        };
+        Pace::new(if once_only { SQL_MADE_ROWS_MAX } else { usize::MAX })
+    };
     let task = |index: u32| Task {
         input: match writers {
             Some(writers) => TaskInput::Inbox(Inbox::new(writers)),
@@ -126,6 +142,7 @@ fn stage(sub: &SubTopology, writers: Option<usize>) -> Result<Stage, BuildError>
         },
         pipeline: Pipeline::new(sub),
         clock: i64::MIN,
+        pace,
     };
     Ok(Stage {
         tasks: (0..sub.partitions).map(task).collect(),

@@ -62,6 +62,11 @@ impl Retry {
         self.at = None;
     }
 
+    /// What it was parked for has passed.
+    pub(crate) fn is_due(&mut self, now: Instant) {
+        self.at = Some(now);
+    }
+
     /// It has committed: the next fault is a new one.
     pub(crate) fn recovered(&mut self) {
         self.attempts = 0;

@@ -1,6 +1,7 @@
 //! One turn of a query: rows from its inputs through its tasks to its end.
 
-use super::{End, Held, PushEnd, PushItem, RunningQuery, Stage, TaskInput, TopicInput};
+use super::pace::TURN_MAX;
+use super::{End, Held, PushEnd, PushItem, RunningQuery, Stage, Task, TaskInput, TopicInput};
 use crate::merge::WriterState;
 use crate::streams::{StreamFetched, partition_for};
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
@@ -22,7 +23,7 @@ const PUSH_STALL: Duration = Duration::from_secs(30);
 impl RunningQuery {
     /// Partitions to fetch from now, with the offset.
     pub(crate) fn wants(&self) -> Vec<(u32, Offset)> {
-        if !self.is_running() || self.is_stalled() {
+        if !self.is_running() || self.frozen || self.is_stalled() {
             return Vec::new();
         }
         let now = Instant::now();
@@ -72,16 +73,14 @@ impl RunningQuery {
 
     /// Gives each task a turn of at most `rows_max` rows; returns how many rows moved.
     pub(crate) fn turn(&mut self, rows_max: usize) -> Result<usize, ArrowError> {
-        if !self.is_running() || self.cut_if_stalled() {
+        if !self.is_running() || self.frozen || self.cut_if_stalled() {
             return Ok(0);
         }
         let mut faults = Vec::new();
         let mut moved = 0;
         for stage in 0..self.stages.len() {
             for task in 0..self.stages[stage].tasks.len() {
-                if !self.finished && !self.is_stalled() && !self.is_blocked(stage, task) {
-                    moved += self.run_task(stage, task, rows_max, &mut faults)?;
-                }
+                moved += self.run_task(stage, task, rows_max, &mut faults)?;
             }
         }
         self.log(faults);
@@ -112,6 +111,7 @@ impl RunningQuery {
         true
     }
 
+    /// A task's turn: parts of what waits for it, until it has had its rows or its time.
     fn run_task(
         &mut self,
         stage: usize,
@@ -119,6 +119,36 @@ impl RunningQuery {
         rows_max: usize,
         faults: &mut Vec<RowFault>,
     ) -> Result<usize, ArrowError> {
+        let began = Instant::now();
+        let mut moved = 0;
+        while moved < rows_max && !self.finished && !self.is_stalled() && !self.is_blocked(stage, task) {
+            let part = Instant::now();
+            let wanted = self.stages[stage].tasks[task].pace.rows(rows_max - moved);
+            let Some(rows) = self.run_part(stage, task, wanted, faults)? else {
+                // Too much was made of them: fewer next time.
+                self.stages[stage].tasks[task].pace.refused(wanted);
+                continue;
+            };
+            if rows == 0 {
+                break;
+            }
+            moved += rows;
+            self.stages[stage].tasks[task].pace.took(rows, part.elapsed());
+            if began.elapsed() >= TURN_MAX {
+                break;
+            }
+        }
+        Ok(moved)
+    }
+
+    /// At most so many rows; none are taken when too much would be made of them.
+    fn run_part(
+        &mut self,
+        stage: usize,
+        task: usize,
+        rows_max: usize,
+        faults: &mut Vec<RowFault>,
+    ) -> Result<Option<usize>, ArrowError> {
         let writers: Vec<WriterState> = match stage.checked_sub(1) {
             None => Vec::new(),
             Some(before) => (0..self.stages[before].tasks.len())
@@ -128,36 +158,41 @@ impl RunningQuery {
                 })
                 .collect(),
         };
-        let (batch, rows) = match &mut self.stages[stage].tasks[task].input {
+        let Task { input, pipeline, .. } = &mut self.stages[stage].tasks[task];
+        let (out, rows) = match input {
             TaskInput::Topic(input) => {
                 let end = input.end.unwrap_or(input.position);
                 let records = input.queue.next(rows_max, end);
                 let Some(last) = records.last() else {
                     input.pass_over(end);
-                    return Ok(0);
+                    return Ok(Some(0));
                 };
-                let (rows, next) = (records.len(), last.offset.plus(1));
+                let (rows, next, told) = (records.len(), last.offset.plus(1), faults.len());
                 let partition = i32::try_from(input.partition.0).unwrap_or(i32::MAX);
                 let read = self.reader.read(partition, records, faults)?;
+                let Some(out) = pipeline.process_some(&read.batch, faults)? else {
+                    faults.truncate(told);
+                    return Ok(None);
+                };
                 input.queue.advance(rows);
                 input.position = next;
                 input.pass_over(end);
                 self.rows_in += rows as u64;
+                self.misplaced_keys += read.misplaced_keys;
                 self.metrics.rows_in.inc_by(rows as u64);
                 self.uncommitted_rows += rows;
-                (read.batch, rows)
+                (out, rows)
             }
             TaskInput::Inbox(inbox) => match inbox.take(&writers, rows_max)? {
                 Some(batch) => {
                     let rows = batch.len();
-                    (batch, rows)
+                    (pipeline.process(batch, faults)?, rows)
                 }
-                None => return Ok(0),
+                None => return Ok(Some(0)),
             },
         };
-        let out = self.stages[stage].tasks[task].pipeline.process(batch, faults)?;
         self.deliver(stage, task, out, faults)?;
-        Ok(rows)
+        Ok(Some(rows))
     }
 
     fn deliver(

@@ -2,9 +2,8 @@
 
 use super::{Command, Ending, Runner, of_commit};
 use crate::checkpoint;
-use crate::handle::{PullRequest, PulledRows, ShardError};
-use crate::query::{End, PushEnd, PushItem, RunningQuery, State};
-use millstream_operators::PullRows;
+use crate::handle::ShardError;
+use crate::query::{End, PushEnd, PushItem, RunningQuery};
 use millstream_state::Change;
 
 impl Runner {
@@ -26,22 +25,22 @@ impl Runner {
                 self.publish();
                 let _ = reply.send(outcome);
             }
+            Command::Leave { id, reply } => {
+                self.leave(&id);
+                let _ = reply.send(());
+            }
             Command::Retain { ids, reply } => {
                 let outcome = self.retain(&ids).await;
                 let _ = reply.send(outcome);
             }
-            Command::Pull { request, reply } => {
-                let outcome = self.pull(&request);
-                let _ = reply.send(outcome);
-            }
-            Command::Report { reply } => {
-                let _ = reply.send(self.queries.iter().map(RunningQuery::report).collect());
+            read @ (Command::Pull { .. } | Command::Report { .. }) => {
+                self.answer_read(read);
             }
             Command::Commit { reply } => {
                 let _ = reply.send(self.commit().await.map_err(of_commit));
             }
             Command::Stop { reply } => return Some(Ending::Stop(reply)),
-            Command::StopIfIdle { idle, reply } if self.queries.is_empty() => {
+            Command::StopIfIdle { idle, reply } if self.core.queries.is_empty() => {
                 return Some(Ending::Idle(idle, reply));
             }
             Command::StopIfIdle { reply, .. } => {
@@ -51,47 +50,62 @@ impl Runner {
         None
     }
 
-    async fn remove(&mut self, id: &str) -> Result<(), ShardError> {
-        let unknown = || ShardError::UnknownQuery { id: id.to_owned() };
-        let at = self.queries.iter().position(|query| query.id == id);
-        if let Some(at) = at.filter(|at| !self.queries[*at].is_persistent()) {
-            let query = self.queries.remove(at);
+    /// Answers a question that changes nothing; gives back any other command.
+    pub(super) fn answer_read(&mut self, command: Command) -> Option<Command> {
+        match command {
+            Command::Pull { request, reply } => {
+                let _ = reply.send(self.core.pull(&request));
+            }
+            Command::Report { reply } => {
+                let _ = reply.send(self.reports());
+            }
+            other => return Some(other),
+        }
+        None
+    }
+
+    /// Ends a push query. One that has ended by itself is no error: nothing of it is stored.
+    fn leave(&mut self, id: &str) {
+        let is_push = |query: &RunningQuery| query.id == id && !query.is_persistent();
+        if let Some(at) = self.core.queries.iter().position(is_push) {
+            let query = self.core.queries.remove(at);
             if let End::Push { sink, .. } = &query.end {
                 let _ = sink.sender.try_send(PushItem::End(PushEnd::Stopped));
             }
             self.watch();
-            return Ok(());
         }
+    }
+
+    async fn remove(&mut self, id: &str) -> Result<(), ShardError> {
+        let unknown = || ShardError::UnknownQuery { id: id.to_owned() };
+        let at = self.core.queries.iter().position(|query| query.id == id);
         // What the query has done so far is kept in its topic, if that can be written now.
         if at.is_some()
             && let Err(error) = self.commit().await
         {
             tracing::warn!(query = %id, "its last results are not written: {error}");
         }
-        self.queries.retain(|query| query.id != id);
+        self.core.queries.retain(|query| query.id != id);
         self.watch();
-        self.unwritten.records.retain(|(query, ..)| query != id);
+        self.core.drop_results(id);
         self.forget(id).await?;
         at.map(|_| ()).ok_or_else(unknown)
     }
 
+    /// Removes what is stored of a query.
     pub(super) async fn forget(&mut self, id: &str) -> Result<(), ShardError> {
-        let mut changes = vec![Change {
-            key: checkpoint::tag_key(id),
-            value: None,
-        }];
+        let mut gone = vec![checkpoint::tag_key(id)];
         for prefix in [checkpoint::state_prefix(id), checkpoint::lane_prefix(id)] {
-            let rows = self.cold.scan(&prefix).await?;
-            changes.extend(rows.into_iter().map(|(key, _)| Change {
-                key: key.to_vec(),
-                value: None,
-            }));
+            let rows = self.stored(&prefix).await?;
+            gone.extend(rows.into_iter().map(|(key, _)| key.to_vec()));
         }
-        Ok(self.cold.checkpoint(changes).await?)
+        let removal = |key| Change { key, value: None };
+        self.core.forget(gone.into_iter().map(removal));
+        self.commit().await.map_err(of_commit)
     }
 
     async fn retain(&mut self, ids: &[String]) -> Result<(), ShardError> {
-        let tags = self.cold.scan(checkpoint::TAGS).await?;
+        let tags = self.stored(checkpoint::TAGS).await?;
         let stored = tags.iter().filter_map(|(key, _)| checkpoint::tag_query(key));
         let gone: Vec<String> = stored
             .filter(|id| !ids.iter().any(|kept| kept == id))
@@ -101,48 +115,5 @@ impl Runner {
             self.forget(&id).await?;
         }
         Ok(())
-    }
-
-    fn pull(&mut self, request: &PullRequest) -> Result<PulledRows, ShardError> {
-        if self.commits < request.commit_min {
-            return Err(ShardError::Behind {
-                commit: self.commits,
-                wanted: request.commit_min,
-            });
-        }
-        let unknown = || ShardError::UnknownQuery {
-            id: request.query.clone(),
-        };
-        let query = self
-            .queries
-            .iter_mut()
-            .find(|query| query.id == request.query)
-            .ok_or_else(unknown)?;
-        if let (false, State::Parked { reason }) = (query.loaded, &query.state) {
-            return Err(ShardError::State {
-                reason: format!("query {} is parked: {reason}", request.query),
-            });
-        }
-        let wanted = PullRows {
-            keys: request.keys.as_deref(),
-            windows: request.windows,
-        };
-        let mut parts = Vec::new();
-        let last = query.stages.last_mut().ok_or_else(unknown)?;
-        for task in &mut last.tasks {
-            let pulled = task.pipeline.pull(wanted).map_err(|e| ShardError::Query {
-                reason: e.to_string(),
-            })?;
-            let batch = pulled.ok_or_else(|| ShardError::Query {
-                reason: format!("query {} keeps no table", request.query),
-            })?;
-            if !batch.is_empty() {
-                parts.push((batch.rows, batch.times));
-            }
-        }
-        Ok(PulledRows {
-            parts,
-            commit: self.commits,
-        })
     }
 }

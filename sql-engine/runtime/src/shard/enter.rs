@@ -21,14 +21,15 @@ impl Runner {
         let (id, start) = (spec.id.clone(), spec.start.clone());
         let mut query = self.build(spec)?;
         if query.is_persistent() {
+            self.open().await?;
             self.forget_leftovers(&id).await?;
         }
         self.bring(&mut query, &start, Life::First).await?;
-        self.queries.push(query);
+        self.core.queries.push(query);
         self.watch();
         if let Err(error) = self.commit_start(&id).await {
             // Whoever asked is told that it does not run.
-            self.queries.retain(|query| query.id != id);
+            self.core.queries.retain(|query| query.id != id);
             self.watch();
             return Err(error);
         }
@@ -46,7 +47,7 @@ impl Runner {
             }
             Err(error) => return Err(error),
         }
-        self.queries.push(query);
+        self.core.queries.push(query);
         self.watch();
         // A commit that fails is repeated: the query is in, and its start counts once one succeeds.
         match self.commit_start(&id).await {
@@ -57,7 +58,7 @@ impl Runner {
 
     pub(super) fn build(&self, spec: QuerySpec) -> Result<RunningQuery, ShardError> {
         let failed = |reason: String| ShardError::Query { reason };
-        if self.queries.iter().any(|query| query.id == spec.id) {
+        if self.core.queries.iter().any(|query| query.id == spec.id) {
             return Err(failed(format!("query {} runs already", spec.id)));
         }
         RunningQuery::build(spec, &self.settings, &self.meters.metrics)
@@ -66,7 +67,12 @@ impl Runner {
 
     /// Where a query begins must not move when the process is killed before its first rows.
     async fn commit_start(&mut self, id: &str) -> Result<(), ShardError> {
-        match self.queries.iter().any(|query| query.id == id && query.dirty) {
+        match self
+            .core
+            .queries
+            .iter()
+            .any(|query| query.id == id && query.dirty)
+        {
             true => self.commit().await.map_err(of_commit),
             false => Ok(()),
         }
@@ -125,15 +131,15 @@ impl Runner {
     }
 
     /// Reads a query's checkpoint into it; says whether there was one.
-    async fn restore(&self, query: &mut RunningQuery) -> Result<bool, ShardError> {
+    async fn restore(&mut self, query: &mut RunningQuery) -> Result<bool, ShardError> {
         query.loaded = false;
         let Some(tag) = self.stored_tag(&query.id).await? else {
             query.loaded = true;
             return Ok(false);
         };
-        let state = self.cold.scan(&checkpoint::state_prefix(&query.id)).await?;
-        let lanes = self.cold.scan(&checkpoint::lane_prefix(&query.id)).await?;
-        match checkpoint::restore(query, &tag, state, lanes) {
+        let state = self.stored(&checkpoint::state_prefix(&query.id)).await?;
+        let lanes = self.stored(&checkpoint::lane_prefix(&query.id)).await?;
+        match self.core.restore(query, &tag, state, lanes) {
             Ok(()) => query.loaded = true,
             // It is kept, parked, so that it can be seen and its state is not lost.
             Err(error) => query.park(error.to_string(), Parking::ForGood),
@@ -141,8 +147,8 @@ impl Runner {
         Ok(true)
     }
 
-    async fn stored_tag(&self, id: &str) -> Result<Option<bytes::Bytes>, ShardError> {
-        let tags = self.cold.scan(&checkpoint::tag_key(id)).await?;
+    async fn stored_tag(&mut self, id: &str) -> Result<Option<bytes::Bytes>, ShardError> {
+        let tags = self.stored(&checkpoint::tag_key(id)).await?;
         // A scan by prefix also finds longer ids.
         let tag = tags
             .into_iter()

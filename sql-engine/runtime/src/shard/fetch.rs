@@ -1,11 +1,11 @@
 //! Fetching for all queries of a shard: one call, and what each partition's failure means to its own readers only.
 
 use super::{BACKOFF_FIRST, BACKOFF_LAST, Runner};
-use crate::query::TopicInput;
+use crate::query::{Parking, TopicInput};
 use crate::streams::{StreamFetch, StreamsError};
 use millstream_model::{Offset, PartitionIndex, TimestampMs, TopicName};
 use millstream_operators::RowFault;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The wait when the log has news but no records yet.
 const NOTHING_YET: Duration = Duration::from_millis(5);
@@ -25,7 +25,7 @@ impl Runner {
             return Ok(false);
         }
         let request = |wanted: &Wanted| StreamFetch {
-            topic: self.queries[wanted.query].topic.clone(),
+            topic: self.core.queries[wanted.query].topic.clone(),
             partition: PartitionIndex(wanted.partition),
             offset: wanted.offset,
             bytes_max: self.settings.fetch_bytes,
@@ -34,7 +34,13 @@ impl Runner {
         let answers = self.streams.fetch(&requests).await;
         let (mut further, mut failed) = (false, Vec::new());
         for (wanted, answer) in wanted.into_iter().zip(answers) {
-            let query = &mut self.queries[wanted.query];
+            let answer = answer.map(|mut answer| {
+                let topic = &self.core.queries[wanted.query].topic;
+                self.core
+                    .pass_over(topic, PartitionIndex(wanted.partition), &mut answer);
+                answer
+            });
+            let query = &mut self.core.queries[wanted.query];
             match answer {
                 Ok(answer) => further |= query.accept(wanted.partition, wanted.offset, answer),
                 Err(error) => failed.push((wanted, error)),
@@ -55,8 +61,8 @@ impl Runner {
     /// among those for which no room is left.
     fn wanted(&mut self) -> Vec<Wanted> {
         let mut wanted: Vec<Wanted> = Vec::new();
-        for (query, running) in self.queries.iter().enumerate() {
-            if self.stuck && running.is_persistent() {
+        for (query, running) in self.core.queries.iter().enumerate() {
+            if (self.stuck || self.core.is_committing()) && running.is_persistent() {
                 continue;
             }
             let all = running.wants().into_iter();
@@ -94,8 +100,9 @@ impl Runner {
                     (*offset).clamp(*start, (*end).max(*start)),
                 );
             }
+            StreamsError::Damaged { .. } => self.cannot_pass(wanted, &error),
             other => {
-                let query = &mut self.queries[wanted.query];
+                let query = &mut self.core.queries[wanted.query];
                 let (id, topic, partition) = (&query.id, &query.topic, wanted.partition);
                 tracing::warn!(query = %id, "{topic}-{partition} cannot be read now: {other}");
                 query.hold(partition, wanted.offset, BACKOFF_FIRST, BACKOFF_LAST);
@@ -103,10 +110,30 @@ impl Runner {
         }
     }
 
+    /// The log cannot be read past here. What precedes is processed and committed first, then the query waits, and says
+    /// why, until somebody has repaired the log: a fetch follows each commit before anything else is processed.
+    fn cannot_pass(&mut self, wanted: &Wanted, error: &StreamsError) {
+        let query = &mut self.core.queries[wanted.query];
+        let here = |input: &&TopicInput| input.partition.0 == wanted.partition;
+        let input = query.inputs().find(here);
+        if input.is_some_and(|input| !input.queue.is_empty()) {
+            query.hold(wanted.partition, wanted.offset, BACKOFF_FIRST, BACKOFF_FIRST);
+            return;
+        }
+        if query.is_persistent() && query.dirty {
+            self.commit_at = Some(Instant::now());
+            return;
+        }
+        query.park(error.to_string(), Parking::ForAWhile);
+        self.watch();
+        self.publish();
+    }
+
     /// Retention has passed queries by: they go on with what is there, and say so.
     fn skip_to(&mut self, topic: &TopicName, partition: PartitionIndex, from: Offset, to: Offset) {
         let here = |input: &&mut TopicInput| input.partition == partition && input.fetched == from;
-        for query in self.queries.iter_mut().filter(|query| query.topic == *topic) {
+        let readers = self.core.queries.iter_mut();
+        for query in readers.filter(|query| query.topic == *topic && !query.frozen) {
             let Some(input) = query.inputs_mut().find(here) else {
                 continue;
             };

@@ -16,7 +16,7 @@ impl Runner {
     /// The log hung up. A topic that is gone ends the watch of all: its queries are parked, so that the others hear of
     /// theirs again.
     pub(super) async fn check_topics(&mut self) {
-        let running = self.queries.iter().filter(|query| query.is_running());
+        let running = self.core.queries.iter().filter(|query| query.is_running());
         let topics: BTreeSet<TopicName> = running.map(|query| query.topic.clone()).collect();
         for name in topics {
             let Ok(Ok(found)) = timeout(TRY_MAX, self.streams.topic(&name)).await else {
@@ -45,7 +45,7 @@ impl Runner {
 
     fn park_readers(&mut self, name: &TopicName, which: impl Fn(&RunningQuery) -> bool, reason: &str) {
         let mut parked = false;
-        let readers = self.queries.iter_mut().filter(|query| query.topic == *name);
+        let readers = self.core.queries.iter_mut().filter(|query| query.topic == *name);
         for query in readers.filter(|query| query.is_running() && which(query)) {
             query.park(reason.to_owned(), Parking::ForAWhile);
             parked = true;
@@ -61,8 +61,8 @@ impl Runner {
     pub(super) async fn retry_parked(&mut self) {
         let now = Instant::now();
         let due = |query: &RunningQuery| query.retry.at().is_some_and(|at| at <= now);
-        let due: Vec<usize> = (0..self.queries.len())
-            .filter(|at| due(&self.queries[*at]))
+        let due: Vec<usize> = (0..self.core.queries.len())
+            .filter(|at| due(&self.core.queries[*at]))
             .collect();
         for at in due {
             self.retry(at).await;
@@ -71,8 +71,8 @@ impl Runner {
 
     /// Makes a parked query anew from its checkpoint; it takes the old one's place if it can run.
     async fn retry(&mut self, at: usize) {
-        self.queries[at].retry.tried();
-        let Some(spec) = self.queries[at].spec.clone() else {
+        self.core.queries[at].retry.tried();
+        let Some(spec) = self.core.queries[at].spec.clone() else {
             return;
         };
         self.meters.metrics.retries.inc();
@@ -91,11 +91,11 @@ impl Runner {
         match outcome {
             Ok(mut query) => {
                 tracing::info!(query = %query.id, "query goes on");
-                query.take_over(&mut self.queries[at]);
-                self.queries[at] = query;
+                query.take_over(&mut self.core.queries[at]);
+                self.core.queries[at] = query;
                 self.watch();
             }
-            Err(error) => self.queries[at].park(error.to_string(), parking(&error)),
+            Err(error) => self.core.queries[at].park(error.to_string(), parking(&error)),
         }
         self.publish();
     }

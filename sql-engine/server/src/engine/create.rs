@@ -3,7 +3,8 @@
 use super::{Inner, Out, Rows, Stop, of_catalog, of_streams, topic_name};
 use crate::answer::{Answer, StatementError};
 use crate::catalog::{SqlChange, SqlRowKind};
-use crate::rows::{Known, QueryRow, SourceRow};
+use crate::rows::{CounterRow, Known, QueryRow, SourceRow};
+use millstream_model::limits::SQL_SINK_MESSAGE_BYTES;
 use millstream_parser::SourceKind;
 use millstream_planner::{CreateQueryPlan, CreateSourcePlan, NewTopic, QueryFacts, SessionProperties};
 use millstream_runtime::{NewStreamTopic, QuerySpec, StreamsError};
@@ -21,7 +22,7 @@ impl Inner {
         out: &Out,
     ) -> Result<(), Stop> {
         if let Some(topic) = &create.new_topic {
-            self.make_topic(topic).await?;
+            self.make_topic(topic, BTreeMap::new()).await?;
         }
         let (name, kind) = (create.source.name.clone(), create.source.kind);
         let row = SourceRow::new(create.source, text);
@@ -46,7 +47,10 @@ impl Inner {
         out: &Out,
     ) -> Result<(), Stop> {
         if let Some(topic) = &create.new_topic {
-            self.make_topic(topic).await?;
+            // What a query makes of rows may be larger than each of them.
+            let bytes = SQL_SINK_MESSAGE_BYTES.to_string();
+            let config = BTreeMap::from([("max.message.bytes".to_owned(), bytes)]);
+            self.make_topic(topic, config).await?;
         }
         let query = create.query;
         let sequence = known.next_sequence();
@@ -57,6 +61,9 @@ impl Inner {
         let changes = vec![
             source_row.put().map_err(StatementError::internal)?,
             query_row.put(&sink.topic).map_err(StatementError::internal)?,
+            CounterRow::new(sequence)
+                .put()
+                .map_err(StatementError::internal)?,
         ];
         let facts = QueryFacts {
             id: id.clone(),
@@ -64,6 +71,7 @@ impl Inner {
             writes: sink.name.clone(),
         };
         let version = self.commit_rows(known, changes).await?;
+        known.last_sequence = sequence;
         let spec = QuerySpec {
             id: id.clone(),
             reads: query.reads,
@@ -106,9 +114,12 @@ impl Inner {
     }
 
     /// Makes a topic; one that somebody else made meanwhile with the same number of partitions will do.
-    async fn make_topic(&self, topic: &NewTopic) -> Result<(), StatementError> {
+    async fn make_topic(
+        &self,
+        topic: &NewTopic,
+        mut config: BTreeMap<String, String>,
+    ) -> Result<(), StatementError> {
         let name = topic_name(&topic.name)?;
-        let mut config = BTreeMap::new();
         if let Some(like) = &topic.like {
             let like = self
                 .backend

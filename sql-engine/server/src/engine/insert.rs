@@ -110,11 +110,15 @@ impl Inner {
         let Some(topic) = inserts.topic else {
             return Ok(());
         };
-        self.backend
+        let refused = self
+            .backend
             .streams
             .produce(&topic, inserts.partitions.into_iter().collect())
             .await
             .map_err(of_streams)?;
+        if let Some(refused) = refused.into_iter().next() {
+            return Err(StatementError::new(StatementErrorKind::Refused, refused.reason).into());
+        }
         for (out, told) in inserts.told {
             out.send(Answer::Started { text: told.started }).await?;
             out.say(told.done, 0).await?;

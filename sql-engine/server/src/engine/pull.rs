@@ -7,10 +7,11 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, new_nu
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
+use millstream_functions::work;
 use millstream_model::{PartitionIndex, limits};
 use millstream_parser::SourceKind;
 use millstream_planner::{
-    PullAccess, PullPlan, SessionProperties, Source, SourceField, arrow_field, arrow_type,
+    BoundExpr, PullAccess, PullPlan, SessionProperties, Source, SourceField, arrow_field, arrow_type,
 };
 use millstream_runtime::{PullRequest, PulledRows, ShardError, SourceReader, StreamFetch, StreamPosition};
 use std::sync::Arc;
@@ -24,6 +25,10 @@ const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The wait between two looks.
 const COMMIT_LOOK: Duration = Duration::from_millis(10);
+
+/// Rows evaluated and sent at once: the first ones of an answer, and the most.
+const PART_ROWS_FIRST: usize = 64;
+const PART_ROWS_MAX: usize = 16_384;
 
 /// What is left to send, and how.
 struct Answering<'a> {
@@ -120,10 +125,13 @@ impl Inner {
         };
         let pulled = self.pull_in_time(&request).await?;
         let source = source.clone();
-        for (rows, times) in pulled.parts {
-            let batch = table_fields(&source, &answering.plan.fields, &rows, &times)
-                .map_err(StatementError::internal)?;
-            answering.rows(&batch, pulled.commit).await?;
+        let fields = answering.plan.fields.clone();
+        for part in pulled.parts {
+            let rows = |from, length| {
+                let batch = part.rows(from, length)?;
+                table_fields(&source, &fields, &batch.rows, &batch.times)
+            };
+            answering.rows(part.len(), rows, pulled.commit).await?;
             if answering.cut {
                 break;
             }
@@ -181,7 +189,9 @@ impl Inner {
                 let read = reader
                     .read(index, &records, &mut Vec::new())
                     .map_err(StatementError::internal)?;
-                answering.rows(&read.batch.rows, 0).await?;
+                let rows = &read.batch.rows;
+                let part = |from, length| Ok(rows.slice(from, length));
+                answering.rows(rows.num_rows(), part, 0).await?;
             }
         }
         Ok(())
@@ -189,9 +199,41 @@ impl Inner {
 }
 
 impl Answering<'_> {
-    /// Filters, projects and sends rows, as many as may still be sent.
-    async fn rows(&mut self, batch: &RecordBatch, commit: u64) -> Result<(), Stop> {
-        let shown = self.shown(batch).map_err(StatementError::internal)?;
+    /// Filters, projects and sends rows, as many as may still be sent; a part at a time, so that heavy expressions
+    /// neither fill memory nor keep others waiting.
+    async fn rows(
+        &mut self,
+        count: usize,
+        part: impl Fn(usize, usize) -> Result<RecordBatch, ArrowError>,
+        commit: u64,
+    ) -> Result<(), Stop> {
+        let (mut from, mut rows) = (0, PART_ROWS_FIRST);
+        while from < count && !self.cut {
+            let length = rows.min(count - from);
+            let evaluate = || {
+                let rows = part(from, length);
+                rows.and_then(|rows| self.shown(&rows))
+                    .map_err(StatementError::internal)
+            };
+            let shown = if length == 1 {
+                evaluate()?
+            } else {
+                let (shown, made) = work::pass(limits::SQL_PASS_BYTES_MAX, evaluate);
+                if made.exhausted {
+                    rows = (length / 8).max(1);
+                    continue;
+                }
+                rows = rows.saturating_mul(2).min(PART_ROWS_MAX);
+                shown?
+            };
+            from += length;
+            self.send(shown, commit).await?;
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, shown: RecordBatch, commit: u64) -> Result<(), Stop> {
         let length = shown
             .num_rows()
             .min(usize::try_from(self.left).unwrap_or(usize::MAX));
@@ -219,11 +261,10 @@ impl Answering<'_> {
                 &kept
             }
         };
-        let columns = self
-            .plan
-            .columns
-            .iter()
-            .map(|column| column.expr.evaluate(batch).values)
+        let exprs: Vec<&BoundExpr> = self.plan.columns.iter().map(|column| &column.expr).collect();
+        let columns = BoundExpr::evaluate_all(&exprs, batch)
+            .into_iter()
+            .map(|column| column.values)
             .collect();
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)

@@ -82,8 +82,8 @@ impl Inner {
 
     /// Removes a push query, and with the last one the shard.
     async fn leave(&self, shard: &Shard, id: &str) {
-        // Unknown there means that it has ended by itself.
-        let _ = shard.remove(id).await;
+        // A shard that has stopped has no query any more.
+        let _ = shard.leave(id).await;
         self.close_if_idle().await;
     }
 

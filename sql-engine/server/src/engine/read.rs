@@ -29,6 +29,7 @@ pub(super) async fn read_on(
                     start,
                     next: start,
                     records: Vec::new(),
+                    writers: Vec::new(),
                 });
             }
             Some(Err(error)) if error.retry().1 == Retry::Never => return Err(of_streams(error)),

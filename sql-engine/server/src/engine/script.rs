@@ -3,7 +3,7 @@
 use super::insert::Inserts;
 use super::push::RESUME;
 use super::{Inner, Out, Stop, session};
-use crate::answer::{Answer, Request, StatementError, StatementErrorKind};
+use crate::answer::{Access, Answer, Request, StatementError, StatementErrorKind};
 use crate::metrics::outcome;
 use millstream_parser::{Spanned, Statement, parse_script};
 use millstream_planner::{Metastore, Plan, QueryFacts, SessionProperties, plan};
@@ -132,9 +132,49 @@ fn statement_text(statement: &Spanned<Statement>, request: &Request) -> String {
 async fn checked(inner: &Inner, request: &Request) -> Result<Vec<Spanned<Statement>>, (u32, StatementError)> {
     let statements =
         parse_script(&request.text).map_err(|error| (0, StatementError::of_sql(error, &request.text)))?;
+    permitted(request, &statements)?;
     properties_fit(request).map_err(|error| (0, error))?;
     check(inner, request, &statements).await?;
     Ok(statements)
+}
+
+/// Whether a statement only reads, or changes no more than its caller's session.
+fn only_reads(statement: &Statement) -> bool {
+    match statement {
+        Statement::Select(_)
+        | Statement::Print { .. }
+        | Statement::Show { .. }
+        | Statement::Describe { .. }
+        | Statement::DescribeFunction { .. }
+        | Statement::Explain(_)
+        | Statement::Set { .. }
+        | Statement::Unset { .. } => true,
+        Statement::CreateSource { .. }
+        | Statement::CreateAs { .. }
+        | Statement::InsertValues { .. }
+        | Statement::Drop { .. }
+        | Statement::Terminate(_) => false,
+    }
+}
+
+/// Refuses a script of which the caller may not run every statement, before any of it runs.
+fn permitted(request: &Request, statements: &[Spanned<Statement>]) -> Result<(), (u32, StatementError)> {
+    if request.access == Access::Manage {
+        return Ok(());
+    }
+    match (0..).zip(statements).find(|(_, it)| !only_reads(&it.node)) {
+        None => Ok(()),
+        Some((number, statement)) => {
+            let start = statement.span.start;
+            let message = "this key may only read (SELECT, SHOW, DESCRIBE, EXPLAIN, PRINT): the statement needs a key with the role admin";
+            let error = StatementError {
+                line: Some(start.line),
+                column: Some(start.column),
+                ..StatementError::new(StatementErrorKind::Refused, message)
+            };
+            Err((number, error))
+        }
+    }
 }
 
 /// A statement's kind, as a label.

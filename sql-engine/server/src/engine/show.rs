@@ -192,7 +192,20 @@ impl Inner {
         let readers = by(|facts, name| facts.reads.iter().any(|read| read == name));
         let writers = by(|facts, name| facts.writes == name);
         drop(known);
-        let facts: Vec<(&str, String)> = vec![
+        let reports: Vec<QueryReport> = self.fresh_reports().await?;
+        let tenant_state = reports.iter().map(|report| report.tenant_state_bytes).max();
+        let reports: Vec<QueryReport> = reports
+            .into_iter()
+            .filter(|report| writers.contains(&report.id) || readers.contains(&report.id))
+            .collect();
+        let misplaced: u64 = reports
+            .iter()
+            .filter(|report| readers.contains(&report.id))
+            .map(|report| report.misplaced_keys)
+            .sum();
+        let written = reports.iter().filter(|report| writers.contains(&report.id));
+        let state: usize = written.map(|report| report.state_bytes).sum();
+        let mut facts: Vec<(&str, String)> = vec![
             ("kind", source.kind.to_string()),
             ("topic", source.topic.clone()),
             ("partitions", source.partitions.to_string()),
@@ -213,19 +226,25 @@ impl Inner {
             ),
             ("written by", writers.join(", ")),
             ("read by", readers.join(", ")),
+            ("state, bytes", state.to_string()),
+            (
+                "state of all queries, bytes",
+                tenant_state.unwrap_or(0).to_string(),
+            ),
+            (
+                "state allowed, bytes",
+                self.settings.shard.state_bytes_max.to_string(),
+            ),
             ("statement", text),
         ];
+        if misplaced > 0 {
+            facts.push(("warning", misplaced_keys(misplaced, &source.topic)));
+        }
         let columns = vec![
             ("FACT", Cells::text(facts.iter().map(|(name, _)| *name))),
             ("VALUE", Cells::text(facts.iter().map(|(_, value)| value.clone()))),
         ];
         let mut rows = send(out, "facts", columns).await?;
-        let reports: Vec<QueryReport> = self
-            .fresh_reports()
-            .await?
-            .into_iter()
-            .filter(|report| writers.contains(&report.id) || readers.contains(&report.id))
-            .collect();
         rows += send_queries(out, &reports).await?;
         rows += send_offsets(out, &reports).await?;
         if reports.iter().any(|report| !report.recent.is_empty()) {
@@ -262,6 +281,13 @@ impl Inner {
     }
 }
 
+/// What is wrong with keys that another hash has placed, and what to do.
+fn misplaced_keys(count: u64, topic: &str) -> String {
+    format!(
+        "{count} records of topic {topic} lie in another partition than murmur2 gives their key: rows of one key may be apart, and a table may have them twice. Producers on librdkafka (kcat, Python, Go, C#) need partitioner=murmur2_random; write the topic anew with it"
+    )
+}
+
 async fn send_queries(out: &Out, reports: &[QueryReport]) -> Result<u64, Stop> {
     let last = |report: &QueryReport| report.recent.last().map(|error| error.message.clone());
     let columns = vec![
@@ -284,6 +310,18 @@ async fn send_queries(out: &Out, reports: &[QueryReport]) -> Result<u64, Stop> {
             Cells::number(reports.iter().map(|r| signed(r.late_rows))),
         ),
         ("ERRORS", Cells::number(reports.iter().map(|r| signed(r.errors)))),
+        (
+            "MISPLACED_KEYS",
+            Cells::number(reports.iter().map(|r| signed(r.misplaced_keys))),
+        ),
+        (
+            "STATE_BYTES",
+            Cells::number(
+                reports
+                    .iter()
+                    .map(|r| i64::try_from(r.state_bytes).unwrap_or(i64::MAX)),
+            ),
+        ),
         ("LAST_ERROR", Cells::Text(reports.iter().map(last).collect())),
     ];
     Ok(send(out, "queries", columns).await?)
@@ -330,6 +368,7 @@ fn state(report: &QueryReport) -> String {
         QueryState::Running => "RUNNING".to_owned(),
         QueryState::Parked { reason, retry_in } => {
             let next = match retry_in {
+                None if report.waits_for_room => "tried again when there is room".to_owned(),
                 Some(wait) => format!("tried again in {} s", wait.as_secs_f64().ceil()),
                 None => "not tried again before the service starts anew".to_owned(),
             };

@@ -1,12 +1,14 @@
 //! A log that cuts what it answers at random, and a fuse that stops everything at a chosen moment.
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use millstream_model::{Offset, PartitionIndex, TopicName};
+use millstream_model::{Offset, OwnerEpoch, PartitionIndex, ProducerId, TopicName};
 use millstream_runtime::{
-    MemoryStreams, NewStreamTopic, StreamEnd, StreamFetch, StreamFetched, StreamPosition, StreamRecord,
-    StreamTopic, Streams, StreamsError,
+    Changelog, ChangelogError, ChangelogPart, Fence, MemoryStreams, NewStreamTopic, RefusedRecord, StreamEnd,
+    StreamFetch, StreamFetched, StreamPosition, StreamRecord, StreamTopic, StreamWriter, Streams,
+    StreamsError, WrittenTo,
 };
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
@@ -16,44 +18,63 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::Notify;
 
+/// What kills at a chosen moment.
+pub struct Fuse {
+    random: Mutex<StdRng>,
+    /// Calls until it blows; none when it is out.
+    left: Mutex<Option<u32>>,
+    blown: Arc<Notify>,
+}
+
 /// Topics in memory behind chance.
 pub struct ChaosStreams {
     pub inner: Arc<MemoryStreams>,
     random: Mutex<StdRng>,
     /// At most so many records of a partition per fetch.
     cut: Option<usize>,
-    /// Calls until the fuse blows; none when it is out.
-    fuse: Mutex<Option<u32>>,
+    fuse: Arc<Fuse>,
     /// Told when the fuse has blown.
     pub blown: Arc<Notify>,
     /// A topic that takes nothing now.
-    sick: Mutex<Option<TopicName>>,
+    sick: Arc<Mutex<Option<TopicName>>>,
+    /// The changelog takes nothing now.
+    closed: Arc<Mutex<bool>>,
     /// A partition that cannot be read now.
     mute: Arc<Mutex<Option<(TopicName, PartitionIndex)>>>,
+    /// A partition that cannot be read from an offset on.
+    damaged: Mutex<Option<(TopicName, PartitionIndex, Offset)>>,
     /// Offsets that have no records, in every partition.
     hole: Mutex<Option<Range<i64>>>,
     /// Writes that were asked for.
-    pub writes: AtomicU32,
+    pub writes: Arc<AtomicU32>,
 }
 
 impl ChaosStreams {
     pub fn new(inner: Arc<MemoryStreams>, seed: u64, cut: Option<usize>) -> Self {
+        let blown = Arc::new(Notify::new());
+        let fuse = Fuse {
+            random: Mutex::new(StdRng::seed_from_u64(!seed)),
+            left: Mutex::new(None),
+            blown: blown.clone(),
+        };
         Self {
             inner,
             random: Mutex::new(StdRng::seed_from_u64(seed)),
             cut,
-            fuse: Mutex::new(None),
-            blown: Arc::new(Notify::new()),
-            sick: Mutex::new(None),
+            fuse: Arc::new(fuse),
+            blown,
+            sick: Arc::default(),
+            closed: Arc::default(),
             mute: Arc::default(),
+            damaged: Mutex::new(None),
             hole: Mutex::new(None),
-            writes: AtomicU32::new(0),
+            writes: Arc::default(),
         }
     }
 
     /// The fuse blows in so many calls.
     pub fn arm(&self, calls: u32) {
-        *self.fuse.lock() = Some(calls);
+        *self.fuse.left.lock() = Some(calls);
     }
 
     /// This topic takes no records until another is named.
@@ -61,9 +82,40 @@ impl ChaosStreams {
         *self.sick.lock() = topic.map(|name| name.parse().unwrap());
     }
 
+    /// The changelog takes nothing until it is opened again.
+    pub fn close_changelog(&self, closed: bool) {
+        *self.closed.lock() = closed;
+    }
+
     /// This partition cannot be read until another is named.
     pub fn mute(&self, partition: Option<(&str, u32)>) {
         *self.mute.lock() = partition.map(|(topic, index)| (topic.parse().unwrap(), PartitionIndex(index)));
+    }
+
+    /// This partition is damaged from an offset on, until it is repaired.
+    pub fn damage(&self, place: Option<(&str, u32, i64)>) {
+        *self.damaged.lock() = place
+            .map(|(topic, index, offset)| (topic.parse().unwrap(), PartitionIndex(index), Offset(offset)));
+    }
+
+    /// What the log answers of a partition that is damaged: what precedes the damage, or an error.
+    fn hurt(&self, request: &StreamFetch, answer: &mut Result<StreamFetched, StreamsError>) {
+        let damaged = self.damaged.lock();
+        let Some((topic, partition, from)) = damaged.as_ref() else {
+            return;
+        };
+        if (topic, *partition) != (&request.topic, request.partition) {
+            return;
+        }
+        if request.offset >= *from {
+            *answer = Err(StreamsError::Damaged {
+                topic: topic.clone(),
+                partition: *partition,
+                reason: "bits have flipped".to_owned(),
+            });
+        } else if let Ok(answer) = answer {
+            answer.records.retain(|record| record.offset < *from);
+        }
     }
 
     fn is_mute(&self, topic: &TopicName, partition: PartitionIndex) -> bool {
@@ -76,12 +128,14 @@ impl ChaosStreams {
     }
 
     pub fn disarm(&self) {
-        *self.fuse.lock() = None;
+        *self.fuse.left.lock() = None;
     }
+}
 
+impl Fuse {
     /// Counts a call; says whether the fuse blows with it.
     fn burns(&self) -> bool {
-        let mut fuse = self.fuse.lock();
+        let mut fuse = self.left.lock();
         match fuse.as_mut() {
             None => false,
             Some(0) => {
@@ -145,8 +199,8 @@ impl Streams for ChaosStreams {
     }
 
     async fn fetch(&self, requests: &[StreamFetch]) -> Vec<Result<StreamFetched, StreamsError>> {
-        if self.burns() {
-            return self.die().await;
+        if self.fuse.burns() {
+            return self.fuse.die().await;
         }
         let mut answers = self.inner.fetch(requests).await;
         for (request, answer) in requests.iter().zip(&mut answers) {
@@ -154,6 +208,7 @@ impl Streams for ChaosStreams {
                 let reason = "it is mute".to_owned();
                 *answer = Err(StreamsError::Unavailable { reason });
             }
+            self.hurt(request, answer);
             let Ok(answer) = answer else { continue };
             if let Some(cut) = self.cut {
                 // None: no room was left for this one.
@@ -174,20 +229,26 @@ impl Streams for ChaosStreams {
         &self,
         topic: &TopicName,
         records: Vec<(PartitionIndex, Vec<StreamRecord>)>,
-    ) -> Result<(), StreamsError> {
+    ) -> Result<Vec<RefusedRecord>, StreamsError> {
         self.writes.fetch_add(1, Ordering::Relaxed);
-        if self.sick.lock().as_ref() == Some(topic) {
-            let reason = "it is sick".to_owned();
-            return Err(StreamsError::Unavailable { reason });
-        }
-        if self.burns() {
-            // Killed before the records were written, or after, before anybody knew.
-            if self.random.lock().random() {
-                self.inner.produce(topic, records).await?;
-            }
-            return self.die().await;
-        }
         self.inner.produce(topic, records).await
+    }
+
+    async fn open_writer(&self) -> Result<Arc<dyn StreamWriter>, StreamsError> {
+        Ok(Arc::new(ChaosWriter {
+            inner: self.inner.open_writer().await?,
+            fuse: self.fuse.clone(),
+            sick: self.sick.clone(),
+            writes: self.writes.clone(),
+        }))
+    }
+
+    fn changelog(&self, shard: u32) -> Arc<dyn Changelog> {
+        Arc::new(ChaosChangelog {
+            inner: self.inner.changelog(shard),
+            fuse: self.fuse.clone(),
+            closed: self.closed.clone(),
+        })
     }
 
     fn watch(&self, partitions: Vec<(TopicName, PartitionIndex)>) -> BoxStream<'static, StreamEnd> {
@@ -195,5 +256,78 @@ impl Streams for ChaosStreams {
         let mute = self.mute.clone();
         let told = move |_: &StreamEnd| std::future::ready(mute.lock().is_none());
         self.inner.watch(partitions).take_while(told).boxed()
+    }
+}
+
+struct ChaosWriter {
+    inner: Arc<dyn StreamWriter>,
+    fuse: Arc<Fuse>,
+    sick: Arc<Mutex<Option<TopicName>>>,
+    writes: Arc<AtomicU32>,
+}
+
+#[async_trait]
+impl StreamWriter for ChaosWriter {
+    fn id(&self) -> ProducerId {
+        self.inner.id()
+    }
+
+    async fn produce(
+        &self,
+        topic: &TopicName,
+        mut records: Vec<(PartitionIndex, Vec<StreamRecord>)>,
+    ) -> Vec<Result<WrittenTo, StreamsError>> {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        if self.sick.lock().as_ref() == Some(topic) {
+            let reason = "it is sick".to_owned();
+            return vec![Err(StreamsError::Unavailable { reason }); records.len()];
+        }
+        if self.fuse.burns() {
+            // Killed before the records were written, or some of them, or all before anybody knew.
+            let written = self.fuse.random.lock().random_range(0..=records.len());
+            records.truncate(written);
+            self.inner.produce(topic, records).await;
+            return self.fuse.die().await;
+        }
+        self.inner.produce(topic, records).await
+    }
+}
+
+struct ChaosChangelog {
+    inner: Arc<dyn Changelog>,
+    fuse: Arc<Fuse>,
+    closed: Arc<Mutex<bool>>,
+}
+
+#[async_trait]
+impl Changelog for ChaosChangelog {
+    async fn fence(&self) -> Result<Fence, ChangelogError> {
+        self.inner.fence().await
+    }
+
+    async fn append(&self, epoch: OwnerEpoch, piece: Bytes) -> Result<Offset, ChangelogError> {
+        let reason = "it is closed".to_owned();
+        if *self.closed.lock() {
+            // Nobody knows whether a refused piece is there.
+            if self.fuse.random.lock().random() {
+                self.inner.append(epoch, piece).await?;
+            }
+            return Err(ChangelogError::Unavailable { reason });
+        }
+        if self.fuse.burns() {
+            if self.fuse.random.lock().random() {
+                self.inner.append(epoch, piece).await?;
+            }
+            return self.fuse.die().await;
+        }
+        self.inner.append(epoch, piece).await
+    }
+
+    async fn read(&self, from: Offset) -> Result<ChangelogPart, ChangelogError> {
+        self.inner.read(from).await
+    }
+
+    async fn trim(&self, before: Offset) -> Result<(), ChangelogError> {
+        self.inner.trim(before).await
     }
 }

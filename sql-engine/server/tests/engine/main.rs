@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod chaos;
+mod commits;
+mod limits;
 mod oracle;
 mod outages;
 mod properties;

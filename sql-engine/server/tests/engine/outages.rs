@@ -242,3 +242,31 @@ async fn a_tenant_without_queries_has_nothing_open() {
     world.sql("TERMINATE ALL;").await;
     assert!(!world.engine.is_active().await);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damaged_records_park_their_query_behind_what_precedes_them() {
+    for way in [Way::Plain, Way::Split] {
+        let mut world = World::new(way, 1).await;
+        world.sql(SETUP).await;
+        world.streams.damage(Some(("s", 0, 2)));
+        for (value, time) in [(1, 1), (2, 2), (4, 3)] {
+            world.produce("s", &[given("a", json!({"v": value}), time)]).await;
+        }
+        until("the query over s is parked", async || {
+            parked(&world, "ST").await.is_some()
+        })
+        .await;
+        let (reason, retry_in) = parked(&world, "ST").await.unwrap();
+        assert_eq!(reason, "'s' partition 0 cannot be read: bits have flipped");
+        assert!(retry_in.is_some(), "somebody may repair it");
+        assert_eq!(totals(&mut world, "st").await, [json!({"N": 3})]);
+        // Others go on meanwhile.
+        world.produce("z", &[given("a", json!({"v": 20}), 2)]).await;
+        assert_eq!(totals(&mut world, "zt").await, [json!({"N": 20})]);
+        world.streams.damage(None);
+        until("the query over s goes on", async || {
+            totals(&mut world, "st").await == [json!({"N": 7})]
+        })
+        .await;
+    }
+}

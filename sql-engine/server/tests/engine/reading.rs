@@ -3,7 +3,7 @@
 use crate::statements::given;
 use crate::world::{Given, Way, World};
 use futures::StreamExt;
-use millstream_server::{Answer, Engine, Request};
+use millstream_server::{Access, Answer, Engine, Request};
 use serde_json::json;
 use std::time::Duration;
 
@@ -75,6 +75,7 @@ async fn commit(engine: Engine, commit_min: u64) -> u64 {
         text: "SELECT * FROM st WHERE k = 'nobody';".to_owned(),
         properties: properties.into(),
         validate_only: false,
+        access: Access::Manage,
     });
     while let Some((_, answer)) = answers.next().await {
         if let Answer::Finished { commit, .. } = answer.unwrap() {

@@ -8,8 +8,10 @@ use millstream_columns::JsonEncoder;
 use millstream_model::{Offset, PartitionIndex, TenantId, TimestampMs, TopicName};
 use millstream_runtime::{MemoryStreams, RetryWaits, ShardSettings, StreamRecord, Streams, partition_for};
 use millstream_server::{
-    Answer, Backend, ColdCache, Engine, MemoryCatalog, Metrics, Request, Settings, StatementError,
+    Access, Answer, Backend, ColdCache, Engine, MemoryCatalog, Metrics, Request, Settings, SqlCatalog,
+    StatementError,
 };
+use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -123,6 +125,21 @@ impl World {
         .await;
     }
 
+    /// Every row of the catalog, in one order.
+    pub async fn catalog_rows(&self) -> Vec<String> {
+        let mut rows: Vec<String> = self
+            .catalog
+            .load()
+            .await
+            .unwrap()
+            .rows
+            .iter()
+            .map(|row| format!("{row:?}"))
+            .collect();
+        rows.sort();
+        rows
+    }
+
     /// Runs a script that must succeed; the rows that it answers with.
     pub async fn sql(&mut self, text: &str) -> Vec<Value> {
         self.ask(text)
@@ -132,10 +149,16 @@ impl World {
 
     /// Runs a script.
     pub async fn ask(&mut self, text: &str) -> Result<Vec<Value>, StatementError> {
+        self.ask_with(text, Access::Manage).await
+    }
+
+    /// Runs a script for a caller who may do no more than this.
+    pub async fn ask_with(&mut self, text: &str, access: Access) -> Result<Vec<Value>, StatementError> {
         let request = Request {
             text: text.to_owned(),
             properties: self.properties.clone(),
             validate_only: false,
+            access,
         };
         let mut answers = self.engine.execute(request);
         let mut rows = Vec::new();
@@ -228,6 +251,12 @@ impl World {
             }
         }
         self.streams.disarm();
+    }
+
+    /// How many objects the shard's state has, below a folder of its own.
+    pub async fn objects(&self, folder: &str) -> usize {
+        let prefix = object_store::path::Path::from(format!("sql/{}/0/{folder}", TenantId(1).account()));
+        self.store.list(Some(&prefix)).count().await
     }
 
     /// What a topic holds, by partition: key, value, time.

@@ -1,6 +1,6 @@
 //! Expressions that a word begins: NULL, TRUE, FALSE, CASE, CAST, ARRAY, MAP, STRUCT.
 
-use super::{expression, expressions};
+use super::{expression, expressions, node};
 use crate::cursor::Cursor;
 use crate::parse::types;
 use crate::{Expr, ExprKind, Ident, Literal, SqlError};
@@ -41,6 +41,38 @@ pub fn keyword_primary(cursor: &mut Cursor) -> Result<Option<ExprKind>, SqlError
         return Ok(None);
     };
     Ok(Some(kind))
+}
+
+/// Whether a function's first argument is a time unit.
+pub fn takes_unit(function: &str) -> bool {
+    matches!(
+        function,
+        "DATEADD" | "DATESUB" | "TIMEADD" | "TIMESUB" | "TIMESTAMPADD" | "TIMESTAMPSUB"
+    )
+}
+
+/// A time unit, which is a word of the language: a text that names it in the plural.
+pub fn time_unit(cursor: &mut Cursor) -> Result<Expr, SqlError> {
+    const UNITS: &[(&str, &str)] = &[
+        ("MILLISECONDS", "MILLISECOND"),
+        ("SECONDS", "SECOND"),
+        ("MINUTES", "MINUTE"),
+        ("HOURS", "HOUR"),
+        ("DAYS", "DAY"),
+        ("WEEKS", "WEEK"),
+        ("MONTHS", "MONTH"),
+        ("YEARS", "YEAR"),
+    ];
+    for (plural, singular) in UNITS {
+        if cursor.accept(plural) || cursor.sees(singular) {
+            if cursor.sees(singular) {
+                cursor.advance();
+            }
+            let unit = ExprKind::Literal(Literal::String((*plural).to_owned()));
+            return node(unit, cursor.last_span());
+        }
+    }
+    Err(cursor.unexpected())
 }
 
 fn case(cursor: &mut Cursor) -> Result<ExprKind, SqlError> {

@@ -1,0 +1,147 @@
+//! Objects that are not what was written, or not there: known from the read that met them until one succeeds, so that
+//! readiness and metrics tell of them, and read again now and then, for nobody else may.
+
+use crate::reading::FailedRead;
+use crate::shell::Shell;
+use millstream_model::limits::DAMAGED_OBJECTS_MAX;
+use millstream_model::segment::{ObjectRef, SegmentRef};
+use millstream_model::{GroupId, Offset, PartitionId};
+use parking_lot::Mutex;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Where a reader met the damage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Damage {
+    pub(crate) group: GroupId,
+    pub(crate) partition: PartitionId,
+    pub(crate) segment: SegmentRef,
+    /// The offset that could not be read.
+    pub(crate) offset: Offset,
+}
+
+/// The damaged objects that are known.
+#[derive(Debug)]
+pub(crate) struct DamagedObjects {
+    known: Mutex<BTreeMap<ObjectRef, Damage>>,
+    /// How many are known: what a read that succeeds looks at.
+    count: AtomicUsize,
+    gauge: Gauge,
+    reads: Counter,
+}
+
+impl DamagedObjects {
+    pub(crate) fn new(gauge: Gauge, reads: Counter) -> DamagedObjects {
+        DamagedObjects {
+            known: Mutex::default(),
+            count: AtomicUsize::new(0),
+            gauge,
+            reads,
+        }
+    }
+
+    /// How many are known.
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// A read has failed for good.
+    pub(crate) fn met(&self, damage: Damage, error: &FailedRead) {
+        self.reads.inc();
+        let mut known = self.known.lock();
+        if known.contains_key(&damage.segment.object) || known.len() >= DAMAGED_OBJECTS_MAX {
+            return;
+        }
+        let Damage {
+            partition, offset, ..
+        } = damage;
+        tracing::error!(
+            %partition, %offset, %error,
+            "records are damaged or missing in the object store: their readers are told so, and an operator must look \
+             (millstream store check)"
+        );
+        known.insert(damage.segment.object, damage);
+        self.counted(&known);
+    }
+
+    /// A read of the segment has succeeded from `from` to before `end`.
+    pub(crate) fn read(&self, segment: &SegmentRef, from: Offset, end: Offset) {
+        if self.count() == 0 {
+            return;
+        }
+        let mut known = self.known.lock();
+        let healed = known.get(&segment.object).is_some_and(|damage| {
+            damage.segment.position == segment.position && (from..end).contains(&damage.offset)
+        });
+        if healed {
+            known.remove(&segment.object);
+            tracing::info!(object = ?segment.object, "an object that was damaged is read again");
+            self.counted(&known);
+        }
+    }
+
+    /// Nobody will read the object any more.
+    fn forget(&self, object: &ObjectRef) {
+        let mut known = self.known.lock();
+        known.remove(object);
+        self.counted(&known);
+    }
+
+    fn all(&self) -> Vec<Damage> {
+        self.known.lock().values().copied().collect()
+    }
+
+    fn counted(&self, known: &BTreeMap<ObjectRef, Damage>) {
+        self.count.store(known.len(), Ordering::Relaxed);
+        self.gauge.set(i64::try_from(known.len()).unwrap_or(i64::MAX));
+    }
+}
+
+impl Shell {
+    /// Reads what is damaged again and again until the broker stops: whoever repairs an object need not tell anybody,
+    /// and what was trimmed or deleted is nobody's matter any more.
+    pub(crate) async fn recheck_damage(self: Arc<Shell>) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(self.settings.retention_interval) => {}
+                () = self.stopping.cancelled() => return,
+            }
+            for damage in self.services.damaged.all() {
+                tokio::select! {
+                    () = self.recheck(&damage) => {}
+                    () = self.stopping.cancelled() => return,
+                }
+            }
+        }
+    }
+
+    async fn recheck(&self, damage: &Damage) {
+        let Damage {
+            partition,
+            segment,
+            offset,
+            ..
+        } = damage;
+        let is_named = self.group(damage.group).is_some_and(|group| {
+            group.read(|core| {
+                let state = core.state().partition(partition);
+                state.is_some_and(|state| state.cold().contains(segment))
+            })
+        });
+        if !is_named {
+            tracing::info!(%partition, %offset, "damaged records are kept no longer");
+            return self.services.damaged.forget(&segment.object);
+        }
+        if let Ok(run) = self.services.tier.read(segment, *offset, 1).await {
+            self.services
+                .damaged
+                .read(segment, run.base_offset, run.end_offset);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! The times of records, whatever the header of their batch says: lookups, retention.
+
+use crate::node::{Node, World, eventually, fetch, first, produce};
+use bytes::Bytes;
+use millstream_access::Principal;
+use millstream_broker::interface::{Isolation, ListOffset};
+use millstream_kafka_wire::batch::{BatchBuilder, BatchView, Compression, NewRecord};
+use millstream_model::{Offset, TimestampMs, TopicId};
+use std::time::Duration;
+
+/// A batch whose header says another largest timestamp than its records have, if it is told to.
+fn timed(codec: Compression, times: &[i64], said: i64) -> Bytes {
+    let mut builder = BatchBuilder::new().compression(codec);
+    for time in times {
+        let record = NewRecord {
+            timestamp: TimestampMs(*time),
+            value: Some(b"value"),
+            ..NewRecord::default()
+        };
+        builder.push(record).unwrap();
+    }
+    let batch = BatchView::read(builder.build().unwrap()).unwrap();
+    batch.with_max_timestamp(TimestampMs(said)).into_bytes()
+}
+
+async fn look(node: &Node, who: &Principal, topic: TopicId, what: ListOffset) -> (i64, i64) {
+    let isolation = Isolation::ReadUncommitted;
+    let found = node
+        .broker
+        .list_offset(who, first(topic), None, what, isolation)
+        .await
+        .unwrap();
+    (found.timestamp.0, found.offset.0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lookups_by_time_go_by_the_records() {
+    let world = World::new();
+    let who = world.catalog.tenant(1);
+    let mut topics = Vec::new();
+    for codec in [Compression::None, Compression::Gzip] {
+        for said in [-1, 0, 1500, 99_999] {
+            let name = format!("{codec}-{said}");
+            let topic = world.catalog.create_topic(1, &name, 1, &[("retention.ms", "-1")]);
+            topics.push((topic, codec, said));
+        }
+    }
+    let mut settings = world.settings();
+    let node = world.start(settings.clone()).await;
+    for (topic, codec, said) in &topics {
+        let sent = timed(*codec, &[1000, 2000, 3000], *said);
+        produce(&node.broker, &who, first(*topic), sent).await.unwrap();
+    }
+    let check = async |node: &Node| {
+        for (topic, codec, said) in &topics {
+            for (time, found) in [
+                (0, (1000, 0)),
+                (1500, (2000, 1)),
+                (3000, (3000, 2)),
+                (3001, (-1, -1)),
+            ] {
+                let what = ListOffset::AtOrAfter(TimestampMs(time));
+                assert_eq!(
+                    look(node, &who, *topic, what).await,
+                    found,
+                    "{codec} {said} {time}"
+                );
+            }
+            let last = look(node, &who, *topic, ListOffset::MaxTimestamp).await;
+            assert_eq!(last, (3000, 2), "{codec} {said}");
+            let fetched = fetch(&node.broker, &who, first(*topic), 0).await;
+            let batch = BatchView::read(fetched.partitions[0].records[0].clone()).unwrap();
+            batch.check().unwrap();
+            assert_eq!(batch.header().max_timestamp, TimestampMs(3000));
+        }
+    };
+    // From memory, from the journal, from the store.
+    check(&node).await;
+    node.stop().await;
+    settings.tail_bytes = 0;
+    let node = world.start(settings.clone()).await;
+    check(&node).await;
+    node.stop().await;
+    settings.flush.age_ms = 0;
+    let node = world.start(settings).await;
+    for (topic, ..) in &topics {
+        while look(&node, &who, *topic, ListOffset::LatestTiered).await.1 != 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    check(&node).await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retention_goes_by_the_records() {
+    let world = World::new();
+    let who = world.catalog.tenant(1);
+    let config = [("retention.ms", "60000")];
+    let kept = world.catalog.create_topic(1, "kept", 1, &config);
+    let gone = world.catalog.create_topic(1, "gone", 1, &config);
+    let mut settings = world.settings();
+    settings.retention_interval = Duration::from_millis(10);
+    let node = world.start(settings).await;
+    let now = TimestampMs::now().0;
+    let old = now - 120_000;
+    let send = async |topic, times: &[i64], said| {
+        let sent = timed(Compression::None, times, said);
+        produce(&node.broker, &who, first(topic), sent).await.unwrap();
+    };
+    // Headers that lie: the young records seem to be from 1970, the old ones to be young.
+    send(kept, &[old, now], 0).await;
+    for round in 1..=2 {
+        send(gone, &[old, old + 1], now).await;
+        let trims = f64::from(round);
+        eventually("it is trimmed", || node.metric("trims_total") >= trims).await;
+    }
+    let start = ListOffset::Earliest;
+    assert_eq!(look(&node, &who, gone, start).await.1, 4);
+    assert_eq!(look(&node, &who, kept, start).await.1, 0, "it is not old yet");
+    let fetched = fetch(&node.broker, &who, first(kept), 0).await;
+    assert_eq!(fetched.partitions[0].log_start, Offset(0));
+    assert_eq!(fetched.partitions[0].records.len(), 1);
+    node.stop().await;
+}

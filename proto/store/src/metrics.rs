@@ -1,0 +1,126 @@
+//! Requests to the object store by who makes them: what a store bills, and where it fails.
+
+use crate::counted::Counted;
+use crate::fault::Fault;
+use object_store::ObjectStore;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    client: &'static str,
+    operation: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OperationLabels {
+    client: &'static str,
+    operation: &'static str,
+}
+
+/// Counters of all users of one store. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct StoreMetrics {
+    requests: Family<RequestLabels, Counter>,
+    seconds: Family<OperationLabels, Histogram>,
+}
+
+impl StoreMetrics {
+    /// Counters that the registry shows, as `store_…`.
+    pub fn register(registry: &mut Registry) -> StoreMetrics {
+        let metrics = StoreMetrics {
+            requests: Family::default(),
+            // From a local file to the time limit of a slow upload.
+            seconds: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 15))),
+        };
+        registry.register(
+            "store_requests",
+            "Requests to the object store, by who made them and how they ended",
+            metrics.requests.clone(),
+        );
+        registry.register(
+            "store_request_seconds",
+            "How long requests to the object store took, those that failed too",
+            metrics.seconds.clone(),
+        );
+        metrics
+    }
+
+    /// The same store, whose requests are counted as those of `client`.
+    pub fn counted(&self, client: &'static str, store: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
+        Arc::new(Counted::new(store, self.clone(), client))
+    }
+
+    /// Begins a request.
+    pub(crate) fn begin(&self, client: &'static str, operation: &'static str) -> Request {
+        Request {
+            metrics: self.clone(),
+            client,
+            operation,
+            begun: Instant::now(),
+            is_over: false,
+        }
+    }
+
+    fn end(&self, client: &'static str, operation: &'static str, outcome: &'static str, took: Duration) {
+        let labels = RequestLabels {
+            client,
+            operation,
+            outcome,
+        };
+        self.requests.get_or_create(&labels).inc();
+        let labels = OperationLabels { client, operation };
+        self.seconds.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+}
+
+/// A request under way. One that is dropped before its end was given up by its caller, who has a time limit.
+pub(crate) struct Request {
+    metrics: StoreMetrics,
+    client: &'static str,
+    operation: &'static str,
+    begun: Instant,
+    is_over: bool,
+}
+
+impl Request {
+    /// Counts how it ended, and hands that on.
+    pub(crate) fn ended<T>(mut self, result: object_store::Result<T>) -> object_store::Result<T> {
+        self.count(outcome(result.as_ref().err()));
+        result
+    }
+
+    /// Counts how it ended, the first time.
+    pub(crate) fn count(&mut self, outcome: &'static str) {
+        if !std::mem::replace(&mut self.is_over, true) {
+            self.metrics
+                .end(self.client, self.operation, outcome, self.begun.elapsed());
+        }
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        self.count("given_up");
+    }
+}
+
+/// How a request ended, as a label.
+pub(crate) fn outcome(error: Option<&object_store::Error>) -> &'static str {
+    match error {
+        None => "ok",
+        Some(object_store::Error::NotFound { .. }) if error.is_some_and(is_answered) => "not_found",
+        Some(error) if is_answered(error) => "conflict",
+        Some(error) => Fault::of(error).word(),
+    }
+}
+
+fn is_answered(error: &object_store::Error) -> bool {
+    Fault::of(error) == Fault::Answered
+}

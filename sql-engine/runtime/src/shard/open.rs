@@ -1,0 +1,160 @@
+//! Opening a shard's state at the first need: fence, database, replay. A shard that has push queries only never does, so
+//! that they cost neither a table nor a request to the store.
+
+use super::Runner;
+use crate::handle::ShardError;
+use crate::shard_core::OPENING;
+use crate::streams::{Changelog, ChangelogError, ChangelogPart};
+use bytes::Bytes;
+use millstream_model::Offset;
+use millstream_state::{Cold, ColdCache, Commits, Input, Output, StopReason, StoreKind};
+use object_store::ObjectStore;
+use object_store::path::Path;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a changelog that has more and brings nothing is asked again.
+const READ_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a shard that closes waits for its last flush.
+const CLOSE_MAX: Duration = Duration::from_secs(5);
+
+/// The wait between two reads.
+const READ_AGAIN: Duration = Duration::from_millis(20);
+
+/// Where a shard's state is, open or not.
+pub(crate) struct StateStore {
+    pub(crate) changelog: Arc<dyn Changelog>,
+    pub(crate) store: Arc<dyn ObjectStore>,
+    pub(crate) kind: StoreKind,
+    pub(crate) path: Path,
+    pub(crate) cache: ColdCache,
+    pub(crate) open: Option<Arc<Cold>>,
+}
+
+impl From<ChangelogError> for ShardError {
+    fn from(error: ChangelogError) -> Self {
+        match error {
+            ChangelogError::Fenced => Self::Stopped,
+            error @ ChangelogError::Unavailable { .. } => Self::State {
+                reason: error.to_string(),
+            },
+        }
+    }
+}
+
+impl Runner {
+    /// Takes the shard over, if this life has not yet: everything that was committed is there when it returns.
+    pub(super) async fn open(&mut self) -> Result<Arc<Cold>, ShardError> {
+        if let Some(cold) = &self.state.open {
+            return Ok(cold.clone());
+        }
+        let mut commits = Commits::new();
+        let mut outputs = VecDeque::from(commits.step(Input::Open));
+        let mut opened = None;
+        while let Some(output) = outputs.pop_front() {
+            let input = match output {
+                Output::Fence => {
+                    let fence = self.state.changelog.fence().await?;
+                    Input::Fenced {
+                        epoch: fence.epoch,
+                        start: fence.start,
+                        end: fence.end,
+                    }
+                }
+                Output::OpenDatabase => {
+                    let state = &self.state;
+                    let (store, path) = (state.store.clone(), state.path.clone());
+                    let cold = Cold::open(store, state.kind, path, &state.cache).await?;
+                    let tag = cold.tag().await;
+                    opened = Some(Arc::new(cold));
+                    Input::Opened { tag }
+                }
+                Output::Read { from } => {
+                    let ChangelogPart { pieces, next } = self.read_on(from).await?;
+                    Input::Read { pieces, next }
+                }
+                Output::Stop(StopReason::Fenced) => return Err(ShardError::Stopped),
+                Output::Stop(StopReason::Damaged(reason)) => {
+                    tracing::error!("the shard does not open: {reason}");
+                    return Err(ShardError::State { reason });
+                }
+                Output::Ready => break,
+                Output::Append { .. }
+                | Output::Committed { .. }
+                | Output::Flush { .. }
+                | Output::Trim { .. } => continue,
+            };
+            outputs.extend(commits.step(input));
+        }
+        let cold = opened
+            .filter(|_| commits.is_ready())
+            .ok_or_else(|| ShardError::State {
+                reason: "the shard's state did not open".to_owned(),
+            })?;
+        let mut rows = Vec::new();
+        for prefix in OPENING {
+            rows.extend(commits.committed(prefix, cold.scan(prefix).await?));
+        }
+        self.core.open(&rows)?;
+        // The clock of the commits begins with the shard.
+        commits.step(Input::Tick {
+            now_ms: self.now_ms(),
+        });
+        self.core.commits = commits;
+        self.quiet_since = Some(Instant::now());
+        self.state.open = Some(cold.clone());
+        Ok(cold)
+    }
+
+    /// What lies in the changelog from an offset on that is below its end.
+    async fn read_on(&self, from: Offset) -> Result<ChangelogPart, ShardError> {
+        let until = Instant::now() + READ_PATIENCE;
+        loop {
+            let missed = match self.state.changelog.read(from).await {
+                Ok(part) if part.next > from => return Ok(part),
+                Ok(_) => ChangelogError::Unavailable {
+                    reason: format!("it brings nothing from offset {from} on"),
+                },
+                Err(ChangelogError::Fenced) => return Err(ShardError::Stopped),
+                Err(error) => error,
+            };
+            if Instant::now() >= until {
+                return Err(missed.into());
+            }
+            tokio::time::sleep(READ_AGAIN).await;
+        }
+    }
+
+    /// Committed rows of a prefix, in key order.
+    pub(super) async fn stored(&mut self, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, ShardError> {
+        let cold = self.open().await?;
+        self.quiet_since = Some(Instant::now());
+        let durable = cold.scan(prefix).await?;
+        Ok(self.core.commits.committed(prefix, durable))
+    }
+
+    /// Closes what is open. What is not flushed is in the changelog: much of it is flushed first, little is left to the
+    /// next life.
+    pub(super) async fn close(&mut self) -> Result<(), ShardError> {
+        let Some(cold) = self.state.open.clone() else {
+            return Ok(());
+        };
+        if !self.fenced {
+            let outputs = self.core.commits.step(Input::Close);
+            self.execute_all(outputs, &cold);
+            // While the store is away, the changelog keeps it all for the next life.
+            if tokio::time::timeout(CLOSE_MAX, self.wait_until_flushed())
+                .await
+                .is_err()
+            {
+                tracing::warn!(
+                    "the shard closes without its last flush; the changelog has what is committed"
+                );
+            }
+        }
+        self.state.open = None;
+        Ok(cold.close().await?)
+    }
+}

@@ -1,0 +1,248 @@
+//! The commit machine: what it says to what happens, word for word.
+#![allow(clippy::unwrap_used)]
+
+use bytes::Bytes;
+use millstream_model::limits::{SQL_CLOSE_RUNS_MAX, SQL_FLUSH_AFTER_MS, SQL_FLUSH_BYTES};
+use millstream_model::{Offset, OwnerEpoch};
+use millstream_state::{Change, Commits, Input, Layer, Output, Planted, RunId, StopReason, Tag, cut};
+
+const PIECE: usize = 64;
+
+fn id(epoch: u64, number: u64) -> RunId {
+    RunId {
+        epoch: OwnerEpoch(epoch),
+        number,
+    }
+}
+
+fn tag(end: i64, epoch: u64, number: u64) -> Tag {
+    Tag {
+        end: Offset(end),
+        last: id(epoch, number),
+    }
+}
+
+fn put(key: &str, bytes: usize) -> Change {
+    Change {
+        key: key.into(),
+        value: Some(vec![7; bytes]),
+    }
+}
+
+fn fenced(epoch: u64, start: i64, end: i64) -> Input {
+    Input::Fenced {
+        epoch: OwnerEpoch(epoch),
+        start: Offset(start),
+        end: Offset(end),
+    }
+}
+
+fn append(epoch: u64, piece: &Bytes) -> Vec<Output> {
+    vec![Output::Append {
+        epoch: OwnerEpoch(epoch),
+        piece: piece.clone(),
+    }]
+}
+
+/// Open under epoch 5, with an empty changelog that ends at 10.
+fn ready() -> Commits {
+    let mut commits = Commits::with(Planted::default(), PIECE);
+    assert_eq!(commits.step(Input::Open), [Output::Fence]);
+    assert_eq!(commits.step(fenced(5, 10, 10)), [Output::OpenDatabase]);
+    let tag = Some(tag(10, 4, 7));
+    assert_eq!(commits.step(Input::Opened { tag }), [Output::Ready]);
+    assert_eq!(commits.number(), 7);
+    commits
+}
+
+fn keys(commits: &Commits) -> Vec<Bytes> {
+    commits
+        .committed(b"", Vec::new())
+        .into_iter()
+        .map(|(key, _)| key)
+        .collect()
+}
+
+#[test]
+fn it_opens_by_fence_tag_and_replay_to_the_end_that_the_fence_found() {
+    let mut commits = Commits::new();
+    commits.step(Input::Open);
+    commits.step(fenced(5, 3, 9));
+    let opened = commits.step(Input::Opened {
+        tag: Some(tag(4, 2, 1)),
+    });
+    assert_eq!(opened, [Output::Read { from: Offset(4) }]);
+    let mut pieces = cut(id(4, 2), &[put("a", 1)], PIECE);
+    pieces.extend(cut(id(4, 3), &[put("b", 100)], PIECE));
+    assert_eq!(pieces.len(), 4);
+    // The last run has no end: its owner was killed.
+    let read = Input::Read {
+        pieces: pieces[..3].to_vec(),
+        next: Offset(7),
+    };
+    assert_eq!(commits.step(read), [Output::Read { from: Offset(7) }]);
+    let read = Input::Read {
+        pieces: Vec::new(),
+        next: Offset(9),
+    };
+    assert_eq!(commits.step(read), [Output::Ready]);
+    assert_eq!((commits.number(), keys(&commits)), (2, vec![Bytes::from("a")]));
+}
+
+#[test]
+fn what_cannot_be_is_not_opened() {
+    let opened = |fence: Input, tag: Option<Tag>| {
+        let mut commits = Commits::new();
+        commits.step(Input::Open);
+        commits.step(fence);
+        let stopped = commits.step(Input::Opened { tag });
+        assert!(commits.step(Input::Open).is_empty(), "it says nothing more");
+        match stopped.as_slice() {
+            [Output::Stop(reason)] => reason.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let damaged = |text: &str| StopReason::Damaged(text.to_owned());
+    let cases = [
+        (
+            fenced(5, 9, 12),
+            Some(tag(8, 4, 1)),
+            damaged("it begins at 9, the state ends at 8"),
+        ),
+        (
+            fenced(5, 9, 12),
+            None,
+            damaged("it begins at 9, the state ends at 0"),
+        ),
+        (
+            fenced(5, 2, 6),
+            Some(tag(7, 4, 1)),
+            damaged("it ends at 6, the state knows it up to 7"),
+        ),
+        // Somebody fenced the changelog after us, and has flushed since.
+        (fenced(5, 2, 6), Some(tag(7, 6, 1)), StopReason::Fenced),
+    ];
+    for (fence, tag, reason) in cases {
+        assert_eq!(opened(fence, tag), reason);
+    }
+}
+
+#[test]
+fn a_commit_counts_with_its_last_piece_and_not_before() {
+    let mut commits = ready();
+    let changes = vec![put("a", 1), put("b", 90)];
+    let pieces = cut(id(5, 8), &changes, PIECE);
+    assert_eq!(pieces.len(), 3);
+    assert_eq!(commits.step(Input::Commit(changes)), append(5, &pieces[0]));
+    for (at, next) in [(10, &pieces[1]), (12, &pieces[2])] {
+        let appended = Input::Appended { at: Offset(at) };
+        assert_eq!(commits.step(appended), append(5, next));
+        assert!(keys(&commits).is_empty() && commits.is_committing());
+        assert_eq!(commits.number(), 7);
+    }
+    // Nobody knows: asked again word for word, as often as it takes.
+    for _ in 0..2 {
+        assert_eq!(commits.step(Input::AppendUnclear), []);
+        assert!(keys(&commits).is_empty() && commits.is_committing());
+        assert_eq!(commits.step(Input::Retry), append(5, &pieces[2]));
+        assert_eq!(commits.step(Input::Retry), [], "it is asked for already");
+    }
+    let appended = Input::Appended { at: Offset(15) };
+    assert_eq!(commits.step(appended), [Output::Committed { number: 8 }]);
+    assert_eq!((keys(&commits).len(), commits.is_committing()), (2, false));
+}
+
+fn commit(commits: &mut Commits, change: Change, at: i64) {
+    let (mut said, mut at) = (commits.step(Input::Commit(vec![change])), at);
+    while let [Output::Append { .. }] = said.as_slice() {
+        said = commits.step(Input::Appended { at: Offset(at) });
+        at += 1;
+    }
+    assert!(matches!(said.as_slice(), [Output::Committed { .. }]), "{said:?}");
+}
+
+fn flush(said: Vec<Output>) -> (Vec<String>, Tag) {
+    let [Output::Flush { changes, tag }] = said.as_slice() else {
+        panic!("{said:?}")
+    };
+    let names = |changes: &Layer| {
+        changes
+            .keys()
+            .map(|key| String::from_utf8_lossy(key).into_owned())
+            .collect()
+    };
+    (names(changes), *tag)
+}
+
+#[test]
+fn a_flush_comes_in_time_and_the_trim_once_it_is_durable() {
+    let mut commits = ready();
+    assert_eq!(commits.flush_at_ms(), None, "at rest, no timer runs");
+    commits.step(Input::Tick { now_ms: 1_000 });
+    commit(&mut commits, put("a", 1), 10);
+    let due = 1_000 + SQL_FLUSH_AFTER_MS;
+    assert_eq!(commits.flush_at_ms(), Some(due));
+    assert_eq!(commits.step(Input::Tick { now_ms: due - 1 }), []);
+    let flushed = flush(commits.step(Input::Tick { now_ms: due }));
+    assert_eq!(flushed, (vec!["a".to_owned()], tag(11, 5, 8)));
+    // Commits go on beside it and are not in it; nothing is trimmed yet.
+    commit(&mut commits, put("b", 1), 11);
+    assert_eq!(commits.step(Input::Tick { now_ms: due + 90_000 }), []);
+    assert_eq!(keys(&commits).len(), 2);
+    assert_eq!(
+        commits.step(Input::Flushed),
+        [Output::Trim { before: Offset(11) }]
+    );
+    assert_eq!(keys(&commits), ["b"], "the database has the other");
+    let flushed = flush(commits.step(Input::Tick { now_ms: due + 90_000 }));
+    assert_eq!(flushed, (vec!["b".to_owned()], tag(12, 5, 9)));
+}
+
+#[test]
+fn a_flush_that_failed_is_made_again_with_what_came_since() {
+    let mut commits = ready();
+    commit(&mut commits, put("a", 1), 10);
+    flush(commits.step(Input::Tick { now_ms: 30_000 }));
+    commit(&mut commits, put("b", 1), 11);
+    assert_eq!(commits.step(Input::FlushFailed), []);
+    assert_eq!(keys(&commits).len(), 2);
+    assert_eq!(commits.step(Input::Tick { now_ms: 30_001 }), [], "not at once");
+    let flushed = flush(commits.step(Input::Tick { now_ms: 90_000 }));
+    assert_eq!(flushed, (vec!["a".to_owned(), "b".to_owned()], tag(12, 5, 9)));
+}
+
+#[test]
+fn much_is_flushed_at_once_and_little_is_left_to_the_next_life() {
+    let mut commits = Commits::new();
+    commits.step(Input::Open);
+    commits.step(fenced(1, 0, 0));
+    commits.step(Input::Opened { tag: None });
+    commit(&mut commits, put("a", SQL_FLUSH_BYTES), 0);
+    flush(commits.step(Input::Tick { now_ms: 1 }));
+    commits.step(Input::Flushed);
+
+    let mut at = 100;
+    for _ in 0..SQL_CLOSE_RUNS_MAX {
+        commit(&mut commits, put("b", 1), at);
+        at += 1;
+    }
+    assert_eq!(commits.step(Input::Close), []);
+    commit(&mut commits, put("b", 1), at);
+    let (names, tag) = flush(commits.step(Input::Close));
+    assert_eq!((names, tag.end), (vec!["b".to_owned()], Offset(at + 1)));
+}
+
+#[test]
+fn after_another_owner_was_met_nothing_is_asked_for() {
+    let mut commits = ready();
+    commits.step(Input::Commit(vec![put("a", 1)]));
+    assert_eq!(commits.step(Input::OwnerMet), [Output::Stop(StopReason::Fenced)]);
+    for input in [
+        Input::Retry,
+        Input::Appended { at: Offset(10) },
+        Input::Tick { now_ms: 99_999 },
+    ] {
+        assert_eq!(commits.step(input), []);
+    }
+    assert!(keys(&commits).is_empty());
+}

@@ -1,0 +1,58 @@
+//! File descriptors: as many as the system lets us have, and how many connections that is for each door.
+
+use millstream_model::limits::{CONNECTIONS_MAX, TIER_OPEN_FILES_MAX};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Descriptors that are no connection: journal, catalog, SQL state, kept files of a local store (two each).
+const FILES: u64 = 512 + 2 * TIER_OPEN_FILES_MAX;
+
+/// Connections of a door however few descriptors there are.
+const CONNECTIONS_MIN: usize = 64;
+
+/// Raises the limit as far as the process may, and says how many connections each of the two doors has: who runs out
+/// of descriptors can accept nobody, and open no file.
+pub fn connections_max() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let raised = Rlimit {
+            current: limit.maximum,
+            ..limit
+        };
+        if let Err(error) = setrlimit(Resource::Nofile, raised) {
+            tracing::warn!(%error, "the limit of open files stays as it is");
+        }
+    }
+    let most = connections_of(getrlimit(Resource::Nofile).current);
+    if most < CONNECTIONS_MAX {
+        tracing::warn!(
+            connections = most,
+            wanted = CONNECTIONS_MAX,
+            "the limit of open files (ulimit -n) leaves fewer connections to each door"
+        );
+    }
+    most
+}
+
+fn connections_of(descriptors: Option<u64>) -> usize {
+    let Some(descriptors) = descriptors else {
+        return CONNECTIONS_MAX;
+    };
+    let each = descriptors.saturating_sub(FILES) / 2;
+    usize::try_from(each)
+        .unwrap_or(usize::MAX)
+        .clamp(CONNECTIONS_MIN, CONNECTIONS_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_doors_and_the_files_fit_in_the_limit() {
+        assert_eq!(connections_of(None), CONNECTIONS_MAX);
+        assert_eq!(connections_of(Some(1 << 20)), CONNECTIONS_MAX);
+        assert_eq!(connections_of(Some(FILES + 2000)), 1000);
+        assert_eq!(connections_of(Some(1024)), CONNECTIONS_MIN);
+        assert_eq!(connections_of(Some(0)), CONNECTIONS_MIN);
+    }
+}
