@@ -65,8 +65,8 @@ pub struct StartArgs {
     #[arg(long, env = "MILLSTREAM_LOG", value_name = "FILTER")]
     pub log: Option<String>,
     /// This node's journal was lost for good: takes over the groups of all journals that no living node has, from
-    /// their last snapshots in the store, and prints what was lost. A damaged journal goes on with what precedes the
-    /// damage. For one start, not for a settings file
+    /// their last snapshots in the store, and prints what was lost. A damaged journal goes on with all that is whole, before
+    /// and behind the damage. For one start, not for a settings file
     #[arg(long)]
     #[serde(skip)]
     pub recover_groups: bool,

@@ -401,6 +401,28 @@ async fn a_restart_while_the_store_is_down_serves_reads_and_becomes_whole_by_its
     }
 }
 
+/// What went to the store is in the journal, too, until its file is used again: reads need no store for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_journal_still_has_is_read_while_the_store_is_down() {
+    let Some(s3) = S3::start() else { return };
+    let proxy = Proxy::before(s3.port).await;
+    let work = Work::new();
+    let start = || on_s3(eager(), &work, &proxy.address);
+    let server = Server::first(&work, start());
+    let identity = server.identity();
+    server.make_topic(TOPIC, PARTITIONS).await;
+    produce(&server.client(), 100, Compression::None).await;
+    let before = bytes_of(&server.client()).await;
+    kept(&server).await;
+    // What was just made is in the copy of the catalog after a moment.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    server.kill();
+    proxy.set(REFUSE);
+    let server = Server::again(&work, start(), &identity);
+    assert_eq!(bytes_of(&server.client()).await, before);
+    assert!(server.stop().success());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_start_needs_the_store() {
     let proxy = Proxy::before(1).await;

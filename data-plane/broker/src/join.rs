@@ -221,8 +221,8 @@ async fn keep_registration(writer: &Writer, registration: Registration) -> Resul
         Err(SubmitError::Commit(CommitError::Damaged(damage))) => {
             tracing::error!(
                 %damage,
-                "the journal is damaged: it serves what precedes the damage and takes nothing; to go on from the last \
-                 snapshots instead, move the folder 'journal' away and start with --recover-groups"
+                "the journal is damaged: it serves what precedes the damage and takes nothing; start with --recover-groups \
+                 to go on with all that is whole, and to be told what is lost"
             );
             Ok(Kept::Nowhere)
         }

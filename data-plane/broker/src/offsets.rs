@@ -120,14 +120,13 @@ impl Shell {
         } = plan
             && from <= segment.base_offset
         {
-            let rested = !self.services.store_fails();
-            let read = read_store_since(&self.services.tier, &segment, time, end, bytes_max).await;
-            match self.noticed(rested, read) {
+            let tier = &self.services.tier;
+            match read_store_since(tier, &segment, time, end, bytes_max).await {
                 Ok(Some(pieces)) => return Ok(Since::Pieces(pieces)),
                 Ok(None) => return Ok(Since::NotBefore(segment.end_offset)),
                 // Read on from the beginning: that meets the damage where it is.
                 Err(error) if error.is_damage() => {}
-                Err(error) => return Err(error),
+                Err(error) => return Err(self.services.rests(error)),
             }
         }
         self.carry_out(group, plan).await.map(Since::Pieces)

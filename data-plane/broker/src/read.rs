@@ -137,6 +137,21 @@ pub(crate) fn plan_for_reader(
     }
 }
 
+impl Services {
+    /// A store that does not answer is left alone for what the journal has: the next plan looks there.
+    pub(crate) fn rests(&self, error: FailedRead) -> FailedRead {
+        if !matches!(error, FailedRead::Store(_)) || error.is_damage() {
+            return error;
+        }
+        let rested = self.store_fails();
+        self.store_failed();
+        match rested {
+            true => error,
+            false => FailedRead::Moved,
+        }
+    }
+}
+
 impl Shell {
     /// Reads what was planned. What the store does not give may be planned anew: the journal may have it.
     pub(crate) async fn carry_out(&self, group: &Arc<Group>, plan: Plan) -> Result<Vec<Bytes>, FailedRead> {
@@ -182,26 +197,13 @@ impl Shell {
                 bytes_max,
             } => {
                 let services = &self.services;
-                let rested = !services.store_fails();
                 let read = read_store(&services.tier, &segment, from, end, bytes_max).await;
-                let pieces = self.noticed(rested, read)?;
+                let pieces = read.map_err(|error| services.rests(error))?;
                 if services.damaged.count() > 0 {
                     services.damaged.read(&segment, from, end_of(&pieces));
                 }
                 Ok(pieces)
             }
-        }
-    }
-
-    /// What became of a read from the store. That it fails is remembered, and who is the first to notice plans anew: the
-    /// journal may have what the store does not give. What is damaged there says nothing of the store.
-    pub(crate) fn noticed<T>(&self, rested: bool, read: Result<T, FailedRead>) -> Result<T, FailedRead> {
-        match read {
-            Err(error @ FailedRead::Store(_)) if !error.is_damage() => {
-                self.services.store_failed();
-                Err(if rested { FailedRead::Moved } else { error })
-            }
-            read => read,
         }
     }
 

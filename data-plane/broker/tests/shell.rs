@@ -6,8 +6,6 @@
 mod catalog;
 #[path = "shell/consumer_groups.rs"]
 mod consumer_groups;
-#[path = "shell/damaged.rs"]
-mod damaged;
 #[path = "shell/damaged_objects.rs"]
 mod damaged_objects;
 #[path = "shell/faults.rs"]
@@ -24,6 +22,8 @@ mod owners;
 mod reading;
 #[path = "shell/restart.rs"]
 mod restart;
+#[path = "shell/rotten.rs"]
+mod rotten;
 #[path = "shell/times.rs"]
 mod times;
 #[path = "shell/trouble.rs"]

@@ -66,6 +66,8 @@ pub(crate) struct Live<F> {
 pub(crate) struct Free<F> {
     pub number: u64,
     pub file: Arc<F>,
+    /// What it held last, and holds until it is written again; 0 when that is not known, or nothing.
+    pub generation: u64,
     /// Shorter than the settings say: what is left of a spare on a full disk. Good for a start, not for commits.
     pub is_short: bool,
 }
@@ -124,11 +126,31 @@ impl<F> Files<F> {
         self.next - 1
     }
 
-    /// The file of a generation, while it is live.
-    pub fn live(&self, generation: u64) -> Option<Arc<F>> {
+    /// The file of a generation, while it is live, or free and not written again.
+    pub fn readable(&self, generation: u64) -> Option<Arc<F>> {
         let at = self.live.partition_point(|live| live.generation < generation);
-        let live = self.live.get(at)?;
-        (live.generation == generation).then(|| live.file.clone())
+        if let Some(live) = self.live.get(at).filter(|live| live.generation == generation) {
+            return Some(live.file.clone());
+        }
+        let free = self.free.iter().find(|free| free.generation == generation);
+        free.filter(|_| generation > 0).map(|free| free.file.clone())
+    }
+
+    /// The oldest generation of which something can be read.
+    pub fn oldest(&self) -> u64 {
+        let live = self.live.front().map(|live| live.generation);
+        let free = self.free.iter().map(|free| free.generation).filter(|it| *it > 0);
+        free.chain(live).min().unwrap_or(0)
+    }
+
+    /// A free file for a start: of the whole ones the one whose records are the oldest, for the others may be read.
+    pub fn take_any(&mut self) -> Option<Free<F>> {
+        let all = self.free.iter().enumerate().rev();
+        let whole = all.filter(|(_, free)| !free.is_short);
+        match whole.min_by_key(|(_, free)| free.generation) {
+            Some((at, _)) => self.free.remove(at),
+            None => self.free.pop_back(),
+        }
     }
 
     /// Whether a file is free as soon as another one is opened behind the last one.
@@ -163,6 +185,7 @@ impl<F> Files<F> {
                 self.free.push_back(Free {
                     number: oldest.number,
                     file: oldest.file,
+                    generation: oldest.generation,
                     is_short: false,
                 });
             }

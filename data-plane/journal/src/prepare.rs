@@ -137,6 +137,7 @@ impl<D: Disk> Preparer<D> {
         files.free.push_back(Free {
             number: current.number,
             file: Arc::new(current.file),
+            generation: 0,
             is_short: false,
         });
         Ok(())

@@ -132,10 +132,9 @@ impl<D: Disk> Reader<D> {
         }
     }
 
-    /// The generation of the oldest file in use: what lies in older ones cannot be read any more.
+    /// The generation of the oldest file that was not written again: what lies in older ones cannot be read any more.
     pub fn oldest(&self) -> u64 {
-        let files = self.shared.files.lock();
-        files.live.front().map_or(0, |live| live.generation)
+        self.shared.files.lock().oldest()
     }
 
     /// How full the journal is.
@@ -164,14 +163,14 @@ impl<D: Disk> Reader<D> {
             .shared
             .files
             .lock()
-            .live(first.generation)
+            .readable(first.generation)
             .ok_or(ReadError::Absent)?;
         let length = (last.offset + last.length - first.offset) as usize;
         let read = file.read_vec_at(u64::from(first.offset), length);
         let entries = read
             .map_err(ReadError::Io)
             .and_then(|bytes| entries_in(bytes.into(), run));
-        match self.shared.files.lock().live(first.generation) {
+        match self.shared.files.lock().readable(first.generation) {
             Some(_) => entries,
             None => Err(ReadError::Absent),
         }

@@ -31,6 +31,10 @@
 //! once the new one is open: a process that dies at every start uses two files, not all of them. The header's
 //! `oldest` does not count on the skipping, for the new file may never be completed.
 //!
+//! **Drafts.** What is whole behind damage is written again when an operator goes on (`journal::mend`), into files whose
+//! headers call them drafts. They are in the chain only when a file that is none, and was opened, goes on behind them; its
+//! header's `oldest` still counts on none of them. Else they are passed over, and the damage is found as it was.
+//!
 //! **What is believed is made durable.** After a kill the page cache may hold a last commit that never reached the
 //! disk, or whose fdatasync failed (then Linux calls its pages clean). Recovery writes that commit once more, the
 //! same bytes to the same place, and syncs it, before the next header names its end.

@@ -4,6 +4,9 @@
 //! read. Its leader says so in the log, partition by partition, with a batch that has their offsets and no records: what
 //! a compacted Kafka log has where all records of a batch are gone. Readers pass over it, the flush carries it to the
 //! store like any other batch, the offsets are never given out again.
+//!
+//! Behind a damaged journal that goes on (`broker::mend`) such a batch may also come where the next one would: for records
+//! that no snapshot knew. Then the partition's producers are forgotten, for nobody knows what they wrote last.
 
 use crate::change::{PayloadError, stamped};
 use crate::group::GroupState;

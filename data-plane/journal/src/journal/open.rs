@@ -268,6 +268,7 @@ impl<D: Disk> Journal<D> {
             let free = Free {
                 number,
                 file,
+                generation: 0,
                 is_short: length < file_bytes,
             };
             match length.cmp(&file_bytes) {

@@ -163,7 +163,7 @@ impl<D: Disk> Journal<D> {
             let mut files = self.shared.files.lock();
             match growth {
                 Growth::WithinSettings => files.take_usable(),
-                Growth::Forced => files.free.pop_back(),
+                Growth::Forced => files.take_any(),
             }
         };
         if let Some(free) = free {
@@ -243,6 +243,7 @@ impl<D: Disk> Journal<D> {
             Ok(()) => Ok(Some(Free {
                 number,
                 file: Arc::new(file),
+                generation: 0,
                 is_short: false,
             })),
             Err(error) if is_full(&error) => {

@@ -130,12 +130,14 @@ fn a_read_gives_nothing_of_a_file_that_was_recycled_meanwhile() {
     let disk = TracedDisk::new(SimDisk::new(u64::MAX));
     let (mut journal, _) = open(&disk).unwrap();
     let bytes = FILE_BYTES as usize / 4;
-    let place = journal.commit(&[entry(1, bytes)]).unwrap().positions[0];
-    for lsn in 2..=6 {
-        journal.commit(&[entry(lsn, bytes)]).unwrap();
+    let mut places = Vec::new();
+    for lsn in 1..=6 {
+        places.push(journal.commit(&[entry(lsn, bytes)]).unwrap().positions[0]);
     }
     let reader = journal.reader();
-    assert_eq!(reader.read(place).unwrap().header.lsn, Lsn(1));
+    let place = places[4];
+    assert_ne!(place.generation, places[0].generation);
+    assert_eq!(reader.read(place).unwrap().header.lsn, Lsn(5));
     let journal = Arc::new(Mutex::new(journal));
     let theirs = journal.clone();
     disk.before_read(move || {

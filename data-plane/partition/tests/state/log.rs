@@ -107,6 +107,14 @@ impl Leader {
         Ok((decision, Some(entry)))
     }
 
+    /// Orders a change of the service's own; it stays undecided.
+    pub fn order_change(&mut self, index: u32, change: &Change) -> Entry {
+        let (kind, payload) = change.payload().unwrap();
+        let entry = self.entry(index, kind, payload);
+        self.overlay.ordered(&self.state, &entry.header, change);
+        entry
+    }
+
     /// Applies an entry that was ordered.
     pub fn decide(&mut self, entry: &Entry) -> Applied {
         let producer = match Change::of(entry) {

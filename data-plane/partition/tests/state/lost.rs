@@ -1,12 +1,12 @@
 //! Records that no journal has any more: passed over, never given out again, and no obstacle to the flush.
 
-use crate::log::{Leader, opened, partition, plain, segment};
+use crate::log::{Leader, of_producer, opened, partition, plain, segment};
 use bytes::Bytes;
 use millstream_kafka_wire::batch::{BatchHeader, BatchView};
 use millstream_model::entry::EntryKind;
 use millstream_model::{LeaderEpoch, Lsn, Offset, TimestampMs};
 use millstream_partition::{
-    Change, Effect, FlushSettings, Gap, GroupState, PayloadError, Place, plan_flush, plan_lost,
+    Change, Decision, Effect, FlushSettings, Gap, GroupState, PayloadError, Place, plan_flush, plan_lost,
 };
 
 /// Partition 0 with offsets 0..10 in the store and 10..30 hot in two runs, partition 1 with 0..5 hot.
@@ -120,7 +120,7 @@ fn a_repeat_and_a_gap_that_fits_nothing_change_nothing() {
     leader.append(0, plain(1, 1)).unwrap();
     leader.commit(0, &Change::Tiered(vec![segment(10, 30)]));
     let before = leader.state.partition(&partition(0)).unwrap().clone();
-    for (base, end) in [(10, 30), (10, 31), (5, 12), (31, 40), (0, 100)] {
+    for (base, end) in [(10, 30), (10, 31), (5, 12), (32, 40), (0, 100)] {
         let gap = Gap {
             base_offset: Offset(base),
             end_offset: Offset(end),
@@ -132,6 +132,40 @@ fn a_repeat_and_a_gap_that_fits_nothing_change_nothing() {
             "{base}..{end}"
         );
         assert_eq!(leader.state.partition(&partition(0)), Some(&before));
+    }
+}
+
+/// Records that nobody knows any more may have been there, and batches of every producer among them.
+#[test]
+fn a_gap_behind_the_last_record_is_appended_and_forgets_producers() {
+    for undecided in [false, true] {
+        let mut leader = Leader::with_partition();
+        leader.append(0, of_producer(9, 0, 0, 3)).unwrap();
+        let gap = Gap {
+            base_offset: Offset(3),
+            end_offset: Offset(10),
+            leader_epoch: LeaderEpoch(1),
+            timestamp_max: TimestampMs(300),
+        };
+        let lost = leader.order_change(0, &Change::Lost(gap));
+        if !undecided {
+            assert_eq!(leader.decide(&lost).effect, self::lost(3, 10));
+        }
+        // What comes next may have any sequence, and its offsets are behind the gap.
+        let (decision, next) = leader.order(0, of_producer(9, 0, 77, 1)).unwrap();
+        assert!(
+            matches!(decision, Decision::Append { base_offset, .. } if base_offset == Offset(10)),
+            "{decision:?}"
+        );
+        if undecided {
+            assert_eq!(leader.decide(&lost).effect, self::lost(3, 10));
+        }
+        leader.decide(&next.unwrap());
+        let state = leader.state.partition(&partition(0)).unwrap();
+        assert_eq!(state.next_offset(), Offset(11));
+        assert_eq!(state.producers().len(), 1);
+        let repeat = leader.append(0, of_producer(9, 0, 77, 1)).unwrap();
+        assert!(matches!(repeat, Decision::Repeat { .. }), "{repeat:?}");
     }
 }
 

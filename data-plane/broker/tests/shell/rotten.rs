@@ -357,7 +357,7 @@ async fn what_a_newer_snapshot_knows_is_lost_as_records_only() {
     node.stop().await;
     harm(&world, "a-004-", Harm::BlockHead);
     harm(&world, "a-009-", Harm::Value);
-    harm(&world, "b-001-", Harm::EntryHeader);
+    harm(&world, "b-001-", Harm::Value);
     let node = world.start(recovering(&world)).await;
     let lines = node.handle.mended().to_vec();
     assert_eq!(end_of(&node.broker, &who, of).await, 10, "{lines:?}");
