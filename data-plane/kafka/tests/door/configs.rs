@@ -12,6 +12,9 @@ use millstream_kafka_wire::{ApiKey, ErrorCode};
 use millstream_metadata::TopicDefaults;
 use std::collections::BTreeMap;
 
+/// A partition and the brokers that a client lists for it.
+type Listed<'a> = (i32, &'a [i32]);
+
 fn describe(resource_type: i8, name: &str) -> DescribeConfigsRequest {
     DescribeConfigsRequest {
         resources: vec![DescribeConfigsResource {
@@ -211,7 +214,7 @@ async fn replicas_may_be_named_where_the_service_puts_them() {
     let server = Server::start().await;
     let mut client = server.client().await;
     let refused = ErrorCode::InvalidReplicaAssignment.number();
-    let lists: [(&str, &[(i32, &[i32])], i16); 6] = [
+    let lists: [(&str, &[Listed], i16); 6] = [
         ("good", &[(1, &[1]), (0, &[1]), (2, &[1])], 0),
         ("unknown", &[(0, &[2])], refused),
         ("twice", &[(0, &[1, 1])], refused),
