@@ -19,6 +19,8 @@
 //! Invariants: an idempotent producer never reorders or doubles records of a partition; buffers are bounded; every
 //! retry is bounded in time. Not here: the messages themselves (`millstream-rpc`), record batches (`kafka-wire`).
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod admin;
 mod client;
 mod consume;
