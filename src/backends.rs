@@ -1,7 +1,7 @@
 //! The tenants as the SQL engine reaches them: the doors of this process, as the tenant itself.
 //!
-//! SQL acts with a token that lives for minutes (SQL.md 20) over the same services that clients use: same messages,
-//! authentication and quotas, no socket (SQL.md 19).
+//! SQL acts with a token that lives for minutes (sql.md 20) over the same services that clients use: same messages,
+//! authentication and quotas, no socket (sql.md 19).
 
 use async_trait::async_trait;
 use millstream_access::{Principal, RootKeys, mint};

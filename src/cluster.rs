@@ -1,4 +1,4 @@
-//! Which cluster this node belongs to: what the store says, or, while it is down, what the node knew last (LOG.md 30, 40).
+//! Which cluster this node belongs to: what the store says, or, while it is down, what the node knew last (log.md 30, 40).
 
 use crate::data_folder::DataFolder;
 use crate::ready_file::Doors;
@@ -191,7 +191,7 @@ fn with_store(identity: Identity) -> Cluster {
 
 fn joining(settings: &Settings, folder: &DataFolder, roots: &RootKeys) -> Joining {
     // The default folder store belongs to this node alone: its cluster may be joined without naming it, as after a first
-    // start that was cut short. Any other may be somebody's (LOG.md 40).
+    // start that was cut short. Any other may be somebody's (log.md 40).
     let is_alone = folder.cluster().is_none() && settings.store == own_store(&settings.data_dir);
     Joining {
         known: folder.cluster(),

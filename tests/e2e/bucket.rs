@@ -1,4 +1,4 @@
-//! A bucket that would not keep what it is given is refused before anything is written to it (LOG.md 40).
+//! A bucket that would not keep what it is given is refused before anything is written to it (log.md 40).
 
 use crate::harness::s3::{S3, on_s3, stored_at};
 use crate::harness::server::{spawn, wait};

@@ -254,7 +254,7 @@ fn the_command_line_says_what_to_do() {
     assert!(!cli.ok(&["whoami"], "").contains(&server.key.secret));
 }
 
-/// SQL.md 5: keys stay in the partitions where a query has their state.
+/// sql.md 5: keys stay in the partitions where a query has their state.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_a_query_relies_on_does_not_grow() {
     let work = Work::new();

@@ -84,7 +84,7 @@ fn a_second_process_on_the_folder_is_refused() {
     server.cli().ok(&["topic", "list"], "");
 }
 
-/// LOG.md 40, 41, 43: who may join which cluster, and with what.
+/// log.md 40, 41, 43: who may join which cluster, and with what.
 #[test]
 fn a_node_joins_only_where_it_belongs() {
     let (work, other) = (Work::new(), Work::new());

@@ -1,4 +1,4 @@
-//! What must hold: LOG.md's promises, as seen from replicas, clients and consumers.
+//! What must hold: log.md's promises, as seen from replicas, clients and consumers.
 
 use crate::node::GROUP;
 use crate::read::Records;
@@ -133,7 +133,7 @@ impl Checker {
         *known = end.max(*known);
     }
 
-    /// The newest leader says where a partition ends: not before anything that a client knows of (LOG.md 23).
+    /// The newest leader says where a partition ends: not before anything that a client knows of (log.md 23).
     fn end(&self, epoch: Epoch, partition: u32, Offset(end): Offset) -> Check {
         let known = self.ends.get(&partition).copied().unwrap_or_default();
         if epoch >= self.led && end < known {
@@ -144,7 +144,7 @@ impl Checker {
         Ok(())
     }
 
-    /// The newest leader never says that a consumer which has read everything is out of range (LOG.md 23).
+    /// The newest leader never says that a consumer which has read everything is out of range (log.md 23).
     fn reads_on(&self, epoch: Epoch, index: u32, state: Option<&PartitionState>, is_known: bool) -> Check {
         let known = Offset(self.ends.get(&index).copied().unwrap_or_default());
         // What was trimmed since is gone, though nobody has seen it.
@@ -190,7 +190,7 @@ impl Checker {
 }
 
 impl World {
-    /// An entry is committed: every member of the ISR has it on its disk (LOG.md 16), whether the entry came later or
+    /// An entry is committed: every member of the ISR has it on its disk (log.md 16), whether the entry came later or
     /// the member. The leader counts more of them than the controller has committed, never fewer.
     pub fn check_committed(&self, entry: EntryId) -> Check {
         let isr = &self.controller.row.isr;

@@ -171,7 +171,7 @@ impl World {
         self.propose(node, partition(index), Change::Trim { log_start })
     }
 
-    /// Does to one partition what none survives: the others must not notice (LOG.md 22).
+    /// Does to one partition what none survives: the others must not notice (log.md 22).
     fn harm(&mut self, node: usize) -> Check {
         let change = match self.random.random_range(0..5) {
             0 => Change::Trim {

@@ -1,5 +1,5 @@
 //! The controller by its contract: sessions, registrations, elections from the ISR, proposals, damaged journals
-//! (LOG.md 14, 16–18, 36, 37). What it has decided is durable at once; it may be away for a while.
+//! (log.md 14, 16–18, 36, 37). What it has decided is durable at once; it may be away for a while.
 
 use millstream_model::segment::ObjectRef;
 use millstream_model::{Epoch, JournalId, Lsn, Registration};

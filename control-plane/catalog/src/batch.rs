@@ -37,7 +37,7 @@ impl Batch {
         Ok(decision.reply)
     }
 
-    /// Raises the term (LOG.md 36).
+    /// Raises the term (log.md 36).
     pub fn raise_term(&mut self) {
         let mut cluster = self.image.cluster().clone();
         cluster.term += 1;

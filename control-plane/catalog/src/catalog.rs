@@ -82,7 +82,7 @@ impl std::fmt::Debug for CatalogReader {
 }
 
 impl Catalog {
-    /// Takes over: fences the writer before, reads every row, and raises the term before anything else (LOG.md 36).
+    /// Takes over: fences the writer before, reads every row, and raises the term before anything else (log.md 36).
     pub async fn open(
         store: Arc<dyn ObjectStore>,
         settings: &StoreSettings,

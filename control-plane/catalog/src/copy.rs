@@ -1,4 +1,4 @@
-//! A node's copy of the catalog on its own disk: what a restart begins with while the object store is down (LOG.md 30).
+//! A node's copy of the catalog on its own disk: what a restart begins with while the object store is down (log.md 30).
 //!
 //! ```text
 //!   magic "MSCC" | version u16 = 1 | name length u16 | cluster id 16 | name

@@ -1,4 +1,4 @@
-//! `cluster.json`: which cluster lives in this folder of the store, and whether this node belongs to it (LOG.md 40).
+//! `cluster.json`: which cluster lives in this folder of the store, and whether this node belongs to it (log.md 40).
 
 use millstream_store::{Fault, explain};
 use object_store::path::Path;

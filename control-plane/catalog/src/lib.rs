@@ -4,7 +4,7 @@
 //! [`Catalog`] holds the writer of the one database; opening it fences whoever held it before, so there is no
 //! consensus to run.
 //!
-//! Invariants (LOG.md 36): a decision exists when its rows are durable, and only then is it applied or answered; a
+//! Invariants (log.md 36): a decision exists when its rows are durable, and only then is it applied or answered; a
 //! write that fails in any way ends this writer, for its outcome is unknown; a take-over first raises the term.
 //! Not here: when to open or give up (`controller`), the rows themselves (`proto/metadata`).
 

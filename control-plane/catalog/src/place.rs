@@ -5,7 +5,7 @@ use millstream_model::{GroupId, TenantId, TopicId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// A tenant's partitions use at most so many groups, so that one tenant's trouble meets few others (LOG.md 28).
+/// A tenant's partitions use at most so many groups, so that one tenant's trouble meets few others (log.md 28).
 pub const TENANT_GROUPS_USED_MAX: usize = 4;
 
 /// Tenants' groups that are made for each journal: enough to spread, few enough that failover is a few rows.

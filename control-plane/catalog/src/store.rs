@@ -1,5 +1,5 @@
 //! The rows' database: SlateDB on the cluster's object store, set so that it is quiet, bounded and durable
-//! (LOG.md 42).
+//! (log.md 42).
 
 use millstream_metadata::stored::AUDIT_TABLE;
 use millstream_metadata::{AuditRow, Change, Image, Row, RowKey, StoredError};
@@ -203,7 +203,7 @@ pub(crate) async fn settle(db: Db) {
 mod tests {
     use super::*;
 
-    /// LOG.md 42, word by word: quiet when idle, bounded when the store is down, never its fences collected.
+    /// log.md 42, word by word: quiet when idle, bounded when the store is down, never its fences collected.
     #[test]
     fn the_database_is_quiet_bounded_and_keeps_its_fences() {
         for local in [true, false] {

@@ -793,7 +793,7 @@ fn used_by(image: &Image, tenant: TenantId) -> BTreeSet<GroupId> {
         .collect()
 }
 
-/// SQL.md 5: a query relies on its topics' partitions for as long as it is there.
+/// sql.md 5: a query relies on its topics' partitions for as long as it is there.
 #[test]
 fn a_topic_that_a_query_relies_on_does_not_grow() {
     let (mut world, key) = World::started();
@@ -830,7 +830,7 @@ fn a_topic_that_a_query_relies_on_does_not_grow() {
     world.run(&owner, grow("read", 9)).unwrap();
 }
 
-/// LOG.md 28: a cluster that grows does not spread a tenant's topics over more groups.
+/// log.md 28: a cluster that grows does not spread a tenant's topics over more groups.
 #[test]
 fn a_tenant_stays_in_four_groups_when_the_cluster_grows() {
     let (mut world, key) = World::started();
@@ -936,7 +936,7 @@ fn groups_of_lost_journals_go_on_where_the_operator_says() {
     assert_eq!(again.groups, []);
 }
 
-/// LOG.md 41: the level rises when every registered node knows it, and never falls.
+/// log.md 41: the level rises when every registered node knows it, and never falls.
 #[test]
 fn the_feature_level_waits_for_every_node() {
     let (mut world, key) = World::started();

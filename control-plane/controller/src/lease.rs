@@ -1,4 +1,4 @@
-//! The lease: one object that says who decides, overwritten without condition (LOG.md 38). A hint and no more.
+//! The lease: one object that says who decides, overwritten without condition (log.md 38). A hint and no more.
 
 use millstream_model::JournalId;
 use millstream_store::explain;

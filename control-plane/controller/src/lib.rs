@@ -9,7 +9,7 @@
 //!    └──────────── any failed write, a higher term seen, fenced: state dropped ─────────────┘
 //! ```
 //!
-//! Invariants: commands are decided one transaction at a time and answered once it is durable (LOG.md 36); the lease
+//! Invariants: commands are decided one transaction at a time and answered once it is durable (log.md 36); the lease
 //! is a hint, safety is the store's fencing (38); clocks raise suspicion only (37). A node keeps a copy of the catalog on
 //! its disk and knows for how long it may believe it ([`Trust`], 30, 43). Not here: what a command does
 //! (`catalog`), how remote callers reach it (`service`).

@@ -22,7 +22,7 @@ struct Heard {
 }
 
 impl Sessions {
-    /// Of a controller that has just taken over: every node gets a fresh session when it is first looked at (LOG.md
+    /// Of a controller that has just taken over: every node gets a fresh session when it is first looked at (log.md
     /// 37). A node of the controller's own process (`own`) lives as long as it.
     pub fn new(own: BTreeSet<JournalId>, timeout: Duration, now_ms: u64) -> Sessions {
         let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);

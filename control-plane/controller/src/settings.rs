@@ -40,7 +40,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// With the usual times (LOG.md 38).
+    /// With the usual times (log.md 38).
     pub fn new(cluster: Uuid, journal: JournalId, address: String, catalog: StoreSettings) -> Settings {
         Settings {
             cluster,

@@ -123,7 +123,7 @@ impl Shell {
                     Some(Lost::Fenced) => mine = None,
                     Some(Lost::Store { .. }) => mine = Some(self.settings.journal),
                 },
-                // Rows of a newer release: whoever cannot read them must not decide (LOG.md 41).
+                // Rows of a newer release: whoever cannot read them must not decide (log.md 41).
                 Err(CatalogError::Row(error)) => {
                     self.give_up(error.to_string()).await;
                     break;

@@ -1,4 +1,4 @@
-//! How long a node believes what it knows of keys when it hears of no controller (LOG.md 43); pure.
+//! How long a node believes what it knows of keys when it hears of no controller (log.md 43); pure.
 
 use std::time::Duration;
 

@@ -552,7 +552,7 @@ async fn leave_lease(store: &Arc<dyn ObjectStore>, lease: &Lease) {
     store.put(&Path::from("lease.json"), bytes.into()).await.unwrap();
 }
 
-/// LOG.md 38: of a controller that was killed, and of this very journal before its process was killed.
+/// log.md 38: of a controller that was killed, and of this very journal before its process was killed.
 #[tokio::test]
 async fn a_lease_that_stands_still_is_waited_out_and_ones_own_is_not() {
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
@@ -615,7 +615,7 @@ async fn a_lease_that_does_not_read_stops_nobody_for_long() {
 }
 
 /// A data folder that was copied while its process runs: the copy finds "its own" lease and takes over, and registers
-/// anew. The first process must not serve on beside it (LOG.md 13, 14).
+/// anew. The first process must not serve on beside it (log.md 13, 14).
 #[tokio::test]
 async fn of_two_processes_with_one_journal_the_first_gives_up() {
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
@@ -666,7 +666,7 @@ async fn a_twin_that_is_soon_gone_is_outlived() {
     first.stop().await;
 }
 
-/// LOG.md 41: a node that meets an unknown version stops, and says which release it needs.
+/// log.md 41: a node that meets an unknown version stops, and says which release it needs.
 #[tokio::test]
 async fn a_catalog_of_a_newer_release_is_not_decided_about() {
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());

@@ -61,7 +61,7 @@ pub fn admit(
 
 impl Admitted {
     /// The batch in memory of its own, so that stamping it under the lock copies nothing, and so that the tail cache
-    /// does not hold a whole receive buffer for a small batch (LOG.md 9): the one copy from socket to disk. Its header
+    /// does not hold a whole receive buffer for a small batch (log.md 9): the one copy from socket to disk. Its header
     /// has the time that its records have. Where the topic has the broker's time, that is returned, too.
     pub fn own(
         self,

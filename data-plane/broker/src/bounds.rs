@@ -1,7 +1,7 @@
 //! What a reader is told of a partition's offsets, from its committed state alone.
 //!
 //! Between an election and the commit of what the new leader found in its log the state may be older than what readers
-//! have seen: it may even lack the partition. Until then nothing is said that depends on where the log ends (LOG.md 23).
+//! have seen: it may even lack the partition. Until then nothing is said that depends on where the log ends (log.md 23).
 
 use crate::interface::{EpochEnd, FetchError, FoundOffset, Isolation, ListOffset, OffsetError};
 use millstream_model::{LeaderEpoch, Offset, TimestampMs};

@@ -1,4 +1,4 @@
-//! How long the journal lasts without the object store, at the rate of late: its capacity in hours (LOG.md 10).
+//! How long the journal lasts without the object store, at the rate of late: its capacity in hours (log.md 10).
 
 use millstream_journal::Space;
 

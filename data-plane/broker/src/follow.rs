@@ -327,7 +327,7 @@ impl Shell {
     }
 
     /// Counts partitions that a person should look at: those in quarantine, and those that groups have and the
-    /// catalog does not, which are kept and not served (LOG.md 34).
+    /// catalog does not, which are kept and not served (log.md 34).
     fn count_troubled(&self, image: &Image) {
         let (mut unknown, mut quarantined) = (0, 0);
         for group in self.all_groups() {

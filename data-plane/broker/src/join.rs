@@ -3,7 +3,7 @@
 //! ```text
 //!   registered ─► number fsynced ─► confirmed ─► lost groups taken over ─► groups lead
 //! ```
-//! A start while the object store is down serves reads first (LOG.md 30): the only replica of a group has all that is
+//! A start while the object store is down serves reads first (log.md 30): the only replica of a group has all that is
 //! committed on its disk. Nothing is written, and nobody leads, before the number of this start is on disk (13, 14).
 
 use crate::follow::{Following, Found};
@@ -214,7 +214,7 @@ enum Kept {
     Nowhere,
 }
 
-/// The number must be on disk before anything is served (LOG.md 13). A damaged journal keeps nothing; it serves what
+/// The number must be on disk before anything is served (log.md 13). A damaged journal keeps nothing; it serves what
 /// precedes the damage.
 async fn keep_registration(writer: &Writer, registration: Registration) -> Result<Kept, StartError> {
     match writer.register(registration).await {

@@ -1,5 +1,5 @@
 //! What the journal still has of records that are in the store, too: read from there while the store does not answer
-//! (LOG.md 9, 10, 30).
+//! (log.md 9, 10, 30).
 //!
 //! The state forgets where a batch lies in the journal once it is tiered, and the journal's index once it is released; the
 //! bytes are there until the file is used again, hours later on a node with room. A few numbers for each batch, and only

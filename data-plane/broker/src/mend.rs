@@ -1,4 +1,4 @@
-//! Going on behind a damaged journal, when the operator says so (`--recover-groups`, LOG.md 5): what is whole behind the
+//! Going on behind a damaged journal, when the operator says so (`--recover-groups`, log.md 5): what is whole behind the
 //! damage is kept, with its numbers and offsets; what is gone is replaced and told.
 //!
 //! ```text

@@ -213,7 +213,7 @@ impl Shell {
         })
     }
 
-    /// What a filling journal asks of producers (LOG.md 10); who is refused has room made.
+    /// What a filling journal asks of producers (log.md 10); who is refused has room made.
     fn back_pressure(&self, bytes: usize, ahead: usize) -> Result<Duration, ProduceError> {
         let in_flight = self.in_flight(ahead);
         if in_flight > self.settings.in_flight_bytes_max {

@@ -1,4 +1,4 @@
-//! Ids for idempotent producers: random ones from blocks that the controller reserves (LOG.md 29).
+//! Ids for idempotent producers: random ones from blocks that the controller reserves (log.md 29).
 
 use millstream_metadata::{Actor, Command, Commands, Reply};
 use millstream_model::{NodeId, ProducerId};

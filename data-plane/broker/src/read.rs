@@ -31,7 +31,7 @@ pub(crate) enum GaveUp {
 }
 
 /// The tries of one read: what has moved is looked for anew a few times; what is damaged is read once more, and what is
-/// missing looked for once more (LOG.md 33), before a reader is told so.
+/// missing looked for once more (log.md 33), before a reader is told so.
 #[derive(Debug, Default)]
 pub(crate) struct Tries {
     moved: usize,

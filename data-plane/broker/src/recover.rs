@@ -1,5 +1,5 @@
 //! Groups that this disk cannot restore: those of lost journals, taken over when the operator says so, and those
-//! whose snapshot in the store is newer than all that is here, installed from it (LOG.md 5, 12, 17).
+//! whose snapshot in the store is newer than all that is here, installed from it (log.md 5, 12, 17).
 
 use crate::follow::{Following, Found};
 use crate::group::{Disk, Services};

@@ -35,13 +35,13 @@ use std::collections::VecDeque;
 pub struct Planted {
     /// Entries change the state when they are written, not when they are committed.
     pub apply_before_commit: bool,
-    /// The journal is recycled up to where the live state knows everything to be in the store (against LOG.md 30).
+    /// The journal is recycled up to where the live state knows everything to be in the store (against log.md 30).
     pub release_by_live_state: bool,
-    /// What a leader knew beyond the committed state stays when its leadership ends (against LOG.md 20).
+    /// What a leader knew beyond the committed state stays when its leadership ends (against log.md 20).
     pub overlay_outlives_its_epoch: bool,
     /// A batch that an idempotent producer repeats is appended again.
     pub repeat_is_appended: bool,
-    /// A new leader says where the log ends before what it found there is committed (against LOG.md 23).
+    /// A new leader says where the log ends before what it found there is committed (against log.md 23).
     pub end_is_known_at_once: bool,
     /// The largest timestamp is what a batch's header says, not what its records have: retention goes by it.
     pub header_timestamp_believed: bool,
@@ -142,14 +142,14 @@ impl<T> Replica<T> {
     }
 
     /// The only replica of its group has halted: applies all that its disk holds, for with one replica that is
-    /// exactly what is committed (LOG.md 5).
+    /// exactly what is committed (log.md 5).
     pub fn settle_alone(&mut self, out: &mut Vec<Output<T>>) {
         debug_assert!(self.is_halted());
         self.apply_up_to(self.machine.durable_lsn(), out);
     }
 
     /// Whether the end of the committed log is known: not between an election and the commit of what the new leader
-    /// found in its log (LOG.md 23).
+    /// found in its log (log.md 23).
     pub fn log_end_is_known(&self) -> bool {
         self.leads() && (self.planted.end_is_known_at_once || self.machine.elected_log_end().is_none())
     }

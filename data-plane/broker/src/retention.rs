@@ -1,5 +1,5 @@
 //! Trimming what topics no longer keep, and forgetting producers that are silent: the leader decides by the clock, the
-//! log carries it out (LOG.md 21).
+//! log carries it out (log.md 21).
 
 use crate::group::Group;
 use crate::shell::Shell;

@@ -46,12 +46,12 @@ pub struct Settings {
     /// Fetched bytes that are not sent yet in all; when they are this many, fetches get less.
     pub read_bytes_max: usize,
     /// The operator's decision that the journals which no living node has are lost, and what a damage took from this
-    /// one: their groups are taken over from their last snapshots, this one goes on with what is whole (LOG.md 5, 17).
+    /// one: their groups are taken over from their last snapshots, this one goes on with what is whole (log.md 5, 17).
     pub recover_groups: bool,
     /// How long nodes that may be dead are waited for then: more than a session.
     pub recover_wait: Duration,
     /// Whether a start waits until the controller has registered it. Without, it serves reads from the disk meanwhile:
-    /// for a start while the object store is down (LOG.md 30).
+    /// for a start while the object store is down (log.md 30).
     pub waits_for_controller: bool,
     /// Consumer groups.
     pub groups: millstream_coordinator::Settings,

@@ -1,4 +1,4 @@
-//! The newest committed batches of a group in memory: what most fetches are served from (LOG.md 9).
+//! The newest committed batches of a group in memory: what most fetches are served from (log.md 9).
 //!
 //! A FIFO in bytes over all partitions of the group: the batch that was committed first goes first.
 

@@ -1,4 +1,4 @@
-//! A block: one commit, at a multiple of 4096 bytes in a file (LOG.md 2).
+//! A block: one commit, at a multiple of 4096 bytes in a file (log.md 2).
 //!
 //! ```text
 //! byte  0      4       6      8           16    24      32      36       40        44      48    60

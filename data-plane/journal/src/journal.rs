@@ -118,7 +118,7 @@ pub enum CommitError {
         /// The LSN in the record.
         found: Lsn,
     },
-    /// The journal is damaged: it takes nothing until an operator or a repair has decided (LOG.md 5, 6).
+    /// The journal is damaged: it takes nothing until an operator or a repair has decided (log.md 5, 6).
     #[error("the journal is damaged: {0}")]
     Damaged(Arc<Damage>),
 }
@@ -156,7 +156,7 @@ impl<D: Disk> Journal<D> {
         open::open(disk, settings, replay)
     }
 
-    /// The journal's id: the identity of its replicas (LOG.md 12).
+    /// The journal's id: the identity of its replicas (log.md 12).
     pub fn id(&self) -> JournalId {
         self.shared.id
     }
@@ -184,7 +184,7 @@ impl<D: Disk> Journal<D> {
     }
 
     /// Writes an empty commit unless the last one may be lost: so that the last entries, and the number of this start, can
-    /// be told from a torn tail should they rot (LOG.md 4). Returns whether it wrote one; a full journal has room kept
+    /// be told from a torn tail should they rot (log.md 4). Returns whether it wrote one; a full journal has room kept
     /// for it.
     ///
     /// # Errors
@@ -211,7 +211,7 @@ impl<D: Disk> Journal<D> {
         }
     }
 
-    /// Keeps the number of this process start (LOG.md 13).
+    /// Keeps the number of this process start (log.md 13).
     ///
     /// # Errors
     /// As [`Journal::commit`].
@@ -290,7 +290,7 @@ impl<D: Disk> Journal<D> {
         }
     }
 
-    /// A write failed: never again (LOG.md 6).
+    /// A write failed: never again (log.md 6).
     fn fail(&mut self, doing: &str, error: &io::Error) -> CommitError {
         self.failed = true;
         let reason = format!("{doing} failed: {error}");

@@ -1,4 +1,4 @@
-//! The write-ahead log on one disk: group commit, recycled files, recovery (LOG.md 1 to 13).
+//! The write-ahead log on one disk: group commit, recycled files, recovery (log.md 1 to 13).
 //!
 //! In: [`Record`]s of any number of replica groups. Out: their [`Position`]s once they are durable; the records
 //! again, in order, after a restart; entries by group and LSN.

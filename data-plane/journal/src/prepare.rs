@@ -1,4 +1,4 @@
-//! Writing free files with zeros before they are needed (LOG.md 1).
+//! Writing free files with zeros before they are needed (log.md 1).
 
 use crate::disk::{Disk, DiskFile};
 use crate::files::{Free, Shared, file_name, preparing_name};
@@ -36,7 +36,7 @@ pub enum Prepared {
 /// A step that failed. The journal goes on; try later.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
-    /// The disk is full: back-pressure, not damage (LOG.md 6).
+    /// The disk is full: back-pressure, not damage (log.md 6).
     #[error("the disk has no room for another journal file")]
     Full,
     /// The disk failed.

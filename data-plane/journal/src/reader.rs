@@ -31,7 +31,7 @@ pub enum ReadError {
     /// Not in the journal: released, cut off, or never written.
     #[error("the journal does not have the entry")]
     Absent,
-    /// The disk gave other bytes than were written: the replica must be repaired (LOG.md 11).
+    /// The disk gave other bytes than were written: the replica must be repaired (log.md 11).
     #[error("the journal's copy of the entry is damaged")]
     Damaged,
     /// The disk failed.

@@ -8,7 +8,7 @@ use millstream_model::{Epoch, GroupId, Lsn, Registration};
 pub enum Record {
     /// An entry of a group's log. Its LSN follows the one before it in the group without a gap.
     Entry(Entry),
-    /// The group's log ends at `lsn`; what it had above is not part of it (LOG.md 8).
+    /// The group's log ends at `lsn`; what it had above is not part of it (log.md 8).
     Truncate {
         /// The group.
         group: GroupId,
@@ -51,7 +51,7 @@ pub enum Record {
         /// The group.
         group: GroupId,
     },
-    /// The number that this start of the process got (LOG.md 13).
+    /// The number that this start of the process got (log.md 13).
     Registered {
         /// The number.
         registration: Registration,

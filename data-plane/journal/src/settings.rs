@@ -40,13 +40,13 @@ pub enum Planted {
     None,
     /// A commit is acknowledged before its fdatasync.
     AcknowledgeBeforeFsync,
-    /// After a restart the writer goes on in the file where the valid prefix ends (against LOG.md 3).
+    /// After a restart the writer goes on in the file where the valid prefix ends (against log.md 3).
     AppendAfterRestart,
-    /// Recovery takes blocks of a file's earlier life (against LOG.md 2).
+    /// Recovery takes blocks of a file's earlier life (against log.md 2).
     StaleBlockAccepted,
-    /// Recovery cuts at the first bad block and does not look on past it (against LOG.md 4).
+    /// Recovery cuts at the first bad block and does not look on past it (against log.md 4).
     CorruptMiddleIsTornTail,
-    /// A failed fdatasync is done again (against LOG.md 6).
+    /// A failed fdatasync is done again (against log.md 6).
     RetryFailedFsync,
     /// What a mending has written counts before it is finished.
     DraftCountsAtOnce,

@@ -1,4 +1,4 @@
-//! How full a journal is, and what to do about it (LOG.md 10).
+//! How full a journal is, and what to do about it (log.md 10).
 
 use millstream_model::GroupId;
 

@@ -47,10 +47,10 @@ impl Default for WriterSettings {
 }
 
 /// What one caller wants written, all in one commit. Records of one group are committed in the order in which they
-/// were submitted; between groups, tenants take turns when more waits than a commit takes (LOG.md 7).
+/// were submitted; between groups, tenants take turns when more waits than a commit takes (log.md 7).
 #[derive(Clone, Debug)]
 pub struct Append {
-    /// Who pays for it. The system tenant's are also taken when the journal is nearly full (LOG.md 10).
+    /// Who pays for it. The system tenant's are also taken when the journal is nearly full (log.md 10).
     pub tenant: TenantId,
     /// What is to be written.
     pub records: Vec<Framed>,

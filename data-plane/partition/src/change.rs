@@ -123,7 +123,7 @@ pub(crate) fn stamped(payload: &Bytes) -> Result<BatchHeader, PayloadError> {
 /// A partition that starts to live in a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opened {
-    /// Its leader epoch is this + the group's epoch (LOG.md 26).
+    /// Its leader epoch is this + the group's epoch (log.md 26).
     pub base_epoch: i32,
     /// The first offset; 0 for a new partition.
     pub log_start: Offset,

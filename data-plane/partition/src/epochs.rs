@@ -37,7 +37,7 @@ impl EpochHistory {
     /// The largest known epoch at or below `epoch`, and one past its last offset; `log_end` bounds the last one.
     ///
     /// An epoch from before the first known one ends where that one starts; with no records at all, every epoch ends
-    /// at the log's end (LOG.md 23: never "undefined").
+    /// at the log's end (log.md 23: never "undefined").
     pub fn end_of(&self, epoch: LeaderEpoch, log_end: Offset) -> (LeaderEpoch, Offset) {
         let after = self.starts.partition_point(|(known, _)| *known <= epoch);
         let end = self.starts.get(after).map_or(log_end, |(_, start)| *start);

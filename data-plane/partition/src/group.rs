@@ -116,7 +116,7 @@ impl GroupState {
     }
 
     /// The last entry that nobody needs any more for its records: everything up to there is in the object store,
-    /// trimmed, or was no append. May be released once a snapshot covers it (LOG.md 30).
+    /// trimmed, or was no append. May be released once a snapshot covers it (log.md 30).
     pub fn tiered_lsn(&self) -> Lsn {
         let hot = self
             .partitions
@@ -286,7 +286,7 @@ impl GroupState {
         })
     }
 
-    /// Puts a partition aside: what it has stays readable as far as it goes, nothing is added (LOG.md 22).
+    /// Puts a partition aside: what it has stays readable as far as it goes, nothing is added (log.md 22).
     fn quarantine(&mut self, header: &EntryHeader, reason: String) -> Effect {
         let unopened = crate::change::Opened {
             base_epoch: 0,

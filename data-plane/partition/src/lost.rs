@@ -1,6 +1,6 @@
 //! Records that are gone with every journal that had them, and what stands in their place.
 //!
-//! A group that goes on from a snapshot without its journal (`group recover`, LOG.md 5, 17) has hot runs that nobody can
+//! A group that goes on from a snapshot without its journal (`group recover`, log.md 5, 17) has hot runs that nobody can
 //! read. Its leader says so in the log, partition by partition, with a batch that has their offsets and no records: what
 //! a compacted Kafka log has where all records of a batch are gone. Readers pass over it, the flush carries it to the
 //! store like any other batch, the offsets are never given out again.

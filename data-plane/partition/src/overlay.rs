@@ -1,6 +1,6 @@
 //! What a leader knows beyond the committed state: the entries it has ordered and that are not decided yet.
 //!
-//! Thrown away whole when the leadership changes (LOG.md 20); the committed state never depends on it.
+//! Thrown away whole when the leadership changes (log.md 20); the committed state never depends on it.
 
 use crate::change::{AppendFacts, Change};
 use crate::group::GroupState;

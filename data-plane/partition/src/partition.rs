@@ -10,7 +10,7 @@ use crate::transactions::Transactions;
 use millstream_model::segment::SegmentRef;
 use millstream_model::{Epoch, LeaderEpoch, Lsn, Offset, OwnerEpoch, TenantId, TimestampMs};
 
-/// Why a partition takes no more entries (LOG.md 22).
+/// Why a partition takes no more entries (log.md 22).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quarantine {
     /// The entry that could not be applied.
@@ -49,7 +49,7 @@ pub struct PartitionState {
     pub(crate) cold_bytes: u64,
 }
 
-/// A partition's leader epoch while its group is in `epoch` (LOG.md 26).
+/// A partition's leader epoch while its group is in `epoch` (log.md 26).
 fn leader_epoch(base: i32, epoch: Epoch) -> LeaderEpoch {
     LeaderEpoch(base.saturating_add(i32::try_from(epoch.0).unwrap_or(i32::MAX)))
 }

@@ -2,7 +2,7 @@
 //!
 //! Kafka's rules: a producer that is not known may start anywhere, a new epoch starts at 0, sequences wrap from
 //! 2^31 - 1 to 0, and the last five batches are remembered so that a repeat is answered with its first offset. Who is
-//! forgotten for having been silent is the leader's decision, an entry of the log (LOG.md 21).
+//! forgotten for having been silent is the leader's decision, an entry of the log (log.md 21).
 
 use crate::change::ProducerFacts;
 use crate::codec::{CodecError, Reader, Writer};

@@ -4,7 +4,7 @@
 //!   magic "MSGS" | version u16 = 2 | group u32 | applied LSN u64 | its epoch u32 | time i64
 //!   | count u32, partitions in key order (id, state) | CRC-32C u32 of everything before it
 //! ```
-//! One page for now (LOG.md 30 asks for pages once groups are large).
+//! One page for now (log.md 30 asks for pages once groups are large).
 
 use crate::codec::{CodecError, Reader, Writer};
 use crate::group::GroupState;

@@ -9,9 +9,9 @@ use millstream_model::{Epoch, JournalId, KeyId, Lsn, PartitionId, Registration, 
 /// One incarnation of one replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Member {
-    /// The replica: its journal (LOG.md 12).
+    /// The replica: its journal (log.md 12).
     pub journal: JournalId,
-    /// Which process start (LOG.md 13).
+    /// Which process start (log.md 13).
     pub registration: Registration,
 }
 
@@ -28,7 +28,7 @@ pub struct Assignment {
     pub members: Vec<Member>,
     /// The committed in-sync replicas.
     pub isr: Vec<JournalId>,
-    /// The fewest in-sync replicas with which anything commits (LOG.md 17).
+    /// The fewest in-sync replicas with which anything commits (log.md 17).
     pub minimum: usize,
 }
 
@@ -37,7 +37,7 @@ pub struct Assignment {
 pub struct AppendBody {
     /// What it does.
     pub kind: EntryKind,
-    /// The leader's wall clock (LOG.md 21).
+    /// The leader's wall clock (log.md 21).
     pub time: TimestampMs,
     /// The partition it touches.
     pub partition: PartitionId,
@@ -103,10 +103,10 @@ pub enum Input {
         /// The last one that can no longer be read.
         up_to: Lsn,
     },
-    /// The journal is damaged: nothing more may be acknowledged from it (LOG.md 5, 6).
+    /// The journal is damaged: nothing more may be acknowledged from it (log.md 5, 6).
     Damaged,
     /// A committed entry has a form that only a newer release knows: applying it differently from a replica that knows it
-    /// is out of the question (LOG.md 22, 41).
+    /// is out of the question (log.md 22, 41).
     Unreadable {
         /// The entry.
         lsn: Lsn,
@@ -127,7 +127,7 @@ pub enum Output {
         /// The entry.
         entry: Entry,
     },
-    /// Cut the log after `to`, by a record in the journal (LOG.md 8).
+    /// Cut the log after `to`, by a record in the journal (log.md 8).
     Truncate {
         /// Its number.
         write: WriteNumber,
@@ -162,12 +162,12 @@ pub enum Output {
         /// The epoch it leads.
         epoch: Epoch,
     },
-    /// This replica no longer leads: whatever waits for a commit is undecided, the overlay is void (LOG.md 20).
+    /// This replica no longer leads: whatever waits for a commit is undecided, the overlay is void (log.md 20).
     StepDown {
         /// The epoch it led.
         epoch: Epoch,
     },
-    /// This leader's own disk holds everyone up: let the controller choose another (LOG.md 19). Repeated until it does or
+    /// This leader's own disk holds everyone up: let the controller choose another (log.md 19). Repeated until it does or
     /// the disk moves.
     Resign {
         /// The epoch it leads.
@@ -182,13 +182,13 @@ pub enum Output {
         /// The least it must contain.
         base: EntryId,
     },
-    /// A member has less on disk than it acknowledged: its journal is damaged (LOG.md 18).
+    /// A member has less on disk than it acknowledged: its journal is damaged (log.md 18).
     MemberDamaged(Member),
     /// Going on could lose data: this machine stops for good. An operator must look.
     Halt(HaltReason),
 }
 
-/// A change of the ISR, for the controller (LOG.md 14, 16).
+/// A change of the ISR, for the controller (log.md 14, 16).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProposeIsr {
     /// The epoch of the leader that proposes.
@@ -218,7 +218,7 @@ pub enum AppendRefusal {
     /// Somebody else leads, or nobody does.
     #[error("this replica does not lead the group")]
     NotLeader,
-    /// Fewer members are alive and in sync than the class demands (LOG.md 17).
+    /// Fewer members are alive and in sync than the class demands (log.md 17).
     #[error("{live} in-sync replicas are alive, {minimum} are needed")]
     NotEnoughReplicas {
         /// How many are alive.

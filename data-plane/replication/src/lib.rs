@@ -1,4 +1,4 @@
-//! One replica group's log as a pure machine: leader, followers, epoch, ISR, high watermark (LOG.md 12–20, 23, 24).
+//! One replica group's log as a pure machine: leader, followers, epoch, ISR, high watermark (log.md 12–20, 23, 24).
 //!
 //! In: what the shell knows ([`Input`]): appends, writes that became durable, messages of peers, assignments of the
 //! controller, ticks. Out: what the shell has to do ([`Output`]): persist, truncate, send, commit, ask the

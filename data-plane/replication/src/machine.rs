@@ -154,7 +154,7 @@ impl Machine {
     }
 
     /// This process start has its number, which was not known when the machine was made: from here on an assignment can
-    /// appoint it (LOG.md 13, 14).
+    /// appoint it (log.md 13, 14).
     pub fn register(&mut self, registration: Registration) {
         assert!(
             !matches!(self.state, State::Leader(_)),
@@ -203,7 +203,7 @@ impl Machine {
     }
 
     /// The end of the log when this leader was elected: until the high watermark has passed it, the latest offset is
-    /// not known (LOG.md 23). `None` when it has passed, or this replica does not lead.
+    /// not known (log.md 23). `None` when it has passed, or this replica does not lead.
     pub fn elected_log_end(&self) -> Option<Lsn> {
         match &self.state {
             State::Leader(leader) if self.high_watermark < leader.elected_log_end => {
@@ -214,7 +214,7 @@ impl Machine {
     }
 
     /// How many of the committed ISR live: this replica and those heard from within a session. For a topic whose
-    /// minimum is above its group's (LOG.md 17).
+    /// minimum is above its group's (log.md 17).
     pub fn live_in_sync(&self, now_ms: u64) -> usize {
         let (State::Leader(leader), Some(assignment)) = (&self.state, &self.assignment) else {
             return 0;

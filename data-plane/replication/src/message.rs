@@ -5,7 +5,7 @@
 //!           ◄── Acknowledge(durable) or Refuse(has) ──────────
 //!           ── Install(base): what you lack is no longer in my log ──►
 //! ```
-//! Messages may be lost, doubled and reordered. The shell frames them and vouches for the sender (LOG.md 25).
+//! Messages may be lost, doubled and reordered. The shell frames them and vouches for the sender (log.md 25).
 
 use crate::history::EntryId;
 use millstream_model::entry::Entry;
@@ -24,7 +24,7 @@ pub enum Message {
     Install(Install),
 }
 
-/// Entries that follow one named entry (LOG.md 15).
+/// Entries that follow one named entry (log.md 15).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Append {
     /// The sender's epoch.

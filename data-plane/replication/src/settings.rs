@@ -9,15 +9,15 @@ pub struct Settings {
     pub group: GroupId,
     /// This replica's journal.
     pub me: JournalId,
-    /// The number this process start got when it registered (LOG.md 13).
+    /// The number this process start got when it registered (log.md 13).
     pub registration: Registration,
     /// A leader sends at least this often, ms.
     pub heartbeat_ms: u64,
     /// An unanswered append or proposal is sent again after this long, ms.
     pub retry_ms: u64,
-    /// A member that is silent or behind for this long leaves the ISR, ms (LOG.md 19).
+    /// A member that is silent or behind for this long leaves the ISR, ms (log.md 19).
     pub session_ms: u64,
-    /// Bytes that a leader may send beyond what this follower has said is durable (LOG.md 25).
+    /// Bytes that a leader may send beyond what this follower has said is durable (log.md 25).
     pub window_bytes: usize,
     /// Bytes of one append message; one larger entry still goes alone.
     pub message_bytes_max: usize,
@@ -36,9 +36,9 @@ pub struct Planted {
     pub epoch_led_by_two_incarnations: bool,
     /// Entries count for the high watermark when they are received, not when they are durable.
     pub high_watermark_on_receive: bool,
-    /// A member counts no more as soon as its removal is proposed (against LOG.md 16).
+    /// A member counts no more as soon as its removal is proposed (against log.md 16).
     pub removal_counts_when_proposed: bool,
-    /// A follower takes entries although its log has another entry before them (against LOG.md 15).
+    /// A follower takes entries although its log has another entry before them (against log.md 15).
     pub append_without_previous: bool,
 }
 

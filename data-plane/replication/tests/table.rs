@@ -248,7 +248,7 @@ fn proposals(out: &[Output]) -> Vec<(u64, Vec<JournalId>)> {
     out.iter().filter_map(proposal).collect()
 }
 
-/// LOG.md 16: the lowest durable LSN over the committed and any proposed in-sync replicas. A removal counts once the
+/// log.md 16: the lowest durable LSN over the committed and any proposed in-sync replicas. A removal counts once the
 /// controller has committed it.
 #[test]
 fn a_removal_counts_when_it_is_committed() {
@@ -270,7 +270,7 @@ fn a_removal_counts_when_it_is_committed() {
     assert_eq!(committed(&step(&mut leader, 10_003, row(2, &[1, 2]))), [Lsn(1)]);
 }
 
-/// LOG.md 16, the other half: an addition counts from the moment it is proposed, and as long as it may be taken.
+/// log.md 16, the other half: an addition counts from the moment it is proposed, and as long as it may be taken.
 #[test]
 fn an_addition_counts_when_it_is_proposed() {
     let mut leader = machine();
@@ -305,7 +305,7 @@ fn an_addition_counts_when_it_is_proposed() {
     );
 }
 
-/// LOG.md 17: with fewer in-sync replicas than the class demands nothing commits, and the leader proposes no such set.
+/// log.md 17: with fewer in-sync replicas than the class demands nothing commits, and the leader proposes no such set.
 #[test]
 fn the_isr_does_not_shrink_below_the_minimum() {
     let mut leader = machine();
@@ -321,7 +321,7 @@ fn the_isr_does_not_shrink_below_the_minimum() {
     );
 }
 
-/// LOG.md 14: what an earlier incarnation says counts no more once a later one is known.
+/// log.md 14: what an earlier incarnation says counts no more once a later one is known.
 #[test]
 fn an_earlier_incarnation_is_not_heard() {
     let mut leader = leader_of_three();
@@ -334,7 +334,7 @@ fn an_earlier_incarnation_is_not_heard() {
     );
 }
 
-/// LOG.md 19: a leader whose disk stands still while a member is ahead asks for another leader, again and again, for
+/// log.md 19: a leader whose disk stands still while a member is ahead asks for another leader, again and again, for
 /// the controller may not have heard it; and takes nothing meanwhile.
 #[test]
 fn a_stalled_leader_resigns_until_it_is_heard() {
@@ -407,7 +407,7 @@ fn follower(last: u64, mark: u64) -> Machine {
     Machine::new(Settings::new(GroupId(1), me.journal, me.registration), recovered)
 }
 
-/// LOG.md 8, 15: what contradicts the leader is cut, but never what is committed.
+/// log.md 8, 15: what contradicts the leader is cut, but never what is committed.
 #[test]
 fn a_cut_below_the_high_watermark_is_a_halt() {
     let other = [entry(1, 2, 3)];
@@ -443,7 +443,7 @@ fn a_cut_below_the_high_watermark_is_a_halt() {
     assert_eq!(step(&mut halted, 1, append(2, id(1, 2), &other, 2)), []);
 }
 
-/// LOG.md 15: it must be exactly the entry before.
+/// log.md 15: it must be exactly the entry before.
 #[test]
 fn a_follower_refuses_what_does_not_follow_and_says_what_it_has() {
     for (previous, has) in [

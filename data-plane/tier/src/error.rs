@@ -8,7 +8,7 @@ use std::time::Duration;
 /// A failed call. Cheap to clone, for one failed load may answer many waiting reads.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TierError {
-    /// The object is not there: collected since, or never written. Read the state again (LOG.md 33).
+    /// The object is not there: collected since, or never written. Read the state again (log.md 33).
     #[error("object {name} is not in the store")]
     NotFound {
         /// Its name.

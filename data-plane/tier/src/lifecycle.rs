@@ -1,4 +1,4 @@
-//! A bucket's lifecycle rules: none may take our objects away (LOG.md 40).
+//! A bucket's lifecycle rules: none may take our objects away (log.md 40).
 //!
 //! A rule that expires objects deletes what the log still names, and one that archives them makes it unreadable until
 //! somebody restores it. Both act days later, when nobody looks, so a node that finds one refuses to start.

@@ -1,4 +1,4 @@
-//! The names of objects: the only module that forms or reads them (DESIGN.md, invariant 6).
+//! The names of objects: the only module that forms or reads them (design.md, invariant 6).
 //!
 //! ```text
 //! groups/<group>/segments/<epoch>-<number>                       shared by the group's partitions

@@ -39,7 +39,7 @@ pub struct OpenStore {
 }
 
 impl OpenStore {
-    /// Refuses a bucket whose lifecycle rules would delete or archive this cluster's objects (LOG.md 40). What is no
+    /// Refuses a bucket whose lifecycle rules would delete or archive this cluster's objects (log.md 40). What is no
     /// bucket has none; one that does not tell them is used, with a warning.
     ///
     /// # Errors
@@ -165,7 +165,7 @@ fn open_bucket(url: &str, rest: &str) -> Result<OpenStore, OpenError> {
         .into_iter()
         .find_map(|name| std::env::var(name).ok());
     // The tier bounds and repeats its calls itself, and so do the catalog and the lease: here only what keeps a single
-    // request from hanging for ever (LOG.md 42). A part of an upload must get through within it on a slow line.
+    // request from hanging for ever (log.md 42). A part of an upload must get through within it on a slow line.
     let options = ClientOptions::new()
         .with_allow_http(endpoint.is_some_and(|endpoint| endpoint.starts_with("http://")))
         .with_connect_timeout(CONNECT_TIMEOUT)

@@ -3,7 +3,7 @@
 //! In: what a client presented (key id and secret, or a token), the [`Image`](millstream_metadata::Image), the
 //! [`RootKeys`]. Out: a [`Principal`], or an [`AuthError`] of which the client sees only [`AuthError::CLIENT_TEXT`].
 //!
-//! Invariants: a secret is derived, never stored, never printed (LOG.md 43); comparisons take constant time; an
+//! Invariants: a secret is derived, never stored, never printed (log.md 43); comparisons take constant time; an
 //! unknown key costs the same work as a wrong secret. Not here: protocols' ways of carrying keys (the doors),
 //! making and revoking keys (`control-plane/catalog`).
 

@@ -1,4 +1,4 @@
-//! The root key, from which every secret is derived (LOG.md 43).
+//! The root key, from which every secret is derived (log.md 43).
 //!
 //! Text form, one line per version, the highest is the current one: `<version>:<64 or more hex digits>`.
 //! Blank lines and lines that start with `#` are skipped.

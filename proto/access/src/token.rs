@@ -1,6 +1,6 @@
 //! Short-lived tokens: JWTs that this cluster signs and reads itself.
 //!
-//! SQL acts as the owner of a query with one (SQL.md 20). A token is worth no more than the key behind it: when
+//! SQL acts as the owner of a query with one (sql.md 20). A token is worth no more than the key behind it: when
 //! that key is revoked, so is the token.
 
 use crate::authenticate::{AuthError, admit};

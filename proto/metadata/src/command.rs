@@ -68,7 +68,7 @@ pub struct CreateTopic {
     pub validate_only: bool,
 }
 
-/// A process start of a node (LOG.md 13, 14).
+/// A process start of a node (log.md 13, 14).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisterNode {
     /// The journal it holds locked.
@@ -81,7 +81,7 @@ pub struct RegisterNode {
     pub http: HostPort,
     /// The newest feature level that its release knows.
     pub feature_level_max: u32,
-    /// The journal is damaged: it may have lost the number that it confirmed, and takes nothing (LOG.md 5).
+    /// The journal is damaged: it may have lost the number that it confirmed, and takes nothing (log.md 5).
     pub damaged: bool,
 }
 
@@ -96,7 +96,7 @@ pub struct PutSql {
     pub text: String,
     /// The SQL engine's form of it.
     pub body: String,
-    /// Topics whose number of partitions it relies on (SQL.md 5): they do not grow while it is there.
+    /// Topics whose number of partitions it relies on (sql.md 5): they do not grow while it is there.
     pub pinned_topics: Vec<String>,
 }
 
@@ -240,7 +240,7 @@ pub enum Command {
         registration: Registration,
     },
     /// A leader proposes a new set of in-sync replicas. Replies [`Reply::Done`]; [`Refusal::VersionConflict`] when the
-    /// group's row has changed since, be it by an earlier copy of the same proposal (LOG.md 14).
+    /// group's row has changed since, be it by an earlier copy of the same proposal (log.md 14).
     ProposeIsr {
         /// The group.
         group: GroupId,
@@ -270,14 +270,14 @@ pub enum Command {
         partitions: Vec<PartitionIndex>,
     },
     /// The operator's decision that journals which no living node has are lost: every group all of whose members
-    /// are gone is led from its last snapshot by this journal alone (LOG.md 17). Replies [`Reply::Recovered`].
+    /// are gone is led from its last snapshot by this journal alone (log.md 17). Replies [`Reply::Recovered`].
     RecoverGroups {
         /// Who takes them over.
         journal: JournalId,
     },
     /// Reserve a block of producer ids. Replies [`Reply::ProducerIds`].
     AllocateProducerIds,
-    /// Raise the feature level (LOG.md 41). Replies [`Reply::Done`].
+    /// Raise the feature level (log.md 41). Replies [`Reply::Done`].
     RaiseFeatureLevel {
         /// To which.
         level: u32,

@@ -39,7 +39,7 @@ impl Image {
         Image::default()
     }
 
-    /// Whether a key may have been revoked without this node hearing of it: then nobody new is let in (LOG.md 43).
+    /// Whether a key may have been revoked without this node hearing of it: then nobody new is let in (log.md 43).
     pub fn is_stale(&self) -> bool {
         self.is_stale
     }
@@ -90,7 +90,7 @@ impl Image {
         self.cluster.term
     }
 
-    /// The newest forms that may be written (LOG.md 41).
+    /// The newest forms that may be written (log.md 41).
     pub fn feature_level(&self) -> u32 {
         self.cluster.feature_level
     }

@@ -53,11 +53,11 @@ uuid_id!(
 pub struct ClusterRow {
     /// The number of transactions committed so far: the version of an image.
     pub version: u64,
-    /// Raised by every take-over (LOG.md 36).
+    /// Raised by every take-over (log.md 36).
     pub term: u64,
-    /// The newest stored and sent forms that may be written (LOG.md 41).
+    /// The newest stored and sent forms that may be written (log.md 41).
     pub feature_level: u32,
-    /// The next process start's number (LOG.md 13).
+    /// The next process start's number (log.md 13).
     pub registration_next: u64,
     /// The next broker id.
     pub node_next: i32,
@@ -115,7 +115,7 @@ pub struct VirtualClusterRow {
     #[serde(default)]
     pub topic_defaults: TopicDefaults,
     /// The highest leader epoch that a deleted topic of this tenant ever showed: a topic made again under the
-    /// same name starts above it, for clients ignore lower epochs (LOG.md 26).
+    /// same name starts above it, for clients ignore lower epochs (log.md 26).
     pub leader_epoch_floor: i32,
     /// The catalog version that last wrote or deleted one of its SQL rows: for compare-and-set.
     pub sql_version: u64,
@@ -157,7 +157,7 @@ pub enum KeyState {
     },
 }
 
-/// An API key, of one virtual cluster. Its secret is derived, never stored (LOG.md 43).
+/// An API key, of one virtual cluster. Its secret is derived, never stored (log.md 43).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRow {
     /// Its public half.
@@ -185,7 +185,7 @@ pub struct KeyRow {
 pub struct PartitionRow {
     /// The group whose log holds it.
     pub group: GroupId,
-    /// Clients see this + the group's epoch as leader epoch (LOG.md 26).
+    /// Clients see this + the group's epoch as leader epoch (log.md 26).
     pub base_epoch: i32,
     /// Of a topic being deleted: the group has committed the partition's deletion.
     #[serde(default)]
@@ -206,7 +206,7 @@ impl PartitionRow {
 pub enum TopicState {
     /// In use.
     Active,
-    /// A tombstone: deleted for clients, kept until every group has committed the deletion (LOG.md 34).
+    /// A tombstone: deleted for clients, kept until every group has committed the deletion (log.md 34).
     Deleting,
 }
 
@@ -245,7 +245,7 @@ impl TopicRow {
     }
 }
 
-/// How many replicas a group has and how many must have a write before it commits (LOG.md 17).
+/// How many replicas a group has and how many must have a write before it commits (log.md 17).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Class {
     /// Replicas.
@@ -282,7 +282,7 @@ impl Class {
     }
 }
 
-/// One incarnation of a replica: its journal and the number of the process start (LOG.md 14).
+/// One incarnation of a replica: its journal and the number of the process start (log.md 14).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Replica {
     /// The journal that holds it.
@@ -297,11 +297,11 @@ pub struct Replica {
 pub enum GroupPurpose {
     /// Tenants' partitions.
     Tenants,
-    /// Internal topics' (LOG.md 29).
+    /// Internal topics' (log.md 29).
     Internal,
 }
 
-/// A group's last snapshot (LOG.md 30).
+/// A group's last snapshot (log.md 30).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotRef {
     /// The state after this entry.
@@ -339,7 +339,7 @@ pub struct GroupRow {
     pub members: Vec<JournalId>,
     /// The last snapshot.
     pub snapshot: Option<SnapshotRef>,
-    /// The snapshot before it, still retained (LOG.md 33).
+    /// The snapshot before it, still retained (log.md 33).
     pub snapshot_previous: Option<SnapshotRef>,
 }
 
@@ -367,11 +367,11 @@ impl fmt::Display for HostPort {
 pub struct NodeRow {
     /// The broker id that clients see; a journal keeps its own for ever.
     pub id: NodeId,
-    /// Its identity (LOG.md 12).
+    /// Its identity (log.md 12).
     pub journal: JournalId,
     /// The number of its last process start.
     pub registration: Registration,
-    /// The newest number that its journal is known to have on disk: an older one proves a rollback (LOG.md 13).
+    /// The newest number that its journal is known to have on disk: an older one proves a rollback (log.md 13).
     pub registration_confirmed: Registration,
     /// Where Kafka clients reach it.
     pub kafka: HostPort,
@@ -449,7 +449,7 @@ pub struct SqlRow {
     pub updated: TimestampMs,
 }
 
-/// Who changed what, written with the change itself (LOG.md 39). Not part of the image.
+/// Who changed what, written with the change itself (log.md 39). Not part of the image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditRow {
     /// Its number.

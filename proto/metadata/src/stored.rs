@@ -17,14 +17,14 @@ use uuid::Uuid;
 /// The version of a row's value that this release writes.
 pub const ROW_VERSION: u8 = 1;
 
-/// The newest feature level that this release knows, and the one that it writes at first (LOG.md 41): nobody writes a
+/// The newest feature level that this release knows, and the one that it writes at first (log.md 41): nobody writes a
 /// newer form before all nodes know it and the level was raised.
 pub const FEATURE_LEVEL_MAX: u32 = 1;
 
 /// Bytes that are not a row of this release.
 #[derive(Debug, thiserror::Error)]
 pub enum StoredError {
-    /// Written by a newer release (LOG.md 41).
+    /// Written by a newer release (log.md 41).
     #[error(
         "a catalog row has version {found}, this release knows up to {ROW_VERSION}: start a newer release"
     )]

@@ -44,7 +44,7 @@ impl ImageWatch {
 pub struct ImagePublisher(watch::Sender<Arc<Image>>);
 
 impl ImagePublisher {
-    /// Makes this the newest image, unless a newer one is there: who was overthrown says no more (LOG.md 36).
+    /// Makes this the newest image, unless a newer one is there: who was overthrown says no more (log.md 36).
     pub fn publish(&self, image: Image) {
         let order = |image: &Image| (image.term(), image.version());
         self.0.send_if_modified(|newest| {

@@ -14,7 +14,7 @@ fn image(term: u64, version: u64) -> Image {
     image
 }
 
-/// LOG.md 36: every message of a controller carries (term, version), and lower terms are ignored.
+/// log.md 36: every message of a controller carries (term, version), and lower terms are ignored.
 #[test]
 fn what_a_controller_says_after_its_overthrow_is_ignored() {
     let (publisher, watch) = ImageWatch::channel(image(2, 10));

@@ -1,4 +1,4 @@
-//! One entry of a replica group's log: a fixed header and the bytes it orders (LOG.md 24).
+//! One entry of a replica group's log: a fixed header and the bytes it orders (log.md 24).
 //!
 //! ```text
 //! byte   0        1     2        4      8       12           16   24    32     48     52      60    80
@@ -18,7 +18,7 @@ pub const ENTRY_VERSION: u8 = 1;
 /// Bytes in an encoded header.
 pub const ENTRY_HEADER_BYTES: usize = 80;
 
-/// What an entry does; each touches one partition (LOG.md 22) or none.
+/// What an entry does; each touches one partition (log.md 22) or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum EntryKind {
@@ -76,11 +76,11 @@ pub struct EntryHeader {
     pub group: GroupId,
     /// The epoch of the leader that wrote it.
     pub epoch: Epoch,
-    /// The epoch of the entry before it; with `lsn - 1` it names that entry (LOG.md 15).
+    /// The epoch of the entry before it; with `lsn - 1` it names that entry (log.md 15).
     pub previous_epoch: Epoch,
     /// Its position.
     pub lsn: Lsn,
-    /// The leader's wall clock when it wrote the entry: the only way time enters state (LOG.md 21).
+    /// The leader's wall clock when it wrote the entry: the only way time enters state (log.md 21).
     pub time: TimestampMs,
     /// The partition it touches; meaningless for [`EntryKind::EpochStart`].
     pub partition: PartitionId,

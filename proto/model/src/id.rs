@@ -37,7 +37,7 @@ number!(
     Offset(i64)
 );
 number!(
-    /// The leader epoch of a partition as Kafka clients see it: the partition's base + its group's epoch (LOG.md 26).
+    /// The leader epoch of a partition as Kafka clients see it: the partition's base + its group's epoch (log.md 26).
     LeaderEpoch(i32)
 );
 number!(
@@ -49,7 +49,7 @@ number!(
     NodeId(i32)
 );
 number!(
-    /// The number that a process start of a journal got when it registered (LOG.md 13).
+    /// The number that a process start of a journal got when it registered (log.md 13).
     Registration(u64)
 );
 number!(
@@ -140,7 +140,7 @@ uuid_id!(
     TopicId
 );
 uuid_id!(
-    /// A journal, hence a replica's identity: random, in the journal's superblock (LOG.md 12).
+    /// A journal, hence a replica's identity: random, in the journal's superblock (log.md 12).
     JournalId
 );
 

@@ -1,4 +1,4 @@
-//! Every cap of the service, in one place, each with its reason (DESIGN.md, invariant 7).
+//! Every cap of the service, in one place, each with its reason (design.md, invariant 7).
 
 /// One Kafka request frame, bytes: Kafka's `socket.request.max.bytes` (100 MiB).
 pub const KAFKA_FRAME_BYTES_MAX: usize = 100 * 1024 * 1024;
@@ -32,7 +32,7 @@ pub const READ_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// The longest a fetch may wait, ms: keeps parked requests bounded in time.
 pub const FETCH_WAIT_MS_MAX: i32 = 60_000;
 
-/// One journal commit, bytes (LOG.md 7).
+/// One journal commit, bytes (log.md 7).
 pub const COMMIT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Bytes that may wait for the journal: a few commits, so that a slow disk pushes back instead of filling memory.
@@ -78,7 +78,7 @@ pub const TENANT_GROUPS_MAX: usize = 10_000;
 /// Bytes of metadata with one committed offset: Kafka's `offset.metadata.max.bytes`.
 pub const OFFSET_METADATA_BYTES_MAX: usize = 4096;
 
-/// The tail of a replica group kept in memory, bytes (LOG.md 9).
+/// The tail of a replica group kept in memory, bytes (log.md 9).
 pub const TAIL_CACHE_BYTES: usize = 64 * 1024 * 1024;
 
 /// One SQL text, bytes: parsing is linear, but a statement is kept in the catalog.
@@ -94,7 +94,7 @@ pub const SQL_TREE_HEIGHT_MAX: usize = 128;
 /// so that nesting them multiplies.
 pub const SQL_EVALUATION_NODES_MAX: usize = 100_000;
 
-/// One SQL value, bytes (SQL.md 12).
+/// One SQL value, bytes (sql.md 12).
 pub const SQL_VALUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The shortest interval between two commits of a SQL query, ms: a commit is a write to the log.
@@ -118,7 +118,7 @@ pub const PULL_KEYS_MAX: usize = 10_000;
 /// Rows that a pull query returns at most, unless LIMIT says less.
 pub const PULL_ROWS_MAX: usize = 1_000_000;
 
-/// Rows buffered for one push query's subscriber before it is cut (SQL.md 22).
+/// Rows buffered for one push query's subscriber before it is cut (sql.md 22).
 pub const PUSH_BUFFER_ROWS_MAX: usize = 10_000;
 
 /// What all members of one consumer group say of themselves, or are assigned, together, bytes: the group's
@@ -134,7 +134,7 @@ pub const GROUP_TEXT_BYTES_MAX: usize = 1024;
 /// Protocols that one group member may offer: real clients offer a handful.
 pub const GROUP_PROTOCOLS_MAX: usize = 64;
 
-/// One object of the tier, bytes (LOG.md 32).
+/// One object of the tier, bytes (log.md 32).
 pub const OBJECT_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
 /// The footer of one object, bytes: an index entry per block of 256 KiB and run, for objects of the largest size.
@@ -295,10 +295,10 @@ pub const DEBT_WAIT_MS_MAX: u64 = 10_000;
 /// larger is cut over several. Small beside a batch, so that a large commit does not hold up the tenant's other writes.
 pub const SQL_CHANGELOG_PIECE_BYTES_MAX: usize = 1024 * 1024;
 
-/// Committed SQL state that is in the changelog only, bytes: more is flushed at once (SQL.md 17).
+/// Committed SQL state that is in the changelog only, bytes: more is flushed at once (sql.md 17).
 pub const SQL_FLUSH_BYTES: usize = 16 * 1024 * 1024;
 
-/// How long committed SQL state may be in the changelog only, ms: what a restart replays (SQL.md 17).
+/// How long committed SQL state may be in the changelog only, ms: what a restart replays (sql.md 17).
 pub const SQL_FLUSH_AFTER_MS: u64 = 30_000;
 
 /// Runs in the changelog beyond which a shard that closes flushes first: fewer are left to the next one, so that a

@@ -4,7 +4,7 @@ use crate::id::{Epoch, GroupId, Offset, PartitionId};
 use crate::time::TimestampMs;
 use serde::{Deserialize, Serialize};
 
-/// Who owns an object (LOG.md 31); only the `tier` crate turns this into a name.
+/// Who owns an object (log.md 31); only the `tier` crate turns this into a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ObjectOwner {
     /// Written by a group, holds runs of many partitions.

@@ -1,4 +1,4 @@
-//! The entry header as it is stored (LOG.md 24): the same bytes in every release that says version 1.
+//! The entry header as it is stored (log.md 24): the same bytes in every release that says version 1.
 
 #![allow(clippy::unwrap_used)]
 

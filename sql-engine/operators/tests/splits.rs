@@ -1,4 +1,4 @@
-//! Any split of the input into batches gives the same output (SQL.md 7), and a fold with a restore changes nothing.
+//! Any split of the input into batches gives the same output (sql.md 7), and a fold with a restore changes nothing.
 #![allow(clippy::unwrap_used)]
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};

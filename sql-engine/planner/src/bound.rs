@@ -95,7 +95,7 @@ impl PartialEq for BoundExpr {
 
 impl BoundExpr {
     /// Evaluates every row. A row that fails is null where it failed and has one error, the first one
-    /// (SQL.md 8): a batch that errs as a whole is bisected until failing rows stand alone.
+    /// (sql.md 8): a batch that errs as a whole is bisected until failing rows stand alone.
     #[must_use]
     pub fn evaluate(&self, batch: &RecordBatch) -> Evaluated {
         let mut all = BoundExpr::evaluate_all(&[self], batch);

@@ -10,7 +10,7 @@
 //!
 //! Invariants: planning is a pure function, the same inputs give the same plan, store ids and compatibility
 //! hashes; an expression in a plan is typed, coerced and bound to the columns of its input
-//! ([`BoundExpr`]), never folded; every row error of its evaluation is reported with its row (SQL.md 8).
+//! ([`BoundExpr`]), never folded; every row error of its evaluation is reported with its row (sql.md 8).
 //! Not here: running plans (`operators`, `runtime`), the functions' kernels (`functions`).
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]

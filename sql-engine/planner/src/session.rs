@@ -17,7 +17,7 @@ enum Allowed {
 const CACHE: &str = "cache.max.bytes.buffering";
 const COMMIT_INTERVAL: &str = "commit.interval.ms";
 
-/// Ours (SQL.md 21): pull queries see at least this commit.
+/// Ours (sql.md 21): pull queries see at least this commit.
 const PULL_COMMIT_MIN: &str = "pull.commit.min";
 
 /// The properties that are, each of which does what it says: name, values, and what holds where it is not set.

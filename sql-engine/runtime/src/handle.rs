@@ -20,7 +20,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 /// How long a question to a shard may take: between two turns it answers at once, a commit comes in between.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
 
-/// A tenant has one shard (SQL.md 14).
+/// A tenant has one shard (sql.md 14).
 const SHARD: u32 = 0;
 
 /// What a shard counts, and where its queries are shown.

@@ -1,4 +1,4 @@
-//! Rows that cross a repartition in memory, merged in the order of their writers' times (SQL.md 9, 10).
+//! Rows that cross a repartition in memory, merged in the order of their writers' times (sql.md 9, 10).
 //!
 //! Each writer has a lane to each reader. A row's *clock* is the latest time of all rows that its writer has sent,
 //! itself included, so clocks never fall within a lane. A reader takes the row with the smallest (clock, writer):

@@ -1,5 +1,5 @@
 //! A shard without I/O: its queries, the commit that is under way, how far it reaches. The owner's thread executes what
-//! it says ([`Todo`]) and tells it what came of that ([`Done`]); so does the simulator (SQL.md 18).
+//! it says ([`Todo`]) and tells it what came of that ([`Done`]); so does the simulator (sql.md 18).
 //!
 //! ```text
 //!   begin ─▶ open a writer ─▶ a run that names it ─▶ write results ─▶ write the processing log ─▶ the run ─▶ fold

@@ -1,4 +1,4 @@
-//! The seam to the log: how tasks read, write and wait for topics of one tenant (SQL.md 19).
+//! The seam to the log: how tasks read, write and wait for topics of one tenant (sql.md 19).
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -309,7 +309,7 @@ pub trait Changelog: Send + Sync + 'static {
     async fn trim(&self, before: Offset) -> Result<(), ChangelogError>;
 }
 
-/// The partition of a key as the Java client places it: murmur2, sign bit off, modulo the partition count (SQL.md 5).
+/// The partition of a key as the Java client places it: murmur2, sign bit off, modulo the partition count (sql.md 5).
 pub fn partition_for(key: &[u8], partitions: u32) -> PartitionIndex {
     debug_assert!(partitions > 0, "a topic has at least one partition");
     PartitionIndex((murmur2(key) & 0x7fff_ffff) % partitions.max(1))

@@ -1,4 +1,4 @@
-//! The seam to the catalog: a tenant's SQL objects are rows of the control plane (SQL.md 3, 4).
+//! The seam to the catalog: a tenant's SQL objects are rows of the control plane (sql.md 3, 4).
 
 use async_trait::async_trait;
 use std::fmt;
@@ -50,7 +50,7 @@ pub struct SqlRow {
     pub name: String,
     /// Its body.
     pub body: String,
-    /// Topics whose number of partitions it relies on: the catalog does not let them grow (SQL.md 5).
+    /// Topics whose number of partitions it relies on: the catalog does not let them grow (sql.md 5).
     pub pinned_topics: Vec<String>,
 }
 

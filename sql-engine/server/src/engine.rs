@@ -254,7 +254,7 @@ impl Inner {
         Ok(shard)
     }
 
-    /// Closes the shard when no query is left: no timer, no request (SQL.md 14).
+    /// Closes the shard when no query is left: no timer, no request (sql.md 14).
     pub(crate) async fn close_if_idle(&self) {
         let mut shard = self.shard.lock().await;
         let Some(open) = shard.as_ref() else {

@@ -84,12 +84,12 @@ pub enum StoreKind {
 }
 
 /// How often the writer looks what became of its tables: the default of 1 s costs 3.2 requests a second for an idle
-/// database (SQL.md 17).
+/// database (sql.md 17).
 const MANIFEST_POLL: Duration = Duration::from_secs(60);
 
 fn settings(kind: StoreKind, pace: u32) -> Settings {
     Settings {
-        // State is flushed whole; an un-awaited write must not become durable by itself (SQL.md 15).
+        // State is flushed whole; an un-awaited write must not become durable by itself (sql.md 15).
         flush_interval: None,
         wal_enabled: false,
         manifest_poll_interval: MANIFEST_POLL / pace,

@@ -1,5 +1,5 @@
 //! The commit protocol of a SQL shard as a pure machine: [`Commits::step`] takes what happened and says what to do next
-//! (SQL.md 15, 16). No clock, no I/O.
+//! (sql.md 15, 16). No clock, no I/O.
 //!
 //! ```text
 //!   Open ─▶ fence the changelog ─▶ open the database ─▶ replay from its tag to the end found at the fence ─▶ Ready

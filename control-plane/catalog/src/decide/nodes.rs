@@ -1,4 +1,4 @@
-//! Nodes: process starts, sessions, leaderships, and what leaders report (LOG.md 12-14, 17-19).
+//! Nodes: process starts, sessions, leaderships, and what leaders report (log.md 12-14, 17-19).
 
 use crate::authorise::{Need, authorise, authorise_node};
 use crate::decide::topics::create_internal;
@@ -89,7 +89,7 @@ fn check_rollback(known: Option<&NodeRow>, start: &RegisterNode) -> Result<(), R
     {
         return Ok(());
     }
-    // Damage took the number with it; what precedes it is served, and nothing is taken (LOG.md 5).
+    // Damage took the number with it; what precedes it is served, and nothing is taken (log.md 5).
     if start.damaged && last.unwrap_or_default() < node.registration_confirmed {
         return Ok(());
     }
@@ -143,7 +143,7 @@ fn create_group(draft: &mut Draft, node: &NodeRow, purpose: GroupPurpose) {
     });
 }
 
-/// Ends every leadership of a journal that starts again (LOG.md 14): the next epoch of a group is led by an in-sync
+/// Ends every leadership of a journal that starts again (log.md 14): the next epoch of a group is led by an in-sync
 /// member that did not restart, else by the journal itself.
 fn restart_groups(draft: &mut Draft, node: &NodeRow) {
     for group in groups_of(draft, node.journal) {
@@ -230,7 +230,7 @@ fn adopt_leaderless(draft: &mut Draft, journal: JournalId) {
 }
 
 /// A session has ended: leaderships go to healthy in-sync members. Where there is none, the leader stays: it may be
-/// alive, and nobody else could serve (LOG.md 19).
+/// alive, and nobody else could serve (log.md 19).
 pub(super) fn end_session(
     draft: &mut Draft,
     actor: &Actor,

@@ -1,4 +1,4 @@
-//! The operator's `group recover`: groups whose journals are all gone go on from their last snapshots (LOG.md 5, 17).
+//! The operator's `group recover`: groups whose journals are all gone go on from their last snapshots (log.md 5, 17).
 
 use crate::authorise::{Need, authorise};
 use crate::draft::Draft;

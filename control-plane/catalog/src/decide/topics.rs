@@ -13,7 +13,7 @@ use millstream_model::{GroupId, TenantId, TopicName};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The service's own topics, with their partitions. They belong to the system tenant (LOG.md 29).
+/// The service's own topics, with their partitions. They belong to the system tenant (log.md 29).
 pub const INTERNAL_TOPICS: &[(&str, u32)] = &[("__groups", 8)];
 
 /// Partitions of a topic when nobody said: as Kafka's `num.partitions`.
@@ -310,7 +310,7 @@ pub(super) fn ensure_changelog(
 }
 
 /// The partitions' rows, each with a base that lifts its leader epoch above every one that a deleted topic of this
-/// tenant showed (LOG.md 26).
+/// tenant showed (log.md 26).
 fn opened(draft: &Draft, groups: &[GroupId], floor: i32) -> Vec<PartitionRow> {
     let row = |group: &GroupId| {
         let epoch = draft
@@ -358,7 +358,7 @@ fn check_partitions(count: i32) -> Result<u32, Refusal> {
     }
 }
 
-/// A query that trusts a topic's partitioning would find keys in other partitions than before (SQL.md 5).
+/// A query that trusts a topic's partitioning would find keys in other partitions than before (sql.md 5).
 fn check_pins(draft: &Draft, wanted: &MorePartitions<'_>) -> Result<(), Refusal> {
     let mut rows = draft.image().sql_of(wanted.tenant);
     let relies = rows.find(|row| row.pinned_topics.iter().any(|topic| topic == wanted.name));
@@ -394,7 +394,7 @@ fn check_partition_quota(draft: &Draft, tenant: TenantId, more: u32) -> Result<(
     Err(Refusal::QuotaExceeded { reason })
 }
 
-/// The class for a replication factor; -1 takes the best there is (LOG.md 17).
+/// The class for a replication factor; -1 takes the best there is (log.md 17).
 fn choose_class(draft: &Draft, replication: i16) -> Result<Class, Refusal> {
     let nodes = draft.image().nodes().filter(|node| !node.lost).count();
     let there = classes(draft.image());

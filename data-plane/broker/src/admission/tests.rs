@@ -1,3 +1,5 @@
+//! Which batches are taken, and what their headers say then.
+
 use super::admit;
 use crate::interface::{ProduceError, RefusedRecord};
 use crate::replica::Planted;

@@ -1,3 +1,5 @@
+//! What is remembered of damaged objects, and for how long.
+
 use super::{Damage, DamagedObjects};
 use crate::reading::FailedRead;
 use millstream_model::limits::DAMAGED_OBJECTS_MAX;

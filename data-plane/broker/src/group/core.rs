@@ -128,7 +128,7 @@ impl Core {
     }
 
     /// Whether readers are served: by a leader, by the only replica on a damaged disk, which has what precedes the damage
-    /// (LOG.md 5), and by the only replica that cannot reach the controller yet, which has all that is committed (30).
+    /// (log.md 5), and by the only replica that cannot reach the controller yet, which has all that is committed (30).
     pub(crate) fn serves_reads(&self) -> bool {
         self.replica.leads() && self.state().applied() >= self.reads_from || self.is_stranded()
     }

@@ -1,4 +1,4 @@
-//! Saying what is gone: a group that goes on without the journal that held its newest batches (LOG.md 5, 17).
+//! Saying what is gone: a group that goes on without the journal that held its newest batches (log.md 5, 17).
 
 use super::{Core, Group};
 use millstream_model::{KeyId, Lsn};

@@ -322,7 +322,7 @@ fn witness(partitions: &mut BTreeMap<PartitionId, Evidence>, entry: &Entry, chan
     }
 }
 
-/// The base epoch that a stamped batch tells: its leader epoch is that + the group's (LOG.md 26).
+/// The base epoch that a stamped batch tells: its leader epoch is that + the group's (log.md 26).
 fn stamped_base(entry: &Entry) -> Option<i32> {
     let stamped = BatchHeader::read(&entry.payload).ok()?.leader_epoch.0;
     stamped.checked_sub(i32::try_from(entry.header.epoch.0).ok()?)

@@ -1,3 +1,5 @@
+//! How often a read is planned anew before it is given up.
+
 use super::{GaveUp, InStore, PLANS_MAX, Tries};
 use crate::reading::FailedRead;
 use millstream_journal::ReadError;

@@ -23,7 +23,7 @@ pub enum Lost {
     /// The leadership ended first: the entry may or may not be committed by the next leader.
     #[error("the leadership ended before the entry was committed")]
     Undecided,
-    /// It was committed and could not be applied (LOG.md 22).
+    /// It was committed and could not be applied (log.md 22).
     #[error("the partition is in quarantine")]
     Quarantined,
 }
@@ -88,7 +88,7 @@ pub enum Output<T> {
         /// The epoch it led.
         epoch: Epoch,
     },
-    /// Let the controller choose another leader (LOG.md 19).
+    /// Let the controller choose another leader (log.md 19).
     Resign {
         /// The epoch it leads.
         epoch: Epoch,
@@ -102,7 +102,7 @@ pub enum Output<T> {
         /// The least it must contain.
         base: EntryId,
     },
-    /// A member's journal is damaged (LOG.md 18).
+    /// A member's journal is damaged (log.md 18).
     MemberDamaged(Member),
     /// Going on could lose data: this replica stops for good.
     Halt(HaltReason),

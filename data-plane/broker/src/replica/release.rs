@@ -1,4 +1,4 @@
-//! How much of the journal a replica gives back (LOG.md 30).
+//! How much of the journal a replica gives back (log.md 30).
 
 use super::Replica;
 use millstream_model::Lsn;

@@ -409,7 +409,7 @@ fn entry_after(last: &Record, epoch: u32, lsn: u64, payload: &'static [u8]) -> R
     })
 }
 
-/// LOG.md 22, 41: an older release does not put a partition aside that a newer one goes on with. It stops.
+/// log.md 22, 41: an older release does not put a partition aside that a newer one goes on with. It stops.
 #[test]
 fn an_entry_of_a_newer_release_stops_the_replica() {
     let mut driven = Driven::leader();

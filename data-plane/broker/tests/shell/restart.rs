@@ -351,7 +351,7 @@ async fn a_deleted_topic_is_let_go() {
     node.stop().await;
 }
 
-/// LOG.md 34: nothing is deleted because something is missing.
+/// log.md 34: nothing is deleted because something is missing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partition_that_the_catalog_does_not_know_is_kept_and_told() {
     let world = World::new();

@@ -300,7 +300,7 @@ fn harm_naming(
     std::fs::write(&path, bytes).unwrap();
 }
 
-/// LOG.md 34: the tombstone is there, so a deletion that the log has lost is done again.
+/// log.md 34: the tombstone is there, so a deletion that the log has lost is done again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deletion_that_was_in_a_gap_is_repeated() {
     let world = World::new();

@@ -1,4 +1,4 @@
-//! Going on behind damage, when the operator has decided to (LOG.md 5).
+//! Going on behind damage, when the operator has decided to (log.md 5).
 //!
 //! ```text
 //!   before:   file 4 ◄ file 5 (block ✗ block block) ◄ file 6
@@ -17,7 +17,7 @@ use crate::recover::{self, Damage, Salvage};
 use std::sync::Arc;
 
 impl<D: Disk> Journal<D> {
-    /// The operator's decision to go on with what precedes the damage alone: starts a new file behind it (LOG.md 5).
+    /// The operator's decision to go on with what precedes the damage alone: starts a new file behind it (log.md 5).
     /// Does nothing to a sound journal.
     ///
     /// # Errors

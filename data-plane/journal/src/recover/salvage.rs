@@ -1,4 +1,4 @@
-//! What is whole behind damage: for the operator who decides to go on (LOG.md 5).
+//! What is whole behind damage: for the operator who decides to go on (log.md 5).
 //!
 //! ```text
 //!   prefix │ block ✗ │ block ◄ block │ (a file is missing) │ block ◄ block ✗ (torn end)

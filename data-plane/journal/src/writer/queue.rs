@@ -1,4 +1,4 @@
-//! Who is taken when more waits than a commit takes: deficit round robin over tenants (LOG.md 7).
+//! Who is taken when more waits than a commit takes: deficit round robin over tenants (log.md 7).
 //!
 //! A group's log is dense, so its requests must stay in order whoever sent them. A request is therefore taken
 //! together with all earlier ones of its groups, each at the cost of the tenant that sent it; a tenant pays for what

@@ -19,7 +19,7 @@ fn rot(disk: &SimDisk, place: Position) {
     assert!(disk.flip(&name, u64::from(place.offset + place.length - 1), 3));
 }
 
-/// LOG.md 5: it serves what precedes, says what is missing, touches nothing, and goes on when the operator says so.
+/// log.md 5: it serves what precedes, says what is missing, touches nothing, and goes on when the operator says so.
 #[test]
 fn a_sector_that_cannot_be_read_is_damage() {
     let disk = SimDisk::new(u64::MAX);
@@ -157,7 +157,7 @@ fn the_end_that_a_half_opened_file_names_is_not_cut() {
     assert!(named > 0 && unnamed > 0, "{named} {unnamed}");
 }
 
-/// LOG.md 12: the identity of the replicas survives a flipped bit, and with both copies gone the files still know it; where
+/// log.md 12: the identity of the replicas survives a flipped bit, and with both copies gone the files still know it; where
 /// nothing does the journal is refused, not made anew. What rotted is written anew.
 #[test]
 fn the_superblock_survives_a_bad_copy() {
@@ -197,7 +197,7 @@ fn the_superblock_survives_a_bad_copy() {
     }
 }
 
-/// LOG.md 41: what a newer release wrote is neither torn nor damaged; this one stops and says so.
+/// log.md 41: what a newer release wrote is neither torn nor damaged; this one stops and says so.
 #[test]
 fn what_a_newer_release_wrote_is_refused_and_kept() {
     // The kind of a record, the version and kind of an entry, the format of a block, and of a file.
@@ -242,7 +242,7 @@ fn seal(block: &mut [u8], id: &[u8], entry_header: Option<usize>) {
     block[60..64].copy_from_slice(&head);
 }
 
-/// LOG.md 11: rot under a running journal, and sectors that give nothing, are errors to the reader of that entry alone.
+/// log.md 11: rot under a running journal, and sectors that give nothing, are errors to the reader of that entry alone.
 #[test]
 fn what_rotted_is_never_given_as_data() {
     let disk = SimDisk::new(u64::MAX);

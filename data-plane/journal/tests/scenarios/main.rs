@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod damage;
-#[path = "../mender/mod.rs"]
+#[path = "../mender/plan.rs"]
 mod mender;
 mod mending;
 mod order;

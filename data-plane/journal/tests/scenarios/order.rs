@@ -7,7 +7,7 @@ use millstream_journal::{Framed, Journal, Prepared, ReadError, Record, Settings}
 use millstream_model::{Epoch, Lsn, Registration};
 use std::sync::{Arc, Mutex};
 
-/// LOG.md 1: written with zeros, whole, before it gets the name of a file that can be used; and not by the start.
+/// log.md 1: written with zeros, whole, before it gets the name of a file that can be used; and not by the start.
 #[test]
 fn a_file_is_written_with_zeros_before_it_is_used_and_a_start_writes_none() {
     const LARGE: u32 = 10 * 1024 * 1024 + 4096;
@@ -53,7 +53,7 @@ fn written(line: &str) -> Option<(u64, u64)> {
     Some((offset.parse().ok()?, length.parse().ok()?))
 }
 
-/// LOG.md 3: what a start believes is made durable, then its end stands in the next file's header, then that file counts.
+/// log.md 3: what a start believes is made durable, then its end stands in the next file's header, then that file counts.
 #[test]
 fn a_start_makes_the_end_durable_before_it_opens_the_next_file() {
     let disk = SimDisk::new(u64::MAX);
@@ -80,7 +80,7 @@ fn a_start_makes_the_end_durable_before_it_opens_the_next_file() {
         "file-00000001 sync",
     ];
     assert_eq!(disk.take(), expected);
-    // LOG.md 4: one write, one sync, and only then the next.
+    // log.md 4: one write, one sync, and only then the next.
     commit(&mut journal, 3..=4);
     let expected = [
         "file-00000001 write 8192 +4096",
@@ -91,7 +91,7 @@ fn a_start_makes_the_end_durable_before_it_opens_the_next_file() {
     assert_eq!(disk.take(), expected);
 }
 
-/// LOG.md 4: behind the last commit that must not be lost one empty commit comes, not more.
+/// log.md 4: behind the last commit that must not be lost one empty commit comes, not more.
 #[test]
 fn an_idle_journal_writes_one_empty_commit() {
     let disk = TracedDisk::new(SimDisk::new(u64::MAX));

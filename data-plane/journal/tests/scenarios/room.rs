@@ -17,7 +17,7 @@ fn fill<D: Disk>(journal: &mut Journal<D>, first: u64) -> u64 {
     full.unwrap() - 1
 }
 
-/// LOG.md 4 holds in a full journal as well, and it can still be released afterwards.
+/// log.md 4 holds in a full journal as well, and it can still be released afterwards.
 #[test]
 fn a_full_journal_has_room_for_its_empty_commits() {
     let disk = SimDisk::new(u64::MAX);
@@ -35,7 +35,7 @@ fn a_full_journal_has_room_for_its_empty_commits() {
     assert_eq!(lsns(&journal).last(), Some(&last));
 }
 
-/// LOG.md 6: a write must not find the disk full, so no write makes a file longer.
+/// log.md 6: a write must not find the disk full, so no write makes a file longer.
 #[test]
 fn files_of_a_smaller_journal_are_used_up_and_not_made_longer() {
     let disk = SimDisk::new(u64::MAX);

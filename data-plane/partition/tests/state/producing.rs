@@ -204,7 +204,7 @@ fn a_partition_takes_batches_as_soon_as_its_opening_is_ordered_and_none_once_its
     );
 }
 
-/// By an entry that the leader writes, never by applying something else (LOG.md 21).
+/// By an entry that the leader writes, never by applying something else (log.md 21).
 #[test]
 fn silent_producers_are_forgotten_when_the_log_says_so() {
     let mut leader = Leader::with_partition();

@@ -1,4 +1,4 @@
-//! The follower's half: take what follows what it has, refuse the rest, say what is on disk (LOG.md 15).
+//! The follower's half: take what follows what it has, refuse the rest, say what is on disk (log.md 15).
 
 use super::{Machine, State};
 use crate::event::{HaltReason, Output};

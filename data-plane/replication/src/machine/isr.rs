@@ -1,4 +1,4 @@
-//! Who counts for the high watermark, and how the leader changes that through the controller (LOG.md 14, 16, 17, 19).
+//! Who counts for the high watermark, and how the leader changes that through the controller (log.md 14, 16, 17, 19).
 
 use super::lead::Proposed;
 use super::{Machine, State};

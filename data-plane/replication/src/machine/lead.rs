@@ -357,7 +357,7 @@ impl Machine {
         self.consider_resigning(now_ms, out);
     }
 
-    /// A leader whose own disk stalls for a session while a live in-sync follower is ahead of it gives up (LOG.md 19).
+    /// A leader whose own disk stalls for a session while a live in-sync follower is ahead of it gives up (log.md 19).
     fn consider_resigning(&mut self, now_ms: u64, out: &mut Vec<Output>) {
         let session_ms = self.settings.session_ms;
         let (State::Leader(leader), Some(assignment)) = (&mut self.state, &self.assignment) else {

@@ -27,7 +27,7 @@ impl Controller {
         }
     }
 
-    /// A process start: its number, and the end of whatever the journal led (LOG.md 14).
+    /// A process start: its number, and the end of whatever the journal led (log.md 14).
     pub fn register(&mut self, journal: JournalId) -> Registration {
         self.registrations += 1;
         let registration = Registration(self.registrations);

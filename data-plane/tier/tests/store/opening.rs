@@ -107,7 +107,7 @@ fn other_urls_are_refused_in_words() {
     assert!(matches!(error, OpenError::Folder { .. }), "{error}");
 }
 
-/// LOG.md 40, for folders: those above are not in the store, and so no object's name leads there.
+/// log.md 40, for folders: those above are not in the store, and so no object's name leads there.
 #[test]
 fn a_folder_inside_another_clusters_is_refused() {
     let folder = tempfile::tempdir().unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// A turn of a task ends when it has taken this long, also inside a batch: others of its tenant wait (SQL.md 23).
+/// A turn of a task ends when it has taken this long, also inside a batch: others of its tenant wait (sql.md 23).
 pub(crate) const TURN_MAX: Duration = Duration::from_millis(5);
 
 /// The first rows of a query: nothing is known of its costs yet.

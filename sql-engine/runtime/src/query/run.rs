@@ -17,7 +17,7 @@ const LANE_ROWS_MAX: usize = 50_000;
 /// Records fetched but not processed, per partition, below which more are fetched.
 const QUEUE_ROWS_LOW: usize = 4_096;
 
-/// How long a push query's client may leave its buffer full before it is cut (SQL.md 22).
+/// How long a push query's client may leave its buffer full before it is cut (sql.md 22).
 const PUSH_STALL: Duration = Duration::from_secs(30);
 
 impl RunningQuery {

@@ -1,4 +1,4 @@
-//! A script: parsed and checked whole against a scratch copy, then run statement by statement (SQL.md 3).
+//! A script: parsed and checked whole against a scratch copy, then run statement by statement (sql.md 3).
 
 use super::insert::Inserts;
 use super::push::RESUME;

@@ -85,7 +85,7 @@ async fn commit(engine: Engine, commit_min: u64) -> u64 {
     panic!("the query did not finish");
 }
 
-/// SQL.md 21: commits only grow, in all lives of the shard, and a client may ask for one that is still to come.
+/// sql.md 21: commits only grow, in all lives of the shard, and a client may ask for one that is still to come.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pull_query_names_its_commit_and_may_ask_for_one() {
     let mut world = World::new(Way::Plain, 3).await;
