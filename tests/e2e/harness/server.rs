@@ -263,6 +263,19 @@ impl Server {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Waits until it has written this, beyond what it had written before; answers all that it has written since then.
+    pub fn wait_for_log(&self, before: usize, wanted: &str) -> String {
+        let begun = Instant::now();
+        loop {
+            let written = self.log().get(before..).unwrap_or_default().to_owned();
+            if written.contains(wanted) {
+                return written;
+            }
+            assert!(begun.elapsed() < PATIENCE, "there is no '{wanted}' in\n{written}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Its process id.
     pub fn process(&self) -> u32 {
         self.pid
