@@ -5,6 +5,7 @@ use millstream_kafka_wire::ErrorCode;
 use millstream_metadata::topic_config::{Domain, TOPIC_CONFIGS, TopicConfig};
 use millstream_metadata::{Image, TopicRow};
 use millstream_model::TopicName;
+use std::collections::BTreeSet;
 
 /// A list of words in Kafka.
 const CLEANUP_POLICY: &str = "cleanup.policy";
@@ -149,4 +150,31 @@ pub(super) async fn submit(
     let done = call.submit(command).await;
     done.map(|_| ())
         .map_err(|refusal| (refusal.code(), refusal.to_string()))
+}
+
+/// Resources that one request names more than once: Kafka changes none of those.
+pub(super) struct Twice(BTreeSet<(i8, String)>);
+
+impl Twice {
+    pub(super) fn among<'a>(named: impl Iterator<Item = (i8, &'a str)>) -> Twice {
+        let mut seen = BTreeSet::new();
+        let again = named.filter(|it| !seen.insert(*it));
+        Twice(again.map(|(kind, name)| (kind, name.to_owned())).collect())
+    }
+
+    pub(super) fn check(&self, kind: i8, name: &str) -> Result<(), (ErrorCode, String)> {
+        if self.0.contains(&(kind, name.to_owned())) {
+            let text = "the resource is named twice in one request".to_owned();
+            return Err((ErrorCode::InvalidRequest, text));
+        }
+        Ok(())
+    }
+}
+
+/// What became of a change, as the answer has it: no words for what went well.
+pub(super) fn told(altered: Result<(), (ErrorCode, String)>) -> (ErrorCode, Option<String>) {
+    match altered {
+        Ok(()) => (ErrorCode::None, None),
+        Err((code, text)) => (code, Some(text)),
+    }
 }

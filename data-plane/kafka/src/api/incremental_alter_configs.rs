@@ -10,7 +10,7 @@ use millstream_kafka_wire::messages::incremental_alter_configs_request::{
 use millstream_kafka_wire::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use millstream_kafka_wire::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
 use millstream_metadata::{Command, Image, TopicRow};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 const SET: i8 = 0;
 const DELETE: i8 = 1;
@@ -24,24 +24,15 @@ impl Handler for IncrementalAlterConfigs {
 
     async fn handle(call: &Call, request: IncrementalAlterConfigsRequest) -> IncrementalAlterConfigsResponse {
         let mut responses = Vec::with_capacity(request.resources.len());
-        let mut seen = BTreeSet::new();
-        let names = request
-            .resources
-            .iter()
-            .map(|resource| (resource.resource_type, resource.resource_name.clone()));
-        let twice: BTreeSet<(i8, String)> = names.filter(|named| !seen.insert(named.clone())).collect();
+        let names = request.resources.iter();
+        let twice = configs::Twice::among(names.map(|it| (it.resource_type, it.resource_name.as_str())));
         for resource in request.resources {
             let (resource_type, resource_name) = (resource.resource_type, resource.resource_name.clone());
-            let altered = if twice.contains(&(resource_type, resource_name.clone())) {
-                let text = "the resource is named twice in one request".to_owned();
-                Err((ErrorCode::InvalidRequest, text))
-            } else {
-                alter(call, resource, request.validate_only).await
+            let altered = match twice.check(resource_type, &resource_name) {
+                Ok(()) => alter(call, resource, request.validate_only).await,
+                twice => twice,
             };
-            let (code, error_message) = match altered {
-                Ok(()) => (ErrorCode::None, None),
-                Err((code, text)) => (code, Some(text)),
-            };
+            let (code, error_message) = configs::told(altered);
             let error_code = call.code(&code);
             responses.push(AlterConfigsResourceResponse {
                 error_code,
