@@ -59,6 +59,33 @@ pub enum Look {
         /// The time.
         time: TimestampMs,
     },
+    /// The first record with the largest timestamp, where the log starts within a place: what that place's largest is
+    /// among the records that are left, only they can tell.
+    ScanLargest {
+        /// Where that place ends.
+        end: Offset,
+        /// The first place behind it with the largest timestamp there: its first offset, and the time.
+        behind: Option<(Offset, TimestampMs)>,
+    },
+}
+
+/// What a place spans.
+struct Extent {
+    base: Offset,
+    end: Offset,
+    timestamp_max: TimestampMs,
+}
+
+fn extent(place: Place) -> Extent {
+    let (base, end, timestamp_max) = match place {
+        Place::Cold(segment) => (segment.base_offset, segment.end_offset, segment.timestamp_max),
+        Place::Hot(run) => (run.base_offset, run.end_offset, run.timestamp_max),
+    };
+    Extent {
+        base,
+        end,
+        timestamp_max,
+    }
 }
 
 /// Looks up an offset in a partition whose leader epoch is `current`.
@@ -93,14 +120,12 @@ pub fn look_up(
     };
     let epoch_at = |offset: Offset| state.epochs().epoch_at(offset).unwrap_or(current);
     let scan = |place: Option<Place>, time: Option<TimestampMs>| {
-        let (base, timestamp_max) = match place {
-            None => return at_the_end(),
-            Some(Place::Cold(segment)) => (segment.base_offset, segment.timestamp_max),
-            Some(Place::Hot(run)) => (run.base_offset, run.timestamp_max),
+        let Some(place) = place.map(extent) else {
+            return at_the_end();
         };
         Ok(Look::Scan {
-            from: base.max(state.log_start()),
-            time: time.unwrap_or(timestamp_max),
+            from: place.base.max(state.log_start()),
+            time: time.unwrap_or(place.timestamp_max),
         })
     };
     match what {
@@ -118,7 +143,17 @@ pub fn look_up(
         }
         // What is not committed yet may have a larger one.
         ListOffset::MaxTimestamp if !end_is_known => Err(OffsetError::NotAvailable),
-        ListOffset::MaxTimestamp => scan(state.place_of_max_timestamp(), None),
+        ListOffset::MaxTimestamp => {
+            let behind = state.place_of_max_timestamp(state.log_start());
+            let cut = state.place(state.log_start()).map(extent);
+            match cut.filter(|cut| cut.base < state.log_start()) {
+                None => scan(behind, None),
+                Some(cut) => Ok(Look::ScanLargest {
+                    end: cut.end,
+                    behind: behind.map(extent).map(|place| (place.base, place.timestamp_max)),
+                }),
+            }
+        }
         ListOffset::AtOrAfter(time) => scan(state.place_at_or_after(time), Some(time)),
     }
 }

@@ -51,6 +51,24 @@ impl Shell {
         match looked {
             Look::Found(found) => Ok(found),
             Look::Scan { from, time } => self.scan(&served, partition, from, time, isolation).await,
+            Look::ScanLargest { end, behind } => {
+                let mut largest = Largest::before(end);
+                let see = |pieces: &[Bytes], log_start| largest.see(pieces, log_start);
+                self.walk(
+                    &served,
+                    partition,
+                    (Offset(0), TimestampMs(i64::MIN)),
+                    isolation,
+                    see,
+                )
+                .await?;
+                match (largest.found, behind) {
+                    (found, Some((from, time))) if found.is_none_or(|found| found.timestamp < time) => {
+                        self.scan(&served, partition, from, time, isolation).await
+                    }
+                    (found, _) => Ok(found.unwrap_or(NOT_FOUND)),
+                }
+            }
         }
     }
 
@@ -59,9 +77,23 @@ impl Shell {
         &self,
         served: &Served,
         partition: PartitionId,
-        mut from: Offset,
+        from: Offset,
         time: TimestampMs,
         isolation: Isolation,
+    ) -> Result<FoundOffset, OffsetError> {
+        let see = |pieces: &[Bytes], log_start| first_at_or_after(pieces, log_start, time);
+        self.walk(served, partition, (from, time), isolation, see).await
+    }
+
+    /// Shows `see` batches from the one at `from` on, but for segments that have nothing at or after `time`, until it
+    /// has found what it looks for.
+    async fn walk(
+        &self,
+        served: &Served,
+        partition: PartitionId,
+        (mut from, time): (Offset, TimestampMs),
+        isolation: Isolation,
+        mut see: impl FnMut(&[Bytes], Offset) -> Result<Scanned, BatchError>,
     ) -> Result<FoundOffset, OffsetError> {
         let mut tries = Tries::default();
         loop {
@@ -93,7 +125,7 @@ impl Shell {
                     }
                 },
             };
-            match first_at_or_after(&pieces, log_start, time) {
+            match see(&pieces, log_start) {
                 Ok(Scanned::Found(found)) => return Ok(found),
                 Ok(Scanned::Next(next)) => from = next,
                 Ok(Scanned::Nothing) => return Ok(NOT_FOUND),
@@ -241,6 +273,45 @@ enum Scanned {
     Next(Offset),
     /// There were no batches.
     Nothing,
+}
+
+/// The first record with the largest timestamp before an offset.
+struct Largest {
+    end: Offset,
+    found: Option<FoundOffset>,
+}
+
+impl Largest {
+    fn before(end: Offset) -> Largest {
+        Largest { end, found: None }
+    }
+
+    fn see(&mut self, pieces: &[Bytes], log_start: Offset) -> Result<Scanned, BatchError> {
+        let mut next = None;
+        for batch in pieces.iter().flat_map(|piece| batches(piece.clone())) {
+            let batch = batch?;
+            let header = *batch.header();
+            if header.base_offset >= self.end {
+                break;
+            }
+            next = Some(header.next_offset());
+            for record in batch.records()?.iter() {
+                let record = record?;
+                let larger = self.found.is_none_or(|found| record.timestamp > found.timestamp);
+                if record.offset >= log_start && larger {
+                    self.found = Some(FoundOffset {
+                        offset: record.offset,
+                        timestamp: record.timestamp,
+                        leader_epoch: header.leader_epoch,
+                    });
+                }
+            }
+        }
+        Ok(match next {
+            Some(next) if next < self.end => Scanned::Next(next),
+            _ => Scanned::Nothing,
+        })
+    }
 }
 
 /// The first record in these batches at or after `log_start` and `time`.

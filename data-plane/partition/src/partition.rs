@@ -182,13 +182,12 @@ impl PartitionState {
         })
     }
 
-    /// The first place with the largest timestamp.
-    pub fn place_of_max_timestamp(&self) -> Option<Place> {
-        let cold = self
-            .cold
-            .iter()
-            .map(|segment| (segment.timestamp_max, Place::Cold(*segment)));
-        let hot = self.hot.iter().map(|run| (run.timestamp_max, Place::Hot(*run)));
+    /// The first place with the largest timestamp, of those that begin at `from` or behind it.
+    pub fn place_of_max_timestamp(&self, from: Offset) -> Option<Place> {
+        let cold = self.cold.iter().filter(|segment| segment.base_offset >= from);
+        let cold = cold.map(|segment| (segment.timestamp_max, Place::Cold(*segment)));
+        let hot = self.hot.iter().filter(|run| run.base_offset >= from);
+        let hot = hot.map(|run| (run.timestamp_max, Place::Hot(*run)));
         let largest = |best: (TimestampMs, Place), next: (TimestampMs, Place)| {
             if next.0 > best.0 { next } else { best }
         };

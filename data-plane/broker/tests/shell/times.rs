@@ -123,3 +123,47 @@ async fn retention_goes_by_the_records() {
     assert_eq!(fetched.partitions[0].records.len(), 1);
     node.stop().await;
 }
+
+/// The record with the largest time was deleted, others that lay in one place with it were not.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_largest_time_is_that_of_a_record_that_is_still_there() {
+    let world = World::new();
+    let who = world.catalog.tenant(1);
+    let topic = world.catalog.create_topic(1, "t", 1, &[("retention.ms", "-1")]);
+    let mut settings = world.settings();
+    let node = world.start(settings.clone()).await;
+    for time in [1000, 9000, 3000, 5000, 4000] {
+        let sent = timed(Compression::None, &[time], time);
+        produce(&node.broker, &who, first(topic), sent).await.unwrap();
+    }
+    let largest = ListOffset::MaxTimestamp;
+    assert_eq!(look(&node, &who, topic, largest).await, (9000, 1));
+    let trim = async |node: &Node, before| {
+        let trimmed = node
+            .broker
+            .delete_records(&who, first(topic), Some(Offset(before)));
+        assert_eq!(trimmed.await, Ok(Offset(before)));
+    };
+    trim(&node, 2).await;
+    assert_eq!(look(&node, &who, topic, largest).await, (5000, 3));
+    node.stop().await;
+    // The same out of the store.
+    settings.flush.age_ms = 0;
+    settings.tail_bytes = 0;
+    let node = world.start(settings).await;
+    while look(&node, &who, topic, ListOffset::LatestTiered).await.1 != 4 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(look(&node, &who, topic, largest).await, (5000, 3));
+    trim(&node, 4).await;
+    assert_eq!(look(&node, &who, topic, largest).await, (4000, 4));
+    // What comes behind may be larger, or not.
+    for (time, found) in [(2000, (4000, 4)), (7000, (7000, 6))] {
+        let sent = timed(Compression::None, &[time], time);
+        produce(&node.broker, &who, first(topic), sent).await.unwrap();
+        assert_eq!(look(&node, &who, topic, largest).await, found);
+    }
+    trim(&node, 7).await;
+    assert_eq!(look(&node, &who, topic, largest).await, (-1, -1));
+    node.stop().await;
+}
