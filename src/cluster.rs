@@ -5,7 +5,9 @@ use crate::ready_file::Doors;
 use crate::settings::{Settings, own_store};
 use millstream_access::RootKeys;
 use millstream_broker::{LifecycleError, OpenStore, journal_in};
-use millstream_catalog::{CatalogCopy, Identity, IdentityError, Joining, StoreSettings, establish};
+use millstream_catalog::{
+    CatalogCopy, Identity, IdentityError, Joining, StoreSettings, establish, takes_writes,
+};
 use millstream_cli::Failure;
 use millstream_controller::{self as controller, CopySettings};
 use millstream_metadata::{Change, HostPort, Image, NodeRow, Row};
@@ -73,7 +75,7 @@ pub async fn find(
     Ok(identity)
 }
 
-/// As [`find`], but a node that has been part of its cluster starts without the store while that is down.
+/// As [`find`], but a node that has been part of its cluster starts without the store while that is down, or full.
 ///
 /// # Errors
 /// As [`find`], and when there is no copy of the catalog to start with.
@@ -88,7 +90,7 @@ pub async fn find_or_remember(
         return find(settings, store, folder, roots).await.map(with_store);
     };
     let joining = joining(settings, folder, roots);
-    let reason = match timeout(STORE_PATIENCE, belong(store, &joining)).await {
+    let reason = match timeout(STORE_PATIENCE, writable(store, &joining)).await {
         Ok(Ok(identity)) => return Ok(with_store(identity)),
         Ok(Err(error)) if error.store_is_down() => told(error).text().to_owned(),
         Ok(Err(error)) => return Err(without_root_key(error, folder)),
@@ -144,6 +146,13 @@ impl NoPlace {
 async fn belong(store: &OpenStore, joining: &Joining) -> Result<Identity, NoPlace> {
     store.refuse_harmful_rules().await?;
     Ok(establish(store.store.as_ref(), &store.prefix, joining).await?)
+}
+
+/// As [`belong`], in a store that takes writes: in another one nobody becomes the controller.
+async fn writable(store: &OpenStore, joining: &Joining) -> Result<Identity, NoPlace> {
+    let identity = belong(store, joining).await?;
+    takes_writes(store.store.as_ref(), &store.prefix, &identity).await?;
+    Ok(identity)
 }
 
 /// Why a node has no place, where the reason may be that it lacks the cluster's root key.

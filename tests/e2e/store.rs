@@ -1,6 +1,6 @@
 //! The object store: what it keeps when the journal is lost, and what goes on while it errs or hangs.
 
-use crate::harness::s3::{HANG, PASS, Proxy, REFUSE, S3, on_s3};
+use crate::harness::s3::{HANG, PASS, Proxy, READS, REFUSE, S3, on_s3};
 use crate::harness::{Key, Server, Start, Work, until};
 use crate::wire::Wire;
 use bytes::{Bytes, BytesMut};
@@ -353,7 +353,8 @@ async fn a_restart_while_the_store_is_down_serves_reads_and_becomes_whole_by_its
     assert_eq!(revoked.unconfirmed_nodes, Vec::<i32>::new());
     server.kill();
 
-    for mode in [REFUSE, HANG] {
+    // One that can only be read lets nobody decide either.
+    for mode in [READS, REFUSE, HANG] {
         proxy.set(mode);
         let server = Server::again(&work, start(), &identity);
         let ready = crate::harness::http::get(&server.doors.http, "/readyz").unwrap();
@@ -378,7 +379,12 @@ async fn a_restart_while_the_store_is_down_serves_reads_and_becomes_whole_by_its
         assert!(gone.is_err(), "a key that was revoked just before the end");
         let refused = client.admin().create_topic("other", 1, BTreeMap::new()).await;
         assert!(refused.is_err_and(|error| error.to_string().contains("controller")));
-        if mode == REFUSE {
+        let refused = server.cli().refused(&["topic", "create", "other"]);
+        assert!(
+            !refused.contains("is the service running"),
+            "it has answered: {refused}"
+        );
+        if mode != HANG {
             assert!(server.stop().success(), "a stop is clean");
             continue;
         }

@@ -157,6 +157,19 @@ pub async fn establish(
     add_root_keys(store, &path, found, joining).await
 }
 
+/// Whether the store takes writes: who the cluster is is written once more, if it is not there, which it is. A store that
+/// can be read only (a full disk, a permission that is missing) lets nobody decide.
+///
+/// # Errors
+/// When it does not.
+pub async fn takes_writes(
+    store: &dyn ObjectStore,
+    prefix: &Path,
+    identity: &Identity,
+) -> Result<(), IdentityError> {
+    put_new(store, &file(prefix), identity).await.map(drop)
+}
+
 fn check(found: &Identity, joining: &Joining) -> Result<(), IdentityError> {
     match (joining.known, &joining.name) {
         (Some(known), _) if known != found.id => {
@@ -232,13 +245,20 @@ async fn create(
         name: joining.name.clone().unwrap_or_else(|| "millstream".to_owned()),
         root_key_checks: joining.root_key_checks.clone(),
     };
+    Ok(put_new(store, path, &made).await?.then_some(made))
+}
+
+/// Writes what is not there; whether it was not.
+async fn put_new(store: &dyn ObjectStore, path: &Path, identity: &Identity) -> Result<bool, IdentityError> {
     let options = PutOptions {
         mode: PutMode::Create,
         ..PutOptions::default()
     };
-    match store.put_opts(path, payload(&made), options).await {
-        Ok(_) => Ok(Some(made)),
-        Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(None),
+    match store.put_opts(path, payload(identity), options).await {
+        Ok(_) => Ok(true),
+        Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
+            Ok(false)
+        }
         Err(source) => Err(failed(store, "write", path, source)),
     }
 }

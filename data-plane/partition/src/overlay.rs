@@ -7,7 +7,7 @@ use crate::group::GroupState;
 use crate::partition::PartitionState;
 use crate::producers::{ProducerState, SequenceError};
 use millstream_model::entry::EntryHeader;
-use millstream_model::{Lsn, Offset, OwnerEpoch, PartitionId, ProducerId, TenantId, TimestampMs};
+use millstream_model::{Epoch, Lsn, Offset, OwnerEpoch, PartitionId, ProducerId, TenantId, TimestampMs};
 use std::collections::BTreeMap;
 
 /// What to do with a batch.
@@ -61,6 +61,9 @@ pub enum AppendError {
     NoTransaction,
 }
 
+/// The lower half of an owner's epoch counts the owners under one leader epoch.
+const OWNERS_OF_A_LEADER_BITS: u32 = 32;
+
 /// Undecided entries of one partition.
 #[derive(Clone, Debug)]
 struct Pending {
@@ -101,9 +104,16 @@ impl Overlay {
         self.partitions.clear();
     }
 
-    /// The epoch that the next owner of a partition gets: above all that were ordered.
-    pub fn next_owner(&self, state: &GroupState, id: &PartitionId) -> OwnerEpoch {
-        OwnerEpoch(self.owner_epoch(state, id).0.saturating_add(1))
+    /// The epoch that the next owner of a partition gets, `epoch` being the group's: above all that were ordered, and
+    /// above all that any earlier leader can have given, whose entries a damaged journal may have lost. Its upper half is
+    /// the partition's leader epoch, which the catalog gives and which rises with every start.
+    pub fn next_owner(&self, state: &GroupState, id: &PartitionId, epoch: Epoch) -> OwnerEpoch {
+        let led = state
+            .partition(id)
+            .map(|partition| partition.leader_epoch(epoch).0);
+        let floor = u64::from(led.unwrap_or(0).unsigned_abs()) << OWNERS_OF_A_LEADER_BITS;
+        let next = self.owner_epoch(state, id).0.saturating_add(1);
+        OwnerEpoch(next.max(floor))
     }
 
     fn owner_epoch(&self, state: &GroupState, id: &PartitionId) -> OwnerEpoch {

@@ -2,8 +2,10 @@
 //!
 //! An object is written once and read from the caches or not for long: pages that the kernel had to find for it, write
 //! out and drop again cost more CPU than the rest of the flush. An upload of several parts goes into a file beside its
-//! destination (`name#number`, which no listing shows), is synced and then renamed, as the inner store does it.
+//! destination (`name#number`, which no listing shows), is synced and then renamed, as the inner store does it. Nothing is
+//! written to a folder that has taken the place of this one, nor believed to be missing there.
 
+use crate::presence::Presence;
 use crate::upload::FolderUpload;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -26,6 +28,7 @@ const BUFFERS_IDLE_MAX: usize = 4;
 pub(crate) struct Folder {
     inner: LocalFileSystem,
     buffers: Arc<Buffers>,
+    presence: Presence,
 }
 
 impl Folder {
@@ -34,6 +37,7 @@ impl Folder {
         Ok(Folder {
             inner: LocalFileSystem::new_with_prefix(path)?.with_fsync(true),
             buffers: write_buffers(BUFFERS_IDLE_MAX),
+            presence: Presence::of(path),
         })
     }
 }
@@ -51,32 +55,39 @@ impl ObjectStore for Folder {
         location: &Path,
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
+        self.presence.check().await?;
         if !options.attributes.is_empty() {
             return self.inner.put_multipart_opts(location, options).await;
         }
         let destination = self.inner.path_to_filesystem(location)?;
-        let upload = FolderUpload::begin(destination, Arc::clone(&self.buffers)).await?;
+        let upload =
+            FolderUpload::begin(destination, Arc::clone(&self.buffers), self.presence.clone()).await?;
         Ok(Box::new(upload))
     }
 
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        self.inner.put_opts(location, payload, options).await
+        self.presence.check().await?;
+        let put = self.inner.put_opts(location, payload, options).await;
+        self.presence.held(put).await
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.inner.get_opts(location, options).await
+        let read = self.inner.get_opts(location, options).await;
+        self.presence.found(read).await
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.inner.get_ranges(location, ranges).await
+        let read = self.inner.get_ranges(location, ranges).await;
+        self.presence.found(read).await
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
+        let deleted = self.inner.delete_stream(self.presence.each(locations));
+        self.presence.each(deleted)
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
+        self.presence.whole(self.inner.list(prefix))
     }
 
     fn list_with_offset(
@@ -84,18 +95,23 @@ impl ObjectStore for Folder {
         prefix: Option<&Path>,
         offset: &Path,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list_with_offset(prefix, offset)
+        self.presence.whole(self.inner.list_with_offset(prefix, offset))
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.inner.list_with_delimiter(prefix).await
+        let listed = self.inner.list_with_delimiter(prefix).await;
+        self.presence.held(self.presence.found(listed).await).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.inner.copy_opts(from, to, options).await
+        self.presence.check().await?;
+        let copied = self.inner.copy_opts(from, to, options).await;
+        self.presence.held(self.presence.found(copied).await).await
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
-        self.inner.rename_opts(from, to, options).await
+        self.presence.check().await?;
+        let renamed = self.inner.rename_opts(from, to, options).await;
+        self.presence.held(self.presence.found(renamed).await).await
     }
 }

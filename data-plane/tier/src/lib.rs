@@ -32,6 +32,7 @@ mod footer;
 mod lifecycle;
 pub mod name;
 mod open;
+mod presence;
 mod read;
 mod snapshot;
 mod tier;

@@ -22,7 +22,7 @@ const RETRIES_MAX: usize = 2;
 const RETRY_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// What says who a cluster is (the catalog writes it), at the top of its folder.
-const CLUSTER_FILE: &str = "cluster.json";
+pub(crate) const CLUSTER_FILE: &str = "cluster.json";
 
 /// It has a few hundred bytes.
 const CLUSTER_FILE_BYTES_MAX: u64 = 64 * 1024;

@@ -1,5 +1,6 @@
 //! An object on its way into a folder, part by part.
 
+use crate::presence::Presence;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::FutureExt;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 pub(crate) struct FolderUpload {
     staged: Arc<Staged>,
     destination: PathBuf,
+    presence: Presence,
     /// Where the next part goes.
     offset: u64,
 }
@@ -39,7 +41,11 @@ enum Turn {
 }
 
 impl FolderUpload {
-    pub(crate) async fn begin(destination: PathBuf, buffers: Arc<Buffers>) -> Result<FolderUpload> {
+    pub(crate) async fn begin(
+        destination: PathBuf,
+        buffers: Arc<Buffers>,
+        presence: Presence,
+    ) -> Result<FolderUpload> {
         let place = destination.clone();
         let staged = blocking(move || {
             let (file, path) = stage(&place)?;
@@ -53,6 +59,7 @@ impl FolderUpload {
         Ok(FolderUpload {
             staged: Arc::new(staged.await?),
             destination,
+            presence,
             offset: 0,
         })
     }
@@ -68,7 +75,9 @@ impl MultipartUpload for FolderUpload {
 
     async fn complete(&mut self) -> Result<PutResult> {
         let (staged, destination) = (Arc::clone(&self.staged), self.destination.clone());
-        blocking(move || staged.publish(&destination)).await?;
+        self.presence.check().await?;
+        let published = blocking(move || staged.publish(&destination)).await;
+        self.presence.held(published).await?;
         Ok(PutResult {
             e_tag: None,
             version: None,

@@ -14,6 +14,8 @@ mod files;
 mod names;
 #[path = "store/opening.rs"]
 mod opening;
+#[path = "store/presence.rs"]
+mod presence;
 #[path = "store/suite.rs"]
 mod suite;
 #[path = "store/world.rs"]

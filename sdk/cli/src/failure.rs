@@ -81,7 +81,7 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let kind = match error {
-            Error::Unavailable(_) | Error::Timeout(_) => Kind::Unreachable,
+            Error::Unreachable(_) | Error::Timeout(_) => Kind::Unreachable,
             _ => Kind::Plain,
         };
         let advice = match &error {
@@ -105,5 +105,25 @@ impl From<std::io::Error> for Failure {
             text: error.to_string(),
             kind,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Failure;
+    use millstream_rust::Error;
+
+    /// Who was answered knows that the service runs, and where.
+    #[test]
+    fn where_it_was_looked_for_is_said_only_when_nobody_answered() {
+        let text = |error: Error| Failure::from(error).at("127.0.0.1:1").text().to_owned();
+        let unreachable = text(Error::Unreachable("connection refused".into()));
+        assert!(
+            unreachable.contains("is the service running at 127.0.0.1:1"),
+            "{unreachable}"
+        );
+        let unavailable = text(Error::Unavailable("this node is not the controller".into()));
+        let answer = "the service is not available: this node is not the controller";
+        assert_eq!(unavailable, answer);
     }
 }

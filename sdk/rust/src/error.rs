@@ -1,5 +1,6 @@
 //! The few kinds of failure that a caller can tell apart, each saying whether to try again.
 
+use std::error::Error as _;
 use tonic::{Code, Status};
 
 /// Why a call failed.
@@ -23,9 +24,12 @@ pub enum Error {
     /// A quota or limit is exhausted.
     #[error("{0}")]
     Exhausted(String),
-    /// The service cannot be reached or cannot answer now; trying again may help.
+    /// The service answered that it cannot do this now; trying again may help.
     #[error("the service is not available: {0}")]
     Unavailable(String),
+    /// Nobody answered, or the connection ended before the answer; trying again may help.
+    #[error("the service cannot be reached: {0}")]
+    Unreachable(String),
     /// The call took longer than it may.
     #[error("the service did not answer in time: {0}")]
     Timeout(String),
@@ -81,7 +85,7 @@ impl Error {
     /// Whether the same call may succeed later.
     pub fn is_retriable(&self) -> bool {
         match self {
-            Error::Unavailable(_) | Error::Timeout(_) => true,
+            Error::Unavailable(_) | Error::Unreachable(_) | Error::Timeout(_) => true,
             Error::Partition { retriable, .. } | Error::Sql { retriable, .. } => *retriable,
             Error::Unauthenticated(_)
             | Error::PermissionDenied(_)
@@ -132,10 +136,28 @@ impl From<Status> for Error {
                 Error::Invalid(message)
             }
             Code::DeadlineExceeded => Error::Timeout(message),
+            // What a service sends has no cause here: one that failed on the way does.
+            _ if status.source().is_some() => Error::Unreachable(message),
             Code::Unavailable | Code::Aborted | Code::Cancelled => Error::Unavailable(message),
             Code::Ok | Code::Unknown | Code::Internal | Code::DataLoss => {
                 Error::Unavailable(format!("{message} ({:?})", status.code()))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Error;
+    use tonic::Status;
+
+    #[test]
+    fn what_the_service_answers_is_told_from_what_failed_on_the_way() {
+        let answered = Error::from(Status::unavailable("this node is not the controller"));
+        assert!(matches!(answered, Error::Unavailable(_)), "{answered:?}");
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let failed = Error::from(Status::from_error(Box::new(refused)));
+        assert!(matches!(failed, Error::Unreachable(_)), "{failed:?}");
+        assert!(answered.is_retriable() && failed.is_retriable());
     }
 }

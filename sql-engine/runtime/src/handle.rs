@@ -8,7 +8,7 @@ use crate::streams::{Streams, StreamsError};
 use datafusion_common::ScalarValue;
 use millstream_model::limits::TENANT_SQL_STATE_BYTES_DEFAULT;
 use millstream_operators::Pulled;
-use millstream_state::{ColdCache, ColdError, StoreKind};
+use millstream_state::{ColdCache, ColdError, StopReason, StoreKind};
 use object_store::ObjectStore;
 use object_store::path::Path;
 use std::ops::Bound;
@@ -95,6 +95,12 @@ pub enum ShardError {
         /// Why.
         reason: String,
     },
+    /// Something of what was committed is gone.
+    #[error("the state of this virtual cluster's queries cannot be told any more: {reason}")]
+    Damaged {
+        /// What is missing.
+        reason: StopReason,
+    },
     /// A pull asked for a commit that is still to come.
     #[error("the tables are as of commit {commit}, {wanted} was asked for; try again")]
     Behind {
@@ -115,6 +121,9 @@ impl From<ColdError> for ShardError {
     fn from(error: ColdError) -> Self {
         match error {
             ColdError::Fenced => Self::Stopped,
+            ColdError::Unavailable { source } => Self::State {
+                reason: source.to_string(),
+            },
             other => Self::State {
                 reason: other.to_string(),
             },

@@ -119,7 +119,7 @@ pub enum StatementErrorKind {
     Refused,
     /// The log, the catalog or the object store cannot answer now.
     Unavailable,
-    /// A bug of ours.
+    /// A bug of ours, or damage to what we keep.
     Internal,
 }
 

@@ -463,6 +463,8 @@ pub(crate) fn of_shard(error: ShardError) -> StatementError {
         ShardError::State { .. } | ShardError::Behind { .. } | ShardError::Busy | ShardError::Stopped => {
             StatementError::new(Kind::Unavailable, error.to_string())
         }
+        // To try again does not help, nor is it the caller's fault.
+        ShardError::Damaged { .. } => StatementError::new(Kind::Internal, error.to_string()),
     }
 }
 

@@ -8,7 +8,8 @@
 //!
 //! A run is cut without regard to changes, so a value larger than a piece fits. The piece with index 0 begins a run and
 //! voids what an unfinished one before it has brought. An append whose answer was lost is repeated, so a piece may come
-//! twice, the second time late: one that does not go on the run at hand is passed over.
+//! twice, the second time late: one that does not go on the run at hand is passed over. Whole runs are counted without a
+//! gap, whoever wrote them: where one is missing, so is state that was committed.
 
 use crate::Change;
 use crate::store::Corrupt;
@@ -140,6 +141,22 @@ fn read(mut bytes: Bytes) -> Result<Piece, Corrupt> {
     })
 }
 
+/// Why a changelog cannot be followed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReplayError {
+    /// It does not read.
+    #[error(transparent)]
+    Corrupt(#[from] Corrupt),
+    /// A run was committed that is not there any more.
+    #[error("commit {found} follows commit {last}: what lay between them is lost")]
+    Missing {
+        /// The last that is whole.
+        last: u64,
+        /// The one behind what is missing.
+        found: u64,
+    },
+}
+
 /// A whole run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WholeRun {
@@ -180,8 +197,8 @@ impl Replay {
     /// Takes in the next piece; gives back the run that is whole with it.
     ///
     /// # Errors
-    /// When it is not a piece, or a whole run does not read.
-    pub fn piece(&mut self, bytes: Bytes) -> Result<Option<WholeRun>, Corrupt> {
+    /// When it is not a piece, a whole run does not read, or one before it is missing.
+    pub fn piece(&mut self, bytes: Bytes) -> Result<Option<WholeRun>, ReplayError> {
         let piece = read(bytes)?;
         if piece.id.epoch < self.epoch || piece.id <= self.last {
             return Ok(None);
@@ -216,10 +233,14 @@ impl Replay {
         later || self.planted.repeat_voids
     }
 
-    fn whole(&mut self, is_whole: bool) -> Result<WholeRun, Corrupt> {
+    fn whole(&mut self, is_whole: bool) -> Result<WholeRun, ReplayError> {
         let Some((id, next, parts)) = self.at_hand.take() else {
-            return Err(Corrupt { what: "run" });
+            return Err(Corrupt { what: "run" }.into());
         };
+        let (last, found) = (self.last.number, id.number);
+        if is_whole && found != last + 1 && !self.planted.foreign_end {
+            return Err(ReplayError::Missing { last, found });
+        }
         let mut body = match parts.as_slice() {
             [one] => one.clone(),
             many => Bytes::from(many.concat()),
@@ -231,7 +252,8 @@ impl Replay {
         if !body.is_empty() && is_whole && !self.planted.foreign_end {
             return Err(Corrupt {
                 what: "run of the changelog",
-            });
+            }
+            .into());
         }
         if is_whole {
             self.last = self.last.max(id);
@@ -244,7 +266,7 @@ impl Replay {
 
 #[cfg(test)]
 mod tests {
-    use super::{HEAD_BYTES, PlantedReplay, Replay, RunId, WholeRun};
+    use super::{HEAD_BYTES, PlantedReplay, Replay, ReplayError, RunId, WholeRun};
     use crate::Change;
     use bytes::Bytes;
     use millstream_model::OwnerEpoch;
@@ -296,7 +318,7 @@ mod tests {
                 .iter()
                 .all(|piece| piece.len() <= SQL_CHANGELOG_PIECE_BYTES_MAX)
         );
-        let mut replay = Replay::default();
+        let mut replay = Replay::after(id(3, 8), PlantedReplay::default());
         let mut whole: Vec<WholeRun> = Vec::new();
         for piece in pieces {
             whole.extend(replay.piece(piece).unwrap());
@@ -349,6 +371,27 @@ mod tests {
         late.extend([second[1].clone(), second[0].clone()]);
         late.extend([second[2].clone(), second[3].clone(), second[3].clone()]);
         assert_eq!(runs(late), [(1, 1), (1, 2)]);
+    }
+
+    /// A journal that was mended may have lost a run whole, or a piece of it.
+    #[test]
+    fn a_run_that_is_missing_is_told_and_never_passed_over() {
+        let run = |epoch, number| cut(id(epoch, number), &large("k"));
+        let missing = |last, found| Err(ReplayError::Missing { last, found });
+        let read = |pieces: Vec<Bytes>| {
+            let mut replay = Replay::after(id(3, 7), PlantedReplay::default());
+            let read: Result<Vec<_>, _> = pieces.into_iter().map(|piece| replay.piece(piece)).collect();
+            read.map(|_| replay.last())
+        };
+        assert_eq!(read([run(3, 8), run(4, 9)].concat()), Ok(id(4, 9)));
+        assert_eq!(read([run(3, 8), run(3, 10)].concat()), missing(8, 10));
+        assert_eq!(read(run(4, 9)), missing(7, 9), "the first one, too");
+        let mut torn = run(3, 8);
+        let _ = torn.remove(2);
+        assert_eq!(read([torn, run(3, 9)].concat()), missing(7, 9));
+        // A new owner counts on from the last whole run: it commits the number of an unfinished one, not of a whole one.
+        assert_eq!(read([run(3, 8)[..2].to_vec(), run(4, 8)].concat()), Ok(id(4, 8)));
+        assert_eq!(read([run(3, 8), run(4, 8)].concat()), missing(8, 8));
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //!   Tick ─▶ flush committed values with the tag, last ─▶ trim the changelog to the tag, once that is durable
 //! ```
 //!
-//! Invariants: nothing is read before the fence; only what is committed is folded or flushed; only what is durable is
+//! Invariants: nothing is read before the fence; nothing that was committed is passed over, an offset without a piece
+//! is damage; only what is committed is folded or flushed; only what is durable is
 //! trimmed; a run whose fate is unclear is repeated, byte for byte, before anything else is appended; after a fence by
 //! another owner nothing is asked for any more.
 
@@ -255,12 +256,20 @@ impl Commits {
             // Behind our fence only who came after us appends. A tag in the middle of its run would cut that off.
             return self.stop(StopReason::Fenced);
         }
+        // Every append is one record, and only a trim takes records away: an offset without one has lost what it held.
+        let (brought, from) = (pieces.len() as u64, self.at.end);
+        if u64::try_from(next.0 - from.0) != Ok(brought) && !self.planted.replay_before_fence {
+            let last = next.plus(-1);
+            let damage =
+                format!("from offset {from} to {last} it brings {brought} pieces: the others are lost");
+            return self.stop(StopReason::Damaged(damage));
+        }
         for piece in pieces {
             match self.replay.piece(piece) {
                 Ok(Some(run)) => self.apply(run),
                 Ok(None) => {}
                 Err(error) => {
-                    let damage = format!("{error}, between {} and {next}", self.at.end);
+                    let damage = format!("{error}, between offsets {from} and {next}");
                     return self.stop(StopReason::Damaged(damage));
                 }
             }

@@ -22,7 +22,7 @@ mod commits;
 mod layers;
 mod store;
 
-pub use changelog::{Changed, PlantedReplay, Replay, RunId, WholeRun, cut};
+pub use changelog::{Changed, PlantedReplay, Replay, ReplayError, RunId, WholeRun, cut};
 pub use cold::{Change, Cold, ColdCache, ColdError, StoreKind};
 pub use commits::{Commits, Input, Output, Planted, StopReason, Tag};
 pub use layers::{Layer, Layers};

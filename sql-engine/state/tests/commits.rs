@@ -67,7 +67,7 @@ fn keys(commits: &Commits) -> Vec<Bytes> {
 fn it_opens_by_fence_tag_and_replay_to_the_end_that_the_fence_found() {
     let mut commits = Commits::new();
     commits.step(Input::Open);
-    commits.step(fenced(5, 3, 9));
+    commits.step(fenced(5, 3, 7));
     let opened = commits.step(Input::Opened {
         tag: Some(tag(4, 2, 1)),
     });
@@ -75,15 +75,15 @@ fn it_opens_by_fence_tag_and_replay_to_the_end_that_the_fence_found() {
     let mut pieces = cut(id(4, 2), &[put("a", 1)], PIECE);
     pieces.extend(cut(id(4, 3), &[put("b", 100)], PIECE));
     assert_eq!(pieces.len(), 4);
+    let first = Input::Read {
+        pieces: pieces[..1].to_vec(),
+        next: Offset(5),
+    };
+    assert_eq!(commits.step(first), [Output::Read { from: Offset(5) }]);
     // The last run has no end: its owner was killed.
     let read = Input::Read {
-        pieces: pieces[..3].to_vec(),
+        pieces: pieces[1..3].to_vec(),
         next: Offset(7),
-    };
-    assert_eq!(commits.step(read), [Output::Read { from: Offset(7) }]);
-    let read = Input::Read {
-        pieces: Vec::new(),
-        next: Offset(9),
     };
     assert_eq!(commits.step(read), [Output::Ready]);
     assert_eq!((commits.number(), keys(&commits)), (2, vec![Bytes::from("a")]));
@@ -141,6 +141,32 @@ fn what_cannot_be_is_not_opened() {
     for (fence, tag, reason) in cases {
         assert_eq!(opened(fence, tag), reason);
     }
+}
+
+/// A mended journal keeps the offsets of what it lost, without records.
+#[test]
+fn what_the_changelog_has_lost_is_damage() {
+    let read = |pieces: Vec<Bytes>, next: i64| {
+        let mut commits = Commits::new();
+        commits.step(Input::Open);
+        commits.step(fenced(5, 4, 7));
+        let tag = Some(tag(4, 4, 7));
+        commits.step(Input::Opened { tag });
+        let next = Offset(next);
+        match commits.step(Input::Read { pieces, next }).as_slice() {
+            [Output::Stop(StopReason::Damaged(damage))] => damage.clone(),
+            other => format!("{other:?}"),
+        }
+    };
+    let run = |number| cut(id(4, number), &[put("a", 1)], PIECE);
+    assert_eq!(read([run(8), run(9), run(10)].concat(), 7), "[Ready]");
+    let lost = |brought: usize| format!("from offset 4 to 6 it brings {brought} pieces: the others are lost");
+    // In the middle, and at the end, where no later commit tells.
+    assert_eq!(read([run(8), run(10)].concat(), 7), lost(2));
+    assert_eq!(read(run(8), 7), lost(1));
+    assert_eq!(read(Vec::new(), 7), lost(0));
+    let missing = "commit 10 follows commit 8: what lay between them is lost, between offsets 4 and 6";
+    assert_eq!(read([run(8), run(10)].concat(), 6), missing);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::process::ChildStdout;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
 /// A proxy in front of the store that can be told to misbehave.
@@ -21,6 +21,8 @@ pub struct Proxy {
 pub const PASS: u8 = 0;
 pub const REFUSE: u8 = 1;
 pub const HANG: u8 = 2;
+/// Reads pass; a request that would write ends its connection, as on a disk that is full.
+pub const READS: u8 = 3;
 
 impl Proxy {
     pub async fn before(port: u16) -> Proxy {
@@ -47,6 +49,28 @@ impl Drop for Proxy {
     }
 }
 
+/// Passes requests on until one comes that would write, or the mode changes. A request comes in a read of its own.
+async fn forward_reads(client: TcpStream, port: u16, mode: &AtomicU8) {
+    let Ok(store) = TcpStream::connect(("127.0.0.1", port)).await else {
+        return;
+    };
+    let ((mut asked, mut told), (mut answers, mut requests)) = (client.into_split(), store.into_split());
+    let upwards = async {
+        let mut chunk = vec![0; 64 * 1024];
+        while let Ok(length) = asked.read(&mut chunk).await {
+            let request = &chunk[..length];
+            let reads = request.starts_with(b"GET ") || request.starts_with(b"HEAD ");
+            if !reads || mode.load(Ordering::SeqCst) != READS || requests.write_all(request).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = upwards => {}
+        _ = tokio::io::copy(&mut answers, &mut told) => {}
+    }
+}
+
 /// Passes bytes on while the mode allows; a connection ends or stands still as soon as it does not.
 async fn forward(mut client: TcpStream, port: u16, mode: Arc<AtomicU8>) {
     let changed = async {
@@ -62,6 +86,9 @@ async fn forward(mut client: TcpStream, port: u16, mode: Arc<AtomicU8>) {
             _ = copy_bidirectional(&mut client, &mut store) => return,
             () = changed => {}
         }
+    }
+    if mode.load(Ordering::SeqCst) == READS {
+        return forward_reads(client, port, &mode).await;
     }
     // Held open without an answer while the store hangs; dropped when it refuses.
     while mode.load(Ordering::SeqCst) == HANG {

@@ -149,7 +149,8 @@ impl<T> Replica<T> {
 
     /// The epoch that the next owner of a partition gets.
     pub fn next_owner(&self, partition: &PartitionId) -> OwnerEpoch {
-        self.overlay.next_owner(&self.state, partition)
+        self.overlay
+            .next_owner(&self.state, partition, self.machine.epoch())
     }
 
     /// Puts a change of the service's own into the log; answered once it is committed.

@@ -59,7 +59,7 @@ pub(super) async fn run(client: &Client, args: ConsumeArgs, output: OutputFormat
     while left > 0 {
         let records = match consumer.poll().await {
             Ok(records) => records,
-            Err(error @ (Error::Unavailable(_) | Error::Timeout(_))) => {
+            Err(error @ (Error::Unavailable(_) | Error::Unreachable(_) | Error::Timeout(_))) => {
                 tell(format_args!("{error}; trying again"));
                 tokio::time::sleep(std::time::Duration::from_secs(1)).await;
                 continue;

@@ -196,6 +196,7 @@ pub(super) fn parking(error: &ShardError) -> Parking {
         ShardError::UnknownQuery { .. }
         | ShardError::Query { .. }
         | ShardError::Behind { .. }
+        | ShardError::Damaged { .. }
         | ShardError::Stopped => Parking::ForGood,
     }
 }

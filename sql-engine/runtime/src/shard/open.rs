@@ -76,9 +76,9 @@ impl Runner {
                     Input::Read { pieces, next }
                 }
                 Output::Stop(StopReason::Fenced) => return Err(ShardError::Stopped),
-                Output::Stop(StopReason::Damaged(reason)) => {
+                Output::Stop(reason @ StopReason::Damaged(_)) => {
                     tracing::error!("the shard does not open: {reason}");
-                    return Err(ShardError::State { reason });
+                    return Err(ShardError::Damaged { reason });
                 }
                 Output::Ready => break,
                 Output::Append { .. }
