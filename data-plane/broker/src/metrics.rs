@@ -48,6 +48,7 @@ pub(crate) struct Metrics {
     pub(crate) journal_damaged: Gauge,
     pub(crate) journal_outage_hours: Gauge<f64, AtomicU64>,
     pub(crate) in_flight_bytes: Gauge,
+    pub(crate) tail_bytes: Gauge,
     pub(crate) restart_bytes_read: Gauge,
     pub(crate) restart_records_read: Gauge,
     pub(crate) restart_seconds: Gauge<f64, AtomicU64>,
@@ -189,6 +190,11 @@ impl Metrics {
                 "in_flight",
                 "Produced bytes on their way to the disk",
                 &it.in_flight_bytes,
+            ),
+            (
+                "tail",
+                "What was produced of late, kept for readers",
+                &it.tail_bytes,
             ),
             (
                 "restart_read",

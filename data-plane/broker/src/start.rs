@@ -273,6 +273,10 @@ impl Handle {
     /// truth also of a broker in which nothing happens any more.
     pub fn measure(&self) {
         self.condition();
+        let groups = self.shell.all_groups();
+        let bytes = groups.iter().map(|group| group.read(|core| core.tail.bytes()));
+        let bytes = i64::try_from(bytes.sum::<usize>()).unwrap_or(i64::MAX);
+        self.shell.services.metrics.tail_bytes.set(bytes);
     }
 
     /// What keeps the broker from serving whole.

@@ -93,8 +93,7 @@ impl Tail {
     }
 
     /// Bytes kept.
-    #[cfg(test)]
-    fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 }
