@@ -90,7 +90,8 @@ impl ConditionWatch {
 }
 
 impl Shell {
-    /// What is wrong now.
+    /// What is wrong now. While every write is refused, whoever looks has room tried for, as who is refused does: a balancer
+    /// keeps writes away from a node that is not ready.
     pub(crate) fn condition(&self) -> Condition {
         let services = &self.services;
         let space = self.space.look(services);
@@ -99,9 +100,13 @@ impl Shell {
         let gauge = i64::try_from(unserved_partitions).unwrap_or(i64::MAX);
         services.metrics.unserved_partitions.set(gauge);
         let quarantined = services.metrics.quarantined_partitions.get();
+        let is_journal_full = !self.has_room(refused_bytes);
+        if is_journal_full {
+            self.want_room(refused_bytes);
+        }
         Condition {
             journal_damage: services.reader.damage().map(|damage| damage.to_string()),
-            is_journal_full: !self.has_room(refused_bytes),
+            is_journal_full,
             is_disk_full: space.disk_full,
             store: self.conditions.trouble(),
             unserved_partitions,

@@ -2,10 +2,10 @@
 
 use crate::catalog::partition;
 use crate::faults::{Fault, Faults};
-use crate::node::{World, batch, eventually, fetch_of, first, produce, read_all};
+use crate::node::{Node, World, batch, eventually, fetch_of, first, produce, read_all};
 use millstream_broker::interface::{Isolation, ListOffset, ProduceError};
 use millstream_broker::{Condition, StoreFault};
-use millstream_model::{Offset, Retry};
+use millstream_model::{Offset, Retry, TopicId};
 use object_store::local::LocalFileSystem;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -165,9 +165,8 @@ async fn while_the_store_is_gone_the_journal_fills_and_then_empties() {
     node.stop().await;
 }
 
-/// Failed background work rests for an hour here: only those who are refused can have it tried before.
-#[tokio::test(flavor = "multi_thread")]
-async fn who_is_refused_triggers_the_try_and_the_condition_tells_why() {
+/// A node whose journal is full, for its store fails; what rests after a failure rests for an hour.
+async fn filled() -> (World, Node, Arc<Faults>, TopicId) {
     let mut world = World::new();
     let faults = Arc::new(Faults::over(Arc::clone(&world.store)));
     world.store = Arc::clone(&faults) as _;
@@ -206,6 +205,15 @@ async fn who_is_refused_triggers_the_try_and_the_condition_tells_why() {
         "{condition:?}"
     );
     assert!(node.metric("produce_refused_total") > 0.0);
+    (world, node, faults, topic)
+}
+
+/// Failed background work rests for an hour here: only those who are refused, or who look, can have it tried before.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_refused_triggers_the_try_and_the_condition_tells_why() {
+    let (world, node, faults, topic) = filled().await;
+    let who = world.catalog.tenant(1);
+    let value = "x".repeat(100_000);
     faults.set(Fault::None);
     let mut again = Err(ProduceError::Full);
     for _ in 0..2000 {
@@ -216,6 +224,18 @@ async fn who_is_refused_triggers_the_try_and_the_condition_tells_why() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert!(again.is_ok(), "{again:?}");
+    eventually("nothing is wrong any more", || {
+        node.handle.condition() == Condition::default()
+    })
+    .await;
+    node.stop().await;
+}
+
+/// Nobody writes any more: a balancer has taken the node out.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_looks_while_the_journal_is_full_has_room_tried_for() {
+    let (_world, node, faults, _) = filled().await;
+    faults.set(Fault::None);
     eventually("nothing is wrong any more", || {
         node.handle.condition() == Condition::default()
     })
