@@ -1,7 +1,7 @@
 //! What a start prints: the doors, what is amiss, and the first key, once and in one place only.
 
 use crate::ready_file::{Doors, ShownKey};
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::io::Write as _;
 use std::path::Path;
 
@@ -53,9 +53,27 @@ fn text(
     text
 }
 
+/// Prints what `--recover-groups` found: the groups of lost journals, and what a damaged one does not give back.
+pub fn recovered(groups: &[impl Display], mended: &[String]) {
+    for group in groups {
+        // What was lost must be seen, also where nobody reads standard output.
+        tracing::warn!("{group}");
+    }
+    let groups: Vec<String> = groups.iter().map(ToString::to_string).collect();
+    let _ = std::io::stdout().write_all(recovered_text(&groups, mended).as_bytes());
+}
+
+fn recovered_text(groups: &[String], mended: &[String]) -> String {
+    if groups.is_empty() && mended.is_empty() {
+        return "--recover-groups: no journal is missing and this one is whole; nothing was done\n".into();
+    }
+    let lines = groups.iter().chain(mended);
+    lines.fold(String::new(), |text, line| text + line + "\n")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::text;
+    use super::{recovered_text, text};
     use crate::ready_file::{Doors, ShownKey};
     use std::path::Path;
 
@@ -85,5 +103,12 @@ mod tests {
             "{kept}"
         );
         assert!(!text(&doors, None, None, None).contains("key"));
+    }
+
+    #[test]
+    fn who_recovers_what_is_sound_is_told_so() {
+        let [one, two] = ["group 1".to_owned(), "journal lost".to_owned()];
+        assert!(recovered_text(&[], &[]).contains("nothing was done"));
+        assert_eq!(recovered_text(&[one], &[two]), "group 1\njournal lost\n");
     }
 }

@@ -18,6 +18,20 @@ use uuid::Uuid;
 /// The version of `node.json` that this release writes.
 const NODE_FORMAT: u32 = 1;
 
+/// What a node keeps in its folder.
+const IN_THE_FOLDER: [&str; 7] = [
+    "catalog",
+    "journal",
+    "lock",
+    "node.json",
+    "root.key",
+    "snapshots",
+    "store",
+];
+
+/// What a cluster keeps in a store that is a folder.
+const IN_THE_STORE: [&str; 5] = ["catalog", "cluster.json", "groups", "lease.json", "sql"];
+
 /// A locked data folder.
 pub struct DataFolder {
     path: PathBuf,
@@ -53,7 +67,7 @@ impl DataFolder {
         };
         fs::create_dir_all(path).map_err(|error| unusable("make a folder", &error))?;
         if path.join("node.json").exists() || is_empty(path) {
-            tighten(path);
+            tighten(path, &IN_THE_FOLDER);
         }
         let lock = OpenOptions::new()
             .write(true)
@@ -201,15 +215,21 @@ pub fn tighten_store(url: &str) {
     if let Some(folder) = url.strip_prefix("file://").map(Path::new)
         && folder.join("cluster.json").exists()
     {
-        tighten(folder);
+        tighten(folder, &IN_THE_STORE);
     }
 }
 
-/// Takes a folder, and what lies in it, from everybody but its owner. What is deeper cannot be reached then.
-fn tighten(folder: &Path) {
+/// Takes what is ours in a folder from everybody but its owner, and the folder itself unless something else lies in it
+/// too: who names `/tmp` or a home as the data folder must not lock everybody out of it. What is deeper cannot be
+/// reached then.
+fn tighten(folder: &Path, ours: &[&str]) {
     let inner = fs::read_dir(folder).into_iter().flatten().flatten();
+    let (mine, others): (Vec<_>, Vec<_>) = inner
+        .map(|entry| entry.path())
+        .partition(|path| is_one_of(path, ours));
+    let whole = others.is_empty().then(|| folder.to_owned());
     let mut tightened = 0;
-    for path in std::iter::once(folder.to_owned()).chain(inner.map(|entry| entry.path())) {
+    for path in whole.into_iter().chain(mine) {
         match tighten_one(&path) {
             Ok(changed) => tightened += usize::from(changed),
             Err(error) => tracing::warn!(
@@ -224,6 +244,15 @@ fn tighten(folder: &Path) {
             "what other users of this machine could read is its owner's alone from here on"
         );
     }
+}
+
+/// Whether a path has one of the names, also while a file of that name is being replaced.
+fn is_one_of(path: &Path, names: &[&str]) -> bool {
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
+    names.contains(&name.strip_suffix(".new").unwrap_or(name))
 }
 
 /// Whether it had to be changed.
@@ -259,7 +288,7 @@ fn write_whole(path: &Path, node: &Node) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::tighten;
+    use super::{IN_THE_FOLDER, tighten};
     use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt;
 
@@ -269,7 +298,7 @@ mod tests {
         let (inner, file) = (folder.path().join("journal"), folder.path().join("node.json"));
         let (outside, link) = (
             tempfile::NamedTempFile::new().unwrap(),
-            folder.path().join("link"),
+            folder.path().join("store"),
         );
         fs::create_dir(&inner).unwrap();
         fs::write(&file, "{}").unwrap();
@@ -281,11 +310,38 @@ mod tests {
         set(&inner, 0o775);
         set(&file, 0o644);
         set(outside.path(), 0o644);
-        tighten(folder.path());
+        tighten(folder.path(), &IN_THE_FOLDER);
         assert_eq!(
             (mode(folder.path()), mode(&inner), mode(&file)),
             (0o700, 0o700, 0o600)
         );
         assert_eq!(mode(outside.path()), 0o644, "what a link leads to is not ours");
+    }
+
+    /// `--data-dir /tmp` takes nothing from those who use it too.
+    #[test]
+    fn what_is_not_ours_stays_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let set =
+            |path: &std::path::Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+        let names = ["journal", "root.key", "catalog.new", "theirs", "theirs.new"];
+        let [journal, key, fresh, theirs, also] = names.map(|name| folder.path().join(name));
+        for path in [&journal, &theirs] {
+            fs::create_dir(path).unwrap();
+            set(path, 0o755);
+        }
+        for path in [&key, &fresh, &also] {
+            fs::write(path, "x").unwrap();
+            set(path, 0o644);
+        }
+        set(folder.path(), 0o1777);
+        tighten(folder.path(), &IN_THE_FOLDER);
+        assert_eq!(
+            [&journal, &key, &fresh].map(|path| mode(path)),
+            [0o700, 0o600, 0o600]
+        );
+        assert_eq!([&theirs, &also].map(|path| mode(path)), [0o755, 0o644]);
+        assert_eq!(mode(folder.path()), 0o1777, "others live here too");
     }
 }

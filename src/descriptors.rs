@@ -2,6 +2,7 @@
 
 use millstream_model::limits::{CONNECTIONS_MAX, TIER_OPEN_FILES_MAX};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::sync::OnceLock;
 
 /// Descriptors that are no connection: journal, catalog, SQL state, kept files of a local store (two each).
 const FILES: u64 = 512 + 2 * TIER_OPEN_FILES_MAX;
@@ -9,9 +10,14 @@ const FILES: u64 = 512 + 2 * TIER_OPEN_FILES_MAX;
 /// Connections of a door however few descriptors there are.
 const CONNECTIONS_MIN: usize = 64;
 
-/// Raises the limit as far as the process may, and says how many connections each of the two doors has: who runs out
-/// of descriptors can accept nobody, and open no file.
+/// How many connections each of the two doors has: who runs out of descriptors can accept nobody, and open no file.
 pub fn connections_max() -> usize {
+    static FOUND: OnceLock<usize> = OnceLock::new();
+    *FOUND.get_or_init(raise)
+}
+
+/// Raises the limit as far as the process may, and says how many connections of a door that is for.
+fn raise() -> usize {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         let raised = Rlimit {

@@ -50,23 +50,22 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&Failure::new(format!("threads cannot be started: {error}"))),
+        Err(error) => return fail(&Failure::new(format!("threads cannot be started: {error}"))).into(),
     };
     let ended = runtime.block_on(run(arguments));
-    // A line being typed into the shell has a thread that cannot be woken.
-    runtime.shutdown_background();
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => fail(&failure),
-    }
+    let code = ended.map_or_else(|failure| fail(&failure), |()| 0);
+    // The runtime is not shut down: threads of their own, which nothing may wake (a line being typed into the shell) or
+    // which were not waited for (SQL's shards, on a second Ctrl-C), would panic without it. They end with the process.
+    std::process::exit(i32::from(code))
 }
 
-fn fail(failure: &Failure) -> ExitCode {
+/// What the process ends with.
+fn fail(failure: &Failure) -> u8 {
     let (code, told) = failure.exit();
     if told {
         let _ = writeln!(std::io::stderr(), "millstream: {failure}");
     }
-    ExitCode::from(code)
+    code
 }
 
 /// What does not parse: help and version as they are, a mistake as one line.

@@ -4,7 +4,7 @@
 //!   folder, root key ─► ports bound ─► store, cluster.json ─► controller ─► broker ─► doors ─► SQL ─► ready
 //! ```
 
-use crate::announce::announce;
+use crate::announce::{self, announce};
 use crate::backends::TenantBackends;
 use crate::calls::Calls;
 use crate::certificate;
@@ -253,13 +253,8 @@ impl Parts {
         gauges::register(registry, self.controller.lease(), certificates.clone());
         let calls = Calls::register(registry, methods().map_err(told)?);
         let (broker, broker_handle) = self.broker(registry).await?;
-        for group in broker_handle.recovered() {
-            // What was lost must be seen, also where nobody reads standard output.
-            tracing::warn!("{group}");
-            let _ = writeln!(std::io::stdout(), "{group}");
-        }
-        for line in broker_handle.mended() {
-            let _ = writeln!(std::io::stdout(), "{line}");
+        if self.settings.recover_groups {
+            announce::recovered(broker_handle.recovered(), broker_handle.mended());
         }
         let broker_handle = Arc::new(broker_handle);
 

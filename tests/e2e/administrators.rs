@@ -112,15 +112,14 @@ fn topics_get_what_the_settings_and_the_virtual_cluster_say() {
     };
     assert_eq!(partitions(&server, "plain"), Some(3));
 
-    let defaults = [
-        "org",
-        "set-topic-defaults",
-        "--partitions",
-        "5",
-        "--retention-ms",
-        "-1",
-    ];
-    let told = server.cli().json(&defaults);
+    let set = |words: &[&str]| {
+        server
+            .cli()
+            .json(&[&["org", "set-topic-defaults"], words].concat())
+    };
+    set(&["--retention-ms", "-1"]);
+    // A retention that fell back by naming the partitions would delete records.
+    let told = set(&["--partitions", "5"]);
     assert_eq!(
         (&told[0]["partitions"], &told[0]["retention_ms"]),
         (&5.into(), &(-1).into())
@@ -136,6 +135,12 @@ fn topics_get_what_the_settings_and_the_virtual_cluster_say() {
     assert!(server.stop().success());
     let server = Server::again(&work, Start::service().args(&["--num-partitions", "2"]), &before);
     assert_eq!(made_by_asking(&server, "of-cluster-again"), 5);
-    server.cli().ok(&["org", "set-topic-defaults"], "");
+    let told = server
+        .cli()
+        .json(&["org", "set-topic-defaults", "--unset", "partitions,retention-ms"]);
+    assert!(
+        told[0]["partitions"].is_null() && told[0]["retention_ms"].is_null(),
+        "{told:?}"
+    );
     assert_eq!(made_by_asking(&server, "of-settings-again"), 2);
 }

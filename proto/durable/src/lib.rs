@@ -47,6 +47,16 @@ pub fn replace(path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
     }
 }
 
+/// Whether [`replace`] can make a file here; a reader of the path sees nothing of the try.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn can_replace(path: &Path) -> io::Result<()> {
+    let fresh = beside(path);
+    write(&fresh, &[], Access::Owner)?;
+    fs::remove_file(&fresh)
+}
+
 fn write(path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)

@@ -59,6 +59,11 @@ impl Failure {
     /// Says where the service was looked for, if that is the matter.
     pub(crate) fn at(self, address: &str) -> Failure {
         match self.kind {
+            // What `openssl req -x509` makes unless told otherwise.
+            Kind::Unreachable if self.text.contains("CaUsedAsEndEntity") => Failure::new(format!(
+                "{address} shows the certificate of an authority (CA:TRUE), which only signs others: give it one of its own \
+                 (openssl req -x509 … -addext basicConstraints=critical,CA:FALSE)"
+            )),
             Kind::Unreachable if self.text.contains("peer certificate") => Failure::new(format!(
                 "{}; who signed the certificate of {address} is named with --ca-certificate (or in the profile)",
                 self.text
@@ -110,7 +115,7 @@ impl From<std::io::Error> for Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::Failure;
+    use super::{Failure, Kind};
     use millstream_rust::Error;
 
     /// Who was answered knows that the service runs, and where.
@@ -125,5 +130,18 @@ mod tests {
         let unavailable = text(Error::Unavailable("this node is not the controller".into()));
         let answer = "the service is not available: this node is not the controller";
         assert_eq!(unavailable, answer);
+    }
+
+    /// `--ca-certificate` was given: saying so again helps nobody.
+    #[test]
+    fn an_authority_shown_as_a_server_is_named_as_what_it_is() {
+        let refused = |why: &str| Failure {
+            text: format!("invalid peer certificate: {why}"),
+            kind: Kind::Unreachable,
+        };
+        let told = refused("Other(OtherError(CaUsedAsEndEntity))").at("https://h:1");
+        assert!(told.text().contains("CA:FALSE") && !told.text().contains("--ca-certificate"));
+        let told = refused("UnknownIssuer").at("https://h:1");
+        assert!(told.text().contains("--ca-certificate"));
     }
 }

@@ -33,8 +33,11 @@ fn parts_of(text: &str, bytes_max: usize) -> Result<Vec<Part<'_>>, Failure> {
                 .find(|end| **end > start)
                 .map_or(text.len(), |end| *end)
                 - start;
+            let blank = text[start..].len() - text[start..].trim_start().len();
+            let blank_lines = text[start..start + blank].matches('\n').count();
+            let line = u64::from(lines_before) + 1 + blank_lines as u64;
             return Err(Failure::new(format!(
-                "the statement that begins behind line {lines_before} has {whole} bytes, at most {bytes_max} are allowed"
+                "the statement that begins in line {line} has {whole} bytes, at most {bytes_max} are allowed"
             )));
         }
         let part = &text[start..end];
@@ -167,7 +170,7 @@ mod tests {
             divided(script, 11),
             Ok(vec![part("A ';';\nB;", 0), part("\n-- ;\nCC;\nD", 1)])
         );
-        let refused = "the statement that begins behind line 1 has 9 bytes, at most 8 are allowed";
+        let refused = "the statement that begins in line 3 has 9 bytes, at most 8 are allowed";
         assert_eq!(divided(script, 8), Err(refused.to_owned()));
         assert_eq!(divided(" \n", 2), Ok(Vec::new()));
     }

@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::output::{Listing, OutputFormat, rfc3339};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use millstream_rust::Client;
 use millstream_rust::rpc::control::{
     CreateVirtualClusterRequest, Environment, Organization, TopicDefaults, VirtualCluster,
@@ -49,8 +49,7 @@ enum Action {
         /// Its name
         name: String,
     },
-    /// Sets what the topics of a virtual cluster get that their makers did not say; what is not given here is as the
-    /// service's settings say again
+    /// Sets what the topics of a virtual cluster get that their makers did not say; what is not given here stays
     SetTopicDefaults {
         /// The virtual cluster's account id [default: the key's own]
         #[arg(long, default_value = "")]
@@ -64,6 +63,9 @@ enum Action {
         /// Replicas of a topic made by itself or without a number
         #[arg(long)]
         replication_factor: Option<u32>,
+        /// What is as the service's settings say again
+        #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+        unset: Vec<TopicDefault>,
     },
     /// Lists the virtual clusters
     ListClusters {
@@ -71,6 +73,14 @@ enum Action {
         #[arg(long, default_value = "")]
         environment: String,
     },
+}
+
+/// One of the defaults.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum TopicDefault {
+    Partitions,
+    RetentionMs,
+    ReplicationFactor,
 }
 
 pub(super) async fn run(client: &Client, args: OrgArgs, output: OutputFormat) -> Result<(), Failure> {
@@ -99,17 +109,59 @@ pub(super) async fn run(client: &Client, args: OrgArgs, output: OutputFormat) ->
             partitions,
             retention_ms,
             replication_factor,
+            unset,
         } => {
-            let defaults = TopicDefaults {
+            let given = TopicDefaults {
                 partitions,
                 retention_ms,
                 replication_factor,
             };
+            let found = match account.is_empty() {
+                true => admin.who_am_i().await?.virtual_cluster,
+                false => {
+                    let mut listed = admin.list_virtual_clusters("").await?.into_iter();
+                    listed.find(|it| it.account_id == account)
+                }
+            };
+            if found.is_none() && !names_all(&given, &unset) {
+                return Err(Failure::new(format!(
+                    "virtual cluster {account} is none that this key can list: give every default, or name it in --unset, for what is not named could not be kept"
+                )));
+            }
+            let now = found.and_then(|it| it.topic_defaults).unwrap_or_default();
+            let defaults = changed(now, given, &unset);
             clusters(vec![admin.set_topic_defaults(&account, defaults).await?])
         }
         Action::ListClusters { environment } => clusters(admin.list_virtual_clusters(&environment).await?),
     };
     Ok(listing.print(output)?)
+}
+
+/// The defaults after a change: what it does not name stays, for a retention that falls back deletes records.
+fn changed(now: TopicDefaults, given: TopicDefaults, unset: &[TopicDefault]) -> TopicDefaults {
+    let kept = |it| !unset.contains(&it);
+    TopicDefaults {
+        partitions: given
+            .partitions
+            .or(now.partitions.filter(|_| kept(TopicDefault::Partitions))),
+        retention_ms: given
+            .retention_ms
+            .or(now.retention_ms.filter(|_| kept(TopicDefault::RetentionMs))),
+        replication_factor: given.replication_factor.or(now
+            .replication_factor
+            .filter(|_| kept(TopicDefault::ReplicationFactor))),
+    }
+}
+
+/// Whether a change says of every default what it is to be.
+fn names_all(given: &TopicDefaults, unset: &[TopicDefault]) -> bool {
+    let named = |value: bool, it| value || unset.contains(&it);
+    named(given.partitions.is_some(), TopicDefault::Partitions)
+        && named(given.retention_ms.is_some(), TopicDefault::RetentionMs)
+        && named(
+            given.replication_factor.is_some(),
+            TopicDefault::ReplicationFactor,
+        )
 }
 
 fn organizations(found: Vec<Organization>) -> Listing {
@@ -158,4 +210,35 @@ fn clusters(found: Vec<VirtualCluster>) -> Listing {
         ]);
     }
     listing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TopicDefault, TopicDefaults, changed, names_all};
+
+    #[test]
+    fn what_a_change_does_not_name_stays() {
+        let of = |partitions, retention_ms, replication_factor| TopicDefaults {
+            partitions,
+            retention_ms,
+            replication_factor,
+        };
+        let now = of(Some(3), Some(-1), Some(1));
+        assert_eq!(
+            changed(now, of(Some(6), None, None), &[]),
+            of(Some(6), Some(-1), Some(1))
+        );
+        let unset = [TopicDefault::RetentionMs, TopicDefault::ReplicationFactor];
+        assert_eq!(
+            changed(now, of(None, None, None), &unset),
+            of(Some(3), None, None)
+        );
+        assert_eq!(
+            changed(now, of(None, Some(5), None), &[TopicDefault::RetentionMs]),
+            of(Some(3), Some(5), Some(1)),
+            "a value that is given counts"
+        );
+        assert!(names_all(&of(Some(1), None, None), &unset));
+        assert!(!names_all(&of(None, None, None), &unset));
+    }
 }

@@ -19,7 +19,7 @@ enum Action {
     List,
     /// Sets a quota of a virtual cluster or of a key
     Set {
-        /// producer_byte_rate, consumer_byte_rate, request_rate, connections, partitions or storage_bytes
+        /// producer_byte_rate, consumer_byte_rate, request_rate, connections, partitions, storage_bytes or sql_cpu_ms_rate
         name: String,
         /// Its value
         value: f64,
