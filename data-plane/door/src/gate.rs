@@ -201,7 +201,14 @@ impl Shared {
             parts.extensions.insert(who.clone());
         }
         let answering = self.parts.metrics.answering();
-        let Ok(answer) = services.call(Request::from_parts(parts, body)).await;
+        let answering_call = services.call(Request::from_parts(parts, body));
+        let Ok(answer) = match &caller {
+            Caller::Known(who) => {
+                let turn = self.parts.rooms.turns().of(Owner::Tenant(who.tenant));
+                turn.run(answering_call).await
+            }
+            _ => answering_call.await,
+        };
         drop(held);
         if answer.body().is_end_stream() {
             // A status and nothing else is in the headers: as such it must end, or gRPC's own clients lose it.

@@ -5,13 +5,14 @@
 //! not enter. Nothing here knows Kafka's or gRPC's messages, or reaches a broker.
 //!
 //! [`gate`] stands before every gRPC service. [`room`] is the accounting, without a clock; [`waiting`] lets tasks wait
-//! for it.
+//! for it. [`turns`] shares out the processor.
 
 pub mod gate;
 pub mod permissions;
 pub mod quotas;
 pub mod room;
 pub mod strangers;
+pub mod turns;
 pub mod waiting;
 
 pub use gate::{Gate, GateMetrics, GateParts, GateSettings, Keeper};
@@ -19,4 +20,5 @@ pub use permissions::Action;
 pub use quotas::{Connected, Meter, Owes, Quotas, THROTTLE_MAX};
 pub use room::{Overstay, Owner};
 pub use strangers::{NoPlace, Place, Strangers};
+pub use turns::{Turn, Turns};
 pub use waiting::{Connection, Overstayed, Rooms, RoomsSettings, Share};

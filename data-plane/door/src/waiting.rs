@@ -1,6 +1,7 @@
 //! The rooms for requests as tasks use them: take what arrives, wait, be told to go, give back by dropping.
 
 use crate::room::{ConnectionId, Event, FrameId, Overstay, Owner, Room, RoomSettings, Taken};
+use crate::turns::Turns;
 use millstream_model::limits::{
     KAFKA_REQUESTS_BYTES_MAX, LOGIN_REQUESTS_BYTES_MAX, ROOM_PATIENCE_MS, ROOM_PROGRESS_BYTES,
 };
@@ -79,6 +80,7 @@ pub struct Rooms {
     tenants: Arc<Shell>,
     logins: Arc<Shell>,
     connections: Arc<AtomicU64>,
+    turns: Turns,
 }
 
 /// A connection that may take room.
@@ -211,6 +213,7 @@ impl Rooms {
             tenants: shell("tenants", settings.tenants_bytes_max),
             logins: shell("logins", settings.logins_bytes_max),
             connections: Arc::default(),
+            turns: Turns::default(),
         }
     }
 
@@ -234,6 +237,11 @@ impl Rooms {
             id: ConnectionId(number | HTTP_CONNECTION),
             ..self.connection(owner)
         }
+    }
+
+    /// How the processor is shared out between those who have room.
+    pub fn turns(&self) -> &Turns {
+        &self.turns
     }
 
     /// The largest request that has room at all: more than that would wait for ever.

@@ -8,13 +8,17 @@ use millstream_broker::Broker;
 use millstream_broker::interface::groups::{CommitOffsets, GroupError, MemberRef, OffsetToCommit};
 use millstream_kafka_wire::messages::ConsumerProtocolAssignment;
 use millstream_kafka_wire::{Message, Reader};
+use millstream_model::limits::GRPC_MESSAGE_BYTES_MAX;
 use millstream_model::{ConsumerGroupName, Offset};
 use millstream_rpc::data::{
     CommitOffsetsRequest, CommitOffsetsResponse, CommittedOffset, DescribeGroupResponse, FetchOffsetsRequest,
     FetchOffsetsResponse, GroupMember, GroupSummary, ListGroupsResponse, Partition,
 };
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use tonic::Status;
+
+/// A partition in an answer takes so many bytes beside its topic's name, at most.
+const PARTITION_BYTES: usize = 16;
 
 /// A group's name out of a message.
 pub(crate) fn group_name(text: &str) -> Result<ConsumerGroupName, Status> {
@@ -106,14 +110,20 @@ pub(crate) async fn fetch(
             }),
         }
     }
-    let asked: Vec<_> = ids.iter().map(|(id, _)| *id).collect();
+    // Each once: metadata is much longer than what asks for it.
+    let asked: BTreeSet<_> = ids.iter().map(|(id, _)| *id).collect();
+    let asked: Vec<_> = asked.into_iter().collect();
     let asked = (!all).then_some(asked.as_slice());
     let found = broker
         .groups()
         .fetch_offsets(who, &group, asked)
         .map_err(|cause| group_status(&cause))?;
     let mut found: HashMap<_, _> = found.into_iter().collect();
+    let mut told = HashSet::new();
     for (id, named) in ids {
+        if !told.insert(id) {
+            continue;
+        }
         offsets.push(match found.remove(&id) {
             Some(it) => committed(named, it.offset.0, it.metadata),
             None => committed(named, -1, String::new()),
@@ -175,17 +185,22 @@ pub(crate) fn describe(
         .describe(who, &group)
         .map_err(|cause| group_status(&cause))?;
     let found = found.ok_or_else(|| Status::not_found(format!("there is no consumer group '{group}'")))?;
-    let members = found
-        .members
-        .into_iter()
-        .map(|it| GroupMember {
-            assignment: assignment(&it.assignment),
+    let mut left = GRPC_MESSAGE_BYTES_MAX;
+    let mut members = Vec::with_capacity(found.members.len());
+    for it in found.members {
+        let assignment = assignment(&it.assignment, &mut left).ok_or_else(|| {
+            Status::resource_exhausted(format!(
+                "what the members of '{group}' are assigned is too much to tell"
+            ))
+        })?;
+        members.push(GroupMember {
+            assignment,
             member_id: it.member_id,
             instance_id: it.instance_id.unwrap_or_default(),
             client_id: it.client_id,
             client_host: it.client_host,
-        })
-        .collect();
+        });
+    }
     let summary = GroupSummary {
         group: group.to_string(),
         state: found.state.to_string(),
@@ -198,28 +213,57 @@ pub(crate) fn describe(
     })
 }
 
-/// The partitions of a consumer's assignment; none when it is not in the consumer protocol.
-fn assignment(bytes: &Bytes) -> Vec<Partition> {
+/// The partitions of a consumer's assignment; none when it is not in the consumer protocol. A client wrote it, and a
+/// name stands in it once for any number of partitions: it may unfold to so many bytes.
+fn assignment(bytes: &Bytes, left: &mut usize) -> Option<Vec<Partition>> {
     let mut rest = bytes.clone();
     if rest.remaining() < 2 {
-        return Vec::new();
+        return Some(Vec::new());
     }
     let version = rest.get_i16().clamp(0, 3);
     let mut reader = Reader::new(rest);
     let Ok(found) = ConsumerProtocolAssignment::decode(&mut reader, version) else {
-        return Vec::new();
+        return Some(Vec::new());
     };
-    found
-        .assigned_partitions
-        .into_iter()
-        .flat_map(|topic| {
-            let name = topic.topic;
-            topic.partitions.into_iter().filter_map(move |index| {
-                Some(Partition {
-                    topic: name.to_string(),
-                    index: u32::try_from(index).ok()?,
-                })
-            })
-        })
-        .collect()
+    let mut partitions = Vec::new();
+    for topic in found.assigned_partitions {
+        for index in topic.partitions {
+            let Ok(index) = u32::try_from(index) else { continue };
+            *left = left.checked_sub(topic.topic.len() + PARTITION_BYTES)?;
+            partitions.push(Partition {
+                topic: topic.topic.to_string(),
+                index,
+            });
+        }
+    }
+    Some(partitions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::assignment;
+    use bytes::{BufMut, Bytes, BytesMut};
+    use millstream_model::limits::GRPC_MESSAGE_BYTES_MAX;
+
+    fn assigned(name_bytes: usize, partitions: i32) -> Bytes {
+        let mut bytes = BytesMut::new();
+        bytes.put_i16(0);
+        bytes.put_i32(1);
+        bytes.put_i16(i16::try_from(name_bytes).unwrap());
+        bytes.put_bytes(b'n', name_bytes);
+        bytes.put_i32(partitions);
+        (0..partitions).for_each(|index| bytes.put_i32(index));
+        bytes.put_i32(-1);
+        bytes.freeze()
+    }
+
+    #[test]
+    fn a_name_that_stands_for_many_partitions_unfolds_within_bounds() {
+        let mut left = GRPC_MESSAGE_BYTES_MAX;
+        let few = assignment(&assigned(20, 3), &mut left).unwrap();
+        assert_eq!(few.iter().map(|one| one.index).collect::<Vec<_>>(), [0, 1, 2]);
+        // 400 KiB would be three gigabytes.
+        assert_eq!(assignment(&assigned(32_000, 100_000), &mut left), None);
+        assert_eq!(assignment(&Bytes::from_static(b"?"), &mut left), Some(Vec::new()));
+    }
 }

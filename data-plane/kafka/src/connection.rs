@@ -10,7 +10,7 @@ use crate::connections::Connections;
 use crate::session::{Session, Shared};
 use crate::settings::Settings;
 use frames::Frames;
-use millstream_door::{Overstayed, Place, Rooms};
+use millstream_door::{Overstayed, Owner, Place, Rooms};
 use millstream_kafka_wire::{ApiKey, DecodeError, EncodeError};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -144,11 +144,13 @@ where
         return Ok(());
     };
     drop(place);
+    let turn = limits.rooms.turns().of(Owner::Tenant(who.tenant));
     let session = Arc::new(Session::new(
         Arc::clone(limits.shared),
         who,
         peer,
         frames.connection(),
+        turn,
     ));
     pipeline::run(frames, writer, limits, session).await
 }

@@ -5,7 +5,7 @@ use crate::metrics::Metrics;
 use millstream_access::{Operation, Principal, Resource, allowed};
 use millstream_broker::Broker;
 use millstream_broker::interface::groups::Client;
-use millstream_door::{Action, Connection, Meter, Overstayed, Owes, Quotas, Share};
+use millstream_door::{Action, Connection, Meter, Overstayed, Owes, Quotas, Share, Turn};
 use millstream_kafka_wire::frame::RequestFrame;
 use millstream_kafka_wire::{ApiKey, ErrorCode};
 use millstream_metadata::{Actor, Command, Committed, Image, Refusal};
@@ -42,6 +42,8 @@ pub(crate) struct Session {
     asked_for_transactions: AtomicBool,
     /// As the room for requests knows it.
     connection: Connection,
+    /// Its tenant's part of the processor.
+    pub(crate) turn: Turn,
     /// The shortest session timeout of a group's member that joined here, ms.
     session_timeout_ms: AtomicU32,
 }
@@ -52,6 +54,7 @@ impl Session {
         who: Principal,
         peer: SocketAddr,
         connection: Connection,
+        turn: Turn,
     ) -> Session {
         Session {
             shared,
@@ -59,6 +62,7 @@ impl Session {
             peer,
             asked_for_transactions: AtomicBool::new(false),
             connection,
+            turn,
             session_timeout_ms: AtomicU32::new(u32::MAX),
         }
     }

@@ -342,3 +342,9 @@ pub const DAMAGED_OBJECTS_MAX: usize = 1_000;
 /// Entries of one group that are missing in one place of a damaged journal and for which others are put in: as many as a
 /// whole file of the smallest ones holds. More are missing only where the journal lost what said that they were released.
 pub const MENDED_ENTRIES_MAX: u64 = 2 * 1024 * 1024;
+
+/// A tenant whose work keeps a worker busy for so long without a pause, ms, …
+pub const TURN_LONG_MS: u64 = 10;
+
+/// … leaves half of the workers to others for so long, ms: a thousand times in which others would have had one.
+pub const TURN_NARROW_MS: u64 = 1_000;

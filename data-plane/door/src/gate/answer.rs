@@ -5,6 +5,8 @@ use crate::gate::metrics::Counted;
 use crate::gate::refusal::Refusal;
 use crate::gate::sending::trailers;
 use crate::gate::{GateMetrics, Shared};
+use crate::room::Owner;
+use crate::turns::Turn;
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use http_body::{Body as _, Frame};
@@ -15,6 +17,8 @@ use tonic::body::Body;
 
 /// What ends a streamed answer before its service does.
 pub(crate) struct Ends {
+    /// The caller's part of the processor: what a service makes of its answer while it is sent counts too.
+    turn: Option<Turn>,
     ended: BoxFuture<'static, Refusal>,
     metrics: GateMetrics,
     _answering: Counted,
@@ -25,6 +29,10 @@ impl Ends {
     pub(crate) fn new(shared: &Shared, caller: Caller, answering: Counted) -> Ends {
         let (image, draining) = (shared.parts.image.clone(), shared.parts.draining.clone());
         let time = shared.settings.stranger_time;
+        let turn = match &caller {
+            Caller::Known(who) => Some(shared.parts.rooms.turns().of(Owner::Tenant(who.tenant))),
+            _ => None,
+        };
         let ended = async move {
             let left = async {
                 match &caller {
@@ -47,6 +55,7 @@ impl Ends {
             }
         };
         Ends {
+            turn,
             ended: ended.boxed(),
             metrics: shared.parts.metrics.clone(),
             _answering: answering,
@@ -68,9 +77,16 @@ impl Ends {
                     ends.metrics.refused(&refusal);
                     Some((Ok::<Frame<Bytes>, Status>(Frame::trailers(trailers(&refusal.status()))), None))
                 }
-                frame = body.frame() => frame.map(|frame| (frame, Some((body, ends)))),
+                frame = next(ends.turn.as_ref(), &mut body) => frame.map(|frame| (frame, Some((body, ends)))),
             }
         });
         Body::new(StreamBody::new(frames))
+    }
+}
+
+async fn next(turn: Option<&Turn>, body: &mut Body) -> Option<Result<Frame<Bytes>, Status>> {
+    match turn {
+        Some(turn) => turn.run(body.frame()).await,
+        None => body.frame().await,
     }
 }

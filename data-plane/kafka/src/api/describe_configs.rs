@@ -16,6 +16,7 @@ use millstream_metadata::topic_defaults::RETENTION_MS_DEFAULT;
 use millstream_metadata::{Image, TopicDefaults};
 use millstream_model::limits::{BATCH_BYTES_MAX, OFFSET_METADATA_BYTES_MAX};
 use millstream_model::{NodeId, TenantId, TopicName};
+use std::collections::BTreeSet;
 
 // Kafka's `ConfigType`.
 const BOOLEAN: i8 = 1;
@@ -41,7 +42,14 @@ impl Handler for DescribeConfigs {
             synonyms: request.include_synonyms,
             documentation: request.include_documentation,
         };
-        let results = request.resources.into_iter().map(|resource| {
+        // Each is described once, however often it was named: else a small request had a huge answer.
+        let mut seen = BTreeSet::new();
+        let mut resources = request.resources;
+        resources.retain(|resource| {
+            let keys = resource.configuration_keys.clone();
+            seen.insert((resource.resource_type, resource.resource_name.clone(), keys))
+        });
+        let results = resources.into_iter().map(|resource| {
             let (code, text, configs) = match describe(call, &resource, more) {
                 // Kafka says an empty text here, not null.
                 Ok(configs) => (ErrorCode::None, String::new(), configs),

@@ -8,6 +8,7 @@ use millstream_door::Action;
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 use millstream_kafka_wire::messages::{DescribeGroupsRequest, DescribeGroupsResponse};
+use std::collections::BTreeSet;
 
 pub(super) struct DescribeGroups;
 
@@ -20,7 +21,11 @@ impl Handler for DescribeGroups {
         } else {
             authorized::NOT_ASKED
         };
-        let groups = request.groups.into_iter().map(|group| {
+        // Each is described once, however often it was named: else a small request had a huge answer.
+        let mut seen = BTreeSet::new();
+        let mut named = request.groups;
+        named.retain(|group| seen.insert(group.clone()));
+        let groups = named.into_iter().map(|group| {
             let described = describe(call, &group);
             let error_code = call.code(&described);
             let described = match described {

@@ -16,7 +16,7 @@ use millstream_kafka_wire::messages::offset_fetch_response::{
 };
 use millstream_kafka_wire::messages::{OffsetFetchRequest, OffsetFetchResponse};
 use millstream_model::PartitionId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) struct OffsetFetch;
 
@@ -25,9 +25,13 @@ impl Handler for OffsetFetch {
 
     async fn handle(call: &Call, request: OffsetFetchRequest) -> OffsetFetchResponse {
         if call.version >= 8 {
-            let mut groups = Vec::with_capacity(request.groups.len());
+            // Each is told once, however often it was named: else a small request had a huge answer.
+            let mut seen = BTreeSet::new();
+            let mut groups = Vec::new();
             for group in request.groups {
-                groups.push(one(call, group));
+                if seen.insert(group.group_id.clone()) {
+                    groups.push(one(call, group));
+                }
             }
             return OffsetFetchResponse {
                 groups,
@@ -81,10 +85,13 @@ fn one(call: &Call, asked: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup 
         Ok(committed) => {
             let topics = match asked.topics {
                 None => all(call, &committed),
-                Some(topics) => topics
-                    .into_iter()
-                    .map(|topic| some(call, topic, &committed))
-                    .collect(),
+                Some(topics) => {
+                    let mut seen = BTreeSet::new();
+                    let topics = topics.into_iter();
+                    topics
+                        .map(|topic| some(call, topic, &committed, &mut seen))
+                        .collect()
+                }
             };
             (ErrorCode::None, topics)
         }
@@ -135,11 +142,12 @@ fn all(call: &Call, committed: &BTreeMap<PartitionId, CommittedOffset>) -> Vec<O
     topics
 }
 
-/// What was asked of one topic. A partition without an offset, also one that does not exist, has offset -1.
+/// What was asked of one topic, each partition once (metadata is a thousand times as long as what asks for it). A partition without an offset, also one that does not exist, has offset -1.
 fn some(
     call: &Call,
     topic: OffsetFetchRequestTopics,
     committed: &BTreeMap<PartitionId, CommittedOffset>,
+    seen: &mut BTreeSet<PartitionId>,
 ) -> OffsetFetchResponseTopics {
     let by_id = call.version >= 10;
     let named = if by_id {
@@ -148,20 +156,21 @@ fn some(
         Named::Name(&topic.name)
     };
     let row = find(&call.image(), call, named);
-    let answer = |index: i32| match &row {
-        Err(code) if by_id => OffsetFetchResponsePartitions {
-            error_code: call.code(code),
-            ..found(index, None)
-        },
-        Err(_) => found(index, None),
-        Ok(row) => found(
-            index,
-            partition(row, index)
-                .ok()
-                .and_then(|partition| committed.get(&partition)),
-        ),
-    };
-    let partitions = topic.partition_indexes.into_iter().map(answer).collect();
+    let mut partitions = Vec::new();
+    for index in topic.partition_indexes {
+        partitions.push(match &row {
+            Err(code) if by_id => OffsetFetchResponsePartitions {
+                error_code: call.code(code),
+                ..found(index, None)
+            },
+            Err(_) => found(index, None),
+            Ok(row) => match partition(row, index) {
+                Ok(partition) if !seen.insert(partition) => continue,
+                Ok(partition) => found(index, committed.get(&partition)),
+                Err(_) => found(index, None),
+            },
+        });
+    }
     OffsetFetchResponseTopics {
         name: topic.name,
         topic_id: topic.topic_id,

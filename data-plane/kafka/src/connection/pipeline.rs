@@ -112,26 +112,27 @@ async fn execute(
         let api = request.key;
         let mut call = Call::new(Arc::clone(session), &request, Instant::from_std(received), share);
         call.begin().await;
-        let (answer, taken): (BoxFuture<'static, _>, _) = match api::handle(call, request).await? {
-            Answer::Later(answer) => (answer, None),
-            Answer::Now { frame, throttle } => {
-                let bytes = u32::try_from(frame.len().min(KAFKA_ANSWERS_BYTES_MAX)).unwrap_or(u32::MAX);
-                let taken = Arc::clone(&space)
-                    .acquire_many_owned(bytes)
-                    .await
-                    .map_err(|_| End::Closed)?;
-                let room = session.room_for_answer(api, frame.len()).await?;
-                // The mute begins here; the writer begins it only for answers that are still on their way.
-                let ready = std::future::ready(Ok(Finished {
-                    frame: Some(frame),
-                    throttle: Duration::ZERO,
-                }));
-                if !throttle.is_zero() {
-                    *mute.lock() = Some(Instant::now() + throttle.min(THROTTLE_MAX));
+        let (answer, taken): (BoxFuture<'static, _>, _) =
+            match session.turn.run(api::handle(call, request)).await? {
+                Answer::Later(answer) => (answer, None),
+                Answer::Now { frame, throttle } => {
+                    let bytes = u32::try_from(frame.len().min(KAFKA_ANSWERS_BYTES_MAX)).unwrap_or(u32::MAX);
+                    let taken = Arc::clone(&space)
+                        .acquire_many_owned(bytes)
+                        .await
+                        .map_err(|_| End::Closed)?;
+                    let room = session.room_for_answer(api, frame.len()).await?;
+                    // The mute begins here; the writer begins it only for answers that are still on their way.
+                    let ready = std::future::ready(Ok(Finished {
+                        frame: Some(frame),
+                        throttle: Duration::ZERO,
+                    }));
+                    if !throttle.is_zero() {
+                        *mute.lock() = Some(Instant::now() + throttle.min(THROTTLE_MAX));
+                    }
+                    (Box::pin(ready), Some((taken, room)))
                 }
-                (Box::pin(ready), Some((taken, room)))
-            }
-        };
+            };
         let slot = Slot {
             api,
             received,
@@ -154,7 +155,7 @@ async fn answer<W: AsyncWrite + Unpin>(
     mute: &Mute,
 ) -> Result<(), End> {
     while let Some(slot) = answers.recv().await {
-        let Finished { frame, throttle } = slot.answer.await?;
+        let Finished { frame, throttle } = session.turn.run(slot.answer).await?;
         if let Some(frame) = frame {
             write(&mut writer, frame, limits).await?;
         }

@@ -1,10 +1,20 @@
 //! Frames that nobody should send: the sender is closed, everybody else goes on.
 
-use crate::client::{batch, raw};
+use crate::client::{Client, batch, raw};
 use crate::records::{fetch_request, produce_request};
 use crate::server::Server;
 use millstream_kafka_wire::ApiKey;
-use millstream_kafka_wire::messages::{FetchResponse, ListGroupsRequest, MetadataRequest};
+use millstream_kafka_wire::messages::describe_configs_request::DescribeConfigsResource;
+use millstream_kafka_wire::messages::offset_commit_request::{
+    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
+use millstream_kafka_wire::messages::offset_fetch_request::{
+    OffsetFetchRequestGroup, OffsetFetchRequestTopics,
+};
+use millstream_kafka_wire::messages::{
+    DescribeConfigsRequest, DescribeGroupsRequest, FetchResponse, ListGroupsRequest, MetadataRequest,
+    OffsetCommitRequest, OffsetFetchRequest,
+};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpSocket;
@@ -188,4 +198,89 @@ async fn readers_that_take_nothing_do_not_fill_the_memory() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     panic!("what idle readers held does not come back");
+}
+
+/// What a small request names over and over is told once: else it had an answer of gigabytes.
+#[tokio::test]
+async fn what_is_named_over_and_over_is_told_once() {
+    const TIMES: usize = 1_000;
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    client.create_topic("often", 3).await;
+    commit_long_metadata(&mut client, "often", 3).await;
+
+    let group = OffsetFetchRequestGroup {
+        group_id: "group".to_owned(),
+        topics: None,
+        ..Default::default()
+    };
+    let request = OffsetFetchRequest {
+        groups: vec![group; TIMES],
+        ..Default::default()
+    };
+    let answer = client.ask(9, &request).await;
+    assert_eq!(answer.groups.len(), 1);
+    assert_eq!(answer.groups[0].topics[0].partitions.len(), 3);
+
+    // Every partition once, also of topics named in several pieces.
+    let topic = |partition_indexes: Vec<i32>| OffsetFetchRequestTopics {
+        name: "often".to_owned(),
+        partition_indexes,
+        ..Default::default()
+    };
+    let group = OffsetFetchRequestGroup {
+        group_id: "group".to_owned(),
+        topics: Some(vec![topic([0, 1].repeat(TIMES)), topic([1, 2].repeat(TIMES))]),
+        ..Default::default()
+    };
+    let request = OffsetFetchRequest {
+        groups: vec![group],
+        ..Default::default()
+    };
+    let answer = client.ask(9, &request).await;
+    let topics = answer.groups[0].topics.iter();
+    let told: Vec<Vec<i32>> = topics
+        .map(|topic| topic.partitions.iter().map(|one| one.partition_index).collect())
+        .collect();
+    assert_eq!(told, vec![vec![0, 1], vec![2]]);
+
+    let request = DescribeGroupsRequest {
+        groups: vec!["group".to_owned(); TIMES],
+        ..Default::default()
+    };
+    assert_eq!(client.newest(&request).await.groups.len(), 1);
+
+    let resource = |keys: Option<&str>| DescribeConfigsResource {
+        resource_type: 2,
+        resource_name: "often".to_owned(),
+        configuration_keys: keys.map(|key| vec![key.to_owned()]),
+    };
+    let mut resources = vec![resource(None); TIMES];
+    resources.extend(vec![resource(Some("retention.ms")); TIMES]);
+    let request = DescribeConfigsRequest {
+        resources,
+        ..Default::default()
+    };
+    assert_eq!(client.newest(&request).await.results.len(), 2);
+}
+
+async fn commit_long_metadata(client: &mut Client, topic: &str, partitions: i32) {
+    let partition = |partition_index| OffsetCommitRequestPartition {
+        partition_index,
+        committed_offset: 1,
+        committed_metadata: Some("m".repeat(4_096)),
+        ..Default::default()
+    };
+    let request = OffsetCommitRequest {
+        group_id: "group".to_owned(),
+        generation_id_or_member_epoch: -1,
+        topics: vec![OffsetCommitRequestTopic {
+            name: topic.to_owned(),
+            partitions: (0..partitions).map(partition).collect(),
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let answer = client.ask(8, &request).await;
+    assert!(answer.topics[0].partitions.iter().all(|one| one.error_code == 0));
 }
