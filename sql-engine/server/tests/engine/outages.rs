@@ -270,3 +270,51 @@ async fn damaged_records_park_their_query_behind_what_precedes_them() {
         .await;
     }
 }
+
+/// Enough of it that a flush comes at once (16 MiB).
+const LARGE_ROWS: usize = 20;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_whose_stored_state_is_damaged_is_parked_alone() {
+    let mut world = World::new(Way::Plain, 1).await;
+    world
+        .sql(
+            "CREATE STREAM s (k STRING KEY, v STRING) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);
+             CREATE TABLE other AS SELECT k, COUNT(*) AS n FROM s GROUP BY k;
+             CREATE TABLE st AS SELECT k, COUNT(*) AS n, LATEST_BY_OFFSET(v) AS v FROM s GROUP BY k;",
+        )
+        .await;
+    let large = "x".repeat(1_000_000);
+    for at in 0..LARGE_ROWS {
+        world
+            .produce("s", &[given(&format!("k{at}"), json!({"v": large}), 1)])
+            .await;
+    }
+    until("a flush", async || world.objects("compacted").await > 0).await;
+    world.settle().await;
+    world.damage_state().await;
+    world.kill().await;
+    let (reason, retry_in) = parked(&world, "ST").await.unwrap();
+    let damaged = "the stored state is damaged; the operator's log says where";
+    assert_eq!(reason, damaged, "and no name of an object");
+    assert!(retry_in.is_some());
+    let error = world.ask("SELECT n FROM st WHERE k = 'k0';").await.unwrap_err();
+    assert!(
+        error.to_string().ends_with(&format!("is parked: {damaged}")),
+        "{error}"
+    );
+    assert!(!error.to_string().contains("not available"), "{error}");
+    world.damage_state().await;
+    until("the query goes on", async || parked(&world, "ST").await.is_none()).await;
+    assert_eq!(totals(&mut world, "st").await.len(), LARGE_ROWS);
+    // It can be dropped, and does not keep the others from starting.
+    world.damage_state().await;
+    world.kill().await;
+    assert!(parked(&world, "ST").await.is_some());
+    world.sql("DROP TABLE st;").await;
+    assert_eq!(totals(&mut world, "other").await.len(), LARGE_ROWS);
+    world.kill().await;
+    world.produce("s", &[given("k0", json!({"v": "y"}), 2)]).await;
+    let rows = world.sql("SELECT n FROM other WHERE k = 'k0';").await;
+    assert_eq!(rows, [json!({"N": 2})]);
+}
