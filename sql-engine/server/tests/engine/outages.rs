@@ -2,6 +2,7 @@
 
 use crate::statements::given;
 use crate::world::{Way, World};
+use futures::FutureExt;
 use millstream_model::TopicName;
 use millstream_runtime::{NewStreamTopic, Streams};
 use millstream_server::{QueryState, SqlCatalog, SqlChange, SqlRowKind};
@@ -126,6 +127,31 @@ async fn a_topic_with_other_partitions_is_not_waited_for() {
         reason.contains("3 partitions now, it was planned for 1"),
         "{reason}"
     );
+}
+
+/// What was made again between a query's start and its watch is another topic all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_made_again_before_it_is_watched_is_noticed() {
+    let mut world = World::new(Way::Plain, 1).await;
+    let (streams, tables) = SETUP.split_at(SETUP.find("CREATE TABLE").unwrap());
+    world.sql(streams).await;
+    *world.streams.before_watch.lock() = Some(Box::new(|streams| {
+        let new = NewStreamTopic {
+            name: topic("s"),
+            partitions: 3,
+            config: Default::default(),
+        };
+        let at_once = "memory does not wait";
+        streams
+            .delete_topic(&topic("s"))
+            .now_or_never()
+            .expect(at_once)
+            .unwrap();
+        streams.create_topic(new).now_or_never().expect(at_once).unwrap();
+    }));
+    world.sql(tables).await;
+    let lasting = async || matches!(parked(&world, "ST").await, Some((_, None)));
+    until("the query is parked for good", lasting).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
