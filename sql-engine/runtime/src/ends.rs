@@ -44,7 +44,7 @@ pub(crate) struct Ends {
     streams: Arc<dyn Streams>,
     known: Arc<Known>,
     changed: Arc<Notify>,
-    /// The log hung up since somebody last asked: a topic may be gone.
+    /// The log hung up, or a watch has begun, since somebody last asked: a topic may be gone, or another one.
     troubled: Arc<AtomicBool>,
     watched: BTreeSet<Partition>,
     watcher: Option<JoinHandle<()>>,
@@ -83,6 +83,10 @@ impl Ends {
                 let mut reports = streams.watch(partitions.clone()).ready_chunks(REPORTS_MAX);
                 let mut told = false;
                 while let Some(reports) = reports.next().await {
+                    if !told {
+                        // What was deleted and made again before the watch began is not told by it.
+                        troubled.store(true, Ordering::Release);
+                    }
                     (again, told) = (AGAIN_FIRST, true);
                     let ends = reports.into_iter();
                     known.take_in(ends.map(|report| ((report.topic, report.partition), report.end)));
@@ -106,7 +110,8 @@ impl Ends {
         self.known.take_in(ends.iter().map(of_topic));
     }
 
-    /// Whether the log hung up since this was last asked. One topic that is gone ends the watch of all.
+    /// Whether the log hung up or a watch has begun since this was last asked: then topics are to be looked at. One that
+    /// is gone ends the watch of all.
     pub(crate) fn was_troubled(&self) -> bool {
         self.troubled.swap(false, Ordering::AcqRel)
     }

@@ -101,6 +101,18 @@ pub enum ShardError {
         /// What is missing.
         reason: StopReason,
     },
+    /// What is in the state store is missing or not what was written. The log tells operators what, tenants learn no
+    /// names of objects.
+    #[error("the stored state is damaged; the operator's log says where")]
+    StateDamaged,
+    /// A query that does not run holds no table to answer from.
+    #[error("query {id} is parked: {reason}")]
+    Parked {
+        /// Its id.
+        id: String,
+        /// Why it is parked.
+        reason: String,
+    },
     /// A pull asked for a commit that is still to come.
     #[error("the tables are as of commit {commit}, {wanted} was asked for; try again")]
     Behind {
@@ -121,12 +133,16 @@ impl From<ColdError> for ShardError {
     fn from(error: ColdError) -> Self {
         match error {
             ColdError::Fenced => Self::Stopped,
-            ColdError::Unavailable { source } => Self::State {
-                reason: source.to_string(),
-            },
-            other => Self::State {
-                reason: other.to_string(),
-            },
+            ColdError::Unavailable { source } => {
+                tracing::warn!("the object store under the state of queries fails: {source}");
+                Self::State {
+                    reason: "its object store fails".to_owned(),
+                }
+            }
+            damaged @ (ColdError::Damaged { .. } | ColdError::Corrupt(_)) => {
+                tracing::error!("what the state of queries needs is damaged or missing: {damaged}");
+                Self::StateDamaged
+            }
         }
     }
 }

@@ -460,9 +460,12 @@ pub(crate) fn of_shard(error: ShardError) -> StatementError {
         ShardError::Streams(error) => of_streams(error),
         ShardError::UnknownQuery { .. } => StatementError::new(Kind::NotFound, error.to_string()),
         ShardError::Query { .. } => StatementError::new(Kind::Invalid, error.to_string()),
-        ShardError::State { .. } | ShardError::Behind { .. } | ShardError::Busy | ShardError::Stopped => {
-            StatementError::new(Kind::Unavailable, error.to_string())
-        }
+        ShardError::State { .. }
+        | ShardError::StateDamaged
+        | ShardError::Parked { .. }
+        | ShardError::Behind { .. }
+        | ShardError::Busy
+        | ShardError::Stopped => StatementError::new(Kind::Unavailable, error.to_string()),
         // To try again does not help, nor is it the caller's fault.
         ShardError::Damaged { .. } => StatementError::new(Kind::Internal, error.to_string()),
     }

@@ -41,6 +41,13 @@ pub enum ColdError {
         #[source]
         source: Arc<slatedb::Error>,
     },
+    /// An object is missing or is not what was written.
+    #[error("the stored state is damaged: {source}")]
+    Damaged {
+        /// What it said; names the object.
+        #[source]
+        source: Arc<slatedb::Error>,
+    },
     /// What is stored does not read.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
@@ -50,6 +57,9 @@ impl From<slatedb::Error> for ColdError {
     fn from(error: slatedb::Error) -> Self {
         match error.kind() {
             ErrorKind::Closed(CloseReason::Fenced) => Self::Fenced,
+            ErrorKind::Data => Self::Damaged {
+                source: Arc::new(error),
+            },
             _ => Self::Unavailable {
                 source: Arc::new(error),
             },

@@ -92,12 +92,18 @@ impl Runner {
         at.map(|_| ()).ok_or_else(unknown)
     }
 
-    /// Removes what is stored of a query.
+    /// Removes what is stored of a query. What a damaged object hides stays behind its removed tag: no query gets that id
+    /// again, so it takes room and does nothing else.
     pub(super) async fn forget(&mut self, id: &str) -> Result<(), ShardError> {
         let mut gone = vec![checkpoint::tag_key(id)];
         for prefix in [checkpoint::state_prefix(id), checkpoint::lane_prefix(id)] {
-            let rows = self.stored(&prefix).await?;
-            gone.extend(rows.into_iter().map(|(key, _)| key.to_vec()));
+            match self.stored(&prefix).await {
+                Ok(rows) => gone.extend(rows.into_iter().map(|(key, _)| key.to_vec())),
+                Err(ShardError::StateDamaged) => {
+                    tracing::warn!(query = id, "its state is damaged and stays in the object store");
+                }
+                Err(error) => return Err(error),
+            }
         }
         let removal = |key| Change { key, value: None };
         self.core.forget(gone.into_iter().map(removal));
@@ -105,7 +111,11 @@ impl Runner {
     }
 
     async fn retain(&mut self, ids: &[String]) -> Result<(), ShardError> {
-        let tags = self.stored(checkpoint::TAGS).await?;
+        let tags = match self.stored(checkpoint::TAGS).await {
+            // Each query finds out by itself whether its own tag is lost.
+            Err(ShardError::StateDamaged) => return Ok(()),
+            tags => tags?,
+        };
         let stored = tags.iter().filter_map(|(key, _)| checkpoint::tag_query(key));
         let gone: Vec<String> = stored
             .filter(|id| !ids.iter().any(|kept| kept == id))

@@ -191,10 +191,13 @@ impl Runner {
 /// Whether what failed may pass by itself.
 pub(super) fn parking(error: &ShardError) -> Parking {
     match error {
-        // A topic may be made again, a quota raised, a store come back.
-        ShardError::Streams(_) | ShardError::State { .. } | ShardError::Busy => Parking::ForAWhile,
+        // A topic may be made again, a quota raised, a store come back, an object be put back.
+        ShardError::Streams(_) | ShardError::State { .. } | ShardError::StateDamaged | ShardError::Busy => {
+            Parking::ForAWhile
+        }
         ShardError::UnknownQuery { .. }
         | ShardError::Query { .. }
+        | ShardError::Parked { .. }
         | ShardError::Behind { .. }
         | ShardError::Damaged { .. }
         | ShardError::Stopped => Parking::ForGood,

@@ -4,6 +4,7 @@ use super::Runner;
 use super::enter::{Life, parking};
 use crate::handle::ShardError;
 use crate::query::{Parking, RunningQuery};
+use futures::StreamExt;
 use millstream_model::TopicName;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -12,14 +13,24 @@ use tokio::time::timeout;
 /// How long the other queries wait while one is tried again, or its topic asked for.
 const TRY_MAX: Duration = Duration::from_secs(2);
 
+/// How many topics are looked at at once.
+const LOOKS_AT_ONCE: usize = 16;
+
 impl Runner {
-    /// The log hung up. A topic that is gone ends the watch of all: its queries are parked, so that the others hear of
+    /// The log hung up, or is watched from now on. A topic that is gone ends the watch of all: its queries are parked, so that the others hear of
     /// theirs again.
     pub(super) async fn check_topics(&mut self) {
         let running = self.core.queries.iter().filter(|query| query.is_running());
         let topics: BTreeSet<TopicName> = running.map(|query| query.topic.clone()).collect();
-        for name in topics {
-            let Ok(Ok(found)) = timeout(TRY_MAX, self.streams.topic(&name)).await else {
+        let streams = &self.streams;
+        let look = |name: TopicName| async move {
+            let found = timeout(TRY_MAX, streams.topic(&name)).await;
+            (name, found)
+        };
+        let looks = futures::stream::iter(topics.into_iter().map(look));
+        let found: Vec<_> = looks.buffer_unordered(LOOKS_AT_ONCE).collect().await;
+        for (name, found) in found {
+            let Ok(Ok(found)) = found else {
                 continue;
             };
             let Some(found) = found else {

@@ -58,8 +58,9 @@ impl ShardCore {
             .find(|query| query.id == request.query)
             .ok_or_else(unknown)?;
         if let (false, State::Parked { reason }) = (query.loaded, &query.state) {
-            return Err(ShardError::State {
-                reason: format!("query {} is parked: {reason}", request.query),
+            return Err(ShardError::Parked {
+                id: request.query.clone(),
+                reason: reason.clone(),
             });
         }
         let wanted = PullRows {

@@ -47,7 +47,12 @@ pub struct ChaosStreams {
     hole: Mutex<Option<Range<i64>>>,
     /// Writes that were asked for.
     pub writes: Arc<AtomicU32>,
+    /// What happens before the next watch begins.
+    pub before_watch: Mutex<Option<BeforeWatch>>,
 }
+
+/// Something that happens to the log itself.
+pub type BeforeWatch = Box<dyn FnOnce(&MemoryStreams) + Send>;
 
 impl ChaosStreams {
     pub fn new(inner: Arc<MemoryStreams>, seed: u64, cut: Option<usize>) -> Self {
@@ -66,6 +71,7 @@ impl ChaosStreams {
             sick: Arc::default(),
             closed: Arc::default(),
             mute: Arc::default(),
+            before_watch: Mutex::default(),
             damaged: Mutex::new(None),
             hole: Mutex::new(None),
             writes: Arc::default(),
@@ -252,6 +258,9 @@ impl Streams for ChaosStreams {
     }
 
     fn watch(&self, partitions: Vec<(TopicName, PartitionIndex)>) -> BoxStream<'static, StreamEnd> {
+        if let Some(first) = self.before_watch.lock().take() {
+            first(&self.inner);
+        }
         // As over the wire: a partition that the log cannot tell of ends the watch of all.
         let mute = self.mute.clone();
         let told = move |_: &StreamEnd| std::future::ready(mute.lock().is_none());

@@ -2,6 +2,7 @@
 
 use crate::statements::given;
 use crate::world::{Way, World};
+use futures::FutureExt;
 use millstream_model::TopicName;
 use millstream_runtime::{NewStreamTopic, Streams};
 use millstream_server::{QueryState, SqlCatalog, SqlChange, SqlRowKind};
@@ -126,6 +127,31 @@ async fn a_topic_with_other_partitions_is_not_waited_for() {
         reason.contains("3 partitions now, it was planned for 1"),
         "{reason}"
     );
+}
+
+/// What was made again between a query's start and its watch is another topic all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_made_again_before_it_is_watched_is_noticed() {
+    let mut world = World::new(Way::Plain, 1).await;
+    let (streams, tables) = SETUP.split_at(SETUP.find("CREATE TABLE").unwrap());
+    world.sql(streams).await;
+    *world.streams.before_watch.lock() = Some(Box::new(|streams| {
+        let new = NewStreamTopic {
+            name: topic("s"),
+            partitions: 3,
+            config: Default::default(),
+        };
+        let at_once = "memory does not wait";
+        streams
+            .delete_topic(&topic("s"))
+            .now_or_never()
+            .expect(at_once)
+            .unwrap();
+        streams.create_topic(new).now_or_never().expect(at_once).unwrap();
+    }));
+    world.sql(tables).await;
+    let lasting = async || matches!(parked(&world, "ST").await, Some((_, None)));
+    until("the query is parked for good", lasting).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -269,4 +295,52 @@ async fn damaged_records_park_their_query_behind_what_precedes_them() {
         })
         .await;
     }
+}
+
+/// Enough of it that a flush comes at once (16 MiB).
+const LARGE_ROWS: usize = 20;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_whose_stored_state_is_damaged_is_parked_alone() {
+    let mut world = World::new(Way::Plain, 1).await;
+    world
+        .sql(
+            "CREATE STREAM s (k STRING KEY, v STRING) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);
+             CREATE TABLE other AS SELECT k, COUNT(*) AS n FROM s GROUP BY k;
+             CREATE TABLE st AS SELECT k, COUNT(*) AS n, LATEST_BY_OFFSET(v) AS v FROM s GROUP BY k;",
+        )
+        .await;
+    let large = "x".repeat(1_000_000);
+    for at in 0..LARGE_ROWS {
+        world
+            .produce("s", &[given(&format!("k{at}"), json!({"v": large}), 1)])
+            .await;
+    }
+    until("a flush", async || world.objects("compacted").await > 0).await;
+    world.settle().await;
+    world.damage_state().await;
+    world.kill().await;
+    let (reason, retry_in) = parked(&world, "ST").await.unwrap();
+    let damaged = "the stored state is damaged; the operator's log says where";
+    assert_eq!(reason, damaged, "and no name of an object");
+    assert!(retry_in.is_some());
+    let error = world.ask("SELECT n FROM st WHERE k = 'k0';").await.unwrap_err();
+    assert!(
+        error.to_string().ends_with(&format!("is parked: {damaged}")),
+        "{error}"
+    );
+    assert!(!error.to_string().contains("not available"), "{error}");
+    world.damage_state().await;
+    until("the query goes on", async || parked(&world, "ST").await.is_none()).await;
+    assert_eq!(totals(&mut world, "st").await.len(), LARGE_ROWS);
+    // It can be dropped, and does not keep the others from starting.
+    world.damage_state().await;
+    world.kill().await;
+    assert!(parked(&world, "ST").await.is_some());
+    world.sql("DROP TABLE st;").await;
+    assert_eq!(totals(&mut world, "other").await.len(), LARGE_ROWS);
+    world.kill().await;
+    world.produce("s", &[given("k0", json!({"v": "y"}), 2)]).await;
+    let rows = world.sql("SELECT n FROM other WHERE k = 'k0';").await;
+    assert_eq!(rows, [json!({"N": 2})]);
 }

@@ -11,8 +11,8 @@ use millstream_server::{
     Access, Answer, Backend, ColdCache, Engine, MemoryCatalog, Metrics, Request, Settings, SqlCatalog,
     StatementError,
 };
-use object_store::ObjectStore;
 use object_store::memory::InMemory;
+use object_store::{ObjectStore, ObjectStoreExt};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
@@ -257,6 +257,28 @@ impl World {
     pub async fn objects(&self, folder: &str) -> usize {
         let prefix = object_store::path::Path::from(format!("sql/{}/0/{folder}", TenantId(1).account()));
         self.store.list(Some(&prefix)).count().await
+    }
+
+    /// Turns one bit in the middle of each table of the shard's state; done twice, all is as before.
+    pub async fn damage_state(&self) {
+        let prefix = object_store::path::Path::from(format!("sql/{}/0/compacted", TenantId(1).account()));
+        let tables: Vec<_> = self.store.list(Some(&prefix)).collect().await;
+        assert!(!tables.is_empty(), "nothing was flushed");
+        for table in tables {
+            let place = table.unwrap().location;
+            let mut bytes = self
+                .store
+                .get(&place)
+                .await
+                .unwrap()
+                .bytes()
+                .await
+                .unwrap()
+                .to_vec();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            self.store.put(&place, bytes.into()).await.unwrap();
+        }
     }
 
     /// What a topic holds, by partition: key, value, time.
