@@ -212,6 +212,7 @@ impl Drop for Inside<'_> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::Line;
     use millstream_model::limits::{TURN_LONG_MS, TURN_NARROW_MS};

@@ -1,5 +1,7 @@
 //! The processor is shared out between tenants, however many tasks one of them has.
 
+#![allow(clippy::unwrap_used)]
+
 use millstream_door::{Owner, Turns};
 use millstream_model::TenantId;
 use std::sync::Arc;

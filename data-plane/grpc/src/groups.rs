@@ -240,6 +240,7 @@ fn assignment(bytes: &Bytes, left: &mut usize) -> Option<Vec<Partition>> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::assignment;
     use bytes::{BufMut, Bytes, BytesMut};
