@@ -117,10 +117,35 @@ pub(crate) fn outcome(error: Option<&object_store::Error>) -> &'static str {
         None => "ok",
         Some(object_store::Error::NotFound { .. }) if error.is_some_and(is_answered) => "not_found",
         Some(error) if is_answered(error) => "conflict",
+        // A folder keeps no attributes; whoever wants them asks again without.
+        Some(object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. }) => {
+            "unsupported"
+        }
         Some(error) => Fault::of(error).word(),
     }
 }
 
 fn is_answered(error: &object_store::Error) -> bool {
     Fault::of(error) == Fault::Answered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::outcome;
+    use object_store::Error;
+
+    #[test]
+    fn what_a_store_cannot_do_is_no_failure_of_it() {
+        let unsupported = Error::NotImplemented {
+            operation: "put with attributes".into(),
+            implementer: "LocalFileSystem".into(),
+        };
+        assert_eq!(outcome(Some(&unsupported)), "unsupported");
+        let missing = Error::NotFound {
+            path: "a".into(),
+            source: "none".into(),
+        };
+        assert_eq!(outcome(Some(&missing)), "not_found");
+        assert_eq!(outcome(None), "ok");
+    }
 }
