@@ -315,6 +315,7 @@ pub fn broker_settings(
 pub fn sql_settings(settings: &Settings) -> millstream_server::Settings {
     let mut sql = millstream_server::Settings::default();
     sql.shard.state_bytes_max = settings.sql_state_bytes;
+    sql.shard.accepts_loss = settings.recover_groups;
     if is_directory(settings) {
         sql.shard.store = StoreKind::Directory;
     }

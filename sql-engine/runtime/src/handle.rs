@@ -51,6 +51,8 @@ pub struct ShardSettings {
     pub store: StoreKind,
     /// What the state of all its queries may take in memory, bytes.
     pub state_bytes_max: usize,
+    /// An operator goes on without what a damaged changelog has lost.
+    pub accepts_loss: bool,
 }
 
 impl Default for ShardSettings {
@@ -67,6 +69,7 @@ impl Default for ShardSettings {
             },
             store: StoreKind::default(),
             state_bytes_max: TENANT_SQL_STATE_BYTES_DEFAULT,
+            accepts_loss: false,
         }
     }
 }

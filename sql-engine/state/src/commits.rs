@@ -35,6 +35,8 @@ enum Phase {
     Fencing,
     Opening,
     Replaying,
+    /// What is left is being made the whole, before anything comes behind it.
+    Accepting,
     Ready,
     Stopped,
 }
@@ -73,6 +75,8 @@ pub struct Commits {
     /// Runs that only the changelog has.
     runs: u64,
     piece_bytes_max: usize,
+    /// An operator goes on without what is gone.
+    accepts_loss: bool,
     planted: Planted,
 }
 
@@ -105,8 +109,15 @@ impl Commits {
             waiting_since_ms: None,
             runs: 0,
             piece_bytes_max,
+            accepts_loss: false,
             planted,
         }
+    }
+
+    /// The same, for an operator who goes on without what is gone.
+    pub fn accepting_loss(mut self, accepts_loss: bool) -> Self {
+        self.accepts_loss = accepts_loss;
+        self
     }
 
     /// How many commits the shard has made, in all its lives.
@@ -228,11 +239,11 @@ impl Commits {
         } else {
             None
         };
-        if let Some(damage) = damage {
-            return self.stop(StopReason::Damaged(damage));
-        }
         (self.at, self.durable) = (tag, tag);
         self.replay = Replay::after(tag.last, self.planted.replay);
+        if let Some(damage) = damage {
+            return self.damaged(damage);
+        }
         self.phase = Phase::Replaying;
         self.read_on()
     }
@@ -258,11 +269,11 @@ impl Commits {
         }
         // Every append is one record, and only a trim takes records away: an offset without one has lost what it held.
         let (brought, from) = (pieces.len() as u64, self.at.end);
-        if u64::try_from(next.0 - from.0) != Ok(brought) && !self.planted.replay_before_fence {
-            let last = next.plus(-1);
-            let damage =
-                format!("from offset {from} to {last} it brings {brought} pieces: the others are lost");
-            return self.stop(StopReason::Damaged(damage));
+        let is_whole = u64::try_from(next.0 - from.0) == Ok(brought) || self.planted.replay_before_fence;
+        let last = next.plus(-1);
+        let lost = || format!("from offset {from} to {last} it brings {brought} pieces: the others are lost");
+        if !is_whole && !self.accepts_loss {
+            return self.damaged(lost());
         }
         for piece in pieces {
             match self.replay.piece(piece) {
@@ -270,15 +281,38 @@ impl Commits {
                 Ok(None) => {}
                 Err(error) => {
                     let damage = format!("{error}, between offsets {from} and {next}");
-                    return self.stop(StopReason::Damaged(damage));
+                    return self.damaged(damage);
                 }
             }
+        }
+        if !is_whole {
+            return self.damaged(lost());
         }
         self.at = Tag {
             end: next,
             last: self.replay.last(),
         };
         self.read_on()
+    }
+
+    /// Something of what was committed is gone. An operator who knows may go on with what precedes it: a state is whole
+    /// at each commit, so this is what a crash before the next one would have left. All of the changelog up to the fence
+    /// is passed over then, and that is durable before anything is committed behind it: nobody meets the damage again.
+    fn damaged(&mut self, damage: String) -> Vec<Output> {
+        if !self.accepts_loss {
+            return self.stop(StopReason::Damaged(damage));
+        }
+        let tag = Tag {
+            end: self.found.1,
+            last: self.replay.last(),
+        };
+        self.at = tag;
+        self.durable.end = self.durable.end.min(tag.end);
+        self.phase = Phase::Accepting;
+        self.flushing = Some((tag, std::mem::take(&mut self.runs)));
+        self.waiting_since_ms = None;
+        let changes = self.layers.begin_flush();
+        vec![Output::Accepted { damage }, Output::Flush { changes, tag }]
     }
 
     fn apply(&mut self, run: WholeRun) {
@@ -391,10 +425,19 @@ impl Commits {
         debug_assert!(tag.end >= self.durable.end, "the tag moves on");
         self.durable = tag;
         self.layers.flushed();
-        vec![Output::Trim { before: tag.end }]
+        let mut outputs = vec![Output::Trim { before: tag.end }];
+        if self.phase == Phase::Accepting {
+            self.phase = Phase::Ready;
+            outputs.push(Output::Ready);
+        }
+        outputs
     }
 
     fn flush_failed(&mut self) -> Vec<Output> {
+        if self.phase == Phase::Accepting {
+            let damage = "what is left of it could not be written; start again".to_owned();
+            return self.stop(StopReason::Damaged(damage));
+        }
         if let Some((_, runs)) = self.flushing.take() {
             self.runs += runs;
             self.layers.unflushed();

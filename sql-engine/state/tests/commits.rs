@@ -169,6 +169,71 @@ fn what_the_changelog_has_lost_is_damage() {
     assert_eq!(read([run(8), run(10)].concat(), 6), missing);
 }
 
+/// What precedes the damage is made the whole, durably, before anything comes behind it; later commits are passed over.
+#[test]
+fn an_operator_goes_on_without_what_is_lost() {
+    let run = |number| cut(id(4, number), &[put(&format!("{number}"), 1)], PIECE);
+    let open = |tag: Tag| {
+        let mut commits = Commits::new().accepting_loss(true);
+        commits.step(Input::Open);
+        commits.step(fenced(5, 4, 9));
+        let said = commits.step(Input::Opened { tag: Some(tag) });
+        (commits, said)
+    };
+    // In the middle of the changelog, at its end, and between it and the state.
+    for (pieces, next, kept) in [
+        ([run(8), run(10)].concat(), 7, 8),
+        ([run(8), run(10)].concat(), 6, 8),
+        (Vec::new(), 9, 7),
+    ] {
+        let (mut commits, _) = open(tag(4, 4, 7));
+        let next = Offset(next);
+        let said = commits.step(Input::Read { pieces, next });
+        let [
+            Output::Accepted { .. },
+            Output::Flush {
+                changes,
+                tag: written,
+            },
+        ] = said.as_slice()
+        else {
+            panic!("{said:?}")
+        };
+        assert_eq!(
+            (*written, changes.len()),
+            (tag(9, 4, kept), usize::from(kept > 7))
+        );
+        assert!(!commits.is_ready(), "not before it is durable");
+        let said = commits.step(Input::Flushed);
+        assert_eq!(said, [Output::Trim { before: Offset(9) }, Output::Ready]);
+        assert_eq!(commits.number(), kept);
+        // The next life begins behind it all, with the number that follows.
+        commit(&mut commits, put("new", 1), 9);
+        assert_eq!(commits.number(), kept + 1);
+        let mut next = Commits::new();
+        next.step(Input::Open);
+        next.step(fenced(6, 9, 10));
+        next.step(Input::Opened { tag: Some(*written) });
+        let pieces = cut(id(5, kept + 1), &[put("new", 1)], PIECE);
+        let read = Input::Read {
+            pieces,
+            next: Offset(10),
+        };
+        assert_eq!(next.step(read), [Output::Ready]);
+    }
+    let (_, said) = open(tag(2, 4, 7));
+    assert!(matches!(
+        said.as_slice(),
+        [Output::Accepted { .. }, Output::Flush { .. }]
+    ));
+    // What cannot be written is not accepted.
+    let (mut commits, _) = open(tag(12, 4, 7));
+    assert!(matches!(
+        commits.step(Input::FlushFailed).as_slice(),
+        [Output::Stop(_)]
+    ));
+}
+
 #[test]
 fn a_commit_counts_with_its_last_piece_and_not_before() {
     let mut commits = ready();

@@ -7,7 +7,7 @@ use crate::shard_core::OPENING;
 use crate::streams::{Changelog, ChangelogError, ChangelogPart};
 use bytes::Bytes;
 use millstream_model::Offset;
-use millstream_state::{Cold, ColdCache, Commits, Input, Output, StopReason, StoreKind};
+use millstream_state::{Cold, ColdCache, ColdError, Commits, Input, Output, StopReason, StoreKind};
 use object_store::ObjectStore;
 use object_store::path::Path;
 use std::collections::VecDeque;
@@ -44,13 +44,19 @@ impl From<ChangelogError> for ShardError {
     }
 }
 
+fn not_open() -> ShardError {
+    ShardError::State {
+        reason: "the shard's state did not open".to_owned(),
+    }
+}
+
 impl Runner {
     /// Takes the shard over, if this life has not yet: everything that was committed is there when it returns.
     pub(super) async fn open(&mut self) -> Result<Arc<Cold>, ShardError> {
         if let Some(cold) = &self.state.open {
             return Ok(cold.clone());
         }
-        let mut commits = Commits::new();
+        let mut commits = Commits::new().accepting_loss(self.settings.accepts_loss);
         let mut outputs = VecDeque::from(commits.step(Input::Open));
         let mut opened = None;
         while let Some(output) = outputs.pop_front() {
@@ -80,19 +86,35 @@ impl Runner {
                     tracing::error!("the shard does not open: {reason}");
                     return Err(ShardError::Damaged { reason });
                 }
+                Output::Accepted { damage } => {
+                    tracing::error!(
+                        "the shard goes on with what precedes the damage, as the operator asked: {damage}"
+                    );
+                    continue;
+                }
+                Output::Flush { changes, tag } => {
+                    let cold = opened.as_ref().ok_or_else(not_open)?;
+                    match cold.flush(&changes, tag).await {
+                        Ok(()) => Input::Flushed,
+                        Err(ColdError::Fenced) => return Err(ShardError::Stopped),
+                        Err(error) => {
+                            tracing::error!("what is left of the shard cannot be written: {error}");
+                            Input::FlushFailed
+                        }
+                    }
+                }
+                Output::Trim { before } => {
+                    if let Err(error) = self.state.changelog.trim(before).await {
+                        tracing::debug!("the changelog is trimmed with the next flush: {error}");
+                    }
+                    continue;
+                }
                 Output::Ready => break,
-                Output::Append { .. }
-                | Output::Committed { .. }
-                | Output::Flush { .. }
-                | Output::Trim { .. } => continue,
+                Output::Append { .. } | Output::Committed { .. } => continue,
             };
             outputs.extend(commits.step(input));
         }
-        let cold = opened
-            .filter(|_| commits.is_ready())
-            .ok_or_else(|| ShardError::State {
-                reason: "the shard's state did not open".to_owned(),
-            })?;
+        let cold = opened.filter(|_| commits.is_ready()).ok_or_else(not_open)?;
         let mut rows = Vec::new();
         for prefix in OPENING {
             rows.extend(commits.committed(prefix, cold.scan(prefix).await?));

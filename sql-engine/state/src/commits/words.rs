@@ -101,6 +101,11 @@ pub enum Output {
         /// The tag.
         tag: Tag,
     },
+    /// Tell the operator who accepts it what is gone.
+    Accepted {
+        /// What.
+        damage: String,
+    },
     /// Forget the changelog before this offset. It may fail: the next trim does both.
     Trim {
         /// The first offset that stays.
