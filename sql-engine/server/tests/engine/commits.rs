@@ -174,7 +174,7 @@ async fn a_shard_that_closes_often_leaves_a_short_changelog() {
 /// How long the soak goes on: a command runs it for an hour (`MILLSTREAM_SOAK_SECONDS`).
 fn soak_seconds() -> u64 {
     let told = std::env::var("MILLSTREAM_SOAK_SECONDS").ok();
-    told.and_then(|it| it.parse().ok()).unwrap_or(30)
+    told.and_then(|it| it.parse().ok()).unwrap_or(10)
 }
 
 /// A trickle with a commit each 100 ms, and a loop of push queries: nothing stalls, nothing grows, answers stay right.
