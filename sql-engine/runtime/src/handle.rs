@@ -317,7 +317,9 @@ impl Shard {
     }
 
     /// Ends the thread where it stands, as a crash would: nothing is committed, nothing closed. For tests.
-    pub fn kill(&self) {
+    pub async fn kill(&self) {
         self.kill.notify_one();
+        // As with a process: when it is dead nothing of it is written any more.
+        self.commands.closed().await;
     }
 }

@@ -213,7 +213,7 @@ impl Engine {
     /// Ends all queries where they stand, as a crash would. For tests.
     pub async fn kill(&self) {
         if let Some(shard) = self.inner.shard.lock().await.take() {
-            shard.kill();
+            shard.kill().await;
         }
     }
 }

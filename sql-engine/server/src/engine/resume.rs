@@ -68,7 +68,7 @@ impl Inner {
             Ok(()) => Ok(Ok(reads)),
             // The whole engine is opened again then.
             Err(error @ (ShardError::Stopped | ShardError::Busy)) => {
-                shard.kill();
+                shard.kill().await;
                 *self.shard.lock().await = None;
                 Err(of_shard(error))
             }
