@@ -17,6 +17,8 @@ mod chores;
 mod clients;
 #[path = "sim/controller.rs"]
 mod controller;
+#[path = "sim/disk.rs"]
+mod disk;
 #[path = "sim/faults.rs"]
 mod faults;
 #[path = "sim/node.rs"]
@@ -199,6 +201,8 @@ finds! {
     finds_repeat_is_appended: RepeatIsAppended within 100;
     finds_end_is_known_at_once: EndIsKnownAtOnce within 100;
     finds_header_timestamp_believed: HeaderTimestampBelieved within 100;
+    finds_refused_goes_behind: RefusedGoesBehind within 100;
+    finds_only_a_refusal_asks_again: OnlyARefusalAsksAgain within 100;
     finds_stale_proposal_accepted: StaleProposalAccepted within 100;
 }
 

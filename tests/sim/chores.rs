@@ -14,7 +14,6 @@ use millstream_model::{KeyId, Lsn, Offset, PartitionId};
 use millstream_partition::{
     Change, FlushPlan, FlushSettings, Opened, RetentionSettings, plan_flush, plan_retention,
 };
-use millstream_replication::Input;
 use millstream_tier::{Flush, FlushBuilder};
 use rand::Rng;
 
@@ -249,7 +248,7 @@ impl World {
         Ok(Some(builder.finish()))
     }
 
-    fn process(&self, node: usize) -> u64 {
+    pub fn process(&self, node: usize) -> u64 {
         self.nodes[node]
             .running
             .as_ref()
@@ -312,15 +311,6 @@ impl World {
             return Ok(());
         };
         let up_to = running.replica.releasable(&mut running.snapshots, reported);
-        let before = running.journal.space().used;
-        match running.journal.release(GROUP, up_to) {
-            Ok(()) | Err(CommitError::Full) => {
-                if running.journal.space().used < before {
-                    self.saw(Happening::Recycled);
-                }
-                self.step(node, Input::Released { up_to })
-            }
-            Err(error) => self.journal_failed(node, &error.to_string()),
-        }
+        self.submit_release(node, up_to)
     }
 }

@@ -3,6 +3,7 @@
 use crate::node::{DISK_BYTES, GROUP};
 use crate::seen::Happening;
 use crate::world::{Check, Event, Mend, NODES, World};
+use millstream_journal::Position;
 use millstream_model::Lsn;
 use rand::Rng;
 
@@ -173,7 +174,7 @@ impl World {
         if end.0 < start.0 + 20 {
             return;
         }
-        // Mostly in the file that is being written: a commit takes at most 12 entries, so this is not the last one.
+        // Mostly in the file that is being written.
         let first = if self.random.random_bool(0.8) {
             end.0.saturating_sub(40).max(start.0)
         } else {
@@ -183,6 +184,14 @@ impl World {
         let (Ok(entry), Some(position)) = (reader.entry(GROUP, lsn), reader.position(GROUP, lsn)) else {
             return;
         };
+        // What is written last cannot be told from a tear.
+        let place = |position: Position| (position.generation, position.offset);
+        if running
+            .last_commit
+            .is_none_or(|last| place(position) >= place(last))
+        {
+            return;
+        }
         let (from, length) = (position.offset as usize, position.length as usize);
         let header = entry.header.encode();
         let disk = &self.nodes[node].disk;

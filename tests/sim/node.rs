@@ -3,13 +3,13 @@
 use crate::clients::Ticket;
 use bytes::Bytes;
 use millstream_broker::replica::{Recovery, Replica, Snapshots};
+use millstream_broker::writes::{Receipt, Writes};
 use millstream_journal::sim::SimDisk;
-use millstream_journal::{Ending, Framed, Journal, Position, Preparer, Record, Recovered, Settings};
+use millstream_journal::{Ending, Intake, Journal, Position, Preparer, Record, Recovered, Settings};
 use millstream_model::segment::{ObjectOwner, ObjectRef};
 use millstream_model::{GroupId, JournalId, Lsn, Registration};
 use millstream_partition::GroupState;
 use millstream_replication::{Assignment, EntryId, WriteNumber};
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub const GROUP: GroupId = GroupId(1);
@@ -43,18 +43,27 @@ pub struct Node {
     pub copy_failed: bool,
 }
 
+/// Who waits for the journal.
+#[derive(Clone, Copy, Debug)]
+pub enum Who {
+    Write(Receipt),
+    Release(Lsn),
+}
+
 /// A process.
 pub struct Running {
     pub journal: Journal<SimDisk>,
     pub preparer: Preparer<SimDisk>,
     pub replica: Replica<Ticket>,
     pub registration: Registration,
-    /// What waits for the disk.
-    pub waiting: VecDeque<(WriteNumber, Framed)>,
+    /// What the log wants written.
+    pub writes: Writes,
+    /// What of it waits for the disk.
+    pub intake: Intake<Who>,
     pub disk_is_busy: bool,
     /// Numbers its objects.
     pub objects: u64,
-    /// Where the last commit lies: the simulator leaves it alone.
+    /// Where the last commit begins: what lies there is left alone, for it cannot be told from a tear.
     pub last_commit: Option<Position>,
     /// A flush whose segments are on their way into the log.
     pub flushing: bool,

@@ -20,6 +20,8 @@ pub enum Plant {
     RepeatIsAppended,
     EndIsKnownAtOnce,
     HeaderTimestampBelieved,
+    RefusedGoesBehind,
+    OnlyARefusalAsksAgain,
     /// Of the controller, which is a model here: what the catalog must not do.
     StaleProposalAccepted,
     // Of the commits of a SQL shard.
@@ -55,6 +57,8 @@ impl FromStr for Plant {
             "repeat-is-appended" => Plant::RepeatIsAppended,
             "end-is-known-at-once" => Plant::EndIsKnownAtOnce,
             "header-timestamp-believed" => Plant::HeaderTimestampBelieved,
+            "refused-goes-behind" => Plant::RefusedGoesBehind,
+            "only-a-refusal-asks-again" => Plant::OnlyARefusalAsksAgain,
             "stale-proposal-accepted" => Plant::StaleProposalAccepted,
             "sql-state-before-commit" => Plant::SqlStateBeforeCommit,
             "sql-trim-before-flush" => Plant::SqlTrimBeforeFlush,
@@ -101,6 +105,13 @@ impl Plant {
             repeat_is_appended: self == Plant::RepeatIsAppended,
             end_is_known_at_once: self == Plant::EndIsKnownAtOnce,
             header_timestamp_believed: self == Plant::HeaderTimestampBelieved,
+        }
+    }
+
+    pub fn writes(self) -> millstream_broker::writes::Planted {
+        millstream_broker::writes::Planted {
+            refused_goes_behind: self == Plant::RefusedGoesBehind,
+            only_a_refusal_asks_again: self == Plant::OnlyARefusalAsksAgain,
         }
     }
 

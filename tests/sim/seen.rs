@@ -27,6 +27,8 @@ happenings! {
     FailedOpen,
     FullDisk,
     FullJournal,
+    RefusedAtOnce,
+    HandedOverAgain,
     SlowDisk,
     BitFlip,
     DamagedJournal,

@@ -7,12 +7,11 @@ use crate::seen::Happening;
 use crate::world::{Check, Event, NODES, World};
 use bytes::Bytes;
 use millstream_broker::replica::{Appended, Lost, Output};
-use millstream_journal::{CommitError, Framed, Record};
+use millstream_journal::Record;
 use millstream_model::entry::EntryHeader;
 use millstream_model::{Epoch, JournalId, Lsn, TimestampMs};
 use millstream_partition::{Applied, Effect};
 use millstream_replication::{Assignment, EntryId, HaltReason, Input, Message, ReadEntries, WriteNumber};
-use rand::Rng;
 
 impl World {
     /// Tells everybody the newest row.
@@ -54,7 +53,7 @@ impl World {
             match output {
                 Output::Persist { write, entry } => {
                     let end = EntryId::of(&entry.header);
-                    self.write(node, end, (write, Framed::checked(Record::Entry(entry))));
+                    self.write(node, end, write, Record::Entry(entry));
                 }
                 Output::Truncate { write, epoch, to } => self.truncate(node, write, epoch, to),
                 Output::Reset { .. } => return Err(format!("{node} resets its log unasked")),
@@ -88,6 +87,7 @@ impl World {
                 Output::Halt(reason) => return Err(format!("{node} halts: {reason}")),
             }
         }
+        self.hand_over(node)?;
         if applied && let Some(state) = self.nodes[node].state() {
             self.check.state(node, state)?;
         }
@@ -107,7 +107,7 @@ impl World {
             epoch,
             lsn: to,
         };
-        self.write(node, end, (write, Framed::new(record)));
+        self.write(node, end, write, record);
     }
 
     fn applied(
@@ -151,71 +151,6 @@ impl World {
         self.saw(Happening::Election);
         self.check.leads(epoch);
         self.check_leader(node)
-    }
-
-    /// Gives a record to the disk; behind it the log ends at `end`.
-    fn write(&mut self, node: usize, end: EntryId, record: (WriteNumber, Framed)) {
-        self.nodes[node].ledger.written(end);
-        if let Some(running) = &mut self.nodes[node].running {
-            running.waiting.push_back(record);
-        }
-        self.wake_disk(node);
-    }
-
-    fn wake_disk(&mut self, node: usize) {
-        let slow_ms = self.nodes[node].slow_ms;
-        let Some(running) = &mut self.nodes[node].running else {
-            return;
-        };
-        if running.disk_is_busy || running.waiting.is_empty() {
-            return;
-        }
-        running.disk_is_busy = true;
-        let process = running.registration.0;
-        let at_ms = self.now_ms + slow_ms + self.random.random_range(1..=4);
-        self.at(at_ms, Event::Disk { node, process });
-    }
-
-    /// One commit of what waits.
-    pub fn disk(&mut self, node: usize, process: u64) -> Check {
-        let most = self.random.random_range(1..=12);
-        let Some(running) = self.nodes[node]
-            .running
-            .as_mut()
-            .filter(|it| it.registration.0 == process)
-        else {
-            return Ok(());
-        };
-        running.disk_is_busy = false;
-        let count = running.waiting.len().min(most);
-        let records: Vec<Framed> = running
-            .waiting
-            .iter()
-            .take(count)
-            .map(|(_, framed)| framed.clone())
-            .collect();
-        match running.journal.commit(&records) {
-            Ok(committed) => {
-                running.last_commit = committed.positions.first().copied();
-                let done = running.waiting.drain(..count).map(|(write, _)| write).last();
-                if let Some(write) = done {
-                    self.nodes[node].ledger.durable(write);
-                    self.step(node, Input::Durable(write))?;
-                }
-            }
-            Err(CommitError::Full) => {
-                self.note(|| format!("{node}'s journal is full"));
-                self.saw(Happening::FullJournal);
-                if let Some(running) = &mut self.nodes[node].running {
-                    running.disk_is_busy = true;
-                }
-                self.after(60, Event::Disk { node, process });
-                return Ok(());
-            }
-            Err(error) => return self.journal_failed(node, &error.to_string()),
-        }
-        self.wake_disk(node);
-        Ok(())
     }
 
     fn send_peer(&mut self, from: usize, to: JournalId, message: Message) {

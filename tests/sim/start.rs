@@ -4,20 +4,25 @@ use crate::node::{GROUP, Node, Opened, Running};
 use crate::seen::Happening;
 use crate::world::{Check, Event, NODES, World};
 use millstream_broker::replica::{Recovery, Replica, Settings, Snapshots};
+use millstream_broker::writes::Writes;
 use millstream_journal::sim::SimDisk;
-use millstream_journal::{Ending, Journal};
+use millstream_journal::{Ending, Intake, Journal};
 use millstream_model::Registration;
 use millstream_partition::GroupState;
 use millstream_replication::Input;
 use rand::Rng;
-use std::collections::VecDeque;
+
+const COMMIT_BYTES_MAX: usize = 16 * 1024;
+
+/// Bytes that may wait for the journal.
+const WAITING_BYTES_MAX: usize = 12 * 1024;
 
 impl World {
     fn journal_settings(&mut self) -> millstream_journal::Settings {
         millstream_journal::Settings {
             size_bytes: 24 * 64 * 1024,
             file_bytes: 64 * 1024,
-            commit_bytes_max: 16 * 1024,
+            commit_bytes_max: COMMIT_BYTES_MAX,
             prepared_files: 1,
             seed: Some(self.random.random()),
             planted: self.plant.journal(),
@@ -198,10 +203,11 @@ impl World {
         let replica = Replica::new(self.replica_settings(node, registration), recovery, &mut out);
         self.nodes[node].running = Some(Running {
             preparer: journal.preparer(),
+            writes: Writes::new(COMMIT_BYTES_MAX, self.plant.writes()),
+            intake: Intake::new(&journal, WAITING_BYTES_MAX),
             journal,
             replica,
             registration,
-            waiting: VecDeque::new(),
             disk_is_busy: false,
             objects: 0,
             last_commit: None,

@@ -46,6 +46,11 @@ pub enum Event {
         node: usize,
         process: u64,
     },
+    /// The journal is given what it refused.
+    Again {
+        node: usize,
+        process: u64,
+    },
     /// A background duty of the shell: flush, snapshot, trim, release.
     Chore {
         node: usize,
@@ -211,6 +216,7 @@ impl World {
         match event {
             Event::Tick { node } => self.tick(node),
             Event::Disk { node, process } => self.disk(node, process),
+            Event::Again { node, process } => self.again(node, process),
             Event::Chore { node } => self.chore(node),
             Event::Peer { from, to, message } => self.peer(from, to, message),
             Event::ToController { from, command } => self.command(from, command),

@@ -54,6 +54,7 @@ mod tail;
 mod topic_config;
 mod waiters;
 mod watching;
+pub mod writes;
 
 pub use broker::Broker;
 pub use condition::{Condition, StoreTrouble};

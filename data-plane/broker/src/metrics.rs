@@ -49,6 +49,7 @@ pub(crate) struct Metrics {
     pub(crate) journal_outage_hours: Gauge<f64, AtomicU64>,
     pub(crate) in_flight_bytes: Gauge,
     pub(crate) tail_bytes: Gauge,
+    pub(crate) cached_bytes: Gauge,
     pub(crate) restart_bytes_read: Gauge,
     pub(crate) restart_records_read: Gauge,
     pub(crate) restart_seconds: Gauge<f64, AtomicU64>,
@@ -195,6 +196,11 @@ impl Metrics {
                 "tail",
                 "What was produced of late, kept for readers",
                 &it.tail_bytes,
+            ),
+            (
+                "cache",
+                "What was moved to or read from the store of late, kept for readers",
+                &it.cached_bytes,
             ),
             (
                 "restart_read",

@@ -276,7 +276,11 @@ impl Handle {
         let groups = self.shell.all_groups();
         let bytes = groups.iter().map(|group| group.read(|core| core.tail.bytes()));
         let bytes = i64::try_from(bytes.sum::<usize>()).unwrap_or(i64::MAX);
-        self.shell.services.metrics.tail_bytes.set(bytes);
+        let services = &self.shell.services;
+        services.metrics.tail_bytes.set(bytes);
+        let cached = services.tier.cached_bytes();
+        let cached = i64::try_from(cached).unwrap_or(i64::MAX);
+        services.metrics.cached_bytes.set(cached);
     }
 
     /// What keeps the broker from serving whole.

@@ -129,7 +129,7 @@ fn produce(writer: &Writer, lsn: &mut u64, size: usize) -> Result<(), Box<dyn Er
                 tenant: TenantId(1),
                 records: vec![entry(*lsn, payload.clone()).into()],
             };
-            writer.submit(append, move |result| drop(sender.send(result)));
+            writer.submit(append, move |result| drop(sender.send(result)))?;
             left -= 1;
             under_way += 1;
         }

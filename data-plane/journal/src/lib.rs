@@ -9,8 +9,8 @@
 //!   readers ──────────────────────────────────────► Reader ───────────────────────────────────┤
 //!   background thread ────────────────────────────► Preparer (zeros ahead) ───────────────────┘
 //! ```
-//! The service runs [`Journal`] under a [`Writer`]; the simulator calls the same core by itself, over
-//! [`sim::SimDisk`].
+//! The service runs [`Journal`] under a [`Writer`]; the simulator calls the same core and the writer's [`Intake`] by
+//! itself, over [`sim::SimDisk`].
 //!
 //! Invariants: nothing is in the index or acknowledged that is not durable; a commit is written after the one before
 //! it is durable; a file is never appended to after a restart; a failed write or sync is never done again; a group's
@@ -48,4 +48,4 @@ pub use record::{Position, Record};
 pub use recover::{Behind, Damage, Ending, Recovered, Salvage};
 pub use settings::{Planted, Settings};
 pub use space::{Level, Space};
-pub use writer::{Append, Running, SubmitError, Writer, WriterSettings};
+pub use writer::{Answers, Append, Intake, Running, SubmitError, Taken, Writer, WriterSettings};

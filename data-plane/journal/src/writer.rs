@@ -3,6 +3,7 @@
 //! Nothing is delayed to make commits larger: while one is being synced the next one gathers. A second thread
 //! writes free files with zeros.
 
+mod intake;
 mod queue;
 mod run;
 
@@ -13,9 +14,9 @@ use crate::journal::{CommitError, Committed, Journal};
 use crate::record::Record;
 use crate::recover::Damage;
 use crate::space::Level;
+pub use intake::{Answers, Intake, Taken};
 use millstream_model::{GroupId, Lsn, Registration, TenantId};
 use parking_lot::{Condvar, Mutex};
-use queue::Queue;
 use std::io;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -88,7 +89,7 @@ type Done = Box<dyn FnOnce(Result<Committed, SubmitError>) + Send>;
 
 /// What the callers and the writer's thread share.
 struct Inner {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<Intake<Done>>,
     wake: Condvar,
     settings: WriterSettings,
     space: Box<dyn Spacious>,
@@ -119,27 +120,6 @@ impl<D: Disk> Spacious for Room<D> {
     }
 }
 
-/// What waits for the next commit.
-struct Waiting {
-    appends: Queue<Request>,
-    releases: Vec<(GroupId, Lsn, Done)>,
-    level: Level,
-    damage: Option<Arc<Damage>>,
-    closing: bool,
-}
-
-/// An append that waits.
-struct Request {
-    framed: Vec<Framed>,
-    done: Done,
-}
-
-impl queue::Item for Request {
-    fn groups(&self) -> impl Iterator<Item = GroupId> {
-        self.framed.iter().filter_map(|framed| framed.record().group())
-    }
-}
-
 impl Writer {
     /// Starts the threads of a journal: one that commits, one that prepares files.
     ///
@@ -147,13 +127,7 @@ impl Writer {
     /// When the operating system gives no thread.
     pub fn start<D: Disk>(journal: Journal<D>, settings: WriterSettings) -> io::Result<(Writer, Running)> {
         let inner = Arc::new(Inner {
-            waiting: Mutex::new(Waiting {
-                appends: Queue::default(),
-                releases: Vec::new(),
-                level: journal.space().level,
-                damage: journal.damage(),
-                closing: false,
-            }),
+            waiting: Mutex::new(Intake::new(&journal, settings.waiting_bytes_max)),
             wake: Condvar::new(),
             settings,
             space: Box::new(Room(Arc::downgrade(&journal.reader().shared))),
@@ -181,39 +155,25 @@ impl Writer {
         Ok((Writer { inner }, running))
     }
 
-    /// Hands over records; never blocks. `done` is called when they are durable or have failed: on the writer's
-    /// thread, for all submissions in the order in which they were committed, or at once when they are refused.
-    /// It must be quick.
-    pub fn submit(&self, append: Append, done: impl FnOnce(Result<Committed, SubmitError>) + Send + 'static) {
-        let framed = append.records;
-        let bytes = framed.iter().map(Framed::length).sum::<usize>();
-        let has_entries = framed
-            .iter()
-            .any(|framed| matches!(framed.record(), Record::Entry(_)));
-        let is_internal = append.tenant == TenantId::SYSTEM || !has_entries;
-        let request = Request {
-            framed,
-            done: Box::new(done),
-        };
-        let mut waiting = self.inner.waiting.lock();
-        if waiting.level == Level::Refuse && !is_internal {
-            // What was full at the last commit need not be so now.
-            waiting.level = self.inner.space.level();
+    /// Hands over records; never blocks. `done` is called when they are durable or have failed, on the writer's thread,
+    /// for all submissions in the order in which they were committed. It must be quick.
+    ///
+    /// # Errors
+    /// When they are refused at once; `done` is not called then.
+    pub fn submit(
+        &self,
+        append: Append,
+        done: impl FnOnce(Result<Committed, SubmitError>) + Send + 'static,
+    ) -> Result<(), SubmitError> {
+        let space = &self.inner.space;
+        let level_now = || space.level();
+        let taken = self.inner.waiting.lock().push(append, Box::new(done), level_now);
+        match &taken {
+            Ok(()) => drop(self.inner.wake.notify_one()),
+            Err(SubmitError::Commit(CommitError::Full)) => space.want_room(),
+            Err(_) => {}
         }
-        match self.inner.refusal(&waiting, bytes, is_internal) {
-            None => {
-                waiting.appends.push(append.tenant, bytes, request);
-                drop(waiting);
-                self.inner.wake.notify_one();
-            }
-            Some(error) => {
-                drop(waiting);
-                if error == SubmitError::Commit(CommitError::Full) {
-                    self.inner.space.want_room();
-                }
-                (request.done)(Err(error));
-            }
-        }
+        taken
     }
 
     /// [`Writer::submit`], to be awaited. The order is that of the calls, not of the awaits: the records are handed
@@ -226,8 +186,11 @@ impl Writer {
         append: Append,
     ) -> impl Future<Output = Result<Committed, SubmitError>> + Send + use<> {
         let (sender, receiver) = oneshot::channel();
-        self.submit(append, move |result| drop(sender.send(result)));
-        async move { receiver.await.unwrap_or(Err(SubmitError::Closed)) }
+        let taken = self.submit(append, move |result| drop(sender.send(result)));
+        async move {
+            taken?;
+            receiver.await.unwrap_or(Err(SubmitError::Closed))
+        }
     }
 
     /// Releases a group's entries, see [`Journal::release`].
@@ -237,13 +200,7 @@ impl Writer {
     pub async fn release(&self, group: GroupId, up_to: Lsn) -> Result<(), SubmitError> {
         let (sender, receiver) = oneshot::channel();
         let done: Done = Box::new(move |result| drop(sender.send(result)));
-        {
-            let mut waiting = self.inner.waiting.lock();
-            if let Some(error) = self.inner.refusal(&waiting, 0, true) {
-                return Err(error);
-            }
-            waiting.releases.push((group, up_to, done));
-        }
+        self.inner.waiting.lock().push_release(group, up_to, done)?;
         self.inner.wake.notify_one();
         receiver.await.unwrap_or(Err(SubmitError::Closed)).map(|_| ())
     }
@@ -264,24 +221,7 @@ impl Writer {
 
     /// The damage, if the journal is damaged.
     pub fn damage(&self) -> Option<Arc<Damage>> {
-        self.inner.waiting.lock().damage.clone()
-    }
-}
-
-impl Inner {
-    /// Why a submission is not taken.
-    fn refusal(&self, waiting: &Waiting, bytes: usize, is_internal: bool) -> Option<SubmitError> {
-        if waiting.closing {
-            Some(SubmitError::Closed)
-        } else if let Some(damage) = &waiting.damage {
-            Some(CommitError::Damaged(damage.clone()).into())
-        } else if waiting.level == Level::Refuse && !is_internal {
-            Some(CommitError::Full.into())
-        } else if waiting.appends.bytes() + bytes > self.settings.waiting_bytes_max {
-            Some(SubmitError::Busy)
-        } else {
-            None
-        }
+        self.inner.waiting.lock().damage()
     }
 }
 
@@ -295,7 +235,7 @@ impl Running {
     }
 
     fn end(&mut self) -> Result<(), CommitError> {
-        self.inner.waiting.lock().closing = true;
+        self.inner.waiting.lock().close();
         self.inner.wake.notify_one();
         let written = self
             .writing

@@ -92,6 +92,11 @@ impl Tier {
         }
     }
 
+    /// Bytes of objects that are kept in memory for readers.
+    pub fn cached_bytes(&self) -> u64 {
+        self.inner.blocks.weighted_size() + self.inner.footers.weighted_size()
+    }
+
     /// How it behaves.
     pub fn settings(&self) -> &Settings {
         &self.inner.calls.settings

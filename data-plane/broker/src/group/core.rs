@@ -1,7 +1,6 @@
 //! What a group's lock guards, and what becomes of the replica's outputs.
 
 use super::ledger::LedgerCore;
-use super::writes::Writes;
 use super::{Group, Services};
 use crate::interface::{ProduceError, Produced};
 use crate::kept::Kept;
@@ -9,9 +8,10 @@ use crate::replica::{Appended, Lost, Output, Propose, Replica};
 use crate::settings::Settings;
 use crate::tail::{Batch, Tail};
 use crate::waiters::Waiters;
+use crate::writes::{self, Writes};
 use bytes::Bytes;
 use millstream_journal::Record;
-use millstream_model::entry::{EntryHeader, EntryKind};
+use millstream_model::entry::EntryHeader;
 use millstream_model::{KeyId, Lsn, PartitionId, Registration, TenantId, TimestampMs};
 use millstream_partition::{Applied, Change, Effect, GroupState, Opened};
 use millstream_replication::Input;
@@ -110,7 +110,7 @@ impl Core {
             waiters: Waiters::default(),
             ledger,
             out,
-            writes: Writes::new(settings.journal.commit_bytes_max),
+            writes: Writes::new(settings.journal.commit_bytes_max, writes::Planted::default()),
             alone: false,
             waits_for_number: false,
             reads_from: Lsn::ZERO,
@@ -211,18 +211,12 @@ impl Core {
 
     /// Does what the replica and the ledger want, until they want nothing more.
     pub(super) fn carry_out(&mut self, group: &Arc<Group>) -> Effects {
-        loop {
-            if self.writes.take_failed() {
-                self.step(&group.services, Input::Damaged);
-            }
-            if self.out.is_empty() {
-                break;
-            }
+        while !self.out.is_empty() {
             let mut out = std::mem::take(&mut self.out);
             for output in out.drain(..) {
                 self.carry_out_one(group, output);
             }
-            self.writes.hand_over(group);
+            self.hand_over(group);
             if self.out.is_empty() {
                 self.out = out;
             }
@@ -233,22 +227,14 @@ impl Core {
 
     fn carry_out_one(&mut self, group: &Arc<Group>, output: Output<Ticket>) {
         match output {
-            Output::Persist { write, entry } => {
-                // What is not a client's batch makes room sooner or later: it may use the space kept for that.
-                let tenant = match entry.header.kind {
-                    EntryKind::Append => entry.header.tenant,
-                    _ => TenantId::SYSTEM,
-                };
-                self.writes
-                    .push(&group.services, write, tenant, Record::Entry(entry));
-            }
+            Output::Persist { write, entry } => self.write(group, write, Record::Entry(entry)),
             Output::Truncate { write, epoch, to } => {
                 let record = Record::Truncate {
                     group: group.id,
                     epoch,
                     lsn: to,
                 };
-                self.writes.push(&group.services, write, TenantId::SYSTEM, record);
+                self.write(group, write, record);
             }
             Output::Reset { write, base } => {
                 let record = Record::Released {
@@ -256,7 +242,7 @@ impl Core {
                     epoch: base.epoch,
                     lsn: base.lsn,
                 };
-                self.writes.push(&group.services, write, TenantId::SYSTEM, record);
+                self.write(group, write, record);
             }
             Output::Applied {
                 applied,

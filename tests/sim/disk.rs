@@ -1,0 +1,144 @@
+//! A node's journal as its writer's thread runs it: what waits, one commit of it, what is refused and comes again.
+
+use crate::node::{GROUP, Who};
+use crate::seen::Happening;
+use crate::world::{Check, Event, World};
+use millstream_broker::writes::{AGAIN_AFTER, Outcome, Receipt};
+use millstream_journal::{CommitError, Record, SubmitError};
+use millstream_model::Lsn;
+use millstream_replication::{EntryId, Input, WriteNumber};
+use rand::Rng;
+
+impl World {
+    /// Takes a record for the disk; behind it the log ends at `end`.
+    pub fn write(&mut self, node: usize, end: EntryId, number: WriteNumber, record: Record) {
+        self.nodes[node].ledger.written(end);
+        if let Some(running) = &mut self.nodes[node].running {
+            running.writes.push(number, record);
+        }
+    }
+
+    /// Hands over what waits, in order.
+    pub fn hand_over(&mut self, node: usize) -> Check {
+        while let Some(running) = &mut self.nodes[node].running
+            && let Some((append, receipt)) = running.writes.next()
+        {
+            let space = running.journal.reader();
+            let taken = running
+                .intake
+                .push(append, Who::Write(receipt), || space.space().level);
+            if let Err(refused) = taken {
+                self.saw(Happening::RefusedAtOnce);
+                self.written(node, receipt, Err(&refused))?;
+            }
+        }
+        self.wake_disk(node);
+        Ok(())
+    }
+
+    pub fn submit_release(&mut self, node: usize, up_to: Lsn) -> Check {
+        let Some(running) = &mut self.nodes[node].running else {
+            return Ok(());
+        };
+        if let Err(refused) = running.intake.push_release(GROUP, up_to, Who::Release(up_to)) {
+            return self.journal_failed(node, &refused.to_string());
+        }
+        self.wake_disk(node);
+        Ok(())
+    }
+
+    fn wake_disk(&mut self, node: usize) {
+        let slow_ms = self.nodes[node].slow_ms;
+        let Some(running) = &mut self.nodes[node].running else {
+            return;
+        };
+        if running.disk_is_busy || running.intake.is_empty() {
+            return;
+        }
+        running.disk_is_busy = true;
+        let process = running.registration.0;
+        let at_ms = self.now_ms + slow_ms + self.random.random_range(1..=4);
+        self.at(at_ms, Event::Disk { node, process });
+    }
+
+    /// One commit of what waits.
+    pub fn disk(&mut self, node: usize, process: u64) -> Check {
+        let most = self.random.random_range(200..6_000);
+        let Some(running) = self.nodes[node]
+            .running
+            .as_mut()
+            .filter(|it| it.registration.0 == process)
+        else {
+            return Ok(());
+        };
+        running.disk_is_busy = false;
+        let before = running.journal.space().used;
+        let answers = running.intake.take(most).commit(&mut running.journal);
+        running.intake.observe(answers.level, answers.damage);
+        let recycled = running.journal.space().used < before;
+        let mut committed = answers.told.iter().filter_map(|(_, answer)| answer.as_ref().ok());
+        let first = committed.find_map(|committed| committed.positions.first().copied());
+        running.last_commit = first.or(running.last_commit);
+        if recycled {
+            self.saw(Happening::Recycled);
+        }
+        for (who, answer) in answers.told {
+            // A process that ended over one of them learns of no other.
+            if self.process(node) != process {
+                return Ok(());
+            }
+            match (who, answer) {
+                (Who::Write(receipt), answer) => {
+                    self.written(node, receipt, answer.as_ref().map(drop))?;
+                }
+                (Who::Release(up_to), Ok(_)) => self.step(node, Input::Released { up_to })?,
+                (Who::Release(_), Err(error)) => self.journal_failed(node, &error.to_string())?,
+            }
+        }
+        self.hand_over(node)
+    }
+
+    /// The journal has answered.
+    fn written(&mut self, node: usize, receipt: Receipt, answer: Result<(), &SubmitError>) -> Check {
+        if let Err(SubmitError::Commit(CommitError::Full)) = answer {
+            self.saw(Happening::FullJournal);
+        }
+        let Some(running) = &mut self.nodes[node].running else {
+            return Ok(());
+        };
+        let process = running.registration.0;
+        let Outcome {
+            durable,
+            bytes: _,
+            stalled,
+            again,
+            failed,
+        } = running.writes.written(receipt, answer);
+        if let (true, Err(error)) = (stalled, answer) {
+            self.note(|| format!("{node}'s journal takes nothing: {error}"));
+        }
+        if again {
+            let after_ms = u64::try_from(AGAIN_AFTER.as_millis()).unwrap_or(u64::MAX);
+            self.at(self.now_ms + after_ms, Event::Again { node, process });
+        }
+        if let Some(number) = durable {
+            self.nodes[node].ledger.durable(number);
+            self.step(node, Input::Durable(number))?;
+        }
+        match answer {
+            Err(error) if failed => self.journal_failed(node, &error.to_string()),
+            _ => Ok(()),
+        }
+    }
+
+    /// What was refused may be handed over again.
+    pub fn again(&mut self, node: usize, process: u64) -> Check {
+        let running = self.nodes[node].running.as_mut();
+        let Some(running) = running.filter(|it| it.registration.0 == process) else {
+            return Ok(());
+        };
+        running.writes.again();
+        self.saw(Happening::HandedOverAgain);
+        self.hand_over(node)
+    }
+}
