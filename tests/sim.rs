@@ -203,6 +203,7 @@ finds! {
     finds_header_timestamp_believed: HeaderTimestampBelieved within 100;
     finds_refused_goes_behind: RefusedGoesBehind within 100;
     finds_only_a_refusal_asks_again: OnlyARefusalAsksAgain within 100;
+    finds_waiters_forgotten: WaitersForgotten within 100;
     finds_stale_proposal_accepted: StaleProposalAccepted within 100;
 }
 

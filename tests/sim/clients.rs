@@ -216,8 +216,14 @@ impl World {
         };
         let mut out = Vec::new();
         match running.replica.append(now_ms, append, &mut out) {
-            Ok(Decision::Append { .. }) => {}
-            Ok(Decision::Repeat { .. }) => self.saw(Happening::Repeat),
+            Ok(decision) => {
+                if self.clients[ticket.client].acks() != Acks::None {
+                    running.waiters.push(ticket);
+                }
+                if let Decision::Repeat { .. } = decision {
+                    self.saw(Happening::Repeat);
+                }
+            }
             Err(refused) => {
                 self.note(|| format!("{node} refuses {ticket:?}: {refused}"));
                 self.saw(Happening::RefusedBatch);

@@ -1,32 +1,35 @@
 //! A node's journal as its writer's thread runs it: what waits, one commit of it, what is refused and comes again.
 
-use crate::node::{GROUP, Who};
+use crate::node::{GROUP, Node, Who};
 use crate::seen::Happening;
 use crate::world::{Check, Event, World};
-use millstream_broker::writes::{AGAIN_AFTER, Outcome, Receipt};
+use millstream_broker::replica::{AGAIN_AFTER, Outcome, Receipt};
 use millstream_journal::{CommitError, Record, SubmitError};
 use millstream_model::Lsn;
-use millstream_replication::{EntryId, Input, WriteNumber};
+use millstream_replication::{Input, WriteNumber};
 use rand::Rng;
 
 impl World {
-    /// Takes a record for the disk; behind it the log ends at `end`.
-    pub fn write(&mut self, node: usize, end: EntryId, number: WriteNumber, record: Record) {
-        self.nodes[node].ledger.written(end);
-        if let Some(running) = &mut self.nodes[node].running {
-            running.writes.push(number, record);
-        }
-    }
-
     /// Hands over what waits, in order.
     pub fn hand_over(&mut self, node: usize) -> Check {
-        while let Some(running) = &mut self.nodes[node].running
-            && let Some((append, receipt)) = running.writes.next()
-        {
-            let space = running.journal.reader();
-            let taken = running
-                .intake
-                .push(append, Who::Write(receipt), || space.space().level);
+        loop {
+            let Node { running, ledger, .. } = &mut self.nodes[node];
+            let Some(running) = running else { return Ok(()) };
+            let Some((append, receipt)) = running.replica.submit() else {
+                break;
+            };
+            let log = running.replica.machine().log();
+            let first = receipt.last.0 + 1 - append.records.len() as u64;
+            for (number, framed) in (first..).map(WriteNumber).zip(&append.records) {
+                if let Record::Truncate { .. } = framed.record() {
+                    self.seen.count(Happening::TruncatedSuffix);
+                }
+                ledger.written(number, framed.record(), |lsn| log.epoch_at(lsn));
+            }
+            let reader = running.journal.reader();
+            let level_now = || reader.space().level;
+            let taken = running.intake.push(append, Who::Write(receipt), level_now);
+            self.note(|| format!("{node} hands over up to {}: {taken:?}", receipt.last.0));
             if let Err(refused) = taken {
                 self.saw(Happening::RefusedAtOnce);
                 self.written(node, receipt, Err(&refused))?;
@@ -103,32 +106,33 @@ impl World {
         if let Err(SubmitError::Commit(CommitError::Full)) = answer {
             self.saw(Happening::FullJournal);
         }
-        let Some(running) = &mut self.nodes[node].running else {
+        let now_ms = self.nodes[node].now_ms(self.now_ms);
+        let process = self.process(node);
+        let Node { running, ledger, .. } = &mut self.nodes[node];
+        let Some(running) = running else {
             return Ok(());
         };
-        let process = running.registration.0;
+        if answer.is_ok() {
+            ledger.durable(receipt.last);
+        }
+        let mut out = Vec::new();
         let Outcome {
-            durable,
-            bytes: _,
-            stalled,
+            durable: _,
+            stalled: _,
             again,
             failed,
-        } = running.writes.written(receipt, answer);
-        if let (true, Err(error)) = (stalled, answer) {
-            self.note(|| format!("{node}'s journal takes nothing: {error}"));
-        }
+        } = running.replica.written(now_ms, receipt, answer, &mut out);
         if again {
             let after_ms = u64::try_from(AGAIN_AFTER.as_millis()).unwrap_or(u64::MAX);
             self.at(self.now_ms + after_ms, Event::Again { node, process });
         }
-        if let Some(number) = durable {
-            self.nodes[node].ledger.durable(number);
-            self.step(node, Input::Durable(number))?;
+        if let (true, Err(error)) = (failed, answer) {
+            self.excuse(node, &error.to_string())?;
+            self.carry_out(node, out)?;
+            self.start_again(node);
+            return Ok(());
         }
-        match answer {
-            Err(error) if failed => self.journal_failed(node, &error.to_string()),
-            _ => Ok(()),
-        }
+        self.carry_out(node, out)
     }
 
     /// What was refused may be handed over again.
@@ -137,7 +141,7 @@ impl World {
         let Some(running) = running.filter(|it| it.registration.0 == process) else {
             return Ok(());
         };
-        running.writes.again();
+        running.replica.write_again();
         self.saw(Happening::HandedOverAgain);
         self.hand_over(node)
     }

@@ -2,14 +2,14 @@
 
 use crate::clients::Ticket;
 use bytes::Bytes;
-use millstream_broker::replica::{Recovery, Replica, Snapshots};
-use millstream_broker::writes::{Receipt, Writes};
+use millstream_broker::replica::{Receipt, Recovery, Replica, Snapshots};
 use millstream_journal::sim::SimDisk;
 use millstream_journal::{Ending, Intake, Journal, Position, Preparer, Record, Recovered, Settings};
 use millstream_model::segment::{ObjectOwner, ObjectRef};
-use millstream_model::{GroupId, JournalId, Lsn, Registration};
+use millstream_model::{Epoch, GroupId, JournalId, Lsn, Registration};
 use millstream_partition::GroupState;
 use millstream_replication::{Assignment, EntryId, WriteNumber};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub const GROUP: GroupId = GroupId(1);
@@ -56,11 +56,11 @@ pub struct Running {
     pub preparer: Preparer<SimDisk>,
     pub replica: Replica<Ticket>,
     pub registration: Registration,
-    /// What the log wants written.
-    pub writes: Writes,
-    /// What of it waits for the disk.
+    /// What waits for the disk.
     pub intake: Intake<Who>,
     pub disk_is_busy: bool,
+    /// Producers who wait for its answer.
+    pub waiters: Vec<Ticket>,
     /// Numbers its objects.
     pub objects: u64,
     /// Where the last commit begins: what lies there is left alone, for it cannot be told from a tear.
@@ -84,37 +84,50 @@ impl Running {
     }
 }
 
-/// Log ends after each write in the order of their numbers; those below `durable` were said to be on disk.
+/// Log ends after each write that was given to the disk, by number; those up to `durable` were said to be on it.
 #[derive(Default)]
 pub struct Ledger {
-    ends: Vec<EntryId>,
-    durable: usize,
+    ends: BTreeMap<WriteNumber, EntryId>,
+    durable: WriteNumber,
 }
 
 impl Ledger {
     /// A process starts and finds this end.
     pub fn start(&mut self, found: EntryId) {
         *self = Ledger {
-            ends: vec![found],
-            durable: 0,
+            ends: BTreeMap::from([(WriteNumber(0), found)]),
+            durable: WriteNumber(0),
         };
     }
 
-    pub fn written(&mut self, end: EntryId) {
-        self.ends.push(end);
+    /// The disk is given a write, maybe again; `kept` says of which epoch the entry is that a cut leaves as the last.
+    pub fn written(&mut self, number: WriteNumber, record: &Record, kept: impl Fn(Lsn) -> Option<Epoch>) {
+        let before = |lsn: Lsn| {
+            let mut ends = self.ends.range(..number).rev();
+            ends.find(|(_, end)| end.lsn == lsn).map(|(_, end)| end.epoch)
+        };
+        let end = match record {
+            Record::Entry(entry) => EntryId::of(&entry.header),
+            Record::Truncate { lsn, .. } => EntryId {
+                epoch: before(*lsn).or_else(|| kept(*lsn)).unwrap_or_default(),
+                lsn: *lsn,
+            },
+            other => unreachable!("no replica here writes {other:?}"),
+        };
+        self.ends.insert(number, end);
     }
 
     pub fn durable(&mut self, write: WriteNumber) {
-        self.durable = usize::try_from(write.0).unwrap();
+        self.durable = write;
     }
 
     /// Whether a restart may find this end: any from the durable one on.
     pub fn allows(&self, found: EntryId) -> bool {
-        self.ends.is_empty() || self.ends[self.durable.min(self.ends.len() - 1)..].contains(&found)
+        self.ends.is_empty() || self.ends.range(self.durable..).any(|(_, end)| *end == found)
     }
 
     pub fn durable_end(&self) -> EntryId {
-        self.ends.get(self.durable).copied().unwrap_or_default()
+        self.ends.get(&self.durable).copied().unwrap_or_default()
     }
 }
 

@@ -22,6 +22,7 @@ pub enum Plant {
     HeaderTimestampBelieved,
     RefusedGoesBehind,
     OnlyARefusalAsksAgain,
+    WaitersForgotten,
     /// Of the controller, which is a model here: what the catalog must not do.
     StaleProposalAccepted,
     // Of the commits of a SQL shard.
@@ -59,6 +60,7 @@ impl FromStr for Plant {
             "header-timestamp-believed" => Plant::HeaderTimestampBelieved,
             "refused-goes-behind" => Plant::RefusedGoesBehind,
             "only-a-refusal-asks-again" => Plant::OnlyARefusalAsksAgain,
+            "waiters-forgotten" => Plant::WaitersForgotten,
             "stale-proposal-accepted" => Plant::StaleProposalAccepted,
             "sql-state-before-commit" => Plant::SqlStateBeforeCommit,
             "sql-trim-before-flush" => Plant::SqlTrimBeforeFlush,
@@ -105,13 +107,11 @@ impl Plant {
             repeat_is_appended: self == Plant::RepeatIsAppended,
             end_is_known_at_once: self == Plant::EndIsKnownAtOnce,
             header_timestamp_believed: self == Plant::HeaderTimestampBelieved,
-        }
-    }
-
-    pub fn writes(self) -> millstream_broker::writes::Planted {
-        millstream_broker::writes::Planted {
-            refused_goes_behind: self == Plant::RefusedGoesBehind,
-            only_a_refusal_asks_again: self == Plant::OnlyARefusalAsksAgain,
+            waiters_forgotten: self == Plant::WaitersForgotten,
+            writes: millstream_broker::replica::PlantedWrites {
+                refused_goes_behind: self == Plant::RefusedGoesBehind,
+                only_a_refusal_asks_again: self == Plant::OnlyARefusalAsksAgain,
+            },
         }
     }
 

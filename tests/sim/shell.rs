@@ -7,11 +7,10 @@ use crate::seen::Happening;
 use crate::world::{Check, Event, NODES, World};
 use bytes::Bytes;
 use millstream_broker::replica::{Appended, Lost, Output};
-use millstream_journal::Record;
 use millstream_model::entry::EntryHeader;
-use millstream_model::{Epoch, JournalId, Lsn, TimestampMs};
+use millstream_model::{Epoch, JournalId, TimestampMs};
 use millstream_partition::{Applied, Effect};
-use millstream_replication::{Assignment, EntryId, HaltReason, Input, Message, ReadEntries, WriteNumber};
+use millstream_replication::{Assignment, EntryId, HaltReason, Input, Message, ReadEntries};
 
 impl World {
     /// Tells everybody the newest row.
@@ -51,12 +50,6 @@ impl World {
                 self.note(|| brief(node, &output));
             }
             match output {
-                Output::Persist { write, entry } => {
-                    let end = EntryId::of(&entry.header);
-                    self.write(node, end, write, Record::Entry(entry));
-                }
-                Output::Truncate { write, epoch, to } => self.truncate(node, write, epoch, to),
-                Output::Reset { .. } => return Err(format!("{node} resets its log unasked")),
                 Output::Send { to, message } => self.send_peer(node, to, message),
                 Output::Applied {
                     applied: done,
@@ -88,26 +81,11 @@ impl World {
             }
         }
         self.hand_over(node)?;
+        self.check_waiters(node)?;
         if applied && let Some(state) = self.nodes[node].state() {
             self.check.state(node, state)?;
         }
         Ok(())
-    }
-
-    fn truncate(&mut self, node: usize, write: WriteNumber, epoch: Epoch, to: Lsn) {
-        self.saw(Happening::TruncatedSuffix);
-        let running = self.nodes[node].running.as_ref();
-        let kept = running.and_then(|running| running.replica.machine().log().epoch_at(to));
-        let end = EntryId {
-            epoch: kept.unwrap_or_default(),
-            lsn: to,
-        };
-        let record = Record::Truncate {
-            group: GROUP,
-            epoch,
-            lsn: to,
-        };
-        self.write(node, end, write, record);
     }
 
     fn applied(
@@ -142,9 +120,23 @@ impl World {
         } else {
             self.saw(Happening::Undecided);
         }
+        if let Some(running) = &mut self.nodes[node].running {
+            running.waiters.retain(|other| *other != ticket);
+        }
         let answer = answer.map(|appended| appended.base_offset).map_err(Some);
         self.reply(node, ticket, answer);
         Ok(())
+    }
+
+    /// Who leads no more leaves nobody waiting.
+    fn check_waiters(&self, node: usize) -> Check {
+        match &self.nodes[node].running {
+            Some(running) if !running.replica.leads() && !running.waiters.is_empty() => Err(format!(
+                "{node} leads no more and has not answered {:?}",
+                running.waiters
+            )),
+            _ => Ok(()),
+        }
     }
 
     fn leads(&mut self, node: usize, epoch: Epoch) -> Check {
@@ -321,13 +313,6 @@ impl World {
 /// An output in a line.
 fn brief(node: usize, output: &Output<Ticket>) -> String {
     match output {
-        Output::Persist { write, entry } => {
-            let header = &entry.header;
-            format!(
-                "{node} writes {} as {}/{} {:?}",
-                write.0, header.epoch, header.lsn, header.kind
-            )
-        }
         Output::Applied { applied, .. } => format!("{node} applies {} {:?}", applied.lsn, applied.effect),
         other => format!("{node} {other:?}"),
     }

@@ -4,7 +4,6 @@ use crate::node::{GROUP, Node, Opened, Running};
 use crate::seen::Happening;
 use crate::world::{Check, Event, NODES, World};
 use millstream_broker::replica::{Recovery, Replica, Settings, Snapshots};
-use millstream_broker::writes::Writes;
 use millstream_journal::sim::SimDisk;
 use millstream_journal::{Ending, Intake, Journal};
 use millstream_model::Registration;
@@ -203,12 +202,12 @@ impl World {
         let replica = Replica::new(self.replica_settings(node, registration), recovery, &mut out);
         self.nodes[node].running = Some(Running {
             preparer: journal.preparer(),
-            writes: Writes::new(COMMIT_BYTES_MAX, self.plant.writes()),
             intake: Intake::new(&journal, WAITING_BYTES_MAX),
             journal,
             replica,
             registration,
             disk_is_busy: false,
+            waiters: Vec::new(),
             objects: 0,
             last_commit: None,
             flushing: false,
@@ -246,6 +245,7 @@ impl World {
         };
         Settings {
             replication,
+            commit_bytes_max: COMMIT_BYTES_MAX,
             planted: self.plant.replica(),
         }
     }
@@ -264,13 +264,19 @@ impl World {
 
     /// The journal takes nothing more from this process.
     pub fn journal_failed(&mut self, node: usize, why: &str) -> Check {
+        self.excuse(node, why)?;
+        self.step(node, Input::Damaged)?;
+        self.start_again(node);
+        Ok(())
+    }
+
+    /// A journal that fails must have been given a reason.
+    pub fn excuse(&mut self, node: usize, why: &str) -> Check {
         if !self.nodes[node].expects_errors {
             return Err(format!("{node}'s journal fails: {why}"));
         }
         self.note(|| format!("{node}'s journal fails: {why}"));
         self.saw(Happening::FailedJournal);
-        self.step(node, Input::Damaged)?;
-        self.start_again(node);
         Ok(())
     }
 }

@@ -172,6 +172,7 @@ impl Shell {
             millstream_replication::Settings::new(row.id, services.journal, number.unwrap_or_default());
         let settings = ReplicaSettings {
             replication,
+            commit_bytes_max: self.settings.journal.commit_bytes_max,
             planted: Default::default(),
         };
         let mut out = Vec::new();

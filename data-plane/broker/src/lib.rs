@@ -54,7 +54,6 @@ mod tail;
 mod topic_config;
 mod waiters;
 mod watching;
-pub mod writes;
 
 pub use broker::Broker;
 pub use condition::{Condition, StoreTrouble};

@@ -1,9 +1,9 @@
 //! One replica of one group: replication, partition state and the leader's overlay composed, without I/O or clocks.
 //!
 //! ```text
-//!   append ─┐                         ┌─► Persist, Truncate, Reset ─► the journal, in this order ─► durable
-//!   propose ┼─► Replica (one thread ──┼─► Send, ProposeIsr, …      ─► peers, controller
-//!   input  ─┘   at a time) ───────────┴─► Applied, Acknowledge     ─► readers, producers
+//!   append ─┐                         ┌─► submit               ─► the journal, in this order ─► written
+//!   propose ┼─► Replica (one thread ──┼─► Send, ProposeIsr, …  ─► peers, controller
+//!   input  ─┘   at a time) ───────────┴─► Applied, Acknowledge ─► readers, producers
 //! ```
 //! The broker runs it over the real journal, the simulator over a simulated one: the same code decides, applies and
 //! acknowledges. A producer is answered in one place ([`Replica::acknowledge`]), after the durability that it asked
@@ -15,20 +15,24 @@ mod recovery;
 mod release;
 #[cfg(test)]
 mod tests;
+mod writes;
 
 pub use append::{Append, AppendRefused, Propose};
 pub use output::{Appended, Lost, Output};
 pub use recovery::{Recovery, RecoveryError};
 pub use release::Snapshots;
+pub use writes::{AGAIN_AFTER, Outcome, Planted as PlantedWrites, Receipt};
 
 use crate::interface::Acks;
 use append::Waiting;
 use bytes::Bytes;
+use millstream_journal::{Append as Submission, Record, SubmitError};
 use millstream_model::entry::{Entry, EntryHeader};
 use millstream_model::{GroupId, Lsn, PartitionId, Registration};
 use millstream_partition::{Change, Effect, GroupState, Overlay, PayloadError};
 use millstream_replication::{EntryId, Input, Machine, Output as Ordered, Role};
 use std::collections::VecDeque;
+use writes::Writes;
 
 /// Bugs put in on purpose, for the simulator only: each one loses or invents data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +49,10 @@ pub struct Planted {
     pub end_is_known_at_once: bool,
     /// The largest timestamp is what a batch's header says, not what its records have: retention goes by it.
     pub header_timestamp_believed: bool,
+    /// Who waits for a commit is not told when the leadership ends.
+    pub waiters_forgotten: bool,
+    /// Those on the way to the journal.
+    pub writes: PlantedWrites,
 }
 
 /// A replica's settings.
@@ -52,6 +60,8 @@ pub struct Planted {
 pub struct Settings {
     /// Those of its log.
     pub replication: millstream_replication::Settings,
+    /// Bytes that a commit of its journal takes.
+    pub commit_bytes_max: usize,
     /// Bugs put in on purpose. Never set outside tests.
     pub planted: Planted,
 }
@@ -88,6 +98,8 @@ pub struct Replica<T> {
     for_commit: VecDeque<Waiting<T>>,
     /// Who waits for this replica's disk alone, by LSN.
     for_disk: VecDeque<Waiting<T>>,
+    /// What the journal is still to make durable.
+    writes: Writes,
     /// Reused for the machine's outputs.
     ordered: Vec<Ordered>,
 }
@@ -110,6 +122,7 @@ impl<T> Replica<T> {
             undecided,
             for_commit: VecDeque::new(),
             for_disk: VecDeque::new(),
+            writes: Writes::new(settings.commit_bytes_max, settings.planted.writes),
             ordered: Vec::new(),
         };
         replica.apply_up_to(replica.machine.high_watermark(), out);
@@ -175,6 +188,40 @@ impl<T> Replica<T> {
         self.answer_durable(out);
     }
 
+    /// What the journal is to be given next; its answer belongs to [`Replica::written`]. To be asked until there is nothing
+    /// more, after everything that may have put something into the log.
+    pub fn submit(&mut self) -> Option<(Submission, Receipt)> {
+        self.writes.next()
+    }
+
+    /// The journal has answered for what [`Replica::submit`] gave, be it at once; answers come in the order of submission.
+    pub fn written(
+        &mut self,
+        now_ms: u64,
+        receipt: Receipt,
+        answer: Result<(), &SubmitError>,
+        out: &mut Vec<Output<T>>,
+    ) -> Outcome {
+        let outcome = self.writes.written(receipt, answer);
+        if let Some(number) = outcome.durable {
+            self.step(now_ms, Input::Durable(number), out);
+        }
+        if outcome.failed {
+            self.step(now_ms, Input::Damaged, out);
+        }
+        outcome
+    }
+
+    /// What the journal refused may be handed over again.
+    pub fn write_again(&mut self) {
+        self.writes.again();
+    }
+
+    /// Payload bytes that the journal has not made durable yet.
+    pub fn waiting_bytes(&self) -> usize {
+        self.writes.bytes()
+    }
+
     /// The shell has loaded a snapshot that [`Output::InstallSnapshot`] asked for. One that comes when this replica leads
     /// by now has nothing that it lacks.
     pub fn install(&mut self, now_ms: u64, snapshot: GroupState, out: &mut Vec<Output<T>>) {
@@ -200,17 +247,20 @@ impl<T> Replica<T> {
         for output in ordered.drain(..) {
             match output {
                 Ordered::Persist { write, entry } => {
-                    self.written(entry.clone(), out);
-                    out.push(Output::Persist { write, entry });
+                    self.writes.push(write, Record::Entry(entry.clone()));
+                    self.logged(entry, out);
                 }
                 Ordered::Truncate { write, epoch, to } => {
+                    let (group, lsn) = (self.group(), to);
+                    self.writes.push(write, Record::Truncate { group, epoch, lsn });
                     self.forget_after(to, out);
-                    out.push(Output::Truncate { write, epoch, to });
                 }
                 Ordered::Reset { write, base } => {
+                    let EntryId { epoch, lsn } = base;
+                    let group = self.group();
+                    self.writes.push(write, Record::Released { group, epoch, lsn });
                     // What a snapshot brought is in the state already; nothing of the old log remains.
                     self.undecided.clear();
-                    out.push(Output::Reset { write, base });
                 }
                 Ordered::Committed { up_to } => self.apply_up_to(up_to, out),
                 Ordered::Lead { epoch } => {
@@ -240,7 +290,7 @@ impl<T> Replica<T> {
     }
 
     /// An entry went to the end of the log.
-    fn written(&mut self, entry: Entry, out: &mut Vec<Output<T>>) {
+    fn logged(&mut self, entry: Entry, out: &mut Vec<Output<T>>) {
         let lsn = entry.header.lsn;
         let undecided = Undecided::of(entry);
         if let (true, Ok(change)) = (self.leads(), &undecided.change) {
@@ -348,6 +398,9 @@ impl<T> Replica<T> {
 
     /// The leadership ended: nobody here will learn what becomes of the undecided.
     fn lose_all(&mut self, out: &mut Vec<Output<T>>) {
+        if self.planted.waiters_forgotten {
+            return;
+        }
         for waiting in self.for_commit.drain(..).chain(self.for_disk.drain(..)) {
             out.push(Output::Acknowledge {
                 ticket: waiting.ticket,

@@ -8,9 +8,7 @@ use crate::replica::{Appended, Lost, Output, Propose, Replica};
 use crate::settings::Settings;
 use crate::tail::{Batch, Tail};
 use crate::waiters::Waiters;
-use crate::writes::{self, Writes};
 use bytes::Bytes;
-use millstream_journal::Record;
 use millstream_model::entry::EntryHeader;
 use millstream_model::{KeyId, Lsn, PartitionId, Registration, TenantId, TimestampMs};
 use millstream_partition::{Applied, Change, Effect, GroupState, Opened};
@@ -44,7 +42,8 @@ pub(crate) struct Core {
     pub(crate) ledger: Option<LedgerCore>,
     /// The replica's outputs that are still to be carried out.
     pub(crate) out: Vec<Output<Ticket>>,
-    pub(super) writes: Writes,
+    /// Of what the journal has not made durable, what was counted for all groups.
+    pub(super) counted_bytes: usize,
     /// Whether this is the group's only replica: then what is on this disk is all that is committed.
     pub(crate) alone: bool,
     /// This start has no number yet: nobody leads, and what is on this disk is read.
@@ -110,7 +109,7 @@ impl Core {
             waiters: Waiters::default(),
             ledger,
             out,
-            writes: Writes::new(settings.journal.commit_bytes_max, writes::Planted::default()),
+            counted_bytes: 0,
             alone: false,
             waits_for_number: false,
             reads_from: Lsn::ZERO,
@@ -227,23 +226,6 @@ impl Core {
 
     fn carry_out_one(&mut self, group: &Arc<Group>, output: Output<Ticket>) {
         match output {
-            Output::Persist { write, entry } => self.write(group, write, Record::Entry(entry)),
-            Output::Truncate { write, epoch, to } => {
-                let record = Record::Truncate {
-                    group: group.id,
-                    epoch,
-                    lsn: to,
-                };
-                self.write(group, write, record);
-            }
-            Output::Reset { write, base } => {
-                let record = Record::Released {
-                    group: group.id,
-                    epoch: base.epoch,
-                    lsn: base.lsn,
-                };
-                self.write(group, write, record);
-            }
             Output::Applied {
                 applied,
                 header,

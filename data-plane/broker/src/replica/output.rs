@@ -1,10 +1,10 @@
 //! What a replica wants done.
 
 use bytes::Bytes;
-use millstream_model::entry::{Entry, EntryHeader};
+use millstream_model::entry::EntryHeader;
 use millstream_model::{Epoch, JournalId, Lsn, Offset};
 use millstream_partition::Applied;
-use millstream_replication::{EntryId, HaltReason, Member, Message, ProposeIsr, ReadEntries, WriteNumber};
+use millstream_replication::{EntryId, HaltReason, Member, Message, ProposeIsr, ReadEntries};
 
 /// What an appended or proposed entry became, once it is as durable as was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,33 +28,10 @@ pub enum Lost {
     Quarantined,
 }
 
-/// What a replica wants done, in this order. The first three go to the journal in the order of their numbers, each
-/// reported back by [`Input::Durable`](millstream_replication::Input::Durable).
+/// What a replica wants done, in this order, beside what the journal is to be given
+/// ([`Replica::submit`](super::Replica::submit)).
 #[derive(Debug)]
 pub enum Output<T> {
-    /// Write the entry.
-    Persist {
-        /// Its number.
-        write: WriteNumber,
-        /// The entry.
-        entry: Entry,
-    },
-    /// Cut the log after `to`: a `Truncate` record.
-    Truncate {
-        /// Its number.
-        write: WriteNumber,
-        /// The epoch that cuts.
-        epoch: Epoch,
-        /// The last entry that stays.
-        to: Lsn,
-    },
-    /// Start the log anew after `base`: a `Released` record.
-    Reset {
-        /// Its number.
-        write: WriteNumber,
-        /// What the log starts after.
-        base: EntryId,
-    },
     /// Send to a peer; losing it does no harm.
     Send {
         /// The peer.

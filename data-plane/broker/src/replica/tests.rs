@@ -11,9 +11,7 @@ use millstream_model::{
     Registration, TenantId, TimestampMs, TopicId,
 };
 use millstream_partition::{AppendError, Decision, Opened};
-use millstream_replication::{
-    AppendRefusal, Assignment, HaltReason, Member, Settings as LogSettings, WriteNumber,
-};
+use millstream_replication::{AppendRefusal, Assignment, HaltReason, Member, Settings as LogSettings};
 
 const GROUP: GroupId = GroupId(3);
 const TENANT: TenantId = TenantId(1);
@@ -38,7 +36,7 @@ fn partition() -> PartitionId {
 struct Driven {
     replica: Replica<Who>,
     out: Vec<Output<Who>>,
-    journal: Vec<(WriteNumber, Record)>,
+    journal: Vec<(Receipt, Vec<Record>)>,
     written: Vec<Record>,
 }
 
@@ -46,7 +44,13 @@ impl Driven {
     fn new(recovery: Recovery, planted: Planted) -> Driven {
         let replication = LogSettings::new(GROUP, me().journal, me().registration);
         let mut out = Vec::new();
-        let replica = Replica::new(Settings { replication, planted }, recovery, &mut out);
+        let settings = Settings {
+            replication,
+            // So that records are handed over one by one.
+            commit_bytes_max: 4,
+            planted,
+        };
+        let replica = Replica::new(settings, recovery, &mut out);
         Driven {
             replica,
             out,
@@ -139,12 +143,15 @@ impl Driven {
         let mut answers = Vec::new();
         for output in self.out.drain(..) {
             match output {
-                Output::Persist { write, entry } => self.journal.push((write, Record::Entry(entry))),
                 Output::Acknowledge { ticket, answer } => {
                     answers.push((ticket, answer.map(|Appended { base_offset, .. }| base_offset)));
                 }
                 _ => {}
             }
+        }
+        while let Some((append, receipt)) = self.replica.submit() {
+            let records = append.records.iter().map(|framed| framed.record().clone());
+            self.journal.push((receipt, records.collect()));
         }
         answers
     }
@@ -156,9 +163,9 @@ impl Driven {
             if self.journal.is_empty() {
                 break;
             }
-            let (write, record) = self.journal.remove(0);
-            self.written.push(record);
-            self.replica.step(0, Input::Durable(write), &mut self.out);
+            let (receipt, records) = self.journal.remove(0);
+            self.written.extend(records);
+            let _ = self.replica.written(0, receipt, Ok(()), &mut self.out);
             answers.extend(self.answers());
         }
         answers
@@ -325,10 +332,10 @@ fn the_planted_bug_acknowledges_what_is_on_no_disk() {
     driven.append(Acks::All, 0, 1).unwrap();
     let answers = driven.answers();
     assert!(answers.contains(&(1, Ok(Offset(0)))), "{answers:?}");
-    assert!(driven.journal.iter().any(|(_, record)| matches!(
-        record,
-        Record::Entry(entry) if entry.header.kind == EntryKind::Append
-    )));
+    let is_batch =
+        |record: &Record| matches!(record, Record::Entry(it) if it.header.kind == EntryKind::Append);
+    let mut waiting = driven.journal.iter().flat_map(|(_, records)| records);
+    assert!(waiting.any(is_batch));
 }
 
 #[test]
@@ -459,14 +466,15 @@ fn what_a_snapshot_has_left_behind_is_never_applied() {
     );
     let mut again = Driven::new(recovery, Planted::default());
     again.lead(3);
-    let orders: Vec<&str> = again
-        .out
-        .iter()
-        .filter_map(|output| match output {
-            Output::Truncate { to: Lsn(0), .. } => Some("cut"),
-            Output::Reset { base, .. } if *base == EntryId::of(&other.header) => Some("reset"),
-            Output::Persist { entry, .. } if entry.header.lsn == Lsn(6) => Some("write"),
-            _ => None,
+    again.answers();
+    let base = EntryId::of(&other.header);
+    let orders = again.journal.iter().flat_map(|(_, records)| records);
+    let orders: Vec<&str> = orders
+        .map(|record| match record {
+            Record::Truncate { lsn: Lsn(0), .. } => "cut",
+            Record::Released { epoch, lsn, .. } if (*epoch, *lsn) == (base.epoch, base.lsn) => "reset",
+            Record::Entry(entry) if entry.header.lsn == Lsn(6) => "write",
+            other => panic!("{other:?}"),
         })
         .collect();
     assert_eq!(orders, ["cut", "reset", "write"]);
@@ -478,11 +486,11 @@ fn a_leader_installs_no_snapshot() {
     let mut driven = Driven::leader();
     driven.append(Acks::All, 0, 1).unwrap();
     let mut ahead = driven.replica.state().clone();
-    let Some(Output::Persist { entry, .. }) = driven
-        .out
-        .iter()
-        .find(|output| matches!(output, Output::Persist { .. }))
-    else {
+    driven.answers();
+    let [(_, records)] = &driven.journal[..] else {
+        panic!("one write")
+    };
+    let [Record::Entry(entry)] = &records[..] else {
         panic!("the batch is written")
     };
     ahead.apply(entry);

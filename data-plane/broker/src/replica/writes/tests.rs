@@ -56,7 +56,6 @@ fn handed_over(count: u64) -> (Writes, Vec<Receipt>) {
 fn durable(number: u64) -> Outcome {
     Outcome {
         durable: Some(WriteNumber(number)),
-        bytes: 7,
         ..Outcome::default()
     }
 }
@@ -64,7 +63,9 @@ fn durable(number: u64) -> Outcome {
 #[test]
 fn what_was_refused_is_handed_over_again_in_order_and_as_the_services_own() {
     let (mut writes, receipts) = handed_over(3);
+    assert_eq!(writes.bytes(), 3 * 7);
     assert_eq!(writes.written(receipts[0], Ok(())), durable(1));
+    assert_eq!(writes.bytes(), 2 * 7);
     let stalled = Outcome {
         stalled: true,
         ..Outcome::default()

@@ -33,13 +33,15 @@ pub struct Planted {
 
 /// A group's records that are not durable yet.
 #[derive(Debug)]
-pub struct Writes {
+pub(super) struct Writes {
     planted: Planted,
     /// Records are handed over together up to so many bytes.
     together_bytes_max: usize,
     /// In order; the first `handed_over` of them are with the journal.
     queue: VecDeque<Write>,
     handed_over: usize,
+    /// Payload bytes in the queue.
+    bytes: usize,
     flow: Flow,
 }
 
@@ -72,12 +74,14 @@ impl Write {
     }
 }
 
-/// Records that were handed over together: goes back to [`Writes::written`] with the journal's answer.
+/// Records that were handed over together: goes back to [`Replica::written`](super::Replica::written) with the journal's
+/// answer.
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub struct Receipt {
     count: usize,
-    last: WriteNumber,
+    /// The number of the last one; the others' precede it without a gap.
+    pub last: WriteNumber,
 }
 
 /// What follows from an answer of the journal.
@@ -86,11 +90,10 @@ pub struct Receipt {
 pub struct Outcome {
     /// Everything up to here is on disk.
     pub durable: Option<WriteNumber>,
-    /// Payload bytes that wait no more.
-    pub bytes: usize,
     /// The journal takes nothing for now; said once.
     pub stalled: bool,
-    /// To be handed over again ([`Writes::again`]) after [`AGAIN_AFTER`].
+    /// What was refused may be handed over again ([`Replica::write_again`](super::Replica::write_again)) after
+    /// [`AGAIN_AFTER`].
     pub again: bool,
     /// The journal has failed for good; said once.
     pub failed: bool,
@@ -98,19 +101,25 @@ pub struct Outcome {
 
 impl Writes {
     /// None yet, for a journal whose commits take so many bytes.
-    pub fn new(commit_bytes_max: usize, planted: Planted) -> Writes {
+    pub(super) fn new(commit_bytes_max: usize, planted: Planted) -> Writes {
         Writes {
             planted,
             together_bytes_max: TOGETHER_BYTES_MAX.min(commit_bytes_max / 4),
             queue: VecDeque::new(),
             handed_over: 0,
+            bytes: 0,
             flow: Flow::Open,
         }
     }
 
-    /// Puts a record behind the others and says how many bytes its payload takes. What a log appends was checked when it
-    /// came in: here at the door, and a follower has to do the same with what its leader sends.
-    pub fn push(&mut self, number: WriteNumber, record: Record) -> usize {
+    /// Payload bytes that are not durable yet.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Puts a record behind the others. What a log appends was checked when it came in: here at the door, and a follower
+    /// has to do the same with what its leader sends.
+    pub(super) fn push(&mut self, number: WriteNumber, record: Record) {
         assert!(
             self.queue.back().is_none_or(|last| last.number < number),
             "bug: writes are pushed in the order of their numbers"
@@ -125,14 +134,13 @@ impl Writes {
             tenant,
             framed: Framed::checked(record),
         };
-        let bytes = write.bytes();
+        self.bytes += write.bytes();
         self.queue.push_back(write);
-        bytes
     }
 
     /// What the journal is to be given next, of one tenant: as much as can be, for what a request wrote is one commit's
     /// anyway. Its answer belongs to [`Writes::written`].
-    pub fn next(&mut self) -> Option<(Append, Receipt)> {
+    pub(super) fn next(&mut self) -> Option<(Append, Receipt)> {
         if self.flow != Flow::Open {
             return None;
         }
@@ -158,7 +166,7 @@ impl Writes {
     }
 
     /// The journal has answered for records that were handed over together. Answers come in the order of submission.
-    pub fn written(&mut self, receipt: Receipt, answer: Result<(), &SubmitError>) -> Outcome {
+    pub(super) fn written(&mut self, receipt: Receipt, answer: Result<(), &SubmitError>) -> Outcome {
         assert!(
             receipt.count <= self.handed_over,
             "bug: the journal answers for more than it was given"
@@ -168,7 +176,7 @@ impl Writes {
         match answer {
             Ok(()) => {
                 for write in self.queue.drain(..receipt.count) {
-                    outcome.bytes += write.bytes();
+                    self.bytes -= write.bytes();
                     outcome.durable = Some(write.number);
                 }
                 assert_eq!(
@@ -207,7 +215,7 @@ impl Writes {
     }
 
     /// The refused records may be handed over again.
-    pub fn again(&mut self) {
+    pub(super) fn again(&mut self) {
         if self.flow != Flow::Resting {
             return;
         }
