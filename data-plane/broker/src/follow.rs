@@ -173,6 +173,7 @@ impl Shell {
         let settings = ReplicaSettings {
             replication,
             commit_bytes_max: self.settings.journal.commit_bytes_max,
+            tiering: self.settings.tiering(),
             planted: Default::default(),
         };
         let mut out = Vec::new();
@@ -181,13 +182,15 @@ impl Shell {
             // The journal gave all that its files hold; what was released of it can be read no more.
             replica.step(services.now_ms(), Input::Released { up_to: start }, &mut out);
         }
+        if let Some(snapshot) = &row.snapshot {
+            replica.snapshot_named(snapshot.lsn);
+        }
         let mut core = Core::new(replica, out, ledger, &self.settings);
         core.waits_for_number = number.is_none();
         core.kept = kept;
         let group = Group::new(row.id, Arc::clone(services), core);
         self.groups.write().insert(row.id, Arc::clone(&group));
-        let reported = row.snapshot.map(|snapshot| snapshot.lsn).unwrap_or_default();
-        self.spawn_with_store(Arc::clone(self).keep(Arc::clone(&group), reported));
+        self.spawn_with_store(Arc::clone(self).work(Arc::clone(&group)));
         if internal {
             self.tasks
                 .spawn(Arc::clone(self).drive_ledger(Arc::clone(&group)));

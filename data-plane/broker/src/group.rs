@@ -9,7 +9,7 @@ mod ledger;
 mod lost;
 mod writes;
 
-pub(crate) use self::core::{Core, Ticket, Unsaved};
+pub(crate) use self::core::{Core, Ticket};
 pub(crate) use ledger::LedgerCore;
 
 use crate::damage::DamagedObjects;
@@ -102,9 +102,8 @@ pub(crate) struct Group {
     pub(crate) flush_wanted: Notify,
     /// Asks for another try, for somebody was refused while work rested after a failure.
     pub(crate) room_wanted: Notify,
-    /// Objects that this process has named for the group. They are counted through all its epochs: work that an
-    /// election overtakes still names its object with the epoch before, and must not meet a name that has been used.
-    objects: AtomicU64,
+    /// Says that the round of background work that waited for commits goes on.
+    pub(crate) work_waits: Notify,
     /// Tells the ledger's clock that its next deadline may have moved.
     pub(crate) ledger_changed: Notify,
 }
@@ -117,7 +116,7 @@ impl Group {
             core: Mutex::new(core),
             flush_wanted: Notify::new(),
             room_wanted: Notify::new(),
-            objects: AtomicU64::new(0),
+            work_waits: Notify::new(),
             ledger_changed: Notify::new(),
         })
     }
@@ -135,10 +134,5 @@ impl Group {
     /// Only reads the group.
     pub(crate) fn read<R>(&self, look: impl FnOnce(&Core) -> R) -> R {
         look(&self.core.lock())
-    }
-
-    /// The next number for an object.
-    pub(crate) fn next_object(&self) -> u64 {
-        self.objects.fetch_add(1, Ordering::Relaxed)
     }
 }

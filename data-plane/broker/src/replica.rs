@@ -15,16 +15,18 @@ mod recovery;
 mod release;
 #[cfg(test)]
 mod tests;
+mod tiering;
 mod writes;
 
 pub use append::{Append, AppendRefused, Propose};
 pub use output::{Appended, Lost, Output};
 pub use recovery::{Recovery, RecoveryError};
-pub use release::Snapshots;
+use release::Snapshots;
+pub use tiering::{Done, Facts, Planted as PlantedTiering, Taken, TieringSettings, Unsaved, Work};
 pub use writes::{AGAIN_AFTER, Outcome, Planted as PlantedWrites, Receipt};
 
 use crate::interface::Acks;
-use append::Waiting;
+use append::{Waiting, Who};
 use bytes::Bytes;
 use millstream_journal::{Append as Submission, Record, SubmitError};
 use millstream_model::entry::{Entry, EntryHeader};
@@ -32,6 +34,7 @@ use millstream_model::{GroupId, Lsn, PartitionId, Registration};
 use millstream_partition::{Change, Effect, GroupState, Overlay, PayloadError};
 use millstream_replication::{EntryId, Input, Machine, Output as Ordered, Role};
 use std::collections::VecDeque;
+use tiering::Tiering;
 use writes::Writes;
 
 /// Bugs put in on purpose, for the simulator only: each one loses or invents data.
@@ -53,6 +56,8 @@ pub struct Planted {
     pub waiters_forgotten: bool,
     /// Those on the way to the journal.
     pub writes: PlantedWrites,
+    /// Those of the background work.
+    pub tiering: PlantedTiering,
 }
 
 /// A replica's settings.
@@ -62,6 +67,8 @@ pub struct Settings {
     pub replication: millstream_replication::Settings,
     /// Bytes that a commit of its journal takes.
     pub commit_bytes_max: usize,
+    /// When its background work is due.
+    pub tiering: TieringSettings,
     /// Bugs put in on purpose. Never set outside tests.
     pub planted: Planted,
 }
@@ -100,6 +107,8 @@ pub struct Replica<T> {
     for_disk: VecDeque<Waiting<T>>,
     /// What the journal is still to make durable.
     writes: Writes,
+    /// What moves it to the store and gives it back.
+    tiering: Tiering,
     /// Reused for the machine's outputs.
     ordered: Vec<Ordered>,
 }
@@ -123,6 +132,7 @@ impl<T> Replica<T> {
             for_commit: VecDeque::new(),
             for_disk: VecDeque::new(),
             writes: Writes::new(settings.commit_bytes_max, settings.planted.writes),
+            tiering: Tiering::new(settings.tiering, settings.planted.tiering),
             ordered: Vec::new(),
         };
         replica.apply_up_to(replica.machine.high_watermark(), out);
@@ -324,6 +334,13 @@ impl<T> Replica<T> {
             let applied = self.state.apply_change(&header, change);
             self.overlay.decided(&header.partition, producer);
             let taken = !matches!(applied.effect, Effect::Quarantined { .. } | Effect::PassedOver);
+            let batch_bytes = match (&applied.effect, &payload) {
+                (Effect::Appended { .. }, Some(batch)) => batch.len() as u64,
+                _ => 0,
+            };
+            if self.tiering.applied(batch_bytes) {
+                out.push(Output::FlushWanted);
+            }
             out.push(Output::Applied {
                 applied,
                 header,
@@ -352,7 +369,7 @@ impl<T> Replica<T> {
     }
 
     /// The one place where a producer is told that its batch is as durable as it asked.
-    fn acknowledge(&self, waiting: Waiting<T>, taken: bool, out: &mut Vec<Output<T>>) {
+    fn acknowledge(&mut self, waiting: Waiting<T>, taken: bool, out: &mut Vec<Output<T>>) {
         debug_assert!(
             self.planted.apply_before_commit
                 || match waiting.acks {
@@ -373,10 +390,14 @@ impl<T> Replica<T> {
             }),
             false => Err(Lost::Quarantined),
         };
-        out.push(Output::Acknowledge {
-            ticket: waiting.ticket,
-            answer,
-        });
+        self.answer(waiting.who, answer, out);
+    }
+
+    fn answer(&mut self, who: Who<T>, answer: Result<Appended, Lost>, out: &mut Vec<Output<T>>) {
+        match who {
+            Who::Asked(ticket) => out.push(Output::Acknowledge { ticket, answer }),
+            Who::Tiering => out.extend(self.tiering.moved(answer).then_some(Output::WorkWaits)),
+        }
     }
 
     /// The log was cut after `to`.
@@ -386,13 +407,14 @@ impl<T> Replica<T> {
             .pop_back_if(|entry| entry.header.lsn > to)
             .is_some()
         {}
+        let mut cut = Vec::new();
         for queue in [&mut self.for_commit, &mut self.for_disk] {
             while let Some(waiting) = queue.pop_back_if(|waiting| waiting.lsn > to) {
-                out.push(Output::Acknowledge {
-                    ticket: waiting.ticket,
-                    answer: Err(Lost::Undecided),
-                });
+                cut.push(waiting.who);
             }
+        }
+        for who in cut {
+            self.answer(who, Err(Lost::Undecided), out);
         }
     }
 
@@ -401,11 +423,9 @@ impl<T> Replica<T> {
         if self.planted.waiters_forgotten {
             return;
         }
-        for waiting in self.for_commit.drain(..).chain(self.for_disk.drain(..)) {
-            out.push(Output::Acknowledge {
-                ticket: waiting.ticket,
-                answer: Err(Lost::Undecided),
-            });
+        let waiting: Vec<Waiting<T>> = self.for_commit.drain(..).chain(self.for_disk.drain(..)).collect();
+        for waiting in waiting {
+            self.answer(waiting.who, Err(Lost::Undecided), out);
         }
     }
 

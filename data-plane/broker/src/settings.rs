@@ -1,5 +1,6 @@
 //! What can be set about a broker, and what it is given to work with.
 
+use crate::replica::TieringSettings;
 use millstream_access::RootKeys;
 use millstream_metadata::{Commands, HostPort, ImageWatch};
 use millstream_model::limits::{READ_BYTES_MAX, TAIL_CACHE_BYTES};
@@ -63,6 +64,16 @@ impl Settings {
     /// Where local snapshots lie.
     pub(crate) fn snapshots(&self) -> PathBuf {
         self.data_dir.join("snapshots")
+    }
+
+    /// When a group's background work is due.
+    pub(crate) fn tiering(&self) -> TieringSettings {
+        TieringSettings {
+            flush: self.flush,
+            snapshot_bytes: self.snapshot_bytes,
+            snapshot_entries: self.snapshot_entries,
+            snapshot_interval_ms: u64::try_from(self.snapshot_interval.as_millis()).unwrap_or(u64::MAX),
+        }
     }
 
     /// The usual settings over a folder.

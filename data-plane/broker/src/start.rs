@@ -237,7 +237,7 @@ impl Handle {
             let _ = tokio::time::timeout(GIVE_UP_WAIT, shell.tasks.wait()).await;
         }
         for group in &groups {
-            if group.read(|core| core.unsaved.entries) > 0
+            if group.read(|core| core.replica.unsaved().entries) > 0
                 && let Err(error) = shell.save_locally(group).await
             {
                 tracing::warn!(group = %group.id, %error, "no local snapshot at the end");

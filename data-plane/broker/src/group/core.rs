@@ -4,7 +4,7 @@ use super::ledger::LedgerCore;
 use super::{Group, Services};
 use crate::interface::{ProduceError, Produced};
 use crate::kept::Kept;
-use crate::replica::{Appended, Lost, Output, Propose, Replica};
+use crate::replica::{Appended, Done, Lost, Output, Propose, Replica};
 use crate::settings::Settings;
 use crate::tail::{Batch, Tail};
 use crate::waiters::Waiters;
@@ -52,20 +52,7 @@ pub(crate) struct Core {
     pub(super) reads_from: Lsn,
     /// Partitions whose opening or deletion is in the log and undecided.
     pub(crate) proposed: BTreeSet<PartitionId>,
-    /// Bytes appended since the last flush was considered.
-    pub(crate) fresh_bytes: u64,
-    /// After so many of them a flush is asked for.
-    flush_bytes: u64,
-    /// Bytes and entries applied since the last snapshot.
-    pub(crate) unsaved: Unsaved,
     effects: Effects,
-}
-
-/// What a restart would have to replay.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Unsaved {
-    pub(crate) bytes: u64,
-    pub(crate) entries: u64,
 }
 
 /// Who is answered, and what.
@@ -114,9 +101,6 @@ impl Core {
             waits_for_number: false,
             reads_from: Lsn::ZERO,
             proposed: BTreeSet::new(),
-            fresh_bytes: 0,
-            flush_bytes: settings.flush.bytes,
-            unsaved: Unsaved::default(),
             effects: Effects::default(),
         }
     }
@@ -149,10 +133,16 @@ impl Core {
 
     /// Tells the replica something.
     pub(crate) fn step(&mut self, services: &Services, input: Input) {
-        if let Input::Released { .. } = input {
+        self.replica.step(services.now_ms(), input, &mut self.out);
+    }
+
+    /// Tells the replica what became of its background work.
+    pub(crate) fn worked(&mut self, services: &Services, done: Done) {
+        if let Done::Released = done {
             self.kept.recycled(services.reader.oldest());
         }
-        self.replica.step(services.now_ms(), input, &mut self.out);
+        self.replica
+            .worked(services.now_ms(), TimestampMs::now(), done, &mut self.out);
     }
 
     /// Puts a change of the service's own into the log; `None` when this replica does not lead.
@@ -232,6 +222,8 @@ impl Core {
                 payload,
             } => self.applied(group, &applied, &header, payload),
             Output::Acknowledge { ticket, answer } => self.acknowledged(group, ticket, answer),
+            Output::FlushWanted => group.flush_wanted.notify_one(),
+            Output::WorkWaits => group.work_waits.notify_one(),
             Output::Lead { epoch } => {
                 tracing::info!(group = %group.id, %epoch, "leads");
                 group.services.metrics.led_groups.inc();
@@ -282,7 +274,6 @@ impl Core {
         payload: Option<Bytes>,
     ) {
         let partition = applied.partition;
-        self.unsaved.entries += 1;
         match &applied.effect {
             Effect::Appended {
                 base_offset,
@@ -293,11 +284,6 @@ impl Core {
                     self.kept.push(partition, offsets, position);
                 }
                 if let Some(bytes) = payload {
-                    self.fresh_bytes += bytes.len() as u64;
-                    if self.fresh_bytes >= self.flush_bytes {
-                        group.flush_wanted.notify_one();
-                    }
-                    self.unsaved.bytes += bytes.len() as u64;
                     if let Some(ledger) = &mut self.ledger {
                         ledger.apply(&bytes);
                     }

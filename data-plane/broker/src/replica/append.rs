@@ -16,7 +16,16 @@ pub(super) struct Waiting<T> {
     pub(super) partition: PartitionId,
     pub(super) base_offset: Offset,
     pub(super) acks: Acks,
-    pub(super) ticket: T,
+    pub(super) who: Who<T>,
+}
+
+/// Who waits.
+#[derive(Debug)]
+pub(super) enum Who<T> {
+    /// Whoever asked.
+    Asked(T),
+    /// This replica's own moving to the store.
+    Tiering,
 }
 
 /// A checked batch on its way into a partition.
@@ -140,7 +149,7 @@ impl<T> Replica<T> {
                 partition,
                 base_offset,
                 acks,
-                ticket,
+                who: Who::Asked(ticket),
             },
             out,
         );
@@ -171,6 +180,21 @@ impl<T> Replica<T> {
             time,
             ticket,
         } = propose;
+        let by = (tenant, key);
+        self.order_change(now_ms, partition, by, change, time, Who::Asked(ticket), out)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn order_change(
+        &mut self,
+        now_ms: u64,
+        partition: PartitionId,
+        (tenant, key): (TenantId, KeyId),
+        change: Change,
+        time: TimestampMs,
+        who: Who<T>,
+        out: &mut Vec<Output<T>>,
+    ) -> Result<Lsn, AppendRefused> {
         let (kind, payload): (EntryKind, Bytes) = change.payload().ok_or(AppendRefused::NotProposable)?;
         let body = AppendBody {
             kind,
@@ -187,7 +211,7 @@ impl<T> Replica<T> {
                 partition,
                 base_offset: Offset(0),
                 acks: Acks::All,
-                ticket,
+                who,
             },
             out,
         );

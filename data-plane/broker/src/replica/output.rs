@@ -55,6 +55,10 @@ pub enum Output<T> {
         /// What to tell.
         answer: Result<Appended, Lost>,
     },
+    /// Enough has come to be moved to the store: a round may begin.
+    FlushWanted,
+    /// The round that waited for commits goes on: [`Replica::next_work`](super::Replica::next_work).
+    WorkWaits,
     /// This replica leads from here on.
     Lead {
         /// The epoch it leads.

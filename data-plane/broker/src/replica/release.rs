@@ -1,6 +1,5 @@
 //! How much of the journal a replica gives back (log.md 30).
 
-use super::Replica;
 use millstream_model::Lsn;
 use millstream_partition::GroupState;
 
@@ -19,7 +18,7 @@ struct Taken {
 /// must find in the journal every record that it believes to be hot. So the live state must not be asked: that a record
 /// was moved to the store since is known from entries in the journal's tail, and a restart begins without them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Snapshots {
+pub(super) struct Snapshots {
     /// The newest one that is not newer than the catalog's.
     named: Taken,
     /// The first and the newest one taken since.
@@ -28,7 +27,7 @@ pub struct Snapshots {
 
 impl Snapshots {
     /// A snapshot of this state was taken.
-    pub fn took(&mut self, state: &GroupState) {
+    pub(super) fn took(&mut self, state: &GroupState) {
         let taken = Taken {
             lsn: state.applied(),
             tiered: state.tiered_lsn(),
@@ -40,7 +39,7 @@ impl Snapshots {
     /// Up to where nobody needs the journal's entries when the catalog names a snapshot at `reported`. A snapshot knows
     /// at least as much to be in the store as an older one: those of others that the catalog names need no more than
     /// an older one of this process.
-    fn releasable(&mut self, reported: Lsn) -> Lsn {
+    pub(super) fn releasable(&mut self, reported: Lsn) -> Lsn {
         if let Some((first, newest)) = self.waiting {
             if newest.lsn <= reported {
                 (self.named, self.waiting) = (newest, None);
@@ -49,17 +48,6 @@ impl Snapshots {
             }
         }
         self.named.tiered
-    }
-}
-
-impl<T> Replica<T> {
-    /// Up to where the journal may be recycled when the catalog names a snapshot at `reported`.
-    pub fn releasable(&self, snapshots: &mut Snapshots, reported: Lsn) -> Lsn {
-        let up_to = snapshots.releasable(reported);
-        if self.planted.release_by_live_state {
-            return self.state.tiered_lsn().min(reported);
-        }
-        up_to
     }
 }
 

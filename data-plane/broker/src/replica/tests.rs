@@ -10,13 +10,24 @@ use millstream_model::{
     Epoch, JournalId, KeyId, Offset, OwnerEpoch, PartitionId, PartitionIndex, ProducerEpoch, ProducerId,
     Registration, TenantId, TimestampMs, TopicId,
 };
-use millstream_partition::{AppendError, Decision, Opened};
+use millstream_partition::{AppendError, Decision, FlushSettings, Opened};
 use millstream_replication::{AppendRefusal, Assignment, HaltReason, Member, Settings as LogSettings};
 
 const GROUP: GroupId = GroupId(3);
 const TENANT: TenantId = TenantId(1);
 
 type Who = u64;
+
+const TIERING: TieringSettings = TieringSettings {
+    flush: FlushSettings {
+        bytes: 1 << 20,
+        age_ms: 60_000,
+        object_bytes_max: 1 << 20,
+    },
+    snapshot_bytes: 1 << 20,
+    snapshot_entries: 1_000,
+    snapshot_interval_ms: 60_000,
+};
 
 fn me() -> Member {
     Member {
@@ -48,6 +59,7 @@ impl Driven {
             replication,
             // So that records are handed over one by one.
             commit_bytes_max: 4,
+            tiering: TIERING,
             planted,
         };
         let replica = Replica::new(settings, recovery, &mut out);
@@ -338,6 +350,135 @@ fn the_planted_bug_acknowledges_what_is_on_no_disk() {
     assert!(waiting.any(is_batch));
 }
 
+fn facts(pressed: bool) -> Facts {
+    Facts {
+        now_ms: 1,
+        time: TimestampMs(2),
+        pressed,
+        may_flush: true,
+    }
+}
+
+impl Driven {
+    fn next(&mut self, pressed: bool) -> Option<Work> {
+        self.replica.next_work(&facts(pressed))
+    }
+
+    fn worked(&mut self, done: Done) {
+        self.replica.worked(1, TimestampMs(2), done, &mut self.out);
+    }
+
+    /// Begins a round under pressure with the upload of all that is hot; its segments.
+    fn upload(&mut self) -> Vec<(PartitionId, SegmentRef)> {
+        self.replica.begin_round();
+        let Some(Work::Upload { plan, object }) = self.next(true) else {
+            panic!("an upload is due")
+        };
+        let segment = |run: &millstream_partition::FlushRun| {
+            let Change::Tiered(segments) = tiered(run.from.0, run.end.0).change else {
+                unreachable!("a segment")
+            };
+            (
+                run.partition,
+                SegmentRef {
+                    object,
+                    ..segments[0]
+                },
+            )
+        };
+        plan.runs.iter().map(segment).collect()
+    }
+
+    fn save(&mut self) {
+        let Some(Work::Save(taken)) = self.next(false) else {
+            panic!("a snapshot is due")
+        };
+        assert!(taken.leads);
+        self.worked(Done::Saved {
+            is_kept: false,
+            length: 10,
+            checksum: 11,
+        });
+    }
+}
+
+#[test]
+fn a_round_moves_saves_reports_and_only_then_releases() {
+    let mut driven = Driven::leader();
+    driven.append(Acks::All, 0, 1).unwrap();
+    driven.finish_writes(usize::MAX);
+    let segments = driven.upload();
+    assert_eq!(segments.len(), 1);
+    assert!(driven.next(true).is_none(), "it is under way");
+    driven.worked(Done::Uploaded(segments));
+    assert!(driven.next(true).is_none(), "its entry is not committed");
+    driven.finish_writes(usize::MAX);
+    driven.save();
+    let Some(Work::Store { object }) = driven.next(false) else {
+        panic!("a leader's goes to the store, whatever the disk says")
+    };
+    driven.worked(Done::Stored);
+    let Some(Work::Report { snapshot, .. }) = driven.next(false) else {
+        panic!("it is reported once it is stored")
+    };
+    let applied = driven.replica.state().applied();
+    assert_eq!((snapshot.object, snapshot.lsn), (object, applied));
+    assert_eq!((snapshot.length, snapshot.checksum), (10, 11));
+    driven.worked(Done::Reported);
+    let Some(Work::Release { up_to }) = driven.next(false) else {
+        panic!("what the snapshot knows as tiered is released")
+    };
+    assert_eq!(up_to, driven.replica.state().tiered_lsn());
+    driven.worked(Done::Released);
+    assert!(driven.next(false).is_none() && driven.replica.is_at_rest());
+    driven.replica.begin_round();
+    assert!(driven.next(true).is_none(), "nothing is left to do");
+}
+
+#[test]
+fn a_failed_upload_still_saves_and_a_failed_report_is_made_again() {
+    let mut driven = Driven::leader();
+    driven.append(Acks::All, 0, 1).unwrap();
+    driven.finish_writes(usize::MAX);
+    driven.upload();
+    driven.worked(Done::Failed);
+    let Some(Work::Save(_)) = driven.next(true) else {
+        panic!("a snapshot keeps a restart short, above all while the store is down")
+    };
+    driven.worked(Done::Saved {
+        is_kept: true,
+        length: 10,
+        checksum: 11,
+    });
+    assert!(matches!(driven.next(false), Some(Work::Store { .. })));
+    driven.worked(Done::Stored);
+    assert!(matches!(driven.next(false), Some(Work::Report { .. })));
+    driven.worked(Done::Failed);
+    assert!(driven.next(false).is_none() && driven.replica.is_at_rest());
+    driven.replica.begin_round();
+    driven.save();
+    assert!(
+        matches!(driven.next(false), Some(Work::Store { .. })),
+        "nothing new was applied, and yet it is told"
+    );
+}
+
+#[test]
+fn an_upload_that_outlives_its_leadership_moves_nothing() {
+    let mut driven = Driven::leader();
+    driven.append(Acks::All, 0, 1).unwrap();
+    driven.finish_writes(usize::MAX);
+    let segments = driven.upload();
+    driven.lead(2);
+    driven.finish_writes(usize::MAX);
+    let end = driven.replica.machine().last();
+    driven.worked(Done::Uploaded(segments));
+    assert_eq!(driven.replica.machine().last(), end);
+    let Some(Work::Save(_)) = driven.next(true) else {
+        panic!("the round goes on")
+    };
+}
+
 #[test]
 fn what_was_tiered_after_the_last_snapshot_stays_in_the_journal() {
     let mut driven = Driven::leader();
@@ -352,11 +493,11 @@ fn what_was_tiered_after_the_last_snapshot_stays_in_the_journal() {
         driven.replica.state().tiered_lsn() > at,
         "the live state has no use for it"
     );
-    let up_to = driven.replica.releasable(&mut snapshots, at);
+    let up_to = snapshots.releasable(at);
     assert!(up_to < at, "a restart from the snapshot at {at} reads the record");
     snapshots.took(driven.replica.state());
-    assert_eq!(driven.replica.releasable(&mut snapshots, at), up_to);
-    assert!(driven.replica.releasable(&mut snapshots, at.next()) > at);
+    assert_eq!(snapshots.releasable(at), up_to);
+    assert!(snapshots.releasable(at.next()) > at);
 }
 
 fn tiered(base_offset: i64, end_offset: i64) -> Propose<Who> {
