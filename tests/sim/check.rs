@@ -375,10 +375,10 @@ impl World {
 
     /// If all disks were lost now: what the last snapshot knows to be in the store can be read from there alone.
     fn check_store(&mut self) -> Check {
-        let Some((_, object)) = self.controller.snapshot else {
+        let Some(named) = self.controller.snapshot else {
             return Ok(());
         };
-        let bytes = self.store.wait(self.store.tier.get_snapshot(&object));
+        let bytes = self.store.wait(self.store.tier.get_snapshot(&named.object));
         let bytes = bytes.map_err(|error| format!("the reported snapshot: {error}"))?;
         let state = GroupState::decode_snapshot(&bytes).map_err(|error| error.to_string())?;
         for index in 0..PARTITIONS {

@@ -1,8 +1,8 @@
 //! The controller by its contract: sessions, registrations, elections from the ISR, proposals, damaged journals
 //! (log.md 14, 16–18, 36, 37). What it has decided is durable at once; it may be away for a while.
 
-use millstream_model::segment::ObjectRef;
-use millstream_model::{Epoch, JournalId, Lsn, Registration};
+use millstream_metadata::SnapshotRef;
+use millstream_model::{Epoch, JournalId, Registration};
 use millstream_replication::{Assignment, EntryId, Member, ProposeIsr};
 use std::collections::BTreeMap;
 
@@ -29,15 +29,17 @@ pub enum Command {
     ProposeIsr(ProposeIsr),
     Resign(Epoch),
     Snapshot {
-        lsn: Lsn,
-        object: ObjectRef,
+        snapshot: SnapshotRef,
+        /// Whom to answer: the process, and which of its works it is.
+        by: u64,
+        step: u64,
     },
 }
 
 pub struct Controller {
     pub row: Assignment,
     /// The newest snapshot that was reported.
-    pub snapshot: Option<(Lsn, ObjectRef)>,
+    pub snapshot: Option<SnapshotRef>,
     reports: BTreeMap<JournalId, Report>,
     registrations: u64,
     /// It answers nothing and decides nothing before this.
@@ -171,10 +173,13 @@ impl Controller {
         }
     }
 
-    pub fn snapshot(&mut self, lsn: Lsn, object: ObjectRef) {
-        if self.snapshot.is_none_or(|(known, _)| known < lsn) {
-            self.snapshot = Some((lsn, object));
+    /// Takes a report; whether it names this snapshot from here on.
+    pub fn snapshot(&mut self, snapshot: SnapshotRef) -> bool {
+        let newer = self.snapshot.is_none_or(|known| known.lsn < snapshot.lsn);
+        if newer {
+            self.snapshot = Some(snapshot);
         }
+        newer
     }
 
     /// Judges the sessions; whether the row has changed.

@@ -3,13 +3,19 @@
 use crate::node::{GROUP, Node, Who};
 use crate::seen::Happening;
 use crate::world::{Check, Event, World};
-use millstream_broker::replica::{AGAIN_AFTER, Outcome, Receipt};
+use millstream_broker::replica::{AGAIN_AFTER, Done, Outcome, Receipt};
 use millstream_journal::{CommitError, Record, SubmitError};
 use millstream_model::Lsn;
-use millstream_replication::{Input, WriteNumber};
+use millstream_replication::WriteNumber;
 use rand::Rng;
 
 impl World {
+    /// The number of a node's process; 0 when there is none.
+    pub fn process(&self, node: usize) -> u64 {
+        let running = self.nodes[node].running.as_ref();
+        running.map_or(0, |running| running.registration.0)
+    }
+
     /// Hands over what waits, in order.
     pub fn hand_over(&mut self, node: usize) -> Check {
         loop {
@@ -43,7 +49,9 @@ impl World {
         let Some(running) = &mut self.nodes[node].running else {
             return Ok(());
         };
-        if let Err(refused) = running.intake.push_release(GROUP, up_to, Who::Release(up_to)) {
+        running.work += 1;
+        let who = Who::Release(running.work);
+        if let Err(refused) = running.intake.push_release(GROUP, up_to, who) {
             return self.journal_failed(node, &refused.to_string());
         }
         self.wake_disk(node);
@@ -94,11 +102,27 @@ impl World {
                 (Who::Write(receipt), answer) => {
                     self.written(node, receipt, answer.as_ref().map(drop))?;
                 }
-                (Who::Release(up_to), Ok(_)) => self.step(node, Input::Released { up_to })?,
+                (Who::Release(step), Ok(_)) => {
+                    self.check_released(node)?;
+                    self.worked(node, process, step, Done::Released)?;
+                }
                 (Who::Release(_), Err(error)) => self.journal_failed(node, &error.to_string())?,
             }
         }
         self.hand_over(node)
+    }
+
+    /// Whoever starts or is rebuilt begins with the snapshot that the catalog names: what follows it must be there.
+    fn check_released(&self, node: usize) -> Check {
+        let named = self.controller.snapshot.map_or(Lsn::ZERO, |named| named.lsn);
+        let running = self.nodes[node].running.as_ref();
+        let start = running.and_then(|running| running.journal.reader().start(GROUP));
+        match start {
+            Some((_, start)) if start > named => Err(format!(
+                "{node} has released up to {start}, the catalog names a snapshot at {named}"
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// The journal has answered.

@@ -2,10 +2,9 @@
 
 use crate::clients::Ticket;
 use bytes::Bytes;
-use millstream_broker::replica::{Receipt, Recovery, Replica, Snapshots};
+use millstream_broker::replica::{Receipt, Recovery, Replica};
 use millstream_journal::sim::SimDisk;
 use millstream_journal::{Ending, Intake, Journal, Position, Preparer, Record, Recovered, Settings};
-use millstream_model::segment::{ObjectOwner, ObjectRef};
 use millstream_model::{Epoch, GroupId, JournalId, Lsn, Registration};
 use millstream_partition::GroupState;
 use millstream_replication::{Assignment, EntryId, WriteNumber};
@@ -47,7 +46,8 @@ pub struct Node {
 #[derive(Clone, Copy, Debug)]
 pub enum Who {
     Write(Receipt),
-    Release(Lsn),
+    /// By the number of the work.
+    Release(u64),
 }
 
 /// A process.
@@ -61,27 +61,12 @@ pub struct Running {
     pub disk_is_busy: bool,
     /// Producers who wait for its answer.
     pub waiters: Vec<Ticket>,
-    /// Numbers its objects.
-    pub objects: u64,
+    /// Numbers what it works at in the background.
+    pub work: u64,
+    /// The snapshot that was encoded last.
+    pub saved: Bytes,
     /// Where the last commit begins: what lies there is left alone, for it cannot be told from a tear.
     pub last_commit: Option<Position>,
-    /// A flush whose segments are on their way into the log.
-    pub flushing: bool,
-    /// Those that this process took.
-    pub snapshots: Snapshots,
-}
-
-impl Running {
-    /// A name that this process has not used.
-    pub fn next_object(&mut self) -> ObjectRef {
-        self.objects += 1;
-        ObjectRef {
-            owner: ObjectOwner::Shared(GROUP),
-            group: GROUP,
-            epoch: self.replica.machine().epoch(),
-            number: self.objects,
-        }
-    }
 }
 
 /// Log ends after each write that was given to the disk, by number; those up to `durable` were said to be on it.

@@ -23,6 +23,8 @@ pub enum Plant {
     RefusedGoesBehind,
     OnlyARefusalAsksAgain,
     WaitersForgotten,
+    ReportedBeforeStored,
+    ReleasedBeforeReported,
     /// Of the controller, which is a model here: what the catalog must not do.
     StaleProposalAccepted,
     // Of the commits of a SQL shard.
@@ -61,6 +63,8 @@ impl FromStr for Plant {
             "refused-goes-behind" => Plant::RefusedGoesBehind,
             "only-a-refusal-asks-again" => Plant::OnlyARefusalAsksAgain,
             "waiters-forgotten" => Plant::WaitersForgotten,
+            "reported-before-stored" => Plant::ReportedBeforeStored,
+            "released-before-reported" => Plant::ReleasedBeforeReported,
             "stale-proposal-accepted" => Plant::StaleProposalAccepted,
             "sql-state-before-commit" => Plant::SqlStateBeforeCommit,
             "sql-trim-before-flush" => Plant::SqlTrimBeforeFlush,
@@ -108,6 +112,10 @@ impl Plant {
             end_is_known_at_once: self == Plant::EndIsKnownAtOnce,
             header_timestamp_believed: self == Plant::HeaderTimestampBelieved,
             waiters_forgotten: self == Plant::WaitersForgotten,
+            tiering: millstream_broker::replica::PlantedTiering {
+                reported_before_stored: self == Plant::ReportedBeforeStored,
+                released_before_reported: self == Plant::ReleasedBeforeReported,
+            },
             writes: millstream_broker::replica::PlantedWrites {
                 refused_goes_behind: self == Plant::RefusedGoesBehind,
                 only_a_refusal_asks_again: self == Plant::OnlyARefusalAsksAgain,

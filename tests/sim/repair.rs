@@ -12,10 +12,11 @@ impl World {
     /// journal, and starts again.
     pub fn rebuild(&mut self, node: usize) -> Check {
         let leader = (0..self.nodes.len()).find(|other| *other != node && self.nodes[*other].leads());
-        let (Some(leader), Some((lsn, object))) = (leader, self.controller.snapshot) else {
+        let (Some(leader), Some(named)) = (leader, self.controller.snapshot) else {
             return Ok(());
         };
-        let Ok(snapshot) = self.store.wait(self.store.tier.get_snapshot(&object)) else {
+        let lsn = named.lsn;
+        let Ok(snapshot) = self.store.wait(self.store.tier.get_snapshot(&named.object)) else {
             return Ok(());
         };
         let Some(source) = &self.nodes[leader].running else {

@@ -6,7 +6,7 @@ use crate::node::GROUP;
 use crate::seen::Happening;
 use crate::world::{Check, Event, NODES, World};
 use bytes::Bytes;
-use millstream_broker::replica::{Appended, Lost, Output};
+use millstream_broker::replica::{Appended, Done, Lost, Output};
 use millstream_model::entry::EntryHeader;
 use millstream_model::{Epoch, JournalId, TimestampMs};
 use millstream_partition::{Applied, Effect};
@@ -60,6 +60,12 @@ impl World {
                     self.applied(node, &done, &header, payload.as_ref())?;
                 }
                 Output::Acknowledge { ticket, answer } => self.acknowledge(node, ticket, answer)?,
+                // A round begins now and then anyway.
+                Output::FlushWanted => {}
+                Output::WorkWaits => {
+                    let process = self.process(node);
+                    self.after(2, Event::Work { node, process });
+                }
                 Output::Lead { epoch } => self.leads(node, epoch)?,
                 Output::StepDown { .. } => self.saw(Happening::StepDown),
                 Output::Resign { epoch } => {
@@ -229,7 +235,16 @@ impl World {
                 self.controller.resign(epoch);
                 return self.publish();
             }
-            Command::Snapshot { lsn, object } => self.controller.snapshot(lsn, object),
+            Command::Snapshot { snapshot, by, step } => {
+                self.snapshot_reported(snapshot)?;
+                let answer = Event::Worked {
+                    node: from,
+                    process: by,
+                    step,
+                    done: Done::Reported,
+                };
+                self.send(NODES, from, answer, None);
+            }
         }
         Ok(())
     }

@@ -2,8 +2,9 @@
 
 use crate::node::{GROUP, Node, Opened, Running};
 use crate::seen::Happening;
+use crate::tiering::TIERING;
 use crate::world::{Check, Event, NODES, World};
-use millstream_broker::replica::{Recovery, Replica, Settings, Snapshots};
+use millstream_broker::replica::{Recovery, Replica, Settings};
 use millstream_journal::sim::SimDisk;
 use millstream_journal::{Ending, Intake, Journal};
 use millstream_model::Registration;
@@ -99,10 +100,10 @@ impl World {
         if !self.nodes[node].copy_failed {
             return true;
         }
-        let Some((_, object)) = self.controller.snapshot else {
+        let Some(named) = self.controller.snapshot else {
             return true;
         };
-        let Ok(snapshot) = self.store.wait(self.store.tier.get_snapshot(&object)) else {
+        let Ok(snapshot) = self.store.wait(self.store.tier.get_snapshot(&named.object)) else {
             return false;
         };
         let applied = |bytes: &[u8]| {
@@ -208,10 +209,9 @@ impl World {
             registration,
             disk_is_busy: false,
             waiters: Vec::new(),
-            objects: 0,
+            work: 0,
+            saved: Default::default(),
             last_commit: None,
-            flushing: false,
-            snapshots: Snapshots::default(),
         });
         // A second power failure soon after the first is where a journal that goes on carelessly shows.
         let again = self.faulty && self.hurt.is_none() && self.chance(30);
@@ -246,6 +246,7 @@ impl World {
         Settings {
             replication,
             commit_bytes_max: COMMIT_BYTES_MAX,
+            tiering: TIERING,
             planted: self.plant.replica(),
         }
     }

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use millstream_model::segment::ObjectRef;
 use millstream_tier::{Settings, Tier};
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -52,6 +53,14 @@ impl Store {
 
     pub fn wait<T>(&self, call: impl Future<Output = T>) -> T {
         self.runtime.block_on(call)
+    }
+
+    /// Whether it has a snapshot, whatever fails.
+    pub fn has_snapshot(&self, object: &ObjectRef) -> bool {
+        let failing = self.faulty.failing_percent.swap(0, Ordering::Relaxed);
+        let found = self.wait(self.tier.get_snapshot(object));
+        self.faulty.failing_percent.store(failing, Ordering::Relaxed);
+        found.is_ok()
     }
 
     /// How many calls of a hundred fail from now on.

@@ -8,8 +8,7 @@ use crate::plant::Plant;
 use crate::seen::{Happening, Seen};
 use crate::store::Store;
 use bytes::Bytes;
-use millstream_broker::replica::Lost;
-use millstream_model::segment::SegmentRef;
+use millstream_broker::replica::{Done, Lost};
 use millstream_model::{Offset, PartitionId, PartitionIndex, TenantId, TopicId};
 use millstream_replication::{Assignment, Message};
 use rand::rngs::StdRng;
@@ -93,11 +92,17 @@ pub enum Event {
     Consume {
         partition: u32,
     },
-    /// An upload is done: its segments go into the log.
-    Uploaded {
+    /// A node's round of background work goes on.
+    Work {
         node: usize,
         process: u64,
-        segments: Vec<(PartitionId, SegmentRef)>,
+    },
+    /// What a node worked at is done.
+    Worked {
+        node: usize,
+        process: u64,
+        step: u64,
+        done: Done,
     },
     Fault,
     Start {
@@ -236,11 +241,14 @@ impl World {
             } => self.produce(node, ticket, batch, partition),
             Event::Answer { ticket, answer } => self.answer(ticket, answer),
             Event::Consume { partition } => self.consume(partition),
-            Event::Uploaded {
+            Event::Work { node, process } if self.process(node) == process => self.work(node),
+            Event::Work { .. } => Ok(()),
+            Event::Worked {
                 node,
                 process,
-                segments,
-            } => self.uploaded(node, process, segments),
+                step,
+                done,
+            } => self.worked(node, process, step, done),
             Event::Fault => self.fault(),
             Event::Start { node } => self.start(node),
             Event::Kill { node } => self.kill(node),

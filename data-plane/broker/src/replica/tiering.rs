@@ -36,7 +36,7 @@ pub struct TieringSettings {
 pub struct Planted {
     /// The catalog is told of a snapshot before the store has it.
     pub reported_before_stored: bool,
-    /// A report counts when it is sent, not when the catalog has taken it.
+    /// A report counts also when nobody says that the catalog has taken it.
     pub released_before_reported: bool,
 }
 
@@ -295,9 +295,6 @@ impl<T> Replica<T> {
                     (Phase::Storing(taken, snapshot), Some(Work::Store { object }))
                 }
                 Phase::ReportDue(taken, snapshot) => {
-                    if self.tiering.planted.released_before_reported {
-                        self.snapshot_named(snapshot.lsn);
-                    }
                     let epoch = taken.epoch;
                     (
                         Phase::Reporting(taken, snapshot),
@@ -430,6 +427,12 @@ impl<T> Replica<T> {
                 self.tiering.released = up_to;
                 self.tiering.phase = Phase::Idle;
                 return self.step(now_ms, Input::Released { up_to }, out);
+            }
+            (Phase::Reporting(_, snapshot), Done::Failed)
+                if self.tiering.planted.released_before_reported =>
+            {
+                self.snapshot_named(snapshot.lsn);
+                self.after_snapshot()
             }
             (Phase::Storing(..) | Phase::Reporting(..) | Phase::Releasing { .. }, Done::Failed) => {
                 Phase::Idle
