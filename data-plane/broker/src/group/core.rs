@@ -200,16 +200,20 @@ impl Core {
 
     /// Does what the replica and the ledger want, until they want nothing more.
     pub(super) fn carry_out(&mut self, group: &Arc<Group>) -> Effects {
-        while !self.out.is_empty() {
+        loop {
             let mut out = std::mem::take(&mut self.out);
             for output in out.drain(..) {
                 self.carry_out_one(group, output);
             }
-            self.hand_over(group);
             if self.out.is_empty() {
                 self.out = out;
             }
             self.drive_ledger(group);
+            // Whatever went into the log goes to the journal, also when nothing else follows from it.
+            self.hand_over(group);
+            if self.out.is_empty() {
+                break;
+            }
         }
         std::mem::take(&mut self.effects)
     }

@@ -1,3 +1,5 @@
+//! What waits, what is refused, what comes again.
+
 use super::*;
 use bytes::Bytes;
 use millstream_model::entry::{Entry, EntryHeader};
