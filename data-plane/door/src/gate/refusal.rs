@@ -16,7 +16,7 @@ pub(crate) enum Refusal {
     #[error("{}", AuthError::CLIENT_TEXT)]
     Unauthenticated,
     /// Nothing was presented.
-    #[error("no credentials: send `authorization: Basic <key id:secret>`")]
+    #[error("{}", AuthError::Missing.client_text())]
     NoCredentials,
     /// Only the service itself may.
     #[error("this is for the service itself: SQL statements are what clients write")]
