@@ -50,3 +50,9 @@ pub fn leadership(image: &Image, topic: &TopicRow, index: PartitionIndex) -> Opt
 pub fn nodes(image: &Image) -> impl Iterator<Item = &Arc<NodeRow>> {
     image.nodes().filter(|node| !node.lost)
 }
+
+/// Who leads the partition now, and in which epoch: what a refusal may tell, so that the client need not ask.
+pub fn leader(image: &Image, topic: &TopicRow, index: PartitionIndex) -> Option<(Arc<NodeRow>, LeaderEpoch)> {
+    let known = leadership(image, topic, index)?;
+    Some((known.leader?, known.epoch))
+}

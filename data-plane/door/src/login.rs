@@ -8,6 +8,8 @@
 //! stream) runs within [`while_valid`].
 
 use crate::quotas::{Connected, Quotas, TooManyConnected};
+use futures::{FutureExt, Stream, StreamExt};
+
 use millstream_access::{AuthError, Principal, RootKeys, authenticate, recheck, revoked};
 use millstream_metadata::ImageWatch;
 use parking_lot::Mutex;
@@ -106,10 +108,15 @@ impl Logins {
                 Ok(login)
             }
             Err(error) => {
-                tokio::time::sleep(shared.settings.refusal_delay).await;
+                self.delay_refusal().await;
                 Err(error)
             }
         }
+    }
+
+    /// Waits as long as a refused login does: for what a door refuses before it asks.
+    pub async fn delay_refusal(&self) {
+        tokio::time::sleep(self.shared.settings.refusal_delay).await;
     }
 
     fn enter(&self, who: Principal, end: &CancellationToken) -> Result<Login, TooManyConnected> {
@@ -175,4 +182,24 @@ pub async fn while_valid<T>(
         error = revoked(images, who) => Err(error),
         done = work => Ok(done),
     }
+}
+
+/// The items of a stream, unless its caller's key ends first: the last one says so then.
+pub fn while_valid_each<S>(
+    images: ImageWatch,
+    who: Principal,
+    items: S,
+) -> impl Stream<Item = Result<S::Item, AuthError>> + Send + 'static
+where
+    S: Stream + Unpin + Send + 'static,
+{
+    let ended = async move { revoked(images, &who).await }.boxed();
+    futures::stream::unfold(Some((items, ended)), |state| async move {
+        let (mut items, mut ended) = state?;
+        tokio::select! {
+            biased;
+            error = &mut ended => Some((Err(error), None)),
+            item = items.next() => item.map(|item| (Ok(item), Some((items, ended)))),
+        }
+    })
 }

@@ -4,7 +4,7 @@
 //! new kind in each door's table.
 
 use crate::permissions::Denied;
-use crate::quotas::{Owes, TooManyConnected};
+use crate::quotas::{NotConnected, Owes, TooManyConnected};
 use millstream_access::refused::kind_of;
 use millstream_access::{AuthError, Unfound};
 use millstream_broker::interface::groups::GroupError;
@@ -195,6 +195,16 @@ impl Refused for Denied {
 impl Refused for Owes {
     fn kind(&self) -> Kind {
         Kind::Throttled
+    }
+
+    fn retry(&self) -> Retry {
+        Retry::Later
+    }
+}
+
+impl Refused for NotConnected {
+    fn kind(&self) -> Kind {
+        Kind::TooManyConnections
     }
 
     fn retry(&self) -> Retry {

@@ -8,7 +8,7 @@ mod calls;
 mod connected;
 
 pub use calls::{Allowance, fetch_patience};
-pub use connected::{Connected, TooManyConnected};
+pub use connected::{Connected, NotConnected, TooManyConnected};
 
 use connected::Counts;
 use millstream_access::quota::DELAY_MS_MAX;

@@ -84,11 +84,7 @@ pub fn find<'a>(image: &'a Image, who: &Principal, named: Named<'_>) -> Result<&
 ///
 /// # Errors
 /// When the tenant sees none.
-pub fn shown<'a>(
-    image: &'a Image,
-    tenant: TenantId,
-    named: Named<'_>,
-) -> Result<&'a Arc<TopicRow>, Unfound> {
+pub fn shown<'a>(image: &'a Image, tenant: TenantId, named: Named<'_>) -> Result<&'a Arc<TopicRow>, Unfound> {
     let topic = of_tenant(image, tenant, named)?;
     match topic.internal {
         true => Err(unfound(named)),
@@ -121,11 +117,7 @@ pub fn partition(topic: &TopicRow, index: impl Into<i64>) -> Result<PartitionId,
     }
 }
 
-fn of_tenant<'a>(
-    image: &'a Image,
-    tenant: TenantId,
-    named: Named<'_>,
-) -> Result<&'a Arc<TopicRow>, Unfound> {
+fn of_tenant<'a>(image: &'a Image, tenant: TenantId, named: Named<'_>) -> Result<&'a Arc<TopicRow>, Unfound> {
     let found = match named {
         Named::Name(name) => image.topic(tenant, &name.parse()?),
         Named::Id(id) => image.topic_of(tenant, id),

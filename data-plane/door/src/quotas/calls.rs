@@ -77,12 +77,7 @@ impl Quotas {
     ///
     /// # Errors
     /// When the caller still owes at `until`. Nothing was taken.
-    pub async fn begin_produce(
-        &self,
-        who: &Principal,
-        bytes: u64,
-        until: Instant,
-    ) -> Result<Duration, Owes> {
+    pub async fn begin_produce(&self, who: &Principal, bytes: u64, until: Instant) -> Result<Duration, Owes> {
         let begun = self.begin(who, Meter::Produce, bytes, until).await;
         begun.inspect_err(|owes| self.refused(owes.meter))
     }
