@@ -18,6 +18,7 @@ pub fn kind_of(refusal: &Refusal) -> Kind {
         Refusal::NotFound { .. } => Kind::NotFound,
         Refusal::AlreadyExists { .. } => Kind::AlreadyExists,
         Refusal::VersionConflict { .. } => Kind::VersionConflict,
+        // Whose word matters: the commands that data doors pass on are about topics; gRPC has one code for all.
         Refusal::PermissionDenied { .. } => Kind::TopicDenied,
         Refusal::Fenced { .. } => Kind::Fenced,
         Refusal::NotController => Kind::NotController,

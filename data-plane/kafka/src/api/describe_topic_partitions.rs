@@ -6,7 +6,7 @@ use crate::topics;
 use crate::topics::look_up;
 use millstream_access::Named;
 use millstream_access::Operation;
-use millstream_door::leadership;
+use millstream_door::leadership::leadership;
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::describe_topic_partitions_response::{
     Cursor, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,

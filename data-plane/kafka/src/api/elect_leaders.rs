@@ -7,7 +7,7 @@ use crate::topics;
 use crate::topics::{find, partition};
 use millstream_access::Named;
 use millstream_access::Operation;
-use millstream_door::leadership;
+use millstream_door::leadership::leadership;
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::elect_leaders_response::{PartitionResult, ReplicaElectionResult};
 use millstream_kafka_wire::messages::{ElectLeadersRequest, ElectLeadersResponse};

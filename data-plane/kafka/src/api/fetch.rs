@@ -9,8 +9,7 @@ use millstream_access::Named;
 use millstream_broker::interface::{self as broker, FetchedPartition, Isolation, OffsetError};
 use millstream_door::Allowance;
 use millstream_door::fetch::{self, Reading};
-use millstream_door::leadership;
-use millstream_door::leadership::leader;
+use millstream_door::leadership::{leader, leadership};
 use millstream_door::quotas::fetch_patience;
 use millstream_kafka_wire::messages::fetch_request::{FetchPartition, FetchTopic};
 use millstream_kafka_wire::messages::fetch_response::{

@@ -7,8 +7,7 @@ use crate::topics;
 use crate::topics::{by_id, look_up};
 use millstream_access::Named;
 use millstream_access::Operation;
-use millstream_door::leadership;
-use millstream_door::leadership::nodes;
+use millstream_door::leadership::{leadership, nodes};
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::metadata_request::MetadataRequestTopic;
 use millstream_kafka_wire::messages::metadata_response::{
