@@ -4,6 +4,7 @@ use crate::status::denied;
 use millstream_access::caller::{NotANode, caller, node};
 use millstream_access::{Principal, RootKeys};
 use millstream_metadata::{Grant, Image};
+use millstream_model::TimestampMs;
 use millstream_rpc::status::status;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
@@ -15,7 +16,14 @@ pub(crate) fn principal<T>(
     request: &Request<T>,
 ) -> Result<Principal, Status> {
     let known = request.extensions().get::<Principal>();
-    caller(image, roots, known, header(request.metadata())).map_err(|error| {
+    caller(
+        image,
+        roots,
+        known,
+        header(request.metadata()),
+        TimestampMs::now(),
+    )
+    .map_err(|error| {
         tracing::info!(%error, "a caller was refused");
         status(error.problem())
     })

@@ -2,6 +2,7 @@
 
 use millstream_access::{AuthError, Principal};
 use millstream_broker::Broker;
+use millstream_model::TimestampMs;
 use millstream_rpc::status::status;
 use tonic::{Request, Status};
 
@@ -10,10 +11,12 @@ pub(crate) fn caller<T>(broker: &Broker, request: &Request<T>) -> Result<Princip
     let known = request.extensions().get::<Principal>();
     let header = request.metadata().get("authorization");
     let header = header.map(|value| value.as_encoded_bytes());
-    millstream_access::caller(&broker.image(), broker.roots(), known, header).map_err(|error| {
-        tracing::info!(%error, "a gRPC caller was refused");
-        unauthenticated(&error)
-    })
+    millstream_access::caller(&broker.image(), broker.roots(), known, header, TimestampMs::now()).map_err(
+        |error| {
+            tracing::info!(%error, "a gRPC caller was refused");
+            unauthenticated(&error)
+        },
+    )
 }
 
 /// What a client is told whose key is unknown, or no longer good.

@@ -16,11 +16,12 @@ pub fn caller(
     roots: &RootKeys,
     known: Option<&Principal>,
     header: Option<&[u8]>,
+    now: TimestampMs,
 ) -> Result<Principal, AuthError> {
     match known {
         // The gate's look may be old: the request has waited since.
         Some(who) => recheck(image, who).map(|()| who.clone()),
-        None => of_header(image, roots, header),
+        None => of_header(image, roots, header, now),
     }
 }
 
@@ -48,8 +49,13 @@ pub enum NotANode {
     Another,
 }
 
-fn of_header(image: &Image, roots: &RootKeys, header: Option<&[u8]>) -> Result<Principal, AuthError> {
+fn of_header(
+    image: &Image,
+    roots: &RootKeys,
+    header: Option<&[u8]>,
+    now: TimestampMs,
+) -> Result<Principal, AuthError> {
     let header = header.ok_or(AuthError::Missing)?;
     let header = std::str::from_utf8(header).map_err(|_| AuthError::Malformed)?;
-    authenticate_header(image, roots, header, TimestampMs::now())
+    authenticate_header(image, roots, header, now)
 }

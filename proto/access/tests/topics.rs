@@ -124,12 +124,12 @@ fn a_partition_is_one_that_the_topic_has() {
 #[test]
 fn a_caller_without_credentials_is_told_what_to_send_and_others_nothing() {
     let (image, roots) = (Image::new(), RootKeys::from_random([7; 32]));
-    let asked = |header: Option<&[u8]>| caller(&image, &roots, None, header).unwrap_err();
+    let asked = |header: Option<&[u8]>| caller(&image, &roots, None, header, TimestampMs(0)).unwrap_err();
     assert_eq!(asked(None), AuthError::Missing);
     assert!(asked(None).client_text().starts_with("no credentials"));
     for header in [&b"\xff"[..], b"Basic", b"Basic !", b"Bearer nothing"] {
         assert_eq!(asked(Some(header)).client_text(), AuthError::CLIENT_TEXT);
     }
-    let gone = caller(&image, &roots, Some(&client(1)), None);
+    let gone = caller(&image, &roots, Some(&client(1)), None, TimestampMs(0));
     assert!(gone.is_err(), "who was let in before may be nobody by now");
 }

@@ -6,6 +6,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use millstream_access::caller::node;
 use millstream_access::{AuthError, NotANode, Principal, caller};
+use millstream_model::TimestampMs;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -41,7 +42,13 @@ impl Shared {
 
     fn known(&self, headers: &HeaderMap) -> Result<Principal, Refusal> {
         let header = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
-        let found = caller(&self.parts.image.image(), &self.parts.roots, None, header);
+        let found = caller(
+            &self.parts.image.image(),
+            &self.parts.roots,
+            None,
+            header,
+            TimestampMs::now(),
+        );
         found.map_err(|error| match error {
             AuthError::Missing => Refusal::NoCredentials,
             error => {
