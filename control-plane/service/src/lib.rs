@@ -5,7 +5,7 @@
 //! the one port; [`introspection`] adds health and reflection for all of them.
 //!
 //! Invariants: every call is authenticated against the newest image; what belongs to somebody else reads like
-//! nothing at all; one exhaustive map from refusals to gRPC codes. Not here: decisions (`catalog`), leadership
+//! nothing at all; refusals have the codes that every door gives them (`access`, `rpc`). Not here: decisions (`catalog`), leadership
 //! (`controller`), sockets (`listener`).
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]

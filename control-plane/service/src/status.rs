@@ -1,38 +1,21 @@
-//! The one map from refusals to gRPC.
+//! Refusals as gRPC says them: by the table that every door uses, with their stable names beside.
 
+use millstream_access::refused::problem_of;
 use millstream_metadata::Refusal;
+use millstream_rpc::status::status;
+use tonic::Status;
 use tonic::metadata::MetadataValue;
-use tonic::{Code, Status};
 
 /// The response header that carries a refusal's stable name.
 pub const REASON_HEADER: &str = "millstream-reason";
 
 /// A refusal as gRPC says it; its stable name is in [`REASON_HEADER`].
 pub fn refused(refusal: &Refusal) -> Status {
-    let mut status = Status::new(code(refusal), refusal.to_string());
+    let mut status = status(problem_of(refusal));
     status
         .metadata_mut()
         .insert(REASON_HEADER, MetadataValue::from_static(refusal.reason()));
     status
-}
-
-fn code(refusal: &Refusal) -> Code {
-    match refusal {
-        Refusal::TopicExists { .. } | Refusal::AlreadyExists { .. } => Code::AlreadyExists,
-        Refusal::UnknownTopic { .. } | Refusal::NotFound { .. } => Code::NotFound,
-        Refusal::InvalidName { .. }
-        | Refusal::InvalidPartitions { .. }
-        | Refusal::InvalidReplicationFactor { .. }
-        | Refusal::InvalidConfig { .. }
-        | Refusal::InvalidRequest { .. } => Code::InvalidArgument,
-        Refusal::QuotaExceeded { .. } => Code::ResourceExhausted,
-        Refusal::VersionConflict { .. } => Code::Aborted,
-        Refusal::PermissionDenied { .. } => Code::PermissionDenied,
-        Refusal::Fenced { .. } => Code::FailedPrecondition,
-        Refusal::NotController | Refusal::Overloaded => Code::Unavailable,
-        // Not "unavailable", which clients repeat by themselves: it may have been carried out.
-        Refusal::Unknown { .. } => Code::Unknown,
-    }
 }
 
 pub(crate) fn denied(reason: &str) -> Status {

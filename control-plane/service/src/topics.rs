@@ -3,9 +3,8 @@
 use crate::message::{shortened, topic};
 use crate::service::Service;
 use crate::status::{denied, invalid, refused, unexpected};
-use millstream_access::{Operation, Principal, Resource, allowed};
+use millstream_access::{Named, Operation, Principal, Resource, allowed, topics};
 use millstream_metadata::{Command, CreateTopic, Refusal, Reply};
-use millstream_model::TopicName;
 use millstream_rpc::control as rpc;
 use millstream_rpc::control::topics_server::Topics;
 use std::collections::BTreeMap;
@@ -37,16 +36,11 @@ impl Topics for Service {
         let (who, image) = self.caller(&request)?;
         require_describe(&who)?;
         let text = &request.get_ref().name;
-        let unknown = || {
+        let row = topics::shown(&image, who.tenant, Named::Name(text)).map_err(|_| {
             refused(&Refusal::UnknownTopic {
                 name: shortened(text),
             })
-        };
-        let name: TopicName = text.parse().map_err(|_| unknown())?;
-        let row = image
-            .topic(who.tenant, &name)
-            .filter(|row| !row.internal)
-            .ok_or_else(unknown)?;
+        })?;
         Ok(Response::new(topic(row)))
     }
 
@@ -56,12 +50,10 @@ impl Topics for Service {
     ) -> Result<Response<rpc::ListTopicsResponse>, Status> {
         let (who, image) = self.caller(&request)?;
         require_describe(&who)?;
-        let topics = image
-            .topics_of(who.tenant)
-            .filter(|row| !row.internal)
-            .map(|row| topic(row))
-            .collect();
-        Ok(Response::new(rpc::ListTopicsResponse { topics }))
+        let all = topics::all_shown(&image, who.tenant);
+        Ok(Response::new(rpc::ListTopicsResponse {
+            topics: all.map(|row| topic(row)).collect(),
+        }))
     }
 
     async fn alter_topic(

@@ -177,9 +177,7 @@ impl Shared {
         let connection = parts.extensions.get::<Connection>().cloned();
         let caller = self.caller(&parts.headers, &rule)?;
         if let (Some(connection), Caller::Known(who)) = (&connection, &caller) {
-            connection.known(who.tenant.0, || {
-                self.parts.quotas.connect(who).map_err(Refusal::from)
-            })?;
+            self.parts.quotas.connect_over(connection, who)?;
         }
         if let (true, Caller::Known(who)) = (rule.counted, &caller) {
             let patience = Instant::now() + Duration::from_millis(DEBT_WAIT_MS_MAX);

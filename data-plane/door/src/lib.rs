@@ -1,23 +1,42 @@
-//! What holds for every door, written once: room for requests that arrive, quotas and their debts, and who is refused
-//! from the headers alone.
+//! What holds for every door, written once: who is let in and out again, what it names and may do, how much it may
+//! take, and what went wrong, in words of no protocol.
 //!
-//! A door brings its protocol; this crate says how much memory its clients may take, how long they wait, and who may
-//! not enter. Nothing here knows Kafka's or gRPC's messages, or reaches a broker.
+//! A door brings its protocol and one table from [`Kind`](millstream_model::Kind) to its wire codes. In the order of a
+//! request:
 //!
-//! [`gate`] stands before every gRPC service. [`room`] is the accounting, without a clock; [`waiting`] lets tasks wait
-//! for it. [`turns`] shares out the processor.
+//! ```text
+//!   connection ─► strangers ─► room for its bytes ─► login or gate ─► permissions ─► quotas
+//!     ─► topics (access) ─► produce, fetch ─► problem ─► the door's own code
+//! ```
+//!
+//! [`login`] is for protocols that log in on a connection, [`gate`] stands before every gRPC service; both end with the
+//! caller's key. What the control plane's service needs of this kit, too, lies in `proto/access` (callers, topics) and
+//! `proto/rpc` (statuses), for planes meet only there.
+//!
+//! [`room`] is the accounting of memory, without a clock; [`waiting`] lets tasks wait for it. [`turns`] shares out the
+//! processor. Not here: any protocol's messages, and what a request does (the broker).
 
+pub mod code;
+pub mod fetch;
 pub mod gate;
+pub mod leadership;
+pub mod login;
 pub mod permissions;
+pub mod problem;
+pub mod produce;
 pub mod quotas;
 pub mod room;
 pub mod strangers;
 pub mod turns;
 pub mod waiting;
 
+pub use code::kafka_code;
 pub use gate::{Gate, GateMetrics, GateParts, GateSettings, Keeper};
-pub use permissions::Action;
-pub use quotas::{Connected, Meter, Owes, Quotas, THROTTLE_MAX};
+pub use leadership::{Leadership, leadership};
+pub use login::{Login, LoginError, LoginSettings, Logins, while_valid};
+pub use permissions::{Action, Denied};
+pub use problem::Refused;
+pub use quotas::{Allowance, Connected, Meter, Owes, Quotas, THROTTLE_MAX};
 pub use room::{Overstay, Owner};
 pub use strangers::{NoPlace, Place, Strangers};
 pub use turns::{Turn, Turns};

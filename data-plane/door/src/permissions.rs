@@ -1,6 +1,7 @@
 //! What each kind of call needs, in one table, whatever the door: doors name an [`Action`], never an operation.
 
 use millstream_access::{Operation, Principal, Resource, allowed};
+use millstream_model::Kind;
 
 /// A kind of call of the data plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,5 +75,69 @@ impl Action {
     /// Whether the caller may do it in its own virtual cluster.
     pub fn is_allowed(self, who: &Principal) -> bool {
         allowed(who, self.operation(), Resource::Tenant(who.tenant))
+    }
+
+    /// Whether the caller may do it in its own virtual cluster.
+    ///
+    /// # Errors
+    /// When it may not.
+    pub fn permit(self, who: &Principal) -> Result<(), Denied> {
+        match self.is_allowed(who) {
+            true => Ok(()),
+            false => Err(Denied { action: self }),
+        }
+    }
+
+    /// Whether it takes from a meter of bytes.
+    pub fn moves_bytes(self) -> bool {
+        matches!(self, Action::Produce | Action::Fetch)
+    }
+
+    /// Whether it names partitions of which each has an answer of its own, a refusal too.
+    pub fn is_by_partition(self) -> bool {
+        matches!(
+            self,
+            Action::Produce | Action::Fetch | Action::Watch | Action::ListOffsets | Action::DeleteRecords
+        )
+    }
+}
+
+/// The caller may not do such a thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this needs a key that may {}", words(.action.operation()))]
+pub struct Denied {
+    /// What it asked for.
+    pub action: Action,
+}
+
+impl Denied {
+    /// What went wrong.
+    pub fn kind(self) -> Kind {
+        match self.action {
+            Action::Produce
+            | Action::Fetch
+            | Action::Watch
+            | Action::ListOffsets
+            | Action::DeleteRecords
+            | Action::FencePartition => Kind::TopicDenied,
+            Action::InitProducer => Kind::ClusterDenied,
+            Action::UseGroup
+            | Action::CommitOffsets
+            | Action::FetchOffsets
+            | Action::ListGroups
+            | Action::DescribeGroup
+            | Action::DeleteOffsets
+            | Action::DeleteGroup => Kind::GroupDenied,
+        }
+    }
+}
+
+fn words(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Produce => "produce",
+        Operation::Consume => "consume",
+        Operation::Describe => "describe",
+        Operation::SqlRead => "read in SQL",
+        Operation::Manage => "manage its virtual cluster",
     }
 }

@@ -4,9 +4,11 @@
 //! is never forgiven. It delays what takes from the same meter, on every connection and at every door, and nothing
 //! else: requests that move no bytes wait for the meter of requests only.
 
+mod calls;
 mod connected;
 
-pub use connected::{Connected, TooManyConnected};
+pub use calls::{Allowance, fetch_patience};
+pub use connected::{Connected, NotConnected, TooManyConnected};
 
 use connected::Counts;
 use millstream_access::quota::DELAY_MS_MAX;

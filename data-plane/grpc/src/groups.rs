@@ -1,6 +1,6 @@
 //! Consumer groups: their offsets, what they are doing, deleting them.
 
-use crate::error::{group_status, of_group};
+use crate::error::{error, status};
 use crate::names::{name_of, resolve};
 use bytes::{Buf, Bytes};
 use millstream_access::Principal;
@@ -9,7 +9,7 @@ use millstream_broker::interface::groups::{CommitOffsets, GroupError, MemberRef,
 use millstream_kafka_wire::messages::ConsumerProtocolAssignment;
 use millstream_kafka_wire::{Message, Reader};
 use millstream_model::limits::GRPC_MESSAGE_BYTES_MAX;
-use millstream_model::{ConsumerGroupName, Offset};
+use millstream_model::{ConsumerGroupName, Kind, NameError, Offset, Problem, Retry};
 use millstream_rpc::data::{
     CommitOffsetsRequest, CommitOffsetsResponse, CommittedOffset, DescribeGroupResponse, FetchOffsetsRequest,
     FetchOffsetsResponse, GroupMember, GroupSummary, ListGroupsResponse, Partition,
@@ -22,8 +22,13 @@ const PARTITION_BYTES: usize = 16;
 
 /// A group's name out of a message.
 pub(crate) fn group_name(text: &str) -> Result<ConsumerGroupName, Status> {
-    text.parse()
-        .map_err(|error| Status::invalid_argument(format!("{error}")))
+    text.parse().map_err(|error: NameError| {
+        millstream_rpc::status::status(Problem {
+            kind: Kind::InvalidGroupName,
+            retry: Retry::Never,
+            text: error.to_string(),
+        })
+    })
 }
 
 pub(crate) async fn commit(
@@ -71,15 +76,15 @@ pub(crate) async fn commit(
         .groups()
         .commit_offsets(who, group, commit)
         .await
-        .map_err(|cause| group_status(&cause))?;
+        .map_err(|cause| status(&cause))?;
     let outcome: HashMap<_, _> = answer.into_iter().collect();
     let results = results
         .into_iter()
         .map(|(partition, asked)| {
             let refused = partition.and_then(|id| match outcome.get(&id) {
                 Some(Ok(())) => None,
-                Some(Err(cause)) => Some(of_group(cause)),
-                None => Some(of_group(&GroupError::NotAvailable)),
+                Some(Err(cause)) => Some(error(cause)),
+                None => Some(error(&GroupError::NotAvailable)),
             });
             CommittedOffset {
                 error: asked.error.clone().or(refused),
@@ -117,7 +122,7 @@ pub(crate) async fn fetch(
     let found = broker
         .groups()
         .fetch_offsets(who, &group, asked)
-        .map_err(|cause| group_status(&cause))?;
+        .map_err(|cause| status(&cause))?;
     let mut found: HashMap<_, _> = found.into_iter().collect();
     let mut told = HashSet::new();
     for (id, named) in ids {
@@ -132,13 +137,7 @@ pub(crate) async fn fetch(
     if all {
         let mut rest: Vec<_> = found
             .into_iter()
-            .filter_map(|(id, it)| {
-                Some(committed(
-                    name_of(&image, who.tenant, id)?,
-                    it.offset.0,
-                    it.metadata,
-                ))
-            })
+            .filter_map(|(id, it)| Some(committed(name_of(&image, who, id)?, it.offset.0, it.metadata)))
             .collect();
         rest.sort_by(|left, right| place(left).cmp(&place(right)));
         offsets.extend(rest);
@@ -162,7 +161,7 @@ fn place(it: &CommittedOffset) -> Option<(&str, u32)> {
 }
 
 pub(crate) fn list(broker: &Broker, who: &Principal) -> Result<ListGroupsResponse, Status> {
-    let groups = broker.groups().list(who).map_err(|cause| group_status(&cause))?;
+    let groups = broker.groups().list(who).map_err(|cause| status(&cause))?;
     let groups = groups
         .into_iter()
         .map(|it| GroupSummary {
@@ -183,7 +182,7 @@ pub(crate) fn describe(
     let found = broker
         .groups()
         .describe(who, &group)
-        .map_err(|cause| group_status(&cause))?;
+        .map_err(|cause| status(&cause))?;
     let found = found.ok_or_else(|| Status::not_found(format!("there is no consumer group '{group}'")))?;
     let mut left = GRPC_MESSAGE_BYTES_MAX;
     let mut members = Vec::with_capacity(found.members.len());

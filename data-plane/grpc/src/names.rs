@@ -1,8 +1,10 @@
-//! From a partition's name in a message to its id, within the caller's tenant.
+//! From a partition's name in a message to its id, within the caller's tenant, and back.
 
-use millstream_access::Principal;
+use crate::error::{error, error_of};
+use millstream_access::topics::{self, Named};
+use millstream_access::{Principal, Unfound};
 use millstream_metadata::Image;
-use millstream_model::{PartitionId, PartitionIndex, TenantId, TopicId};
+use millstream_model::{Kind, PartitionId, Problem, Retry, TopicId};
 use millstream_rpc::data::{Error, Partition};
 use std::collections::HashMap;
 
@@ -12,41 +14,22 @@ pub(crate) fn resolve(
     who: &Principal,
     named: Option<&Partition>,
 ) -> Result<PartitionId, Error> {
-    let unknown = |message: String| Error {
-        code: "UNKNOWN_TOPIC_OR_PARTITION".into(),
-        message,
-        retriable: false,
-    };
     let Some(named) = named else {
-        return Err(unknown("no partition is named".into()));
+        return Err(error_of(Problem {
+            kind: Kind::UnknownTopic,
+            retry: Retry::Never,
+            text: "no partition is named".into(),
+        }));
     };
-    let name = named.topic.parse().map_err(|error| Error {
-        code: "INVALID_TOPIC_EXCEPTION".into(),
-        message: format!("{error}"),
-        retriable: false,
-    })?;
-    let topic = image
-        .topic(who.tenant, &name)
-        // What the service keeps for itself in a tenant is not there for its clients.
-        .filter(|topic| !topic.internal || who.is_service())
-        .ok_or_else(|| unknown(format!("there is no topic '{}'", named.topic)))?;
-    let count = topic.partitions.len();
-    if usize::try_from(named.index).is_ok_and(|index| index < count) {
-        Ok(PartitionId {
-            topic: topic.id,
-            index: PartitionIndex(named.index),
-        })
-    } else {
-        Err(unknown(format!(
-            "topic '{}' has {count} partitions, there is no {}",
-            named.topic, named.index
-        )))
-    }
+    let found: Result<PartitionId, Unfound> = topics::find(image, who, Named::Name(&named.topic))
+        .and_then(|topic| topics::partition(topic, named.index));
+    found.map_err(|unfound| error(&unfound))
 }
 
-/// The name of a partition, for answers that the broker gives by id; none when its topic is gone.
-pub(crate) fn name_of(image: &Image, tenant: TenantId, id: PartitionId) -> Option<Partition> {
-    image.topic_of(tenant, id.topic).map(|topic| Partition {
+/// The name of a partition, for answers that the broker gives by id; none when the caller has no such topic any more.
+pub(crate) fn name_of(image: &Image, who: &Principal, id: PartitionId) -> Option<Partition> {
+    let topic = topics::find(image, who, Named::Id(id.topic)).ok()?;
+    Some(Partition {
         topic: topic.name.to_string(),
         index: id.index.0,
     })

@@ -1,6 +1,6 @@
 //! ListOffsets, DeleteRecords and FencePartition.
 
-use crate::error::of_offset;
+use crate::error::error;
 use crate::fetch::isolation;
 use crate::names::resolve;
 use millstream_access::Principal;
@@ -34,7 +34,7 @@ pub(crate) async fn list(
             Ok(id) => broker
                 .list_offset(who, id, None, what, isolation)
                 .await
-                .map_err(|cause| of_offset(&cause)),
+                .map_err(|cause| error(&cause)),
             Err(error) => Err(error),
         };
         let (error, offset, timestamp_ms) = match found {
@@ -68,7 +68,7 @@ pub(crate) async fn delete_records(
             Ok(id) => broker
                 .delete_records(who, id, before)
                 .await
-                .map_err(|cause| of_offset(&cause)),
+                .map_err(|cause| error(&cause)),
             Err(error) => Err(error),
         };
         let (error, log_start_offset) = match moved {
@@ -96,7 +96,7 @@ pub(crate) async fn fence(
         ));
     }
     let fenced = match resolve(&broker.image(), who, request.partition.as_ref()) {
-        Ok(id) => broker.fence(who, id).await.map_err(|cause| of_offset(&cause)),
+        Ok(id) => broker.fence(who, id).await.map_err(|cause| error(&cause)),
         Err(error) => Err(error),
     };
     Ok(match fenced {

@@ -1,18 +1,19 @@
 //! Produce and InitProducer.
 
-use crate::error::{of_produce, producer_status};
+use crate::error::{error, status};
 use crate::names::resolve;
-use crate::service::patience;
+use crate::service::PATIENCE;
 use millstream_access::Principal;
 use millstream_broker::Broker;
-use millstream_broker::interface::{Acks, InitProducer, PendingProduce, Produce, ProduceError, Produced};
-use millstream_door::{Meter, Owes, Quotas};
+use millstream_broker::interface::{Acks, InitProducer, PendingProduce, Produce, Produced};
+use millstream_door::{Action, Owes, Quotas, produce};
 use millstream_model::OwnerEpoch;
 use millstream_rpc::data::{
     self, Error, InitProducerRequest, InitProducerResponse, ProducePartition, ProduceRequest,
     ProduceResponse, ProduceResult,
 };
 use std::time::Duration;
+use tokio::time::Instant;
 use tonic::Status;
 
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
@@ -40,12 +41,11 @@ pub(crate) async fn produce(
     };
     let owed = match pay(quotas, who, &request).await {
         Ok(owed) => owed,
-        Err(owes) => return Ok(refused(quotas, request, &owes)),
+        Err(owes) => return Ok(refused(request, &owes)),
     };
     let image = broker.image();
     // Every batch gets its place before the first is awaited, in the request's order.
-    let mut asked = Vec::with_capacity(request.partitions.len());
-    let resolved: Vec<_> = request
+    let (named, asked): (Vec<_>, Vec<_>) = request
         .partitions
         .into_iter()
         .map(|it| {
@@ -54,34 +54,22 @@ pub(crate) async fn produce(
                 batch,
                 owner_epoch,
             } = it;
-            let found = resolve(&image, who, partition.as_ref()).map(|partition| {
-                asked.push(Produce {
-                    partition,
-                    batch,
-                    owner_epoch: OwnerEpoch(owner_epoch),
-                    acks,
-                    timeout,
-                });
+            let found = resolve(&image, who, partition.as_ref()).map(|partition| Produce {
+                partition,
+                batch,
+                owner_epoch: OwnerEpoch(owner_epoch),
+                acks,
+                timeout,
             });
             (partition, found)
         })
-        .collect();
-    let mut begun = broker.begin_produces(who, asked).into_iter();
-    let begun: Vec<_> = resolved
-        .into_iter()
-        .map(|(partition, found)| {
-            let begun = found.and_then(|()| {
-                let begun = begun.next().unwrap_or(Err(ProduceError::ShuttingDown));
-                begun.map_err(|cause| of_produce(&cause))
-            });
-            (partition, begun)
-        })
-        .collect();
+        .unzip();
+    let begun = produce::begin(broker, who, asked, |cause| error(&cause));
     let mut response = ProduceResponse {
         throttle_ms: told(owed),
         ..ProduceResponse::default()
     };
-    for (partition, begun) in begun {
+    for (partition, begun) in named.into_iter().zip(begun) {
         let ended = settle(begun).await;
         if let Ok(produced) = &ended {
             response.throttle_ms = response.throttle_ms.max(told(produced.throttle));
@@ -93,20 +81,15 @@ pub(crate) async fn produce(
 
 /// Waits until the caller owes nothing, and counts the request and its batches; how long it owes then.
 async fn pay(quotas: &Quotas, who: &Principal, request: &ProduceRequest) -> Result<Duration, Owes> {
-    let until = patience();
+    let until = Instant::now() + PATIENCE;
     let bytes: u64 = request.partitions.iter().map(|it| it.batch.len() as u64).sum();
-    let owed = quotas.begin(who, Meter::Requests, 1, until).await?;
-    Ok(quotas.begin(who, Meter::Produce, bytes, until).await?.max(owed))
+    let owed = quotas.begin_action(Action::Produce, who, until).await?;
+    Ok(quotas.begin_produce(who, bytes, until).await?.max(owed))
 }
 
 /// The answer to a caller that owes for longer than its call may wait: nothing was begun, try again later.
-fn refused(quotas: &Quotas, request: ProduceRequest, owes: &Owes) -> ProduceResponse {
-    quotas.refused(owes.meter);
-    let error = Error {
-        code: "THROTTLING_QUOTA_EXCEEDED".into(),
-        message: owes.to_string(),
-        retriable: true,
-    };
+fn refused(request: ProduceRequest, owes: &Owes) -> ProduceResponse {
+    let error = error(owes);
     let partitions = request.partitions.into_iter();
     ProduceResponse {
         results: partitions
@@ -122,7 +105,7 @@ pub(crate) fn told(wait: Duration) -> u32 {
 }
 
 async fn settle(begun: Result<PendingProduce, Error>) -> Result<Produced, Error> {
-    begun?.await.map_err(|cause: ProduceError| of_produce(&cause))
+    begun?.await.map_err(|cause| error(&cause))
 }
 
 fn result(partition: Option<data::Partition>, ended: Result<Produced, Error>) -> ProduceResult {
@@ -157,7 +140,7 @@ pub(crate) async fn init_producer(
     let (id, epoch) = broker
         .init_producer_id(who, asked)
         .await
-        .map_err(|cause| producer_status(&cause))?;
+        .map_err(|cause| status(&cause))?;
     Ok(InitProducerResponse {
         producer_id: id.0,
         producer_epoch: epoch.0.unsigned_abs().into(),

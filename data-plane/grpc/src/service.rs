@@ -1,13 +1,14 @@
 //! The service itself: every call finds its caller, is counted and traced, and goes to the file of its name.
 
 use crate::caller::caller;
+use crate::error::status;
 use crate::metrics::Metrics;
 use crate::watch::Answers;
 use crate::{fetch, groups, offsets, produce, watch};
 use async_trait::async_trait;
-use millstream_access::{Operation, Principal};
+use millstream_access::Principal;
 use millstream_broker::Broker;
-use millstream_door::{Action, Meter, Quotas};
+use millstream_door::{Action, Quotas};
 use millstream_model::limits::{DEBT_WAIT_MS_MAX, GRPC_MESSAGE_BYTES_MAX};
 use millstream_rpc::data::data_server::{Data, DataServer};
 use millstream_rpc::data::{
@@ -68,7 +69,10 @@ impl DataDoor {
             Ok(who) => {
                 let span = tracing::debug_span!("grpc", call = name, tenant = %who.tenant);
                 let run = async {
-                    permit(action, &who)?;
+                    // What names partitions is answered for each of them, by the broker.
+                    if !action.is_by_partition() {
+                        action.permit(&who).map_err(|denied| status(&denied))?;
+                    }
                     self.count(action, &who).await;
                     run(self.broker.clone(), who, request.into_inner()).await
                 };
@@ -81,45 +85,14 @@ impl DataDoor {
 
     /// Counts a request: who owes some waits a little first. What moves bytes waits by itself, and may be refused.
     async fn count(&self, action: Action, who: &Principal) {
-        if matches!(action, Action::Produce | Action::Fetch) {
-            return;
-        }
-        if self
-            .quotas
-            .begin(who, Meter::Requests, 1, patience())
-            .await
-            .is_err()
-        {
-            self.quotas.take(who, Meter::Requests, 1);
+        if !action.moves_bytes() {
+            self.quotas.begin_call(who, Instant::now() + PATIENCE).await;
         }
     }
 }
 
-/// Refuses who may not do such a thing. What names partitions is answered for each of them, by the broker.
-fn permit(action: Action, who: &Principal) -> Result<(), Status> {
-    let by_partition = matches!(
-        action,
-        Action::Produce | Action::Fetch | Action::Watch | Action::ListOffsets | Action::DeleteRecords
-    );
-    if by_partition || action.is_allowed(who) {
-        return Ok(());
-    }
-    let needs = match action.operation() {
-        Operation::Produce => "produce",
-        Operation::Consume => "consume",
-        Operation::Describe => "describe",
-        Operation::SqlRead => "read in SQL",
-        Operation::Manage => "manage its virtual cluster",
-    };
-    Err(Status::permission_denied(format!(
-        "this needs a key that may {needs}"
-    )))
-}
-
-/// Until when a call that begins now may wait for its caller's debts.
-pub(crate) fn patience() -> Instant {
-    Instant::now() + Duration::from_millis(DEBT_WAIT_MS_MAX)
-}
+/// How long a call may wait for its caller's debts.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(DEBT_WAIT_MS_MAX);
 
 #[async_trait]
 impl Data for DataDoor {
@@ -250,7 +223,7 @@ impl Data for DataDoor {
             let deleted = broker.groups().delete(&who, group).await;
             deleted
                 .map(|()| DeleteGroupResponse {})
-                .map_err(|cause| crate::error::group_status(&cause))
+                .map_err(|cause| status(&cause))
         };
         self.call("delete_group", Action::DeleteGroup, request, run).await
     }

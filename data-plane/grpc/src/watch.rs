@@ -1,11 +1,13 @@
 //! Watch: the high watermarks of partitions as they change, until the caller goes or its key is revoked.
 
-use crate::error::of_offset;
+use crate::caller::unauthenticated;
+use crate::error::status;
 use crate::names::{Names, resolve};
 use futures::stream::{self, BoxStream, StreamExt};
-use millstream_access::{AuthError, Principal, recheck};
+use millstream_access::Principal;
 use millstream_broker::Broker;
 use millstream_broker::interface::WatchStream;
+use millstream_door::login::while_valid_each;
 use millstream_metadata::ImageWatch;
 use millstream_rpc::data::{WatchRequest, WatchResponse, Watermark};
 use tonic::Status;
@@ -36,56 +38,26 @@ pub(crate) fn watch(broker: &Broker, who: &Principal, request: WatchRequest) -> 
     if !failed.is_empty() {
         return Ok(stream::iter([Ok(WatchResponse { watermarks: failed })]).boxed());
     }
-    match broker.watch(who, ids) {
-        Ok(updates) => Ok(answers(updates, names, broker.image_watch(), who.clone())),
-        Err(cause) => {
-            let error = of_offset(&cause);
-            let code = if error.retriable {
-                tonic::Code::Unavailable
-            } else {
-                tonic::Code::PermissionDenied
-            };
-            Err(Status::new(code, error.message))
-        }
-    }
+    let updates = broker.watch(who, ids).map_err(|cause| status(&cause))?;
+    Ok(answers(updates, names, broker.image_watch(), who.clone()))
 }
 
-fn answers(updates: WatchStream, names: Names, image: ImageWatch, who: Principal) -> Answers {
+fn answers(updates: WatchStream, names: Names, images: ImageWatch, who: Principal) -> Answers {
     // What is ready at once travels in one message.
     let updates = updates.ready_chunks(256);
-    let state = (updates, names, image, who, false);
-    stream::unfold(state, |(mut updates, names, mut image, who, ended)| async move {
-        if ended {
-            return None;
-        }
-        loop {
-            tokio::select! {
-                biased;
-                changed = image.changed() => {
-                    if recheck(&image.image(), &who).is_err() {
-                        let status = Status::unauthenticated(AuthError::CLIENT_TEXT);
-                        return Some((Err(status), (updates, names, image, who, true)));
-                    }
-                    if changed.is_err() {
-                        let status = Status::unavailable("the broker is shutting down");
-                        return Some((Err(status), (updates, names, image, who, true)));
-                    }
-                }
-                batch = updates.next() => {
-                    let batch = batch?;
-                    let watermarks = batch
-                        .into_iter()
-                        .map(|it| Watermark {
-                            partition: Some(names.of(it.partition)),
-                            error: None,
-                            high_watermark: it.high_watermark.0,
-                            log_start_offset: it.log_start.0,
-                        })
-                        .collect();
-                    return Some((Ok(WatchResponse { watermarks }), (updates, names, image, who, false)));
-                }
-            }
-        }
-    })
-    .boxed()
+    let valid = while_valid_each(images, who, updates);
+    valid
+        .map(move |batch| {
+            let batch = batch.map_err(|error| unauthenticated(&error))?;
+            let watermarks = batch.into_iter().map(|it| Watermark {
+                partition: Some(names.of(it.partition)),
+                error: None,
+                high_watermark: it.high_watermark.0,
+                log_start_offset: it.log_start.0,
+            });
+            Ok(WatchResponse {
+                watermarks: watermarks.collect(),
+            })
+        })
+        .boxed()
 }

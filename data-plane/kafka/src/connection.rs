@@ -6,7 +6,6 @@ mod login;
 mod pipeline;
 mod plain;
 
-use crate::connections::Connections;
 use crate::session::{Session, Shared};
 use crate::settings::Settings;
 use frames::Frames;
@@ -26,7 +25,6 @@ pub(crate) struct Limits<'a> {
     /// Room for requests that are not answered yet.
     pub(crate) rooms: &'a Rooms,
     pub(crate) shared: &'a Arc<Shared>,
-    pub(crate) connections: &'a Arc<Connections>,
     /// No further requests are read.
     pub(crate) drain: &'a CancellationToken,
     /// The connection ends at once.
@@ -140,10 +138,11 @@ where
         timed = timed => timed.map_err(|_| End::LoginTimeout)??,
         () = limits.drain.cancelled() => return Ok(()),
     };
-    let Some((who, _entered)) = logged_in else {
+    let Some(login) = logged_in else {
         return Ok(());
     };
     drop(place);
+    let who = login.who().clone();
     let turn = limits.rooms.turns().of(Owner::Tenant(who.tenant));
     let session = Arc::new(Session::new(
         Arc::clone(limits.shared),

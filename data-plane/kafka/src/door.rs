@@ -1,12 +1,11 @@
 //! Listening: binds, accepts, counts, drains.
 
 use crate::connection::{self, Limits};
-use crate::connections::Connections;
 use crate::metrics::Metrics;
 use crate::session::Shared;
 use crate::settings::Settings;
 use millstream_broker::Broker;
-use millstream_door::{Place, Quotas, Rooms, Strangers};
+use millstream_door::{LoginSettings, Logins, Place, Quotas, Rooms, Strangers};
 use prometheus_client::registry::Registry;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::net::SocketAddr;
@@ -94,16 +93,22 @@ impl Bound {
         registry: &mut Registry,
         shutdown: CancellationToken,
     ) -> Handle {
+        let settings = LoginSettings {
+            refusal_delay: self.settings.refusal_delay,
+            patience: self.settings.debt_patience,
+        };
+        let roots = Arc::clone(broker.roots());
+        let logins = Logins::new(settings, broker.image_watch(), roots, quotas.clone());
         let shared = Arc::new(Shared {
             broker,
             metrics: Metrics::register(registry),
             quotas,
+            logins,
             debt_patience: self.settings.debt_patience,
         });
         let door = Arc::new(Door {
             drain: shutdown.clone(),
             stop: CancellationToken::new(),
-            connections: Arc::new(Connections::default()),
             room: Arc::new(Semaphore::new(self.settings.connections_max)),
             strangers: Strangers::new(self.settings.strangers_max),
             rooms,
@@ -113,7 +118,7 @@ impl Bound {
             shared,
         });
         let tasks = TaskTracker::new();
-        let watch = Arc::clone(&door.connections).watch(Arc::clone(&door.shared));
+        let watch = door.shared.logins.clone().watch();
         let stop = door.stop.clone();
         tasks.spawn(async move { stop.run_until_cancelled(watch).await });
         let handle = Handle {
@@ -155,7 +160,6 @@ impl Handle {
 struct Door {
     settings: Settings,
     shared: Arc<Shared>,
-    connections: Arc<Connections>,
     room: Arc<Semaphore>,
     strangers: Strangers,
     rooms: Rooms,
@@ -243,7 +247,6 @@ impl Door {
             settings: &self.settings,
             rooms: &self.rooms,
             shared: &self.shared,
-            connections: &self.connections,
             drain: &self.drain,
             close,
         };

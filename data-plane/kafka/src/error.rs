@@ -1,7 +1,9 @@
-//! The one map from what the broker, the coordinator and the catalog refuse to Kafka's error codes.
+//! Kafka's error codes of what a handler comes to: the kit's one table, and codes that only Kafka's protocol has.
 
+use millstream_access::Unfound;
 use millstream_broker::interface::groups::GroupError;
 use millstream_broker::interface::{FetchError, InitProducerError, OffsetError, ProduceError};
+use millstream_door::{Denied, Owes, Refused, kafka_code};
 use millstream_kafka_wire::ErrorCode;
 use millstream_metadata::Refusal;
 
@@ -29,117 +31,24 @@ impl<E: Code> Code for Option<E> {
     }
 }
 
-impl Code for ProduceError {
-    fn code(&self) -> ErrorCode {
-        match self {
-            Self::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
-            Self::Denied => ErrorCode::TopicAuthorizationFailed,
-            Self::NotLeader | Self::ShuttingDown => ErrorCode::NotLeaderOrFollower,
-            Self::TooLarge { .. } => ErrorCode::MessageTooLarge,
-            Self::Corrupt { .. } => ErrorCode::CorruptMessage,
-            Self::Invalid { .. } => ErrorCode::InvalidRecord,
-            Self::OldFormat { .. } => ErrorCode::UnsupportedForMessageFormat,
-            Self::UnknownCompression { .. } => ErrorCode::UnsupportedCompressionType,
-            Self::InvalidTimestamp { .. } => ErrorCode::InvalidTimestamp,
-            Self::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
-            Self::FencedProducer { .. } => ErrorCode::InvalidProducerEpoch,
-            Self::NotOwner { .. } => ErrorCode::InvalidProducerEpoch,
-            Self::NoTransaction => ErrorCode::InvalidTxnState,
-            Self::NotEnoughReplicas => ErrorCode::NotEnoughReplicas,
-            Self::Timeout => ErrorCode::RequestTimedOut,
-            // Retriable in every client, and nothing was appended.
-            Self::Full => ErrorCode::NotEnoughReplicas,
-            Self::Storage | Self::Damaged => ErrorCode::KafkaStorageError,
-        }
-    }
+macro_rules! by_kind {
+    ($($error:ty),*) => {
+        $(impl Code for $error {
+            fn code(&self) -> ErrorCode {
+                kafka_code(self.kind())
+            }
+        })*
+    };
 }
 
-impl Code for FetchError {
-    fn code(&self) -> ErrorCode {
-        match self {
-            Self::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
-            Self::Denied => ErrorCode::TopicAuthorizationFailed,
-            Self::NotLeader | Self::ShuttingDown => ErrorCode::NotLeaderOrFollower,
-            Self::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
-            Self::FencedEpoch { .. } => ErrorCode::FencedLeaderEpoch,
-            Self::UnknownEpoch { .. } => ErrorCode::UnknownLeaderEpoch,
-            // Clients take it for a reason to look for the leader anew, and wait without a word.
-            Self::Storage => ErrorCode::KafkaStorageError,
-            // What they tell their users instead: Java's poll throws, librdkafka's returns an error.
-            Self::Damaged { .. } => ErrorCode::CorruptMessage,
-        }
-    }
-}
-
-impl Code for OffsetError {
-    fn code(&self) -> ErrorCode {
-        match self {
-            Self::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
-            Self::Denied => ErrorCode::TopicAuthorizationFailed,
-            Self::NotLeader | Self::ShuttingDown => ErrorCode::NotLeaderOrFollower,
-            Self::NotAvailable => ErrorCode::OffsetNotAvailable,
-            Self::FencedEpoch { .. } => ErrorCode::FencedLeaderEpoch,
-            Self::UnknownEpoch { .. } => ErrorCode::UnknownLeaderEpoch,
-            Self::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
-            Self::Storage => ErrorCode::KafkaStorageError,
-            Self::Damaged { .. } => ErrorCode::CorruptMessage,
-            Self::Timeout => ErrorCode::RequestTimedOut,
-        }
-    }
-}
-
-impl Code for InitProducerError {
-    fn code(&self) -> ErrorCode {
-        match self {
-            // Who asks has not heeded FindCoordinator, which says it in words.
-            Self::NoTransactions => ErrorCode::UnsupportedVersion,
-            Self::Denied => ErrorCode::ClusterAuthorizationFailed,
-            Self::Unavailable => ErrorCode::CoordinatorNotAvailable,
-        }
-    }
-}
-
-impl Code for GroupError {
-    fn code(&self) -> ErrorCode {
-        match self {
-            Self::NotCoordinator => ErrorCode::NotCoordinator,
-            Self::NotAvailable => ErrorCode::CoordinatorNotAvailable,
-            Self::UnknownMember => ErrorCode::UnknownMemberId,
-            Self::MemberIdRequired { .. } => ErrorCode::MemberIdRequired,
-            Self::IllegalGeneration => ErrorCode::IllegalGeneration,
-            Self::RebalanceInProgress => ErrorCode::RebalanceInProgress,
-            Self::InconsistentProtocol => ErrorCode::InconsistentGroupProtocol,
-            Self::InvalidSessionTimeout { .. } => ErrorCode::InvalidSessionTimeout,
-            Self::FencedInstance => ErrorCode::FencedInstanceId,
-            Self::GroupFull | Self::MemberTooLarge => ErrorCode::GroupMaxSizeReached,
-            Self::TooManyGroups => ErrorCode::PolicyViolation,
-            Self::MetadataTooLarge { .. } => ErrorCode::OffsetMetadataTooLarge,
-            Self::GroupNotFound => ErrorCode::GroupIdNotFound,
-            Self::NonEmptyGroup => ErrorCode::NonEmptyGroup,
-            Self::SubscribedToTopic => ErrorCode::GroupSubscribedToTopic,
-        }
-    }
-}
-
-impl Code for Refusal {
-    fn code(&self) -> ErrorCode {
-        match self {
-            Self::TopicExists { .. } => ErrorCode::TopicAlreadyExists,
-            Self::UnknownTopic { .. } => ErrorCode::UnknownTopicOrPartition,
-            Self::InvalidName { .. } => ErrorCode::InvalidTopicException,
-            Self::InvalidPartitions { .. } => ErrorCode::InvalidPartitions,
-            Self::InvalidReplicationFactor { .. } => ErrorCode::InvalidReplicationFactor,
-            Self::InvalidConfig { .. } => ErrorCode::InvalidConfig,
-            Self::InvalidRequest { .. } => ErrorCode::InvalidRequest,
-            Self::QuotaExceeded { .. } => ErrorCode::PolicyViolation,
-            Self::NotFound { .. } => ErrorCode::ResourceNotFound,
-            Self::AlreadyExists { .. } => ErrorCode::DuplicateResource,
-            Self::VersionConflict { .. } => ErrorCode::InvalidUpdateVersion,
-            Self::PermissionDenied { .. } => ErrorCode::TopicAuthorizationFailed,
-            Self::Fenced { .. } => ErrorCode::StaleBrokerEpoch,
-            Self::NotController => ErrorCode::NotController,
-            Self::Unknown { .. } => ErrorCode::RequestTimedOut,
-            Self::Overloaded => ErrorCode::ThrottlingQuotaExceeded,
-        }
-    }
-}
+by_kind!(
+    ProduceError,
+    FetchError,
+    OffsetError,
+    InitProducerError,
+    GroupError,
+    Refusal,
+    Unfound,
+    Denied,
+    Owes
+);

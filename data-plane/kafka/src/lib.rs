@@ -21,7 +21,6 @@
 
 mod api;
 mod connection;
-mod connections;
 mod door;
 mod error;
 mod metrics;

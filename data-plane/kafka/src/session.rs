@@ -5,7 +5,7 @@ use crate::metrics::Metrics;
 use millstream_access::{Operation, Principal, Resource, allowed};
 use millstream_broker::Broker;
 use millstream_broker::interface::groups::Client;
-use millstream_door::{Action, Connection, Meter, Overstayed, Owes, Quotas, Share, Turn};
+use millstream_door::{Action, Connection, Logins, Overstayed, Owes, Quotas, Share, Turn};
 use millstream_kafka_wire::frame::RequestFrame;
 use millstream_kafka_wire::{ApiKey, ErrorCode};
 use millstream_metadata::{Actor, Command, Committed, Image, Refusal};
@@ -29,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) broker: Broker,
     pub(crate) metrics: Metrics,
     pub(crate) quotas: Quotas,
+    pub(crate) logins: Logins,
     /// How long a request may wait for its caller's debts.
     pub(crate) debt_patience: Duration,
 }
@@ -145,20 +146,21 @@ impl Call {
     pub(crate) async fn begin(&mut self) {
         let quotas = &self.session.shared.quotas;
         let until = self.received + self.session.patience(self.api);
-        match quotas.begin(self.who(), Meter::Requests, 1, until).await {
+        let begun = match self.api {
+            ApiKey::Produce => quotas.begin_action(Action::Produce, self.who(), until).await,
+            ApiKey::Fetch => quotas.begin_action(Action::Fetch, self.who(), until).await,
+            _ => Ok(quotas.begin_call(self.who(), until).await),
+        };
+        match begun {
             Ok(owed) => {
                 self.throttle(owed);
             }
-            Err(owes) if matches!(self.api, ApiKey::Produce | ApiKey::Fetch) => self.refuse(owes),
-            Err(_) => {
-                self.throttle(quotas.take(self.who(), Meter::Requests, 1));
-            }
+            Err(owes) => self.refuse(owes),
         }
     }
 
     /// The caller owes too much for this request to be begun.
     pub(crate) fn refuse(&mut self, owes: Owes) {
-        self.session.shared.quotas.refused(owes.meter);
         self.throttle(owes.wait);
         self.owes = Some(owes);
     }
@@ -263,9 +265,7 @@ impl Call {
         action: Action,
         group: &str,
     ) -> Result<millstream_model::ConsumerGroupName, ErrorCode> {
-        if !action.is_allowed(self.who()) {
-            return Err(ErrorCode::GroupAuthorizationFailed);
-        }
+        action.permit(self.who()).map_err(|denied| denied.code())?;
         group.parse().map_err(|_| ErrorCode::InvalidGroupId)
     }
 }

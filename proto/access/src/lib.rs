@@ -1,4 +1,5 @@
-//! Who is calling, may they, and how fast: keys, tokens, grants, quota arithmetic. Pure, over the catalog's image.
+//! Who is calling, may they, what do they see, and how fast: keys, tokens, grants, topics, quota arithmetic. Pure, over
+//! the catalog's image.
 //!
 //! In: what a client presented (key id and secret, or a token), the [`Image`](millstream_metadata::Image), the
 //! [`RootKeys`]. Out: a [`Principal`], or an [`AuthError`] of which the client sees only [`AuthError::CLIENT_TEXT`].
@@ -10,17 +11,22 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod authenticate;
+pub mod caller;
 pub mod grant;
 pub mod principal;
 pub mod quota;
+pub mod refused;
 pub mod revoked;
 pub mod root;
 pub mod token;
+pub mod topics;
 
 pub use authenticate::{AuthError, authenticate, authenticate_header, recheck};
+pub use caller::{NotANode, caller};
 pub use grant::{Operation, Resource, allowed};
 pub use principal::Principal;
 pub use quota::TokenBucket;
 pub use revoked::revoked;
 pub use root::{RootKeyError, RootKeys, Secret, derive_secret};
 pub use token::{TokenError, mint};
+pub use topics::{Named, Unfound};

@@ -11,6 +11,7 @@ pub mod fault;
 pub mod id;
 pub mod limits;
 pub mod name;
+pub mod problem;
 pub mod segment;
 pub mod time;
 
@@ -20,4 +21,5 @@ pub use id::{
     PartitionIndex, ProducerEpoch, ProducerId, Registration, TenantId, TopicId,
 };
 pub use name::{ConsumerGroupName, NameError, TopicName};
+pub use problem::{Kind, Problem};
 pub use time::TimestampMs;

@@ -2,7 +2,9 @@
 //!
 //! In: `proto/millstream/*/v1/*.proto`. Out: one module per package with prost messages, tonic clients and servers,
 //! and [`DESCRIPTORS`] for reflection. `bytes` fields of the data and SQL doors are [`bytes::Bytes`]: a record batch
-//! is not copied on its way in. Nothing is decided here.
+//! is not copied on its way in. [`status`] is the one map from what went wrong to gRPC's codes.
+
+pub mod status;
 
 /// Organisations, keys, topics, quotas, the cluster.
 #[allow(clippy::all, clippy::pedantic, missing_docs)]

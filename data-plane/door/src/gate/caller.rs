@@ -2,9 +2,10 @@
 
 use crate::gate::refusal::Refusal;
 use crate::gate::{Access, Answers, Rule, Shared};
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use millstream_access::{AuthError, Principal, authenticate_header};
+use http::{HeaderMap, HeaderValue};
+use millstream_access::caller::node;
+use millstream_access::{AuthError, NotANode, Principal, caller};
 use millstream_model::TimestampMs;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
@@ -40,29 +41,29 @@ impl Shared {
     }
 
     fn known(&self, headers: &HeaderMap) -> Result<Principal, Refusal> {
-        let header = headers.get(AUTHORIZATION).ok_or(Refusal::NoCredentials)?;
-        let header = header.to_str().map_err(|_| AuthError::Malformed);
-        let found = header.and_then(|header| {
-            authenticate_header(
-                &self.parts.image.image(),
-                &self.parts.roots,
-                header,
-                TimestampMs::now(),
-            )
-        });
-        found.map_err(|error| {
-            tracing::info!(%error, "a gRPC caller was refused");
-            Refusal::Unauthenticated
+        let header = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+        let found = caller(
+            &self.parts.image.image(),
+            &self.parts.roots,
+            None,
+            header,
+            TimestampMs::now(),
+        );
+        found.map_err(|error| match error {
+            AuthError::Missing => Refusal::NoCredentials,
+            error => {
+                tracing::info!(%error, "a gRPC caller was refused");
+                Refusal::Unauthenticated
+            }
         })
     }
 
     fn node(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
-        let header = headers.get(AUTHORIZATION).and_then(|header| header.to_str().ok());
-        let key = header.and_then(|header| header.split_once(' '));
-        match key {
-            Some((_, key)) if self.parts.roots.is_cluster_key(key.trim()) => Ok(Caller::Node),
-            Some(_) => Err(Refusal::NotANode),
-            None => Err(Refusal::NoClusterKey),
+        let header = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+        match node(&self.parts.roots, header) {
+            Ok(()) => Ok(Caller::Node),
+            Err(NotANode::Another) => Err(Refusal::NotANode),
+            Err(NotANode::Missing) => Err(Refusal::NoClusterKey),
         }
     }
 

@@ -1,8 +1,7 @@
 //! Why a call does not get through, and what its caller is told.
 
-use crate::quotas::{Owes, TooManyConnected};
+use crate::quotas::{NotConnected, Owes};
 use millstream_access::AuthError;
-use millstream_listener::TooManyConnections;
 use std::time::Duration;
 use tonic::{Code, Status};
 
@@ -16,7 +15,7 @@ pub(crate) enum Refusal {
     #[error("{}", AuthError::CLIENT_TEXT)]
     Unauthenticated,
     /// Nothing was presented.
-    #[error("no credentials: send `authorization: Basic <key id:secret>`")]
+    #[error("{}", AuthError::Missing.client_text())]
     NoCredentials,
     /// Only the service itself may.
     #[error("this is for the service itself: SQL statements are what clients write")]
@@ -33,12 +32,9 @@ pub(crate) enum Refusal {
     /// A stranger's call has an end.
     #[error("a stream without a key ends after {0:?}; call again, or send one")]
     StrangersTime(Duration),
-    /// One caller does not take every connection.
+    /// The caller has as many connections as it may have.
     #[error(transparent)]
-    TooManyConnections(#[from] TooManyConnections),
-    /// The caller's quota of connections is used up.
-    #[error(transparent)]
-    TooManyConnected(#[from] TooManyConnected),
+    TooManyConnections(#[from] NotConnected),
     /// The caller's quota of requests is used up.
     #[error(transparent)]
     Owes(#[from] Owes),
@@ -86,7 +82,6 @@ impl Refusal {
             Refusal::NotTheService | Refusal::NotANode => Code::PermissionDenied,
             Refusal::TooManyStrangers
             | Refusal::TooManyConnections(_)
-            | Refusal::TooManyConnected(_)
             | Refusal::Owes(_)
             | Refusal::TooLarge { .. } => Code::ResourceExhausted,
             Refusal::Stalled { .. } | Refusal::NotTaken(_) => Code::DeadlineExceeded,
@@ -103,7 +98,7 @@ impl Refusal {
             Refusal::Unauthenticated | Refusal::NoCredentials | Refusal::NoClusterKey => "unauthenticated",
             Refusal::NotTheService | Refusal::NotANode => "denied",
             Refusal::TooManyStrangers | Refusal::StrangersTime(_) => "strangers",
-            Refusal::TooManyConnections(_) | Refusal::TooManyConnected(_) => "connections",
+            Refusal::TooManyConnections(_) => "connections",
             Refusal::Owes(_) => "owes",
             Refusal::TooLarge { .. } => "too_large",
             Refusal::Stalled { .. } => "stalled",

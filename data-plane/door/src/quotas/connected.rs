@@ -2,6 +2,7 @@
 
 use super::Quotas;
 use millstream_access::Principal;
+use millstream_listener::{Connection, TooManyConnections};
 use millstream_metadata::QuotaScope;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -13,6 +14,17 @@ use std::sync::Arc;
 pub struct TooManyConnected {
     /// How many it may have.
     pub limit: u32,
+}
+
+/// Why a request's connection is not the caller's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotConnected {
+    /// One caller does not take every place of a port.
+    #[error(transparent)]
+    Port(#[from] TooManyConnections),
+    /// The caller's quota of connections is used up.
+    #[error(transparent)]
+    Quota(#[from] TooManyConnected),
 }
 
 /// How many connections there are by whom; everybody's are counted, as a quota may come later.
@@ -48,6 +60,15 @@ impl Quotas {
         }
         drop(open);
         Ok(Connected { counts, scopes })
+    }
+
+    /// Counts the connection of a request that carries its credentials itself: once for each connection, for whom it is
+    /// used first.
+    ///
+    /// # Errors
+    /// When its caller has as many as it may have.
+    pub fn connect_over(&self, connection: &Connection, who: &Principal) -> Result<(), NotConnected> {
+        connection.known(who.tenant.0, || self.connect(who).map_err(NotConnected::from))
     }
 }
 

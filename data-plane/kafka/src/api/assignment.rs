@@ -1,7 +1,7 @@
 //! Lists of replicas that clients choose. The service places replicas itself, so a list is taken where it names what the
 //! service does anyway: where there are as many nodes as replicas, there is one way to place them.
 
-use crate::topics::nodes;
+use millstream_door::leadership::nodes;
 use millstream_kafka_wire::ErrorCode;
 use millstream_metadata::Image;
 use std::collections::BTreeSet;

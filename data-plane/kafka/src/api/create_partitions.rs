@@ -3,7 +3,8 @@
 use super::{Handler, assignment};
 use crate::error::Code;
 use crate::session::Call;
-use crate::topics::{Named, find};
+use crate::topics::find;
+use millstream_access::Named;
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::create_partitions_request::CreatePartitionsTopic;
 use millstream_kafka_wire::messages::create_partitions_response::CreatePartitionsTopicResult;

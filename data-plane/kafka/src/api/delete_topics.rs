@@ -3,7 +3,8 @@
 use super::Handler;
 use crate::error::Code;
 use crate::session::Call;
-use crate::topics::{Named, find};
+use crate::topics::{by_id, find};
+use millstream_access::Named;
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::delete_topics_request::DeleteTopicState;
 use millstream_kafka_wire::messages::delete_topics_response::DeletableTopicResult;
@@ -89,7 +90,7 @@ async fn delete(call: &Call, wanted: &DeleteTopicState) -> Result<Arc<TopicRow>,
             ));
         }
         Some(name) => Named::Name(name),
-        None => Named::Id(wanted.topic_id),
+        None => by_id(wanted.topic_id),
     };
     let row = find(&call.image(), call, named).map_err(|code| (code, "there is no such topic".to_owned()))?;
     let command = Command::DeleteTopic {

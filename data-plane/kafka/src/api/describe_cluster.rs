@@ -2,7 +2,7 @@
 
 use super::{Handler, authorized};
 use crate::session::Call;
-use crate::topics::nodes;
+use millstream_door::leadership::nodes;
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::describe_cluster_response::DescribeClusterBroker;
 use millstream_kafka_wire::messages::{DescribeClusterRequest, DescribeClusterResponse};

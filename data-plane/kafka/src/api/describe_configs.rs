@@ -3,8 +3,10 @@
 use super::Handler;
 use super::configs::{self, SOURCE_ALL_BROKERS, SOURCE_DEFAULT, SOURCE_STATIC, SOURCE_TOPIC};
 use crate::session::Call;
-use crate::topics::{Named, find, nodes};
+use crate::topics::look_up;
+use millstream_access::Named;
 use millstream_access::Operation;
+use millstream_door::leadership::nodes;
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::describe_configs_request::DescribeConfigsResource;
 use millstream_kafka_wire::messages::describe_configs_response::{
@@ -15,7 +17,7 @@ use millstream_metadata::topic_config::documentation;
 use millstream_metadata::topic_defaults::RETENTION_MS_DEFAULT;
 use millstream_metadata::{Image, TopicDefaults};
 use millstream_model::limits::{BATCH_BYTES_MAX, OFFSET_METADATA_BYTES_MAX};
-use millstream_model::{NodeId, TenantId, TopicName};
+use millstream_model::{NodeId, TenantId};
 use std::collections::BTreeSet;
 
 // Kafka's `ConfigType`.
@@ -95,13 +97,14 @@ fn wanted(resource: &DescribeConfigsResource, name: &str) -> bool {
 
 fn of_topic(call: &Call, resource: &DescribeConfigsResource, more: More) -> Described {
     let name = &resource.resource_name;
-    if name.parse::<TopicName>().is_err() {
-        let text = "no topic can have this name".to_owned();
-        return Err((ErrorCode::InvalidTopicException, text));
-    }
     let image = call.image();
-    let topic = find(&image, call, Named::Name(name))
-        .map_err(|code| (code, "there is no topic of this name".to_owned()))?;
+    let topic = look_up(&image, call, Named::Name(name)).map_err(|code| {
+        let text = match code {
+            ErrorCode::InvalidTopicException => "no topic can have this name",
+            _ => "there is no topic of this name",
+        };
+        (code, text.to_owned())
+    })?;
     let configs = configs::of_topic(&image, &topic).filter(|config| wanted(resource, config.name));
     let described = configs.map(|config| {
         let chain = config.chain.into_iter().filter(|_| more.synonyms);

@@ -3,7 +3,9 @@
 
 use super::Handler;
 use crate::session::Call;
-use crate::topics::{Named, find, partition};
+use crate::topics;
+use crate::topics::{find, partition};
+use millstream_access::Named;
 use millstream_access::Operation;
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::describe_log_dirs_response::{
@@ -47,7 +49,7 @@ impl Handler for DescribeLogDirs {
 fn wanted(call: &Call, request: DescribeLogDirsRequest) -> Vec<(Arc<TopicRow>, BTreeSet<i32>)> {
     let image = call.image();
     let Some(asked) = request.topics else {
-        let visible = image.topics_of(call.who().tenant).filter(|topic| !topic.internal);
+        let visible = topics::all(&image, call);
         let all = |topic: &TopicRow| (0..).take(topic.partitions.len()).collect();
         return visible.map(|topic| (Arc::clone(topic), all(topic))).collect();
     };

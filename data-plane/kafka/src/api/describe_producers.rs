@@ -3,7 +3,8 @@
 use super::Handler;
 use crate::error::Code;
 use crate::session::Call;
-use crate::topics::{Named, find, partition};
+use crate::topics::{look_up, partition};
+use millstream_access::Named;
 use millstream_broker::interface::ActiveProducer;
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::describe_producers_response::{
@@ -11,7 +12,6 @@ use millstream_kafka_wire::messages::describe_producers_response::{
 };
 use millstream_kafka_wire::messages::{DescribeProducersRequest, DescribeProducersResponse};
 use millstream_metadata::TopicRow;
-use millstream_model::TopicName;
 use millstream_model::limits::KAFKA_DESCRIBED_PRODUCERS_MAX;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,10 +28,7 @@ impl Handler for DescribeProducers {
         let mut seen = BTreeSet::new();
         let mut topics = Vec::with_capacity(request.topics.len());
         for topic in request.topics {
-            let found = match topic.name.parse::<TopicName>() {
-                Ok(_) => find(&image, call, Named::Name(&topic.name)),
-                Err(_) => Err(ErrorCode::InvalidTopicException),
-            };
+            let found = look_up(&image, call, Named::Name(&topic.name));
             let mut partitions = Vec::new();
             for index in topic.partition_indexes {
                 if seen.insert((topic.name.clone(), index)) {

@@ -2,16 +2,19 @@
 
 use super::{Handler, authorized};
 use crate::session::Call;
-use crate::topics::{Named, find, leadership};
+use crate::topics;
+use crate::topics::look_up;
+use millstream_access::Named;
 use millstream_access::Operation;
+use millstream_door::leadership::leadership;
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::describe_topic_partitions_response::{
     Cursor, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
 };
 use millstream_kafka_wire::messages::{DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
 use millstream_metadata::{Image, TopicRow};
+use millstream_model::PartitionIndex;
 use millstream_model::limits::KAFKA_DESCRIBED_PARTITIONS_MAX;
-use millstream_model::{PartitionIndex, TopicName};
 use std::collections::BTreeSet;
 
 pub(super) struct DescribeTopicPartitions;
@@ -88,13 +91,12 @@ impl Page {
             });
             return;
         }
-        let Ok(topic) = find(image, call, Named::Name(name)) else {
-            let code = match name.parse::<TopicName>() {
-                Ok(_) => ErrorCode::UnknownTopicOrPartition,
-                Err(_) => ErrorCode::InvalidTopicException,
-            };
-            self.topics.push(unknown(call, code, name));
-            return;
+        let topic = match look_up(image, call, Named::Name(name)) {
+            Ok(topic) => topic,
+            Err(code) => {
+                self.topics.push(unknown(call, code, name));
+                return;
+            }
         };
         let indexes = (0..)
             .take(topic.partitions.len())
@@ -127,7 +129,7 @@ fn visible(call: &Call, image: &Image) -> BTreeSet<String> {
     if !call.may(Operation::Describe) {
         return BTreeSet::new();
     }
-    let topics = image.topics_of(call.who().tenant).filter(|topic| !topic.internal);
+    let topics = topics::all(image, call);
     topics.map(|topic| topic.name.as_str().to_owned()).collect()
 }
 

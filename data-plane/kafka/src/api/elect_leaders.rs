@@ -3,8 +3,11 @@
 
 use super::Handler;
 use crate::session::Call;
-use crate::topics::{Named, find, leadership, partition};
+use crate::topics;
+use crate::topics::{find, partition};
+use millstream_access::Named;
 use millstream_access::Operation;
+use millstream_door::leadership::leadership;
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::elect_leaders_response::{PartitionResult, ReplicaElectionResult};
 use millstream_kafka_wire::messages::{ElectLeadersRequest, ElectLeadersResponse};
@@ -88,7 +91,7 @@ fn refuse(call: &Call, request: ElectLeadersRequest, code: ErrorCode) -> ElectLe
 
 /// Every topic, and of its partitions those that would need another leader: what is well is not named, as in Kafka.
 fn every(call: &Call, image: &Image, unclean: bool) -> Vec<ReplicaElectionResult> {
-    let visible = image.topics_of(call.who().tenant).filter(|topic| !topic.internal);
+    let visible = topics::all(image, call);
     let results = visible.map(|topic| {
         let name = topic.name.as_str();
         let indexes = (0..).take(topic.partitions.len());

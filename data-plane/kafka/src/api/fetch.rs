@@ -4,9 +4,13 @@
 use super::Handler;
 use crate::error::Code;
 use crate::session::Call;
-use crate::topics::{Named, find, leadership, partition};
+use crate::topics::{by_id, find, partition};
+use millstream_access::Named;
 use millstream_broker::interface::{self as broker, FetchedPartition, Isolation, OffsetError};
-use millstream_door::Meter;
+use millstream_door::Allowance;
+use millstream_door::fetch::{self, Reading};
+use millstream_door::leadership::{leader, leadership};
+use millstream_door::quotas::fetch_patience;
 use millstream_kafka_wire::messages::fetch_request::{FetchPartition, FetchTopic};
 use millstream_kafka_wire::messages::fetch_response::{
     AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
@@ -14,13 +18,10 @@ use millstream_kafka_wire::messages::fetch_response::{
 use millstream_kafka_wire::messages::{FetchRequest, FetchResponse};
 use millstream_kafka_wire::{ErrorCode, Records};
 use millstream_metadata::TopicRow;
-use millstream_model::limits::{FETCH_BYTES_MAX, FETCH_WAIT_MS_MAX};
-use millstream_model::{LeaderEpoch, Offset};
+use millstream_model::limits::FETCH_BYTES_MAX;
+use millstream_model::{LeaderEpoch, Offset, PartitionId};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// How long who owes is held at least: it may ask again at once, whatever it is told.
-const HELD_MIN: Duration = Duration::from_millis(500);
 
 /// Why a partition is not read.
 enum Unread {
@@ -28,13 +29,16 @@ enum Unread {
     Parted(EpochEndOffset),
 }
 
-/// What was asked of one topic: which partitions the broker reads, or why not.
+/// What was asked of one topic; its partitions follow those of the topic before.
 struct Asked {
     name: String,
     topic_id: uuid::Uuid,
     row: Option<Arc<TopicRow>>,
-    partitions: Vec<(i32, Result<(), Unread>)>,
+    partitions: Vec<i32>,
 }
+
+/// What became of a partition.
+type Done = Result<FetchedPartition, Unread>;
 
 pub(super) struct Fetch;
 
@@ -58,91 +62,59 @@ impl Handler for Fetch {
             .into_iter()
             .map(|topic| ask(call, topic, &mut wanted))
             .collect();
-        let failed = asked
-            .iter()
-            .flat_map(|topic| &topic.partitions)
-            .any(|(_, result)| result.is_err());
-        // An error is told at once, as Kafka does; who may read nothing has waited already.
-        let wait_ms = if failed || allowance == Some(0) {
-            0
-        } else {
-            request.max_wait_ms.clamp(0, FETCH_WAIT_MS_MAX)
-        };
-        let isolation = if request.isolation_level == 1 {
-            Isolation::ReadCommitted
-        } else {
-            Isolation::ReadUncommitted
-        };
-        let fetch = broker::Fetch {
+        let reading = Reading {
             partitions: wanted,
             bytes_min: usize::try_from(request.min_bytes).unwrap_or(0),
-            bytes_max: allowance.unwrap_or(usize::MAX).min(at_most(request.max_bytes)),
-            wait_max: Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0)),
-            isolation,
+            bytes_max: at_most(request.max_bytes),
+            wait_max: waits(request.max_wait_ms),
+            isolation: match request.isolation_level {
+                1 => Isolation::ReadCommitted,
+                _ => Isolation::ReadUncommitted,
+            },
         };
-        let fetched = call.broker().fetch(call.who(), fetch).await;
-        let bytes: usize = fetched.partitions.iter().map(FetchedPartition::bytes).sum();
-        let owed = call
-            .session
-            .shared
-            .quotas
-            .take(call.who(), Meter::Fetch, bytes as u64);
-        let mut read = fetched.partitions.into_iter();
+        let quotas = &call.session.shared.quotas;
+        let read = fetch::read(call.broker(), quotas, call.who(), allowance, reading, None).await;
+        let mut done = read.partitions.into_iter();
         let mut response = FetchResponse {
-            throttle_time_ms: call.throttle(owed),
+            throttle_time_ms: call.throttle(read.owed),
             ..FetchResponse::default()
         };
         for topic in asked {
-            let answered = answer(call, topic, &mut read, &mut response.node_endpoints);
+            let answered = answer(call, topic, &mut done, &mut response.node_endpoints);
             response.responses.push(answered);
         }
         response
     }
 }
 
-/// How many bytes the caller's quota has left: one batch at least (which 1 stands for), and nothing while it owes, after
-/// a wait as long as its fetch allows. None: nothing limits it.
-async fn allowance(call: &Call, max_wait_ms: i32) -> Option<usize> {
-    if call.owes.is_some() {
-        return Some(0);
+/// How much the caller may read, after a wait for what it owes as long as its fetch allows.
+async fn allowance(call: &Call, max_wait_ms: i32) -> Allowance {
+    if let Some(owes) = call.owes {
+        return Allowance::Nothing(owes);
     }
-    let wait = Duration::from_millis(u64::try_from(max_wait_ms).unwrap_or(0));
-    let until = call.received + wait.max(HELD_MIN).min(call.session.shared.debt_patience);
-    let quotas = &call.session.shared.quotas;
-    match quotas.left(call.who(), Meter::Fetch, until).await {
-        Ok(left) => left.map(|left| usize::try_from(left).unwrap_or(usize::MAX).max(1)),
-        Err(owes) => {
-            quotas.refused(owes.meter);
-            call.throttle(owes.wait);
-            Some(0)
-        }
-    }
+    let shared = &call.session.shared;
+    let until = fetch_patience(call.received, waits(max_wait_ms), shared.debt_patience);
+    shared.quotas.begin_fetch(call.who(), until).await
 }
 
-fn ask(call: &Call, topic: FetchTopic, wanted: &mut Vec<broker::FetchPartition>) -> Asked {
+fn waits(max_wait_ms: i32) -> Duration {
+    Duration::from_millis(u64::try_from(max_wait_ms).unwrap_or(0))
+}
+
+fn ask(call: &Call, topic: FetchTopic, wanted: &mut Vec<Result<broker::FetchPartition, Unread>>) -> Asked {
     let named = if call.version >= 13 {
-        Named::Id(topic.topic_id)
+        by_id(topic.topic_id)
     } else {
         Named::Name(&topic.topic)
     };
     let found = find(&call.image(), call, named);
     let mut partitions = Vec::with_capacity(topic.partitions.len());
     for asked in topic.partitions {
-        let known = found.as_ref().map_err(|code| *code).and_then(|row| {
-            let partition = partition(row, asked.partition)?;
-            Ok((partition, diverging(call, row, partition, &asked)?))
+        partitions.push(asked.partition);
+        wanted.push(match &found {
+            Ok(row) => of_topic(call, row, &asked),
+            Err(code) => Err(Unread::Failed(*code)),
         });
-        partitions.push((
-            asked.partition,
-            match known {
-                Err(code) => Err(Unread::Failed(code)),
-                Ok((_, Some(end))) => Err(Unread::Parted(end)),
-                Ok((partition, None)) => {
-                    wanted.push(of_partition(partition, &asked));
-                    Ok(())
-                }
-            },
-        ));
     }
     Asked {
         name: topic.topic,
@@ -152,7 +124,15 @@ fn ask(call: &Call, topic: FetchTopic, wanted: &mut Vec<broker::FetchPartition>)
     }
 }
 
-fn of_partition(partition: millstream_model::PartitionId, asked: &FetchPartition) -> broker::FetchPartition {
+fn of_topic(call: &Call, topic: &TopicRow, asked: &FetchPartition) -> Result<broker::FetchPartition, Unread> {
+    let partition = partition(topic, asked.partition).map_err(Unread::Failed)?;
+    match diverging(call, topic, partition, asked).map_err(Unread::Failed)? {
+        Some(end) => Err(Unread::Parted(end)),
+        None => Ok(of_partition(partition, asked)),
+    }
+}
+
+fn of_partition(partition: PartitionId, asked: &FetchPartition) -> broker::FetchPartition {
     broker::FetchPartition {
         partition,
         offset: Offset(asked.fetch_offset),
@@ -172,7 +152,7 @@ fn at_most(bytes: i32) -> usize {
 fn diverging(
     call: &Call,
     topic: &TopicRow,
-    partition: millstream_model::PartitionId,
+    partition: PartitionId,
     asked: &FetchPartition,
 ) -> Result<Option<EpochEndOffset>, ErrorCode> {
     let read = LeaderEpoch(asked.last_fetched_epoch);
@@ -198,26 +178,24 @@ fn diverging(
 fn answer(
     call: &Call,
     asked: Asked,
-    read: &mut impl Iterator<Item = FetchedPartition>,
+    done: &mut impl Iterator<Item = Done>,
     endpoints: &mut Vec<NodeEndpoint>,
 ) -> FetchableTopicResponse {
     let mut partitions = Vec::with_capacity(asked.partitions.len());
-    for (index, known) in asked.partitions {
-        let mut data = match (known, &asked.row) {
-            (Ok(()), _) => match read.next() {
-                Some(fetched) => data(call, index, fetched),
-                None => failed(call, index, ErrorCode::UnknownServerError),
-            },
-            (Err(Unread::Failed(code)), _) => failed(call, index, code),
-            (Err(Unread::Parted(end)), _) => PartitionData {
+    for (index, done) in asked.partitions.into_iter().zip(done) {
+        let mut data = match done {
+            Ok(fetched) => data(call, index, fetched),
+            Err(Unread::Failed(code)) => failed(call, index, code),
+            Err(Unread::Parted(end)) => PartitionData {
                 diverging_epoch: end,
                 ..failed(call, index, ErrorCode::None)
             },
         };
         if data.error_code == ErrorCode::NotLeaderOrFollower.number()
             && let Some(row) = &asked.row
+            && let Ok(partition) = partition(row, index)
         {
-            point_to_leader(call, row, &mut data, endpoints);
+            data.current_leader = point_to_leader(call, row, partition, endpoints);
         }
         partitions.push(data);
     }
@@ -268,19 +246,11 @@ fn failed(call: &Call, index: i32, code: ErrorCode) -> PartitionData {
 fn point_to_leader(
     call: &Call,
     topic: &TopicRow,
-    data: &mut PartitionData,
+    partition: PartitionId,
     endpoints: &mut Vec<NodeEndpoint>,
-) {
-    let Ok(index) = u32::try_from(data.partition_index) else {
-        return;
-    };
-    let Some(known) = leadership(&call.image(), topic, millstream_model::PartitionIndex(index)) else {
-        return;
-    };
-    let Some(leader) = known.leader else { return };
-    data.current_leader = LeaderIdAndEpoch {
-        leader_id: leader.id.0,
-        leader_epoch: known.epoch.0,
+) -> LeaderIdAndEpoch {
+    let Some((leader, epoch)) = leader(&call.image(), topic, partition.index) else {
+        return LeaderIdAndEpoch::default();
     };
     if endpoints.iter().all(|endpoint| endpoint.node_id != leader.id.0) {
         endpoints.push(NodeEndpoint {
@@ -289,5 +259,9 @@ fn point_to_leader(
             port: i32::from(leader.kafka.port),
             rack: None,
         });
+    }
+    LeaderIdAndEpoch {
+        leader_id: leader.id.0,
+        leader_epoch: epoch.0,
     }
 }

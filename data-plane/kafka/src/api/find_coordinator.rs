@@ -2,7 +2,7 @@
 
 use super::Handler;
 use crate::session::Call;
-use crate::topics::leadership;
+use millstream_door::leadership::leadership;
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::find_coordinator_response::Coordinator;
 use millstream_kafka_wire::messages::{FindCoordinatorRequest, FindCoordinatorResponse};

@@ -2,7 +2,8 @@
 
 use super::{Handler, configs};
 use crate::session::Call;
-use crate::topics::{Named, find};
+use crate::topics::find;
+use millstream_access::Named;
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,

@@ -2,8 +2,9 @@
 
 use super::{Handler, configs};
 use crate::session::Call;
-use crate::topics::nodes;
+use crate::topics;
 use millstream_access::Operation;
+use millstream_door::leadership::nodes;
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::list_config_resources_response::ConfigResource;
 use millstream_kafka_wire::messages::{ListConfigResourcesRequest, ListConfigResourcesResponse};
@@ -47,7 +48,7 @@ fn names(call: &Call, resource_type: i8) -> Vec<ConfigResource> {
     let image = call.image();
     let names: Vec<String> = match resource_type {
         configs::TOPIC => {
-            let visible = image.topics_of(call.who().tenant).filter(|topic| !topic.internal);
+            let visible = topics::all(&image, call);
             visible.map(|topic| topic.name.as_str().to_owned()).collect()
         }
         configs::BROKER | configs::BROKER_LOGGER => nodes(&image).map(|node| node.id.0.to_string()).collect(),

@@ -2,7 +2,8 @@
 
 use super::Handler;
 use crate::session::Call;
-use crate::topics::{Named, find, partition};
+use crate::topics::{find, partition};
+use millstream_access::Named;
 use millstream_broker::interface::{FoundOffset, Isolation, ListOffset};
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::list_offsets_request::ListOffsetsPartition;

@@ -3,8 +3,11 @@
 use super::{Handler, authorized};
 use crate::error::Code;
 use crate::session::Call;
-use crate::topics::{Named, find, leadership, nodes};
+use crate::topics;
+use crate::topics::{by_id, look_up};
+use millstream_access::Named;
 use millstream_access::Operation;
+use millstream_door::leadership::{leadership, nodes};
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::metadata_request::MetadataRequestTopic;
 use millstream_kafka_wire::messages::metadata_response::{
@@ -12,7 +15,7 @@ use millstream_kafka_wire::messages::metadata_response::{
 };
 use millstream_kafka_wire::messages::{MetadataRequest, MetadataResponse};
 use millstream_metadata::{Actor, Command, CreateTopic, Image, Refusal, TopicRow};
-use millstream_model::{PartitionIndex, TopicName};
+use millstream_model::PartitionIndex;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// From this version on topics can be named by their ids.
@@ -39,7 +42,7 @@ impl Handler for Metadata {
         let mut topics = match wanted {
             None => {
                 let image = call.image();
-                let visible = image.topics_of(call.who().tenant).filter(|topic| !topic.internal);
+                let visible = topics::all(&image, call);
                 let visible = visible.filter(|_| call.may(Operation::Describe));
                 visible.map(|topic| describe(&image, topic)).collect()
             }
@@ -102,31 +105,29 @@ fn refused(call: &Call, wanted: Vec<MetadataRequestTopic>) -> MetadataResponse {
 async fn one(call: &Call, wanted: MetadataRequestTopic, create: bool) -> MetadataResponseTopic {
     let named = match &wanted.name {
         Some(name) if wanted.topic_id.is_nil() => Named::Name(name),
-        _ => Named::Id(wanted.topic_id),
+        _ => by_id(wanted.topic_id),
     };
     let image = call.image();
     let found = if call.may(Operation::Describe) {
-        find(&image, call, named)
+        look_up(&image, call, named)
     } else {
         Err(ErrorCode::TopicAuthorizationFailed)
     };
     let error = match (found, &wanted.name) {
         (Ok(topic), _) => return describe(&image, &topic),
-        (Err(ErrorCode::UnknownTopicOrPartition), Some(name)) => match name.parse::<TopicName>() {
-            Err(_) => ErrorCode::InvalidTopicException,
-            Ok(_) if create => match auto_create(call, &image, name).await {
+        (Err(ErrorCode::UnknownTopicOrPartition), Some(name)) if create => {
+            match auto_create(call, &image, name).await {
                 Ok(()) => {
                     let image = call.image();
-                    match find(&image, call, named) {
+                    match look_up(&image, call, named) {
                         Ok(topic) => return describe(&image, &topic),
                         // This node has not heard of it yet; the client asks again.
                         Err(_) => ErrorCode::LeaderNotAvailable,
                     }
                 }
                 Err(error) => error,
-            },
-            Ok(_) => ErrorCode::UnknownTopicOrPartition,
-        },
+            }
+        }
         (Err(error), _) => error,
     };
     MetadataResponseTopic {

@@ -3,7 +3,8 @@
 use super::Handler;
 use crate::error::Code;
 use crate::session::Call;
-use crate::topics::{Named, find, partition};
+use crate::topics::{by_id, find, partition};
+use millstream_access::Named;
 use millstream_broker::interface::groups::{CommitOffsets, GroupError, MemberRef, OffsetToCommit};
 use millstream_door::Action;
 use millstream_kafka_wire::ErrorCode;
@@ -66,7 +67,7 @@ impl Handler for OffsetCommit {
 
 fn ask(call: &Call, topic: OffsetCommitRequestTopic, offsets: &mut Vec<OffsetToCommit>) -> Asked {
     let named = if call.version >= 10 {
-        Named::Id(topic.topic_id)
+        by_id(topic.topic_id)
     } else {
         Named::Name(&topic.name)
     };

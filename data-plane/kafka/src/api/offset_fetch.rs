@@ -3,7 +3,8 @@
 use super::Handler;
 use crate::error::Code;
 use crate::session::Call;
-use crate::topics::{Named, find, partition};
+use crate::topics::{by_id, find, partition};
+use millstream_access::Named;
 use millstream_broker::interface::groups::CommittedOffset;
 use millstream_door::Action;
 use millstream_kafka_wire::ErrorCode;
@@ -122,7 +123,7 @@ fn all(call: &Call, committed: &BTreeMap<PartitionId, CommittedOffset>) -> Vec<O
     let image = call.image();
     let mut topics: Vec<OffsetFetchResponseTopics> = Vec::new();
     for (partition, offset) in committed {
-        let Ok(row) = find(&image, call, Named::Id(partition.topic.0)) else {
+        let Ok(row) = find(&image, call, by_id(partition.topic.0)) else {
             continue;
         };
         if topics.last().is_none_or(|last| last.topic_id != row.id.0) {
@@ -149,9 +150,9 @@ fn some(
     committed: &BTreeMap<PartitionId, CommittedOffset>,
     seen: &mut BTreeSet<PartitionId>,
 ) -> OffsetFetchResponseTopics {
-    let by_id = call.version >= 10;
-    let named = if by_id {
-        Named::Id(topic.topic_id)
+    let is_by_id = call.version >= 10;
+    let named = if is_by_id {
+        by_id(topic.topic_id)
     } else {
         Named::Name(&topic.name)
     };
@@ -159,7 +160,7 @@ fn some(
     let mut partitions = Vec::new();
     for index in topic.partition_indexes {
         partitions.push(match &row {
-            Err(code) if by_id => OffsetFetchResponsePartitions {
+            Err(code) if is_by_id => OffsetFetchResponsePartitions {
                 error_code: call.code(code),
                 ..found(index, None)
             },

@@ -3,7 +3,8 @@
 use super::Handler;
 use crate::error::Code;
 use crate::session::Call;
-use crate::topics::{Named, find, partition};
+use crate::topics::{find, partition};
+use millstream_access::Named;
 use millstream_broker::interface::{EpochEnd, OffsetError};
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::offset_for_leader_epoch_request::OffsetForLeaderPartition;

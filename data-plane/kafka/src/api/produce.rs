@@ -4,10 +4,12 @@ use super::find_coordinator::NO_TRANSACTIONS;
 use crate::connection::{Answer, End, Finished};
 use crate::error::Code;
 use crate::session::Call;
-use crate::topics::{Named, find, leadership, partition};
+use crate::topics::{by_id, find, partition};
 use futures::future::BoxFuture;
+use millstream_access::Named;
 use millstream_broker::interface::{Acks, PendingProduce, Produce, ProduceError, Produced};
-use millstream_door::Meter;
+use millstream_door::leadership::leader;
+use millstream_door::produce;
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::batch::{BatchHeader, Compression};
 use millstream_kafka_wire::frame::RequestFrame;
@@ -17,7 +19,7 @@ use millstream_kafka_wire::messages::produce_response::{
 };
 use millstream_kafka_wire::messages::{ProduceRequest, ProduceResponse};
 use millstream_metadata::{Image, TopicRow};
-use millstream_model::{OwnerEpoch, PartitionIndex};
+use millstream_model::{OwnerEpoch, PartitionId};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,14 +37,6 @@ const ZSTD_FROM: i16 = 7;
 
 /// The first version that is served; the older ones are only advertised, for librdkafka looks for them.
 const SERVED_FROM: i16 = 3;
-
-/// What becomes of one partition's batch.
-enum Begun {
-    Refused(Refused),
-    /// Among what the broker is asked for next.
-    Asked,
-    Pending(PendingProduce),
-}
 
 /// Why a batch is not taken.
 struct Refused {
@@ -76,12 +70,16 @@ impl From<ProduceError> for Refused {
     }
 }
 
+/// A topic of the request; its partitions' batches follow those of the topic before.
 struct Topic {
     name: String,
     topic_id: uuid::Uuid,
     row: Option<Arc<TopicRow>>,
-    partitions: Vec<(i32, Begun)>,
+    partitions: Vec<i32>,
 }
+
+/// What becomes of a batch.
+type Begun = Result<PendingProduce, Refused>;
 
 pub(super) fn run(mut call: Call, request: RequestFrame) -> BoxFuture<'static, Result<Answer, End>> {
     Box::pin(async move {
@@ -90,12 +88,13 @@ pub(super) fn run(mut call: Call, request: RequestFrame) -> BoxFuture<'static, R
         pay(&mut call, &message).await;
         // Requests of a connection come here one after the other, and no await is in here: batches get their places
         // in the order of the requests.
-        let topics = begin(&call, message);
+        let (topics, begun) = begin(&call, message);
         Ok(Answer::Later(Box::pin(async move {
             let mut response = ProduceResponse::default();
             let mut failed = None;
+            let mut begun = begun.into_iter();
             for topic in topics {
-                let finished = finish(&call, topic, &mut response.node_endpoints).await;
+                let finished = finish(&call, topic, &mut begun, &mut response.node_endpoints).await;
                 failed = failed.or_else(|| {
                     let failed = finished
                         .partition_responses
@@ -142,7 +141,7 @@ async fn pay(call: &mut Call, message: &ProduceRequest) {
     };
     let until = call.received + patience;
     let quotas = call.session.shared.quotas.clone();
-    match quotas.begin(call.who(), Meter::Produce, bytes, until).await {
+    match quotas.begin_produce(call.who(), bytes, until).await {
         Ok(owed) => {
             call.throttle(owed);
         }
@@ -151,7 +150,7 @@ async fn pay(call: &mut Call, message: &ProduceRequest) {
 }
 
 /// Gives every batch its place, or says why not.
-fn begin(call: &Call, message: ProduceRequest) -> Vec<Topic> {
+fn begin(call: &Call, message: ProduceRequest) -> (Vec<Topic>, Vec<Begun>) {
     let acks = match message.acks {
         0 => Ok(Acks::None),
         1 => Ok(Acks::Leader),
@@ -162,8 +161,7 @@ fn begin(call: &Call, message: ProduceRequest) -> Vec<Topic> {
         )),
     };
     let acks = if let Some(owes) = call.owes {
-        // Every client tries again after this one; librdkafka gives a message up for THROTTLING_QUOTA_EXCEEDED.
-        Err((ErrorCode::NotEnoughReplicas, owes.to_string()))
+        Err((owes.code(), owes.to_string()))
     } else if call.version < SERVED_FROM {
         Err((
             ErrorCode::UnsupportedVersion,
@@ -179,26 +177,13 @@ fn begin(call: &Call, message: ProduceRequest) -> Vec<Topic> {
     );
     let image = call.image();
     let mut asked = Vec::new();
-    let mut topics: Vec<Topic> = message
+    let topics: Vec<Topic> = message
         .topic_data
         .into_iter()
         .map(|topic| ask_topic(call, &image, topic, &acks, timeout, &mut asked))
         .collect();
-    // All at once: cheaper than one after the other.
-    let mut begun = call.broker().begin_produces(call.who(), asked).into_iter();
-    for (_, it) in topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
-        if let Begun::Asked = it {
-            *it = match begun.next() {
-                Some(Ok(pending)) => Begun::Pending(pending),
-                Some(Err(error)) => Begun::Refused(error.into()),
-                None => Begun::Refused(Refused::new(
-                    ErrorCode::UnknownServerError,
-                    "a batch without an answer",
-                )),
-            };
-        }
-    }
-    topics
+    let begun = produce::begin(call.broker(), call.who(), asked, Refused::from);
+    (topics, begun)
 }
 
 fn ask_topic(
@@ -207,10 +192,10 @@ fn ask_topic(
     topic: TopicProduceData,
     acks: &Result<Acks, (ErrorCode, String)>,
     timeout: Duration,
-    asked: &mut Vec<Produce>,
+    asked: &mut Vec<Result<Produce, Refused>>,
 ) -> Topic {
     let named = if call.version >= 13 {
-        Named::Id(topic.topic_id)
+        by_id(topic.topic_id)
     } else {
         Named::Name(&topic.name)
     };
@@ -220,18 +205,15 @@ fn ask_topic(
         .into_iter()
         .map(|data| {
             let index = data.index;
-            let begun = match (acks, &found) {
-                (Err((code, text)), _) => Begun::Refused(Refused::new(*code, text.clone())),
-                (Ok(_), Err(code)) => Begun::Refused(Refused::new(*code, "there is no such topic")),
-                (Ok(acks), Ok(row)) => match ask(call, row, data, *acks, timeout) {
-                    Ok(produce) => {
-                        asked.push(produce);
-                        Begun::Asked
-                    }
-                    Err((code, text)) => Begun::Refused(Refused::new(code, text)),
-                },
-            };
-            (index, begun)
+            asked.push(match (acks, &found) {
+                (Err((code, text)), _) => Err(Refused::new(*code, text.clone())),
+                (Ok(_), Err(code)) => Err(Refused::new(*code, "there is no such topic")),
+                (Ok(acks), Ok(row)) => {
+                    let asked = ask(call, row, data, *acks, timeout);
+                    asked.map_err(|(code, text)| Refused::new(code, text))
+                }
+            });
+            index
         })
         .collect();
     Topic {
@@ -274,13 +256,17 @@ fn codec(batch: &[u8]) -> Option<Compression> {
     BatchHeader::read(batch).ok()?.attributes.compression()
 }
 
-async fn finish(call: &Call, topic: Topic, endpoints: &mut Vec<NodeEndpoint>) -> TopicProduceResponse {
+async fn finish(
+    call: &Call,
+    topic: Topic,
+    begun: &mut impl Iterator<Item = Begun>,
+    endpoints: &mut Vec<NodeEndpoint>,
+) -> TopicProduceResponse {
     let mut partition_responses = Vec::with_capacity(topic.partitions.len());
-    for (index, begun) in topic.partitions {
+    for (index, begun) in topic.partitions.into_iter().zip(begun) {
         let result = match begun {
-            Begun::Refused(refused) => Err(refused),
-            Begun::Asked => Err(Refused::new(ErrorCode::UnknownServerError, "was never asked")),
-            Begun::Pending(pending) => pending.await.map_err(Refused::from),
+            Err(refused) => Err(refused),
+            Ok(pending) => pending.await.map_err(Refused::from),
         };
         let mut response = match result {
             Ok(produced) => durable(call, index, &produced),
@@ -297,8 +283,9 @@ async fn finish(call: &Call, topic: Topic, endpoints: &mut Vec<NodeEndpoint>) ->
         };
         if response.error_code == ErrorCode::NotLeaderOrFollower.number()
             && let Some(row) = &topic.row
+            && let Ok(partition) = partition(row, index)
         {
-            point_to_leader(call, row, &mut response, endpoints);
+            response.current_leader = point_to_leader(call, row, partition, endpoints);
         }
         partition_responses.push(response);
     }
@@ -324,17 +311,11 @@ fn durable(call: &Call, index: i32, produced: &Produced) -> PartitionProduceResp
 fn point_to_leader(
     call: &Call,
     topic: &TopicRow,
-    response: &mut PartitionProduceResponse,
+    partition: PartitionId,
     endpoints: &mut Vec<NodeEndpoint>,
-) {
-    let index = PartitionIndex(u32::try_from(response.index).unwrap_or(u32::MAX));
-    let Some(known) = leadership(&call.image(), topic, index) else {
-        return;
-    };
-    let Some(leader) = known.leader else { return };
-    response.current_leader = LeaderIdAndEpoch {
-        leader_id: leader.id.0,
-        leader_epoch: known.epoch.0,
+) -> LeaderIdAndEpoch {
+    let Some((leader, epoch)) = leader(&call.image(), topic, partition.index) else {
+        return LeaderIdAndEpoch::default();
     };
     if endpoints.iter().all(|endpoint| endpoint.node_id != leader.id.0) {
         endpoints.push(NodeEndpoint {
@@ -343,5 +324,9 @@ fn point_to_leader(
             port: i32::from(leader.kafka.port),
             rack: None,
         });
+    }
+    LeaderIdAndEpoch {
+        leader_id: leader.id.0,
+        leader_epoch: epoch.0,
     }
 }

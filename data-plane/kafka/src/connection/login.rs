@@ -4,10 +4,8 @@ use super::answer::write;
 use super::frames::Frames;
 use super::{End, Limits, plain};
 use crate::api::{api_versions, message, sasl};
-use crate::connections::Entered;
 use bytes::Bytes;
-use millstream_access::{AuthError, Principal};
-use millstream_door::Meter;
+use millstream_door::{Login, LoginError};
 use millstream_kafka_wire::frame::RequestFrame;
 use millstream_kafka_wire::messages::{
     SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest,
@@ -15,7 +13,6 @@ use millstream_kafka_wire::messages::{
 use millstream_kafka_wire::{ApiKey, ErrorCode, Frame};
 use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::Instant;
 
 /// What the client may send next.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,13 +25,13 @@ enum State {
     Bare,
 }
 
-/// Who it is; `None` when the client went away before it said so.
+/// The client's login; `None` when the client went away before it said so.
 pub(super) async fn run<R, W>(
     frames: &mut Frames<'_, R>,
     writer: &mut W,
     limits: Limits<'_>,
     peer: SocketAddr,
-) -> Result<Option<(Principal, Entered)>, End>
+) -> Result<Option<Login>, End>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -42,7 +39,7 @@ where
     let mut state = State::Start;
     while let Some(received) = frames.next().await? {
         if state == State::Bare {
-            let who = check(&received.bytes, limits, peer).await.map_err(Refusal::end)?;
+            let login = check(&received.bytes, limits, peer).await.map_err(Refusal::end)?;
             write(
                 writer,
                 Frame {
@@ -51,8 +48,8 @@ where
                 limits,
             )
             .await?;
-            frames.authenticated(who.0.tenant);
-            return Ok(Some(who));
+            frames.authenticated(login.who().tenant);
+            return Ok(Some(login));
         }
         let request = RequestFrame::read(received.bytes)?;
         match request.key {
@@ -95,9 +92,9 @@ where
                     },
                 };
                 write(writer, request.answer(&response)?, limits).await?;
-                let who = checked.map_err(Refusal::end)?;
-                frames.authenticated(who.0.tenant);
-                return Ok(Some(who));
+                let login = checked.map_err(Refusal::end)?;
+                frames.authenticated(login.who().tenant);
+                return Ok(Some(login));
             }
             api => return Err(End::Unauthenticated { api }),
         }
@@ -126,46 +123,36 @@ impl Refusal {
     }
 }
 
-async fn check(
-    message: &[u8],
-    limits: Limits<'_>,
-    peer: SocketAddr,
-) -> Result<(Principal, Entered), Refusal> {
-    let refusal = match plain::parse(message) {
-        Err(text) => Refusal::Told {
-            code: ErrorCode::SaslAuthenticationFailed,
-            text: text.to_owned(),
-            reason: text.to_owned(),
-        },
-        Ok((key, secret)) => match limits.shared.broker.authenticate(key, secret) {
-            Ok(who) => match limits.connections.enter(limits.shared, &who, limits.close) {
-                Some(entered) => {
-                    tracing::debug!(%peer, key = %who.key, tenant = %who.tenant, "authenticated");
-                    count(limits, &who).await;
-                    return Ok((who, entered));
-                }
-                None => Refusal::Full,
-            },
-            Err(error) => Refusal::Told {
+/// Lets the owner of a PLAIN message's key in.
+async fn check(message: &[u8], limits: Limits<'_>, peer: SocketAddr) -> Result<Login, Refusal> {
+    let logins = &limits.shared.logins;
+    let (key, secret) = match plain::parse(message) {
+        Ok(presented) => presented,
+        Err(text) => {
+            limits.shared.metrics.refused_logins.inc();
+            logins.delay_refusal().await;
+            return Err(Refusal::Told {
                 code: ErrorCode::SaslAuthenticationFailed,
-                text: AuthError::CLIENT_TEXT.to_owned(),
-                reason: error.to_string(),
-            },
-        },
+                text: text.to_owned(),
+                reason: text.to_owned(),
+            });
+        }
     };
-    if let Refusal::Told { .. } = refusal {
-        limits.shared.metrics.refused_logins.inc();
-    }
-    tokio::time::sleep(limits.settings.refusal_delay).await;
-    Err(refusal)
-}
-
-/// A login is a request: who owes some waits a little, or could do one over each of many connections.
-async fn count(limits: Limits<'_>, who: &Principal) {
-    let quotas = &limits.shared.quotas;
-    let until = Instant::now() + limits.settings.debt_patience;
-    if quotas.begin(who, Meter::Requests, 1, until).await.is_err() {
-        quotas.take(who, Meter::Requests, 1);
+    match logins.login(key, secret, limits.close).await {
+        Ok(login) => {
+            let who = login.who();
+            tracing::debug!(%peer, key = %who.key, tenant = %who.tenant, "authenticated");
+            Ok(login)
+        }
+        Err(LoginError::Full(_)) => Err(Refusal::Full),
+        Err(LoginError::Unknown(error)) => {
+            limits.shared.metrics.refused_logins.inc();
+            Err(Refusal::Told {
+                code: ErrorCode::SaslAuthenticationFailed,
+                text: error.client_text().to_owned(),
+                reason: error.to_string(),
+            })
+        }
     }
 }
 
