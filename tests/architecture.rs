@@ -8,6 +8,8 @@
 
 #[path = "architecture/laws.rs"]
 mod laws;
+#[path = "architecture/pure.rs"]
+mod pure;
 
 use serde_json::Value;
 use std::collections::BTreeSet;

@@ -125,6 +125,10 @@ impl Writer {
     ///
     /// # Errors
     /// When the operating system gives no thread.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the shell that gives the journal its two threads"
+    )]
     pub fn start<D: Disk>(journal: Journal<D>, settings: WriterSettings) -> io::Result<(Writer, Running)> {
         let inner = Arc::new(Inner {
             waiting: Mutex::new(Intake::new(&journal, settings.waiting_bytes_max)),

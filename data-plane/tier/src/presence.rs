@@ -41,6 +41,10 @@ impl Presence {
     }
 
     /// Fails when the folder is another one. What else the file system answers is told by whatever is done then.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the shell that asks the file system where it may block"
+    )]
     pub(crate) async fn check(&self) -> Result<()> {
         let seen = Arc::clone(&self.0);
         let checked = tokio::task::spawn_blocking(move || seen.check()).await;
