@@ -2,6 +2,7 @@
 
 use millstream_catalog::CatalogCopy;
 use millstream_metadata::ImageWatch;
+use millstream_model::{Backoff, Waits};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ const INTERVAL_MIN: Duration = Duration::from_secs(1);
 const REST_FACTOR: u32 = 20;
 
 /// How long a disk that fails is left alone.
-const AGAIN_AFTER: Duration = Duration::from_secs(5);
+const AGAIN: Waits = Waits::new(Duration::from_secs(5), Duration::from_secs(30));
 
 /// Where the copy lies, and what it says of the cluster.
 #[derive(Clone, Debug)]
@@ -45,6 +46,7 @@ impl Copier {
         let mut not_before = Instant::now();
         // What cannot wait goes before `not_before`, but a disk that fails is not asked without end.
         let mut soonest = not_before;
+        let mut backoff = Backoff::new(AGAIN);
         loop {
             let last = tokio::select! {
                 changed = self.images.changed() => changed.is_err(),
@@ -58,12 +60,15 @@ impl Copier {
                 let saved = self.save().await;
                 not_before = Instant::now() + INTERVAL_MIN.max(begun.elapsed() * REST_FACTOR);
                 if let Err(reason) = saved {
-                    tracing::warn!(%reason, again_in = ?AGAIN_AFTER, "no local copy of the catalog");
+                    let again_in = backoff.next(rand::random());
+                    tracing::warn!(%reason, ?again_in, "no local copy of the catalog");
                     if last || self.shutdown.is_cancelled() {
                         return;
                     }
                     soonest = Instant::now() + INTERVAL_MIN;
-                    not_before = Instant::now() + AGAIN_AFTER;
+                    not_before = Instant::now() + again_in;
+                } else {
+                    backoff.reset();
                 }
             }
             if last {

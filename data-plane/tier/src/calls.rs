@@ -5,6 +5,7 @@ use crate::files::OpenFile;
 use crate::tier::Settings;
 use bytes::Bytes;
 use futures::{StreamExt, TryFutureExt, TryStreamExt};
+use millstream_model::{Backoff, Waits};
 use object_store::path::Path;
 use object_store::{
     GetOptions, GetRange, GetResult, GetResultPayload, ObjectStore, ObjectStoreExt, PutPayload,
@@ -167,7 +168,7 @@ impl Calls {
     where
         F: Future<Output = Result<T, object_store::Error>>,
     {
-        let mut backoff = self.settings.backoff;
+        let mut backoff = Backoff::new(Waits::new(self.settings.backoff, BACKOFF_MAX));
         let mut attempt = 1;
         loop {
             let error = match tokio::time::timeout(within, run()).await {
@@ -199,8 +200,7 @@ impl Calls {
                 return Err(error);
             }
             tracing::debug!(call, %name, attempt, %error, "the object store failed; trying again");
-            tokio::time::sleep(backoff).await;
-            backoff = (backoff * 2).min(BACKOFF_MAX);
+            tokio::time::sleep(backoff.next(rand::random())).await;
             attempt += 1;
         }
     }

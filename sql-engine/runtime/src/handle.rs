@@ -1,11 +1,12 @@
 //! The handle of a shard: what the server asks of it.
 
 use crate::metrics::{Metrics, Place};
-use crate::query::{QuerySpec, RetryWaits};
+use crate::query::QuerySpec;
 use crate::report::QueryReport;
 use crate::shard::{Command, Runner, StateStore};
 use crate::streams::{Streams, StreamsError};
 use datafusion_common::ScalarValue;
+use millstream_model::Waits;
 use millstream_model::limits::TENANT_SQL_STATE_BYTES_DEFAULT;
 use millstream_operators::Pulled;
 use millstream_state::{ColdCache, ColdError, StopReason, StoreKind};
@@ -46,7 +47,7 @@ pub struct ShardSettings {
     /// A table's changes are coalesced by key between commits.
     pub coalesce: bool,
     /// When a parked query is tried again.
-    pub retry: RetryWaits,
+    pub retry: Waits,
     /// Where its state is kept.
     pub store: StoreKind,
     /// What the state of all its queries may take in memory, bytes.
@@ -63,10 +64,7 @@ impl Default for ShardSettings {
             fetch_bytes: 1024 * 1024,
             turn_rows: 4096,
             coalesce: true,
-            retry: RetryWaits {
-                first: Duration::from_secs(1),
-                last: Duration::from_secs(60),
-            },
+            retry: Waits::new(Duration::from_secs(1), Duration::from_secs(60)),
             store: StoreKind::default(),
             state_bytes_max: TENANT_SQL_STATE_BYTES_DEFAULT,
             accepts_loss: false,

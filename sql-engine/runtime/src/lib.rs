@@ -40,7 +40,7 @@ pub use memory::MemoryStreams;
 pub use metrics::Metrics;
 pub use millstream_operators::Pulled;
 pub use processing_log::PROCESSING_LOG_TOPIC;
-pub use query::{PushEnd, PushItem, PushSink, QueryOptions, QuerySpec, QueryStart, RetryWaits};
+pub use query::{PushEnd, PushItem, PushSink, QueryOptions, QuerySpec, QueryStart};
 pub use report::{PartitionReport, ProcessingError, QueryReport, QueryState};
 pub use shard_core::{Done, PlantedCore, Rows, Said, ShardCore, Todo};
 pub use sink::SinkWriter;

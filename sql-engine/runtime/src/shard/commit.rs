@@ -1,6 +1,6 @@
 //! What the commit protocol asks for, executed beside the loop: queries of clients never wait for it.
 
-use super::{BACKOFF_FIRST, Runner};
+use super::Runner;
 use crate::processing_log::ProcessingLog;
 use crate::shard_core::{Done, Said, Todo};
 use crate::sink::Pending;
@@ -202,7 +202,7 @@ impl Runner {
                 metrics.commits.inc();
                 metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
                 self.commit_at = None;
-                self.backoff = BACKOFF_FIRST;
+                self.backoff.reset();
                 self.publish();
             }
             Err(error) => {
