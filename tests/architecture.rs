@@ -6,6 +6,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "architecture/circles.rs"]
+mod circles;
 #[path = "architecture/laws.rs"]
 mod laws;
 #[path = "architecture/pure.rs"]

@@ -2,8 +2,8 @@
 
 use crate::error::of_fetch;
 use crate::names::{Names, resolve};
+use crate::patience::patience;
 use crate::produce::told;
-use crate::service::patience;
 use bytes::{Bytes, BytesMut};
 use millstream_access::{AuthError, Principal, revoked};
 use millstream_broker::Broker;

@@ -2,7 +2,7 @@
 
 use crate::error::{of_produce, producer_status};
 use crate::names::resolve;
-use crate::service::patience;
+use crate::patience::patience;
 use millstream_access::Principal;
 use millstream_broker::Broker;
 use millstream_broker::interface::{Acks, InitProducer, PendingProduce, Produce, ProduceError, Produced};

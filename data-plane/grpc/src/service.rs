@@ -2,13 +2,14 @@
 
 use crate::caller::caller;
 use crate::metrics::Metrics;
+use crate::patience::patience;
 use crate::watch::Answers;
 use crate::{fetch, groups, offsets, produce, watch};
 use async_trait::async_trait;
 use millstream_access::{Operation, Principal};
 use millstream_broker::Broker;
 use millstream_door::{Action, Meter, Quotas};
-use millstream_model::limits::{DEBT_WAIT_MS_MAX, GRPC_MESSAGE_BYTES_MAX};
+use millstream_model::limits::GRPC_MESSAGE_BYTES_MAX;
 use millstream_rpc::data::data_server::{Data, DataServer};
 use millstream_rpc::data::{
     CommitOffsetsRequest, CommitOffsetsResponse, DeleteGroupRequest, DeleteGroupResponse,
@@ -18,8 +19,6 @@ use millstream_rpc::data::{
     ListOffsetsRequest, ListOffsetsResponse, ProduceRequest, ProduceResponse, WatchRequest,
 };
 use std::future::Future;
-use std::time::Duration;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use tracing::Instrument;
@@ -114,11 +113,6 @@ fn permit(action: Action, who: &Principal) -> Result<(), Status> {
     Err(Status::permission_denied(format!(
         "this needs a key that may {needs}"
     )))
-}
-
-/// Until when a call that begins now may wait for its caller's debts.
-pub(crate) fn patience() -> Instant {
-    Instant::now() + Duration::from_millis(DEBT_WAIT_MS_MAX)
 }
 
 #[async_trait]

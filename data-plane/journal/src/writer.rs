@@ -8,9 +8,10 @@ mod queue;
 mod run;
 
 use crate::disk::Disk;
+use crate::error::CommitError;
 use crate::files::Shared;
 use crate::frame::Framed;
-use crate::journal::{CommitError, Committed, Journal};
+use crate::journal::{Committed, Journal};
 use crate::record::Record;
 use crate::recover::Damage;
 use crate::space::Level;

@@ -2,7 +2,7 @@
 
 use crate::error::{TierError, is_final};
 use crate::files::OpenFile;
-use crate::tier::Settings;
+use crate::settings::Settings;
 use bytes::Bytes;
 use futures::{StreamExt, TryFutureExt, TryStreamExt};
 use millstream_model::{Backoff, Waits};

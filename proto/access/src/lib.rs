@@ -10,17 +10,21 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod authenticate;
+pub mod error;
 pub mod grant;
+pub mod header;
 pub mod principal;
 pub mod quota;
 pub mod revoked;
 pub mod root;
 pub mod token;
 
-pub use authenticate::{AuthError, authenticate, authenticate_header, recheck};
+pub use authenticate::{authenticate, recheck};
+pub use error::{AuthError, TokenError};
 pub use grant::{Operation, Resource, allowed};
+pub use header::authenticate_header;
 pub use principal::Principal;
 pub use quota::TokenBucket;
 pub use revoked::revoked;
 pub use root::{RootKeyError, RootKeys, Secret, derive_secret};
-pub use token::{TokenError, mint};
+pub use token::mint;

@@ -9,11 +9,14 @@ mod parked;
 mod room;
 
 use crate::ends::Ends;
-use crate::handle::{Meters, PullRequest, PulledRows, ShardError, ShardSettings};
+use crate::error::ShardError;
+use crate::planted::PlantedCore;
 use crate::processing_log::ProcessingLog;
+use crate::pull::{PullRequest, PulledRows};
 use crate::query::{End, Parking, PushEnd, PushItem, QuerySpec, RunningQuery};
 use crate::report::QueryReport;
-use crate::shard_core::{PlantedCore, ShardCore};
+use crate::settings::{Meters, ShardSettings};
+use crate::shard_core::ShardCore;
 use crate::streams::{StreamWriter, Streams};
 use commit::{CommitError, Happened};
 use futures::StreamExt;

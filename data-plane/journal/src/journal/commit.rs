@@ -1,11 +1,12 @@
 //! One commit: check, write, sync, index.
 
-use super::{CommitError, Committed, Journal};
+use super::{Committed, Journal};
 use crate::block::{ALIGN, BlockHead, HEAD_BYTES, padded};
 use crate::disk::{Disk, DiskFile};
+use crate::error::CommitError;
 use crate::frame::Framed;
 use crate::index::{Ahead, Gap};
-use crate::journal::roll::Growth;
+use crate::journal::Growth;
 use crate::record::{Position, Record};
 use crate::settings::Planted;
 use crc_fast::crc32_iscsi;

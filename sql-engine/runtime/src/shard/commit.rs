@@ -2,7 +2,8 @@
 
 use super::Runner;
 use crate::processing_log::ProcessingLog;
-use crate::shard_core::{Done, Said, Todo};
+use crate::processing_log::Said;
+use crate::shard_core::{Done, Todo};
 use crate::sink::Pending;
 use crate::streams::{ChangelogError, StreamWriter, Streams, StreamsError, WrittenTo};
 use futures::future::join_all;

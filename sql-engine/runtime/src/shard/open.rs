@@ -2,7 +2,7 @@
 //! that they cost neither a table nor a request to the store.
 
 use super::Runner;
-use crate::handle::ShardError;
+use crate::error::ShardError;
 use crate::shard_core::OPENING;
 use crate::streams::{Changelog, ChangelogError, ChangelogPart};
 use bytes::Bytes;
