@@ -11,8 +11,11 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// The shortest time between two copies that nothing urges.
+/// The shortest time between two copies that nothing urges, unless the settings say otherwise.
 const INTERVAL_MIN: Duration = Duration::from_secs(1);
+
+/// A disk that fails is left alone for so long at least, whatever is urgent.
+const FAILED_REST: Duration = Duration::from_secs(1);
 
 /// A copy of many rows takes its time: the disk is left to others for so many times as long.
 const REST_FACTOR: u32 = 20;
@@ -27,6 +30,19 @@ pub struct CopySettings {
     pub path: PathBuf,
     /// The cluster's name.
     pub name: String,
+    /// The shortest time between two copies that nothing urges.
+    pub interval_min: Duration,
+}
+
+impl CopySettings {
+    /// At the usual pace.
+    pub fn new(path: PathBuf, name: String) -> CopySettings {
+        CopySettings {
+            path,
+            name,
+            interval_min: INTERVAL_MIN,
+        }
+    }
 }
 
 /// Writes copies until shutdown, and a last one then.
@@ -58,14 +74,14 @@ impl Copier {
                 }
                 let begun = Instant::now();
                 let saved = self.save().await;
-                not_before = Instant::now() + INTERVAL_MIN.max(begun.elapsed() * REST_FACTOR);
+                not_before = Instant::now() + self.settings.interval_min.max(begun.elapsed() * REST_FACTOR);
                 if let Err(reason) = saved {
                     let again_in = backoff.next(rand::random());
                     tracing::warn!(%reason, ?again_in, "no local copy of the catalog");
                     if last || self.shutdown.is_cancelled() {
                         return;
                     }
-                    soonest = Instant::now() + INTERVAL_MIN;
+                    soonest = Instant::now() + FAILED_REST;
                     not_before = Instant::now() + again_in;
                 } else {
                     backoff.reset();
