@@ -6,6 +6,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "architecture/asserted.rs"]
+mod asserted;
 #[path = "architecture/circles.rs"]
 mod circles;
 #[path = "architecture/laws.rs"]

@@ -159,6 +159,12 @@ impl<D: Disk> Journal<D> {
             closes: batch.closes,
         };
         let commit = head.commit;
+        let block_end = self.end.offset + padded((HEAD_BYTES + length) as u64);
+        assert!(
+            block_end <= active.length,
+            "bug: a block up to {block_end} in a file of {} bytes",
+            active.length
+        );
         let mut block = Block {
             id: self.shared.id,
             head,
@@ -185,6 +191,12 @@ impl<D: Disk> Journal<D> {
 
     /// Puts what is durable into the index.
     pub(super) fn apply(&mut self, parts: &[&[Framed]], positions: &[Position]) -> Result<(), CommitError> {
+        let count: usize = parts.iter().map(|part| part.len()).sum();
+        assert!(
+            count == positions.len(),
+            "bug: {count} records at {} places",
+            positions.len()
+        );
         let records = parts.iter().flat_map(|part| part.iter()).map(Framed::record);
         let mut frees = false;
         let mut loud = false;

@@ -32,6 +32,11 @@ impl<D: Disk> Journal<D> {
         };
         let generation = self.next_generation;
         self.next_generation += 1;
+        let before = self.end.generation;
+        assert!(
+            generation > before,
+            "bug: a file of generation {generation} behind one of {before}"
+        );
         let oldest = self
             .shared
             .files

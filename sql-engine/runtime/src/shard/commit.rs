@@ -110,7 +110,7 @@ impl Runner {
                 }
             }
             else => {
-                debug_assert!(!self.core.is_committing(), "a commit has its next step under way");
+                assert!(!self.core.is_committing(), "bug: a commit has its next step under way");
                 self.fenced = true;
             }
         }
@@ -259,7 +259,7 @@ impl Runner {
                     self.under_way.push(trim.boxed());
                 }
                 Output::Stop(_) => self.fenced = true,
-                other => debug_assert!(false, "{other:?} is asked for in a commit or while opening"),
+                other => debug_assert!(false, "bug: {other:?} is asked for in a commit or while opening"),
             }
         }
     }
