@@ -47,10 +47,7 @@ pub struct WithoutStore {
 
 /// Where the node's copy of the catalog lies.
 fn copy_settings(settings: &Settings, name: &str) -> CopySettings {
-    CopySettings {
-        path: copy_path(settings),
-        name: name.to_owned(),
-    }
+    CopySettings::new(copy_path(settings), name.to_owned())
 }
 
 /// Where the node keeps its copy of the catalog.

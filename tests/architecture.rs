@@ -6,8 +6,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "architecture/asserted.rs"]
+mod asserted;
+#[path = "architecture/circles.rs"]
+mod circles;
 #[path = "architecture/laws.rs"]
 mod laws;
+#[path = "architecture/pure.rs"]
+mod pure;
 
 use serde_json::Value;
 use std::collections::BTreeSet;

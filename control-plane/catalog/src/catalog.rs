@@ -1,5 +1,10 @@
 //! The writer of the catalog: at most one in a cluster has it, and knows when it has lost it.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the shell around the ledger: it waits for the store"
+)]
+
 use crate::batch::Batch;
 use crate::store::{self, StoreSettings};
 use millstream_metadata::{AuditRow, Change, Image};

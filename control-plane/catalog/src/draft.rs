@@ -31,8 +31,31 @@ impl Draft {
 
     /// Writes the row of a group whose leadership, members or in-sync replicas change: whatever was proposed on the
     /// strength of the row before is stale from here on.
+    ///
+    /// # Panics
+    /// When the leader is not in sync, a replica in sync is no member, or the epoch falls.
     pub fn put_group(&mut self, row: GroupRow) {
-        let version = self.image.group(row.id).map_or(0, |before| before.version) + 1;
+        let in_sync = |journal| row.isr.iter().any(|replica| replica.journal == journal);
+        assert!(
+            row.leader.is_none_or(in_sync),
+            "bug: the leader of group {} is not in sync",
+            row.id
+        );
+        assert!(
+            row.isr
+                .iter()
+                .all(|replica| row.members.contains(&replica.journal)),
+            "bug: a replica in sync is no member of group {}",
+            row.id
+        );
+        let before = self.image.group(row.id);
+        assert!(
+            before.is_none_or(|before| before.epoch <= row.epoch),
+            "bug: the epoch of group {} falls to {}",
+            row.id,
+            row.epoch
+        );
+        let version = before.map_or(0, |before| before.version) + 1;
         self.put(Row::Group(Arc::new(GroupRow { version, ..row })));
     }
 

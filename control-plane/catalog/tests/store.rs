@@ -1,5 +1,9 @@
 //! The catalog on a real SlateDB, over stores that fail: nothing acknowledged is lost, nobody writes after another.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the store is a shell, and is tested as one"
+)]
 #![allow(clippy::unwrap_used)]
 
 #[path = "store/faulty.rs"]

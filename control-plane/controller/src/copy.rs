@@ -2,6 +2,7 @@
 
 use millstream_catalog::CatalogCopy;
 use millstream_metadata::ImageWatch;
+use millstream_model::{Backoff, Waits};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,14 +11,17 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// The shortest time between two copies that nothing urges.
+/// The shortest time between two copies that nothing urges, unless the settings say otherwise.
 const INTERVAL_MIN: Duration = Duration::from_secs(1);
+
+/// A disk that fails is left alone for so long at least, whatever is urgent.
+const FAILED_REST: Duration = Duration::from_secs(1);
 
 /// A copy of many rows takes its time: the disk is left to others for so many times as long.
 const REST_FACTOR: u32 = 20;
 
 /// How long a disk that fails is left alone.
-const AGAIN_AFTER: Duration = Duration::from_secs(5);
+const AGAIN: Waits = Waits::new(Duration::from_secs(5), Duration::from_secs(30));
 
 /// Where the copy lies, and what it says of the cluster.
 #[derive(Clone, Debug)]
@@ -26,6 +30,19 @@ pub struct CopySettings {
     pub path: PathBuf,
     /// The cluster's name.
     pub name: String,
+    /// The shortest time between two copies that nothing urges.
+    pub interval_min: Duration,
+}
+
+impl CopySettings {
+    /// At the usual pace.
+    pub fn new(path: PathBuf, name: String) -> CopySettings {
+        CopySettings {
+            path,
+            name,
+            interval_min: INTERVAL_MIN,
+        }
+    }
 }
 
 /// Writes copies until shutdown, and a last one then.
@@ -45,6 +62,7 @@ impl Copier {
         let mut not_before = Instant::now();
         // What cannot wait goes before `not_before`, but a disk that fails is not asked without end.
         let mut soonest = not_before;
+        let mut backoff = Backoff::new(AGAIN);
         loop {
             let last = tokio::select! {
                 changed = self.images.changed() => changed.is_err(),
@@ -56,14 +74,17 @@ impl Copier {
                 }
                 let begun = Instant::now();
                 let saved = self.save().await;
-                not_before = Instant::now() + INTERVAL_MIN.max(begun.elapsed() * REST_FACTOR);
+                not_before = Instant::now() + self.settings.interval_min.max(begun.elapsed() * REST_FACTOR);
                 if let Err(reason) = saved {
-                    tracing::warn!(%reason, again_in = ?AGAIN_AFTER, "no local copy of the catalog");
+                    let again_in = backoff.next(rand::random());
+                    tracing::warn!(%reason, ?again_in, "no local copy of the catalog");
                     if last || self.shutdown.is_cancelled() {
                         return;
                     }
-                    soonest = Instant::now() + INTERVAL_MIN;
-                    not_before = Instant::now() + AGAIN_AFTER;
+                    soonest = Instant::now() + FAILED_REST;
+                    not_before = Instant::now() + again_in;
+                } else {
+                    backoff.reset();
                 }
             }
             if last {

@@ -25,6 +25,7 @@ use millstream_journal::{
     SubmitError, Writer, WriterSettings,
 };
 use millstream_metadata::{Commands, GroupPurpose, Image, RecoveredGroup, Refusal};
+use millstream_model::limits::JOURNAL_WAITING_BYTES_MAX;
 use millstream_model::{GroupId, NodeId};
 use millstream_partition::{Change, GroupState};
 use millstream_tier::Tier;
@@ -39,9 +40,6 @@ const STOP_WAIT: Duration = Duration::from_secs(5);
 
 /// How long work that was given up may take to end.
 const GIVE_UP_WAIT: Duration = Duration::from_secs(1);
-
-/// Bytes that may wait for the journal in all: the groups' own bounds end earlier.
-const JOURNAL_WAITING_BYTES: usize = 1024 * 1024 * 1024;
 
 /// A broker that cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -181,7 +179,7 @@ fn start_journal(
 ) -> Result<(Arc<Services>, Running), std::io::Error> {
     let (id, reader) = (journal.id(), journal.reader());
     let writer_settings = WriterSettings {
-        waiting_bytes_max: JOURNAL_WAITING_BYTES,
+        waiting_bytes_max: JOURNAL_WAITING_BYTES_MAX,
         ..WriterSettings::default()
     };
     let (writer, running) = Writer::start(journal, writer_settings)?;

@@ -3,6 +3,7 @@
 mod appends;
 mod group;
 mod join;
+mod member;
 mod membership;
 mod offsets;
 mod reading;

@@ -26,6 +26,7 @@ mod error;
 mod ledger;
 mod record;
 mod reply;
+mod stored;
 
 pub use command::{
     Client, Command, CommitOffsets, GroupKey, Heartbeat, Join, Leave, Leaving, MemberRef, Now,
@@ -33,9 +34,10 @@ pub use command::{
 };
 pub use coordinator::{Coordinator, Output};
 pub use error::GroupError;
-pub use ledger::{Applied, CommittedOffset, GroupMetadata, Ledger, StoredGroup, StoredMember};
+pub use ledger::{Applied, Ledger, StoredGroup};
 pub use record::{Record, RecordError};
 pub use reply::{
     DescribedGroup, DescribedMember, GroupState, Joined, JoinedMember, Left, ListedGroup, PerPartition,
     Reply, Synced,
 };
+pub use stored::{CommittedOffset, GroupMetadata, StoredMember};

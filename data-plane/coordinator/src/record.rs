@@ -9,7 +9,7 @@
 //! bytes (two in keys); an optional one is preceded by a byte, 0 or 1.
 
 use crate::command::GroupKey;
-use crate::ledger::{CommittedOffset, GroupMetadata, StoredMember};
+use crate::stored::{CommittedOffset, GroupMetadata, StoredMember};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use millstream_model::{Offset, PartitionId, PartitionIndex, TenantId, TimestampMs, TopicId};
 

@@ -67,7 +67,7 @@ impl DirectFile {
         }
         match copy_out(file, &mut self.buffers.take(self.write_bytes), offset, parts) {
             Ok(written) => {
-                debug_assert_eq!(written, length, "as long as was said");
+                assert_eq!(written, length, "bug: as long as was said");
                 Ok(true)
             }
             // Refused for how it was asked, which is always the same: before anything was written.

@@ -3,8 +3,8 @@
 use crate::caller::unauthenticated;
 use crate::error::error;
 use crate::names::resolve;
+use crate::patience::PATIENCE;
 use crate::produce::told;
-use crate::service::PATIENCE;
 use bytes::{Bytes, BytesMut};
 use millstream_access::Principal;
 use millstream_broker::Broker;

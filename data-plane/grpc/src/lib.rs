@@ -14,6 +14,7 @@ mod groups;
 mod metrics;
 mod names;
 mod offsets;
+mod patience;
 mod produce;
 mod service;
 mod watch;

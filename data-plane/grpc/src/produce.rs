@@ -2,7 +2,7 @@
 
 use crate::error::{error, status};
 use crate::names::resolve;
-use crate::service::PATIENCE;
+use crate::patience::PATIENCE;
 use millstream_access::Principal;
 use millstream_broker::Broker;
 use millstream_broker::interface::{Acks, InitProducer, PendingProduce, Produce, Produced};

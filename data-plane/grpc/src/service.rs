@@ -3,13 +3,14 @@
 use crate::caller::caller;
 use crate::error::status;
 use crate::metrics::Metrics;
+use crate::patience::PATIENCE;
 use crate::watch::Answers;
 use crate::{fetch, groups, offsets, produce, watch};
 use async_trait::async_trait;
 use millstream_access::Principal;
 use millstream_broker::Broker;
 use millstream_door::{Action, Quotas};
-use millstream_model::limits::{DEBT_WAIT_MS_MAX, GRPC_MESSAGE_BYTES_MAX};
+use millstream_model::limits::GRPC_MESSAGE_BYTES_MAX;
 use millstream_rpc::data::data_server::{Data, DataServer};
 use millstream_rpc::data::{
     CommitOffsetsRequest, CommitOffsetsResponse, DeleteGroupRequest, DeleteGroupResponse,
@@ -19,8 +20,6 @@ use millstream_rpc::data::{
     ListOffsetsRequest, ListOffsetsResponse, ProduceRequest, ProduceResponse, WatchRequest,
 };
 use std::future::Future;
-use std::time::Duration;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use tracing::Instrument;
@@ -90,9 +89,6 @@ impl DataDoor {
         }
     }
 }
-
-/// How long a call may wait for its caller's debts.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(DEBT_WAIT_MS_MAX);
 
 #[async_trait]
 impl Data for DataDoor {

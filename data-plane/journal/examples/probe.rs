@@ -2,6 +2,8 @@
 //! journal's entries of 256 KiB and 1 MiB, in turns, with CPU seconds per GB. `cargo run --release --example probe
 //! -p millstream-journal -- <folder> [rounds]`
 
+#![expect(clippy::disallowed_methods, reason = "it measures")]
+
 use bytes::Bytes;
 use millstream_journal::{
     Append, Disk, DiskFile, Journal, RealDisk, Record, Settings, Writer, WriterSettings,

@@ -187,6 +187,8 @@ impl Index {
                     .entry(entry.header.group)
                     .or_insert_with(|| GroupLog::new(start));
                 log.push(entry.header.epoch, entry.header.previous_epoch, position);
+                let (end, lsn) = (log.end_lsn(), entry.header.lsn);
+                assert!(end == lsn, "bug: entry {lsn} is indexed as {end}");
             }
             Record::Truncate { group, lsn, .. } => {
                 if let Some(log) = self.groups.get_mut(group) {

@@ -22,6 +22,7 @@
 
 mod block;
 mod disk;
+mod error;
 mod files;
 mod frame;
 mod header;
@@ -40,8 +41,9 @@ mod writer;
 pub use disk::real::{LockError, RealDisk};
 pub use disk::slow::SlowDisk;
 pub use disk::{Disk, DiskFile};
+pub use error::{CommitError, OpenError};
 pub use frame::Framed;
-pub use journal::{CommitError, Committed, Journal, OpenError, journal_id};
+pub use journal::{Committed, Journal, journal_id};
 pub use prepare::{PrepareError, Prepared, Preparer};
 pub use reader::{ReadError, Reader};
 pub use record::{Position, Record};

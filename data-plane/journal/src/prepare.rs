@@ -177,6 +177,10 @@ impl<D: Disk> Preparer<D> {
 
     /// Leaves the disk alone after it was full or failed: for a while, for less when somebody waits for room; false when
     /// the journal ends.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the preparing thread waits here; what it prepares does not ask for the time"
+    )]
     pub(crate) fn pause(&self, a_while: Duration, less: Duration) -> bool {
         let began = Instant::now();
         let mut files = self.shared.files.lock();

@@ -44,13 +44,15 @@ mod heads;
 mod salvage;
 mod walk;
 
-pub(crate) use chain::{Chain, ChainFile, find};
+pub(crate) use chain::find;
 pub(crate) use heads::is_readable;
 pub use salvage::{Behind, Salvage};
 pub(crate) use walk::{Replayed, replay};
 
+use crate::header::{End, Header};
 use millstream_model::{GroupId, JournalId, Lsn, Registration};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What opening a journal found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,4 +105,33 @@ impl Damage {
             lost: BTreeMap::new(),
         }
     }
+}
+
+/// The files of a journal, sorted out.
+pub(crate) struct Chain<F> {
+    /// What is to be replayed, oldest first.
+    pub files: Vec<ChainFile<F>>,
+    /// Files behind the chain's end that hold something; only when damaged.
+    pub behind: Vec<ChainFile<F>>,
+    /// Files that hold nothing that is needed.
+    pub unneeded: Vec<(u64, Arc<F>)>,
+    /// Files of a mending that was never finished: what they hold is behind the damage, too.
+    pub drafts: Vec<(u64, Arc<F>)>,
+    /// The oldest file that any header calls needed.
+    pub oldest: u64,
+    /// What is wrong with the files as such.
+    pub damage: Option<Damage>,
+    /// The ends that files name which were never completed. They were durable when those headers were written.
+    ends: Vec<End>,
+    /// The number for the next new file.
+    pub next_number: u64,
+    /// Higher than any generation there is.
+    pub next_generation: u64,
+}
+
+/// A file that has a header.
+pub(crate) struct ChainFile<F> {
+    pub number: u64,
+    pub file: Arc<F>,
+    pub header: Header,
 }

@@ -2,6 +2,9 @@
 
 use millstream_model::limits::COMMIT_BYTES_MAX;
 
+/// The smallest file: a header, a carry of many groups, and commits worth the name.
+pub(crate) const FILE_BYTES_MIN: u32 = 64 * 1024;
+
 /// What can be set about a journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {

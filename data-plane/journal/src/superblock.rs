@@ -8,10 +8,10 @@
 //! neither copy is whole, the headers of the files still name the id; only when all of them name the same it is believed.
 
 use crate::disk::{Disk, DiskFile, is_unreadable};
+use crate::error::OpenError;
 use crate::files::Name;
 use crate::frame::u32_at;
 use crate::header::id_in;
-use crate::journal::OpenError;
 use crc_fast::crc32_iscsi;
 use millstream_model::JournalId;
 use std::io::{self, IoSlice};

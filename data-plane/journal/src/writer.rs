@@ -8,9 +8,10 @@ mod queue;
 mod run;
 
 use crate::disk::Disk;
+use crate::error::CommitError;
 use crate::files::Shared;
 use crate::frame::Framed;
-use crate::journal::{CommitError, Committed, Journal};
+use crate::journal::{Committed, Journal};
 use crate::record::Record;
 use crate::recover::Damage;
 use crate::space::Level;
@@ -125,6 +126,10 @@ impl Writer {
     ///
     /// # Errors
     /// When the operating system gives no thread.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the shell that gives the journal its two threads"
+    )]
     pub fn start<D: Disk>(journal: Journal<D>, settings: WriterSettings) -> io::Result<(Writer, Running)> {
         let inner = Arc::new(Inner {
             waiting: Mutex::new(Intake::new(&journal, settings.waiting_bytes_max)),

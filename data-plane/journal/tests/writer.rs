@@ -1,4 +1,9 @@
 //! The writer's thread over real and simulated disks: group commit, order, refusal, recovery.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the writer is a shell, and is tested as one"
+)]
 #![allow(clippy::unwrap_used)]
 
 use bytes::Bytes;

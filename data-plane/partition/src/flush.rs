@@ -1,7 +1,7 @@
 //! When to move what is hot into the object store, and what.
 
 use crate::group::GroupState;
-use millstream_model::{Lsn, Offset, PartitionId, TimestampMs};
+use millstream_model::{Offset, PartitionId, TimestampMs};
 
 /// When a group is flushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +30,6 @@ pub struct FlushRun {
     pub from: Offset,
     /// Up to this offset, the start of a batch or the end of the log.
     pub end: Offset,
-    /// The entries that hold it: first and last of each stretch.
-    pub entries: Vec<(Lsn, Lsn)>,
     /// Bytes of its batches, about.
     pub bytes: u64,
 }
@@ -68,25 +66,16 @@ pub fn plan_flush(
             partition: *id,
             from,
             end: from,
-            entries: Vec::new(),
             bytes: 0,
         };
         for hot in partition.hot.iter() {
-            if run.bytes + hot.bytes > room && !(runs.is_empty() && run.entries.is_empty()) {
+            if run.bytes + hot.bytes > room && !(runs.is_empty() && run.bytes == 0) {
                 break;
             }
             run.bytes += hot.bytes;
             run.end = hot.end_offset;
-            match run
-                .entries
-                .last_mut()
-                .filter(|(_, last)| last.next() == hot.first)
-            {
-                Some((_, last)) => *last = hot.last,
-                None => run.entries.push((hot.first, hot.last)),
-            }
         }
-        if run.entries.is_empty() {
+        if run.bytes == 0 {
             break;
         }
         room = room.saturating_sub(run.bytes);

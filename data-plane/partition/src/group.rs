@@ -1,7 +1,8 @@
 //! A group's state: its partitions, as of one entry of its log.
 
-use crate::change::{Change, PayloadError};
+use crate::change::Change;
 use crate::partition::{PartitionState, Quarantine};
+use crate::payload::PayloadError;
 use millstream_model::entry::{Entry, EntryHeader};
 use millstream_model::{Epoch, GroupId, Lsn, Offset, PartitionId, TimestampMs};
 use std::collections::BTreeMap;

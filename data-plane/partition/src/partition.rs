@@ -3,8 +3,8 @@
 use crate::change::{AppendFacts, Opened, Replacement};
 use crate::codec::{CodecError, Reader, Writer};
 use crate::epochs::EpochHistory;
+use crate::gap::Gap;
 use crate::hot::{HotRun, HotRuns};
-use crate::lost::Gap;
 use crate::producers::Producers;
 use crate::transactions::Transactions;
 use millstream_model::segment::SegmentRef;

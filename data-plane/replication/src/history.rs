@@ -101,10 +101,10 @@ impl EpochHistory {
         assert_eq!(
             id.lsn,
             self.last.next(),
-            "entries follow one another without gaps"
+            "bug: entries follow one another without gaps"
         );
         let epoch_last = self.last().epoch;
-        assert!(id.epoch >= epoch_last, "epochs never fall along a log");
+        assert!(id.epoch >= epoch_last, "bug: epochs never fall along a log");
         if id.epoch > epoch_last {
             self.starts.push(id);
         }
@@ -113,7 +113,7 @@ impl EpochHistory {
 
     /// Cuts everything after `to`, which is not before the base.
     pub fn truncate(&mut self, to: Lsn) {
-        assert!(to >= self.base().lsn, "a log is not cut before its base");
+        assert!(to >= self.base().lsn, "bug: a log is not cut before its base");
         let keep = self.starts.partition_point(|start| start.lsn <= to);
         self.starts.truncate(keep.max(1));
         self.last = self.last.min(to);

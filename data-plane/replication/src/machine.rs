@@ -68,7 +68,7 @@ impl Machine {
             stale,
         } = recovered;
         let last = log.last();
-        assert!(high_watermark <= last.lsn, "what is committed is in the log");
+        assert!(high_watermark <= last.lsn, "bug: what is committed is in the log");
         Machine {
             settings,
             tail: Tail::default(),
@@ -158,7 +158,7 @@ impl Machine {
     pub fn register(&mut self, registration: Registration) {
         assert!(
             !matches!(self.state, State::Leader(_)),
-            "nobody leads before its start has a number"
+            "bug: nobody leads before its start has a number"
         );
         self.settings.registration = registration;
     }
@@ -297,7 +297,10 @@ impl Machine {
 
     fn commit(&mut self, up_to: Lsn, out: &mut Vec<Output>) {
         if up_to > self.high_watermark {
-            debug_assert!(up_to <= self.log.last().lsn, "only what is in the log commits");
+            assert!(
+                up_to <= self.log.last().lsn,
+                "bug: only what is in the log commits"
+            );
             self.high_watermark = up_to;
             out.push(Output::Committed { up_to });
         }

@@ -19,10 +19,11 @@ pub(crate) fn entry_bytes(entry: &Entry) -> usize {
 impl Tail {
     /// Adds the entry at the log's end.
     pub(crate) fn push(&mut self, entry: Entry) {
-        debug_assert!(
+        assert!(
             self.entries
                 .back()
-                .is_none_or(|last| last.header.lsn.next() == entry.header.lsn)
+                .is_none_or(|last| last.header.lsn.next() == entry.header.lsn),
+            "bug: a tail has no gap"
         );
         self.bytes += entry_bytes(&entry);
         self.entries.push_back(entry);

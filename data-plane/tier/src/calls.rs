@@ -2,9 +2,10 @@
 
 use crate::error::{TierError, is_final};
 use crate::files::OpenFile;
-use crate::tier::Settings;
+use crate::settings::Settings;
 use bytes::Bytes;
 use futures::{StreamExt, TryFutureExt, TryStreamExt};
+use millstream_model::{Backoff, Waits};
 use object_store::path::Path;
 use object_store::{
     GetOptions, GetRange, GetResult, GetResultPayload, ObjectStore, ObjectStoreExt, PutPayload,
@@ -118,6 +119,10 @@ impl Calls {
             .await
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the shell that bounds calls to the store"
+    )]
     async fn upload(&self, name: &Path, parts: &[PutPayload]) -> Result<(), object_store::Error> {
         let mut upload = self.store.put_multipart(name).await?;
         let sent: Vec<_> = parts.iter().map(|part| upload.put_part(part.clone())).collect();
@@ -149,6 +154,10 @@ impl Calls {
             .await
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the shell that bounds and repeats calls to the store"
+    )]
     async fn attempt_within<T, F>(
         &self,
         call: &'static str,
@@ -159,7 +168,7 @@ impl Calls {
     where
         F: Future<Output = Result<T, object_store::Error>>,
     {
-        let mut backoff = self.settings.backoff;
+        let mut backoff = Backoff::new(Waits::new(self.settings.backoff, BACKOFF_MAX));
         let mut attempt = 1;
         loop {
             let error = match tokio::time::timeout(within, run()).await {
@@ -191,8 +200,7 @@ impl Calls {
                 return Err(error);
             }
             tracing::debug!(call, %name, attempt, %error, "the object store failed; trying again");
-            tokio::time::sleep(backoff).await;
-            backoff = (backoff * 2).min(BACKOFF_MAX);
+            tokio::time::sleep(backoff.next(rand::random())).await;
             attempt += 1;
         }
     }

@@ -86,6 +86,10 @@ impl Files {
     }
 
     /// The same from wherever they are; fewer when the file ends before.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the shell that reads files where it may block"
+    )]
     pub(crate) async fn read(&self, file: &Arc<OpenFile>, offset: u64, length: usize) -> io::Result<Bytes> {
         let (file, buffers) = (Arc::clone(file), Arc::clone(&self.buffers));
         let read = tokio::task::spawn_blocking(move || file.read(&buffers, offset, length));

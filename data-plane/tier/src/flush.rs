@@ -95,11 +95,11 @@ impl FlushBuilder {
         let first = run.blocks.is_empty() && self.block.is_none();
         assert!(
             batch.base_offset < batch.end_offset,
-            "a batch has at least one offset"
+            "bug: a batch has at least one offset"
         );
         assert!(
             first || batch.base_offset >= run.end_offset,
-            "batches of a run follow one another"
+            "bug: batches of a run follow one another"
         );
         if first {
             run.base_offset = batch.base_offset;
@@ -143,6 +143,20 @@ impl FlushBuilder {
     /// The object, with its footer.
     pub fn finish(mut self) -> Flush {
         self.end();
+        let mut position = 0;
+        for run in &self.footer.runs {
+            assert!(
+                run.position == position,
+                "bug: a run at {} where {position} is free",
+                run.position
+            );
+            position += run.length;
+        }
+        assert!(
+            position == self.position,
+            "bug: runs of {position} bytes in an object of {}",
+            self.position
+        );
         let segments = self
             .footer
             .runs
@@ -175,6 +189,12 @@ impl FlushBuilder {
         match self.footer.runs.last_mut() {
             Some(run) if run.blocks.is_empty() => drop(self.footer.runs.pop()),
             Some(run) => {
+                let bytes: u64 = run.blocks.iter().map(|block| u64::from(block.length)).sum();
+                assert!(
+                    bytes == run.length,
+                    "bug: blocks of {bytes} bytes in a run of {}",
+                    run.length
+                );
                 let sums = run.blocks.iter().map(|block| block.checksum.to_le_bytes());
                 run.checksum = crc_fast::crc32_iscsi(&sums.collect::<Vec<_>>().concat());
             }

@@ -34,6 +34,7 @@ pub mod name;
 mod open;
 mod presence;
 mod read;
+mod settings;
 mod snapshot;
 mod tier;
 mod upload;
@@ -44,7 +45,8 @@ pub use flush::{Batch, Flush, FlushBuilder};
 pub use lifecycle::LifecycleError;
 pub use open::{OpenError, OpenStore, open_store};
 pub use read::ReadRun;
-pub use tier::{Settings, Tier};
+pub use settings::Settings;
+pub use tier::Tier;
 pub use verify::DamagedRange;
 
 pub use millstream_store::Fault as StoreFault;

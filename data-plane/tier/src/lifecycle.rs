@@ -366,6 +366,7 @@ mod tests {
     }
 
     /// What a store's answer leads to; it gives the same one to everybody.
+    #[expect(clippy::disallowed_methods, reason = "a server for the test")]
     async fn answered(status: &str, body: &str) -> Result<(), LifecycleError> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());

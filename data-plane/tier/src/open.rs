@@ -2,6 +2,7 @@
 
 use crate::folder::Folder;
 use crate::lifecycle::{Bucket, LifecycleError};
+use crate::presence::CLUSTER_FILE;
 use object_store::aws::AmazonS3Builder;
 use object_store::path::Path;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
@@ -20,9 +21,6 @@ const RETRIES_MAX: usize = 2;
 
 /// After so long the client repeats no more.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(8);
-
-/// What says who a cluster is (the catalog writes it), at the top of its folder.
-pub(crate) const CLUSTER_FILE: &str = "cluster.json";
 
 /// It has a few hundred bytes.
 const CLUSTER_FILE_BYTES_MAX: u64 = 64 * 1024;

@@ -4,12 +4,14 @@
 //! folder: objects would go there, what they replace would be given up, and none would be found when the old one is back.
 //! Who the cluster is (`cluster.json`) lies in the folder itself; once it was seen there, nothing is done without it.
 
-use crate::open::CLUSTER_FILE;
 use futures::stream::{BoxStream, StreamExt};
 use object_store::{Error, Result};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What says who a cluster is (the catalog writes it), at the top of its folder.
+pub(crate) const CLUSTER_FILE: &str = "cluster.json";
 
 /// A folder that is a store.
 #[derive(Clone, Debug)]
@@ -41,6 +43,10 @@ impl Presence {
     }
 
     /// Fails when the folder is another one. What else the file system answers is told by whatever is done then.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the shell that asks the file system where it may block"
+    )]
     pub(crate) async fn check(&self) -> Result<()> {
         let seen = Arc::clone(&self.0);
         let checked = tokio::task::spawn_blocking(move || seen.check()).await;

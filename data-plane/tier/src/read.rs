@@ -123,9 +123,9 @@ impl Tier {
             position += u64::from(block.length);
         }
         self.fetch_missing(object, &mut wanted, bytes_max).await?;
-        debug_assert!(
+        assert!(
             wanted.iter().all(|(_, _, bytes)| bytes.is_some()),
-            "all are there"
+            "bug: all are there"
         );
         let next = first + wanted.len();
         Ok(ReadRun {

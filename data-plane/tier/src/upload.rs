@@ -201,6 +201,10 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 }
 
 /// Runs file work where it may block.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the shell that writes files where it may block"
+)]
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|lost| Err(io::Error::other(lost)))

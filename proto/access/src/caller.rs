@@ -1,6 +1,8 @@
 //! Who sent a request that carries its credentials in a header, whatever the service behind.
 
-use crate::authenticate::{AuthError, authenticate_header, recheck};
+use crate::authenticate::recheck;
+use crate::error::AuthError;
+use crate::header::authenticate_header;
 use crate::principal::Principal;
 use crate::root::RootKeys;
 use millstream_metadata::Image;

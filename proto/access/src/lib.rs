@@ -12,7 +12,9 @@
 
 pub mod authenticate;
 pub mod caller;
+pub mod error;
 pub mod grant;
+pub mod header;
 pub mod principal;
 pub mod quota;
 pub mod refused;
@@ -21,12 +23,14 @@ pub mod root;
 pub mod token;
 pub mod topics;
 
-pub use authenticate::{AuthError, authenticate, authenticate_header, recheck};
+pub use authenticate::{authenticate, recheck};
 pub use caller::{NotANode, caller};
+pub use error::{AuthError, TokenError};
 pub use grant::{Operation, Resource, allowed};
+pub use header::authenticate_header;
 pub use principal::Principal;
 pub use quota::TokenBucket;
 pub use revoked::revoked;
 pub use root::{RootKeyError, RootKeys, Secret, derive_secret};
-pub use token::{TokenError, mint};
+pub use token::mint;
 pub use topics::{Named, Unfound};

@@ -1,6 +1,6 @@
 //! What refuses a caller or its command, as doors tell it.
 
-use crate::authenticate::AuthError;
+use crate::error::AuthError;
 use millstream_metadata::Refusal;
 use millstream_model::{Kind, Problem, Retry};
 

@@ -1,6 +1,7 @@
 //! Waiting until a caller that is in may no longer be.
 
-use crate::authenticate::{AuthError, recheck};
+use crate::authenticate::recheck;
+use crate::error::AuthError;
 use crate::principal::Principal;
 use millstream_metadata::ImageWatch;
 

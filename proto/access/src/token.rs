@@ -3,7 +3,8 @@
 //! SQL acts as the owner of a query with one (sql.md 20). A token is worth no more than the key behind it: when
 //! that key is revoked, so is the token.
 
-use crate::authenticate::{AuthError, admit};
+use crate::authenticate::admit;
+use crate::error::{AuthError, TokenError};
 use crate::principal::Principal;
 use crate::root::RootKeys;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
@@ -20,20 +21,6 @@ pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(3600);
 const TOKEN_BYTES_MAX: usize = 4096;
 
 const ISSUER: &str = "millstream";
-
-/// Why a token is no good, or could not be made.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TokenError {
-    /// Not a token of ours, or altered.
-    #[error("malformed, or not signed by this cluster")]
-    Invalid,
-    /// Its time is over.
-    #[error("expired")]
-    Expired,
-    /// The library would not sign.
-    #[error("cannot sign")]
-    Sign,
-}
 
 #[derive(Serialize, Deserialize)]
 struct Claims {

@@ -55,11 +55,6 @@ impl ApiKey {
         self.facts().min..=self.facts().max
     }
 
-    /// The first version with compact lengths and tagged fields.
-    pub fn flexible_from(self) -> Option<i16> {
-        self.facts().flexible
-    }
-
     /// The version of the header in front of a request, also for versions that are not known.
     pub fn request_header_version(self, version: i16) -> i16 {
         if self.is_flexible(version) { 2 } else { 1 }

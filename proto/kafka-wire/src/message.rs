@@ -1,7 +1,7 @@
 //! What every message can do.
 
 use crate::api::ApiKey;
-use crate::reader::{DecodeError, Reader};
+use crate::reader::{DecodeError, Problem, Reader};
 use crate::writer::{EncodeError, Writer};
 use bytes::Bytes;
 use std::ops::RangeInclusive;
@@ -56,4 +56,25 @@ pub trait Request: Message {
     const KEY: ApiKey;
     /// What answers it, in the same version (but see [`crate::frame`] on ApiVersions).
     type Response: Message;
+}
+
+impl Reader {
+    pub(crate) fn check_version<M: Message>(&self, version: i16) -> Result<(), DecodeError> {
+        if M::VERSIONS.contains(&version) {
+            return Ok(());
+        }
+        Err(self.fault(M::NAME, Problem::Version { version }))
+    }
+}
+
+impl Writer {
+    pub(crate) fn check_version<M: Message>(&self, version: i16) -> Result<(), EncodeError> {
+        if M::VERSIONS.contains(&version) {
+            return Ok(());
+        }
+        Err(EncodeError::Version {
+            message: M::NAME,
+            version,
+        })
+    }
 }

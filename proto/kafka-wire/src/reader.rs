@@ -1,6 +1,5 @@
 //! Reading: a cursor over one frame that believes no length.
 
-use crate::message::Message;
 use crate::records::Records;
 use bytes::Bytes;
 use millstream_model::limits::KAFKA_DECODED_BYTES_MAX;
@@ -146,13 +145,6 @@ impl Reader {
             offset: self.position,
             problem,
         }
-    }
-
-    pub(crate) fn check_version<M: Message>(&self, version: i16) -> Result<()> {
-        if M::VERSIONS.contains(&version) {
-            return Ok(());
-        }
-        Err(self.fault(M::NAME, Problem::Version { version }))
     }
 
     /// Moves past `length` bytes and returns where they start.

@@ -1,6 +1,5 @@
 //! Writing: small fields are gathered, large record bytes are shared, the whole is a list of pieces.
 
-use crate::message::Message;
 use crate::records::Records;
 use bytes::{BufMut, Bytes, BytesMut};
 use uuid::Uuid;
@@ -154,16 +153,6 @@ impl Writer {
     /// Everything in one piece of memory.
     pub fn into_bytes(self) -> Bytes {
         self.into_frame().into_bytes()
-    }
-
-    pub(crate) fn check_version<M: Message>(&self, version: i16) -> Result<()> {
-        if M::VERSIONS.contains(&version) {
-            return Ok(());
-        }
-        Err(EncodeError::Version {
-            message: M::NAME,
-            version,
-        })
     }
 
     // Numbers cannot fail, but answer as everything else does: generated code treats all fields alike.

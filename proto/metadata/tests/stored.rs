@@ -214,7 +214,7 @@ proptest! {
     }
 
     #[test]
-    fn other_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
         let _ = RowKey::decode(&bytes);
         let _ = Change::from_bytes(&bytes);
         let _ = Row::decode(&bytes, &bytes);

@@ -6,6 +6,7 @@
 //! Invariants: nothing tenant-owned is named without a [`TenantId`]; ids print and parse to the same value;
 //! stored forms carry a version. Not here: Kafka's wire forms (`kafka-wire`), the catalog's rows (`metadata`).
 
+pub mod backoff;
 pub mod entry;
 pub mod fault;
 pub mod id;
@@ -15,6 +16,7 @@ pub mod problem;
 pub mod segment;
 pub mod time;
 
+pub use backoff::{Backoff, Waits};
 pub use fault::{Fault, Retry};
 pub use id::{
     Epoch, GroupId, JournalId, KeyId, LeaderEpoch, Lsn, NodeId, Offset, OwnerEpoch, PartitionId,

@@ -35,8 +35,9 @@ pub const FETCH_WAIT_MS_MAX: i32 = 60_000;
 /// One journal commit, bytes (log.md 7).
 pub const COMMIT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Bytes that may wait for the journal: a few commits, so that a slow disk pushes back instead of filling memory.
-pub const JOURNAL_WAITING_BYTES_MAX: usize = 4 * COMMIT_BYTES_MAX;
+/// Bytes that may wait for one journal, over all its groups: the groups' own bounds end earlier, and this one keeps a slow
+/// disk from filling memory should there be many of them.
+pub const JOURNAL_WAITING_BYTES_MAX: usize = 64 * COMMIT_BYTES_MAX;
 
 /// One entry of a group's log, bytes: a batch and its header.
 pub const ENTRY_BYTES_MAX: usize = BATCH_BYTES_MAX + 4096;
@@ -291,6 +292,7 @@ pub const STRANGERS_ADDRESS_SHARE: usize = 4;
 /// How long a request may wait for its caller's debts before it is begun, ms: clients give up on an answer after 30 s,
 /// and it must still be answered.
 pub const DEBT_WAIT_MS_MAX: u64 = 10_000;
+
 /// One piece of a SQL commit in the changelog, bytes before compression: a commit is a run of them, and a value that is
 /// larger is cut over several. Small beside a batch, so that a large commit does not hold up the tenant's other writes.
 pub const SQL_CHANGELOG_PIECE_BYTES_MAX: usize = 1024 * 1024;
@@ -308,6 +310,7 @@ pub const SQL_CLOSE_RUNS_MAX: u64 = 256;
 /// Earlier writers of one sink partition that the readers of a SQL shard remember, the oldest go first: one for each
 /// life of the shard that was killed in the middle of a commit.
 pub const SQL_SINK_LEFTOVERS_MAX: usize = 1_024;
+
 /// `max.message.bytes` of a topic that a SQL query makes: what the service takes at most, since a query may make larger
 /// rows than it reads (COLLECT_LIST, CONCAT), and a row that does not fit is lost to its readers.
 pub const SQL_SINK_MESSAGE_BYTES: usize = BATCH_BYTES_MAX;
@@ -348,3 +351,47 @@ pub const TURN_LONG_MS: u64 = 10;
 
 /// … leaves half of the workers to others for so long, ms: a thousand times in which others would have had one.
 pub const TURN_NARROW_MS: u64 = 1_000;
+
+// What these numbers promise one another. Whoever changes one learns here whom it concerns.
+const _: () = {
+    // What a door takes, the log can hold; what the log holds, a reader gets.
+    assert!(KAFKA_FRAME_BYTES_MAX_UNAUTHENTICATED < KAFKA_FRAME_BYTES_MAX);
+    assert!(BATCH_BYTES_MAX < KAFKA_FRAME_BYTES_MAX);
+    assert!(BATCH_BYTES_MAX < BATCH_DECOMPRESSED_BYTES_MAX);
+    assert!(BATCH_BYTES_MAX < ENTRY_BYTES_MAX);
+    assert!(ENTRY_BYTES_MAX <= COMMIT_BYTES_MAX);
+    assert!(COMMIT_BYTES_MAX <= JOURNAL_WAITING_BYTES_MAX);
+    assert!(BATCH_BYTES_MAX <= FETCH_BYTES_MAX);
+    assert!(FETCH_BYTES_MAX < GRPC_MESSAGE_BYTES_MAX);
+    assert!(FETCH_BYTES_MAX <= READ_BYTES_MAX);
+    assert!(FETCH_BYTES_MAX <= KAFKA_ANSWERS_BYTES_MAX);
+    assert!(BATCH_BYTES_MAX <= TAIL_CACHE_BYTES);
+    assert!(BATCH_BYTES_MAX as u64 <= OBJECT_BYTES_MAX);
+    assert!((OBJECT_FOOTER_BYTES_MAX as u64) < OBJECT_BYTES_MAX);
+
+    // Room for requests: a share of it takes the largest one.
+    assert!(KAFKA_FRAME_BYTES_MAX <= KAFKA_REQUESTS_BYTES_MAX / ROOM_OWNER_SHARE);
+    assert!(ROOM_OWNER_SHARE <= ROOM_CONNECTION_SHARE);
+    assert!(KAFKA_FRAME_BYTES_MAX_UNAUTHENTICATED <= LOGIN_REQUESTS_BYTES_MAX / ROOM_CONNECTION_SHARE);
+    assert!(STRANGERS_MAX <= CONNECTIONS_MAX);
+    assert!(HTTP2_STREAM_WINDOW_BYTES <= HTTP2_CONNECTION_WINDOW_BYTES);
+    assert!(GRPC_REQUEST_BYTES_MAX <= GRPC_MESSAGE_BYTES_MAX);
+    assert!(GRPC_BODY_PATIENCE_MS <= GRPC_BODY_MS_MAX);
+
+    // A group's record fits in a batch.
+    assert!(GROUP_MEMBER_BYTES_MAX <= GROUP_BYTES_MAX);
+    assert!(GROUP_BYTES_MAX + GROUP_APPEND_BYTES_MAX <= BATCH_BYTES_MAX);
+    assert!(OFFSET_METADATA_BYTES_MAX <= GROUP_APPEND_BYTES_MAX);
+
+    // What SQL keeps fits in what it is kept in.
+    assert!(SQL_TEXT_BYTES_MAX <= SQL_BODY_BYTES_MAX);
+    assert!(SQL_VALUE_BYTES_MAX <= BATCH_BYTES_MAX);
+    assert!(SQL_VALUE_BYTES_MAX <= SQL_ROW_BYTES_MAX);
+    assert!(SQL_ROW_BYTES_MAX <= SQL_PASS_BYTES_MAX);
+    assert!(SQL_CHANGELOG_PIECE_BYTES_MAX < BATCH_BYTES_MAX);
+    assert!(SQL_CHANGELOG_PIECE_BYTES_MAX <= SQL_FLUSH_BYTES);
+    assert!(SQL_LOG_MESSAGE_BYTES_MAX < BATCH_BYTES_MAX);
+    assert!(SQL_COMMIT_INTERVAL_MS_MIN < SQL_COMMIT_INTERVAL_MS_MAX);
+    assert!(TENANT_SQL_BYTES_MAX < GRPC_MESSAGE_BYTES_MAX);
+    assert!(SQL_BODY_BYTES_MAX + SQL_TEXT_BYTES_MAX < TENANT_SQL_BYTES_MAX);
+};

@@ -25,6 +25,13 @@ pub(crate) struct Counted {
     client: &'static str,
 }
 
+impl StoreMetrics {
+    /// The same store, whose requests are counted as those of `client`.
+    pub fn counted(&self, client: &'static str, store: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
+        Arc::new(Counted::new(store, self.clone(), client))
+    }
+}
+
 impl Counted {
     pub(crate) fn new(inner: Arc<dyn ObjectStore>, metrics: StoreMetrics, client: &'static str) -> Counted {
         Counted {

@@ -1,14 +1,11 @@
 //! Requests to the object store by who makes them: what a store bills, and where it fails.
 
-use crate::counted::Counted;
 use crate::fault::Fault;
-use object_store::ObjectStore;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -50,11 +47,6 @@ impl StoreMetrics {
             metrics.seconds.clone(),
         );
         metrics
-    }
-
-    /// The same store, whose requests are counted as those of `client`.
-    pub fn counted(&self, client: &'static str, store: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
-        Arc::new(Counted::new(store, self.clone(), client))
     }
 
     /// Begins a request.

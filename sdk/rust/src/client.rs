@@ -1,9 +1,7 @@
 //! The client: one transport, from which everything else is made.
 
 use crate::admin::Admin;
-use crate::consume::{Consumer, ConsumerSettings};
 use crate::error::Error;
-use crate::produce::{Producer, ProducerSettings};
 use crate::transport::{self, Credentials, Transport, Trust};
 use http::{Request, Response};
 use millstream_rpc::control::sql_catalog_client::SqlCatalogClient;
@@ -60,16 +58,6 @@ impl Client {
         Client {
             transport: transport::with_credentials(transport::in_process(service), credentials),
         }
-    }
-
-    /// A producer with its own buffers and, if idempotent, its own producer id.
-    pub fn producer(&self, settings: ProducerSettings) -> Producer {
-        Producer::start(self.clone(), settings)
-    }
-
-    /// A reader of whole topics or chosen partitions, without a consumer group.
-    pub fn consumer(&self, settings: ConsumerSettings) -> Consumer {
-        Consumer::new(self.clone(), settings)
     }
 
     /// Organisations, keys, topics and quotas.

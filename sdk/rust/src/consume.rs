@@ -61,6 +61,13 @@ pub struct Consumer {
     failed: Option<Error>,
 }
 
+impl Client {
+    /// A reader of whole topics or chosen partitions, without a consumer group.
+    pub fn consumer(&self, settings: ConsumerSettings) -> Consumer {
+        Consumer::new(self.clone(), settings)
+    }
+}
+
 impl Consumer {
     pub(crate) fn new(client: Client, settings: ConsumerSettings) -> Consumer {
         Consumer {

@@ -106,6 +106,13 @@ impl Drop for LastHandle {
     }
 }
 
+impl Client {
+    /// A producer with its own buffers and, if idempotent, its own producer id.
+    pub fn producer(&self, settings: ProducerSettings) -> Producer {
+        Producer::start(self.clone(), settings)
+    }
+}
+
 impl Producer {
     pub(crate) fn start(client: Client, settings: ProducerSettings) -> Producer {
         let shared = Arc::new(Shared {

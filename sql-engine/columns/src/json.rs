@@ -3,6 +3,7 @@
 mod builder;
 mod decode;
 mod encode;
+mod member;
 mod scan;
 
 pub(crate) use builder::ColumnBuilder;

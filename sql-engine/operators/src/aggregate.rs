@@ -187,7 +187,11 @@ impl Aggregate {
         evaluated: &[Option<ArrayRef>],
         faults: &mut Vec<RowFault>,
     ) -> Result<Batch, ArrowError> {
-        debug_assert_eq!(needs.keys.len(), batch.len(), "needs were asked for this batch");
+        assert_eq!(
+            needs.keys.len(),
+            batch.len(),
+            "bug: needs were asked for this batch"
+        );
         let arguments: Vec<Argument<'_>> = evaluated
             .iter()
             .map(|values| values.as_ref().map_or(Argument::None, Argument::new))

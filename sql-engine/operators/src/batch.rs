@@ -38,7 +38,7 @@ pub struct Batch {
 impl Batch {
     /// Rows of a stream.
     pub fn inserts(rows: RecordBatch, times: Vec<i64>) -> Self {
-        debug_assert_eq!(rows.num_rows(), times.len(), "one time per row");
+        assert_eq!(rows.num_rows(), times.len(), "bug: one time per row");
         Self {
             rows,
             times,
@@ -75,7 +75,7 @@ impl Batch {
 
     /// The rows whose slot in `keep` is true.
     pub fn filter(&self, keep: &[bool]) -> Result<Self, ArrowError> {
-        debug_assert_eq!(keep.len(), self.len(), "one decision per row");
+        assert_eq!(keep.len(), self.len(), "bug: one decision per row");
         let kept = |row: &usize| keep[*row];
         Ok(Self {
             rows: filter_record_batch(&self.rows, &BooleanArray::from(keep.to_vec()))?,

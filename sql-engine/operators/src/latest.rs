@@ -100,7 +100,7 @@ impl LatestRows {
 
     /// Rows are upserts, or deletes where the batch says [`Change::Delete`] (the record was a tombstone).
     pub(crate) fn process(&mut self, batch: &Batch, needs: Vec<StateKey>) -> Result<Batch, ArrowError> {
-        debug_assert_eq!(needs.len(), batch.len(), "needs were asked for this batch");
+        assert_eq!(needs.len(), batch.len(), "bug: needs were asked for this batch");
         let mut out = Rows::default();
         for (row, key) in needs.into_iter().enumerate() {
             let time = batch.times[row];

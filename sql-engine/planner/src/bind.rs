@@ -1,5 +1,6 @@
 //! Names to columns, types checked and coerced, DataFusion expressions built.
 
+pub(crate) mod aggregate;
 mod compare;
 mod literal;
 mod nested;
@@ -9,8 +10,8 @@ pub use literal::constant;
 pub use scope::{Scope, ScopeColumn};
 
 use crate::BoundExpr;
-use crate::aggregate::{self, Aggregates};
 use crate::canonical::{canonical, quoted};
+use aggregate::Aggregates;
 use arrow::datatypes::Schema;
 use datafusion_common::config::ConfigOptions;
 use datafusion_physical_expr::expressions::{BinaryExpr, Column, IsNotNullExpr, IsNullExpr, NotExpr, case};

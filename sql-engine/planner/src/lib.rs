@@ -15,7 +15,6 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod aggregate;
 mod bind;
 mod bound;
 mod canonical;
@@ -28,7 +27,7 @@ mod session;
 mod source;
 mod statement;
 
-pub use aggregate::aggregate_functions;
+pub use bind::aggregate::aggregate_functions;
 
 pub use bound::{BoundExpr, Evaluated, RowError};
 pub use metastore::{Metastore, QueryFacts};

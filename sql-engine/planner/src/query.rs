@@ -9,7 +9,7 @@ pub use persistent::{CreateAs, create_as};
 pub use pull::pull;
 pub use push::push;
 
-use crate::aggregate::first_aggregate;
+use crate::bind::aggregate::first_aggregate;
 use crate::bind::{Scope, ScopeColumn};
 use crate::canonical::{canonical, columns, quoted};
 use crate::{Column, Metastore, RowKind, RowSchema, Source, SourceField};

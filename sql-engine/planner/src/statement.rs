@@ -2,7 +2,7 @@
 
 mod create_source;
 
-use crate::aggregate;
+use crate::bind::aggregate;
 use crate::bind::constant;
 use crate::canonical::quoted;
 use crate::query::{self, CreateAs, find_source};

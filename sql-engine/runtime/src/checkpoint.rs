@@ -8,8 +8,8 @@
 //!   l 0 id 0 stage task writer                    rows that wait behind a repartition, Arrow IPC  (u32 BE each)
 //! ```
 
+use crate::planted::PlantedCore;
 use crate::query::{RunningQuery, TaskInput};
-use crate::shard_core::PlantedCore;
 use arrow::array::{ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema};

@@ -2,7 +2,7 @@
 
 use crate::streams::{StreamPosition, Streams};
 use futures::StreamExt;
-use millstream_model::{Offset, PartitionIndex, TopicName};
+use millstream_model::{Backoff, Offset, PartitionIndex, TopicName, Waits};
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -15,9 +15,8 @@ use tokio::task::JoinHandle;
 /// one partition's news before another's of the same moment.
 const REPORTS_MAX: usize = 16_384;
 
-/// How long to wait before watching again when the log hung up; it doubles up to the last while nothing is told.
-const AGAIN_FIRST: Duration = Duration::from_millis(200);
-const AGAIN_LAST: Duration = Duration::from_secs(5);
+/// How long to wait before watching again when the log hung up; longer while nothing is told.
+const AGAIN: Waits = Waits::new(Duration::from_millis(200), Duration::from_secs(5));
 
 /// How many partitions are asked at once where a watch tells nothing, and how long for.
 const ASKED_AT_ONCE: usize = 16;
@@ -78,7 +77,7 @@ impl Ends {
         let troubled = self.troubled.clone();
         let partitions: Vec<Partition> = self.watched.iter().cloned().collect();
         self.watcher = Some(tokio::spawn(async move {
-            let mut again = AGAIN_FIRST;
+            let mut backoff = Backoff::new(AGAIN);
             loop {
                 let mut reports = streams.watch(partitions.clone()).ready_chunks(REPORTS_MAX);
                 let mut told = false;
@@ -87,7 +86,8 @@ impl Ends {
                         // What was deleted and made again before the watch began is not told by it.
                         troubled.store(true, Ordering::Release);
                     }
-                    (again, told) = (AGAIN_FIRST, true);
+                    told = true;
+                    backoff.reset();
                     let ends = reports.into_iter();
                     known.take_in(ends.map(|report| ((report.topic, report.partition), report.end)));
                     changed.notify_one();
@@ -98,8 +98,7 @@ impl Ends {
                     ask_each(streams.as_ref(), &partitions, &known).await;
                     changed.notify_one();
                 }
-                tokio::time::sleep(again).await;
-                again = (again * 2).min(AGAIN_LAST);
+                tokio::time::sleep(backoff.next(rand::random())).await;
             }
         }));
     }

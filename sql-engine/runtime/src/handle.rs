@@ -1,17 +1,15 @@
 //! The handle of a shard: what the server asks of it.
 
-use crate::metrics::{Metrics, Place};
-use crate::query::{QuerySpec, RetryWaits};
+use crate::error::ShardError;
+use crate::pull::{PullRequest, PulledRows};
+use crate::query::QuerySpec;
 use crate::report::QueryReport;
+use crate::settings::{Meters, ShardSettings};
 use crate::shard::{Command, Runner, StateStore};
-use crate::streams::{Streams, StreamsError};
-use datafusion_common::ScalarValue;
-use millstream_model::limits::TENANT_SQL_STATE_BYTES_DEFAULT;
-use millstream_operators::Pulled;
-use millstream_state::{ColdCache, ColdError, StopReason, StoreKind};
+use crate::streams::Streams;
+use millstream_state::ColdCache;
 use object_store::ObjectStore;
 use object_store::path::Path;
-use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,155 +20,6 @@ const ANSWER_MAX: Duration = Duration::from_secs(15);
 
 /// A tenant has one shard (sql.md 14).
 const SHARD: u32 = 0;
-
-/// What a shard counts, and where its queries are shown.
-#[derive(Debug)]
-pub struct Meters {
-    /// The process's counters.
-    pub metrics: Metrics,
-    /// This shard's place among them.
-    pub place: Place,
-}
-
-/// How a shard works.
-#[derive(Clone, Debug)]
-pub struct ShardSettings {
-    /// A commit follows the first change this much later.
-    pub commit_interval: Duration,
-    /// … or after this many input rows.
-    pub commit_rows: usize,
-    /// Bytes asked of one partition at a time.
-    pub fetch_bytes: usize,
-    /// Rows that a task processes in one turn.
-    pub turn_rows: usize,
-    /// A table's changes are coalesced by key between commits.
-    pub coalesce: bool,
-    /// When a parked query is tried again.
-    pub retry: RetryWaits,
-    /// Where its state is kept.
-    pub store: StoreKind,
-    /// What the state of all its queries may take in memory, bytes.
-    pub state_bytes_max: usize,
-    /// An operator goes on without what a damaged changelog has lost.
-    pub accepts_loss: bool,
-}
-
-impl Default for ShardSettings {
-    fn default() -> Self {
-        Self {
-            commit_interval: Duration::from_secs(1),
-            commit_rows: 200_000,
-            fetch_bytes: 1024 * 1024,
-            turn_rows: 4096,
-            coalesce: true,
-            retry: RetryWaits {
-                first: Duration::from_secs(1),
-                last: Duration::from_secs(60),
-            },
-            store: StoreKind::default(),
-            state_bytes_max: TENANT_SQL_STATE_BYTES_DEFAULT,
-            accepts_loss: false,
-        }
-    }
-}
-
-/// Why a shard could not do as asked.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum ShardError {
-    /// No query of that id runs here.
-    #[error("query {id} does not run")]
-    UnknownQuery {
-        /// The id.
-        id: String,
-    },
-    /// The query cannot be started or answered.
-    #[error("{reason}")]
-    Query {
-        /// Why.
-        reason: String,
-    },
-    /// The log failed.
-    #[error(transparent)]
-    Streams(#[from] StreamsError),
-    /// The state store failed.
-    #[error("the state store is not available: {reason}")]
-    State {
-        /// Why.
-        reason: String,
-    },
-    /// Something of what was committed is gone.
-    #[error("the state of this virtual cluster's queries cannot be told any more: {reason}")]
-    Damaged {
-        /// What is missing.
-        reason: StopReason,
-    },
-    /// What is in the state store is missing or not what was written. The log tells operators what, tenants learn no
-    /// names of objects.
-    #[error("the stored state is damaged; the operator's log says where")]
-    StateDamaged,
-    /// A query that does not run holds no table to answer from.
-    #[error("query {id} is parked: {reason}")]
-    Parked {
-        /// Its id.
-        id: String,
-        /// Why it is parked.
-        reason: String,
-    },
-    /// A pull asked for a commit that is still to come.
-    #[error("the tables are as of commit {commit}, {wanted} was asked for; try again")]
-    Behind {
-        /// The last one.
-        commit: u64,
-        /// The earliest that would do.
-        wanted: u64,
-    },
-    /// The shard is at a commit that does not end: its log or its store hangs.
-    #[error("the tenant's queries do not answer: their log or state store takes too long; try again")]
-    Busy,
-    /// Another process owns the shard now, or this one is stopping.
-    #[error("this process does not run the tenant's queries any more")]
-    Stopped,
-}
-
-impl From<ColdError> for ShardError {
-    fn from(error: ColdError) -> Self {
-        match error {
-            ColdError::Fenced => Self::Stopped,
-            ColdError::Unavailable { source } => {
-                tracing::warn!("the object store under the state of queries fails: {source}");
-                Self::State {
-                    reason: "its object store fails".to_owned(),
-                }
-            }
-            damaged @ (ColdError::Damaged { .. } | ColdError::Corrupt(_)) => {
-                tracing::error!("what the state of queries needs is damaged or missing: {damaged}");
-                Self::StateDamaged
-            }
-        }
-    }
-}
-
-/// A read of a query's committed table.
-#[derive(Clone, Debug)]
-pub struct PullRequest {
-    /// Whose result.
-    pub query: String,
-    /// These keys (one value per key column), or all. More may come back: the caller filters.
-    pub keys: Option<Vec<Vec<ScalarValue>>>,
-    /// Windows that start within, ms.
-    pub windows: (Bound<i64>, Bound<i64>),
-    /// The earliest commit that will do.
-    pub commit_min: u64,
-}
-
-/// Rows of a table as of one commit: the sink's columns (keys, window bounds, values) and each row's time.
-#[derive(Clone, Debug)]
-pub struct PulledRows {
-    /// The rows, in parts, with what is still to be done to them.
-    pub parts: Vec<Pulled>,
-    /// The commit that it saw. They are counted from the first that the shard has made.
-    pub commit: u64,
-}
 
 /// A running shard. Cheap to clone; it stops when told to.
 #[derive(Clone)]

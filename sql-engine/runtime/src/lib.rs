@@ -20,29 +20,37 @@
 
 mod checkpoint;
 mod ends;
+mod error;
 mod handle;
 pub mod memory;
 mod merge;
 pub mod metrics;
+mod planted;
 mod processing_log;
+mod pull;
 mod query;
 mod reach;
 mod report;
 mod row_time;
+mod settings;
 mod shard;
 mod shard_core;
 mod sink;
 mod source;
 pub mod streams;
 
-pub use handle::{Meters, PullRequest, PulledRows, Shard, ShardError, ShardSettings};
+pub use error::ShardError;
+pub use handle::Shard;
 pub use memory::MemoryStreams;
 pub use metrics::Metrics;
 pub use millstream_operators::Pulled;
-pub use processing_log::PROCESSING_LOG_TOPIC;
-pub use query::{PushEnd, PushItem, PushSink, QueryOptions, QuerySpec, QueryStart, RetryWaits};
+pub use planted::PlantedCore;
+pub use processing_log::{PROCESSING_LOG_TOPIC, Said};
+pub use pull::{PullRequest, PulledRows};
+pub use query::{PushEnd, PushItem, PushSink, QueryOptions, QuerySpec, QueryStart};
 pub use report::{PartitionReport, ProcessingError, QueryReport, QueryState};
-pub use shard_core::{Done, PlantedCore, Rows, Said, ShardCore, Todo};
+pub use settings::{Meters, ShardSettings};
+pub use shard_core::{Done, Rows, ShardCore, Todo};
 pub use sink::SinkWriter;
 pub use source::{ReadRows, SourceReader};
 pub use streams::{

@@ -56,14 +56,14 @@ impl Inbox {
 
     /// Adds rows of a writer, with each row's clock.
     pub(crate) fn push(&mut self, writer: usize, batch: Batch, clocks: Vec<i64>) {
-        debug_assert_eq!(batch.len(), clocks.len(), "one clock per row");
+        assert_eq!(batch.len(), clocks.len(), "bug: one clock per row");
         if batch.is_empty() {
             return;
         }
         let lane = &mut self.lanes[writer];
-        debug_assert!(
+        assert!(
             lane.batches.back().and_then(|(_, c)| c.last()) <= clocks.first(),
-            "clocks never fall"
+            "bug: clocks never fall"
         );
         lane.rows += batch.len();
         let size = bytes_of(&batch.rows) + batch.len() * ROW_BYTES;

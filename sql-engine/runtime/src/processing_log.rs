@@ -2,7 +2,6 @@
 //! has moved on. A tenant has it once it makes a topic of that name; without it, the latest errors of each query are in
 //! its report only.
 
-use crate::shard_core::Said;
 use crate::sink::Pending;
 use crate::streams::{StreamRecord, Streams, StreamsError, partition_for};
 use bytes::Bytes;
@@ -13,6 +12,9 @@ use std::time::{Duration, Instant};
 
 /// The topic that ksqlDB makes for service id `default_`, without the id: a tenant is a service here.
 pub const PROCESSING_LOG_TOPIC: &str = "ksql_processing_log";
+
+/// What queries' faults were, for the processing log.
+pub type Said = Vec<(String, Vec<String>)>;
 
 /// How long to wait before looking whether the tenant has made the topic.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);

@@ -9,7 +9,6 @@ mod run;
 use pace::Pace;
 pub(crate) use pace::TurnClock;
 use queue::Queue;
-pub use retry::RetryWaits;
 pub(crate) use retry::{Parking, Retry};
 
 use crate::merge::Inbox;
@@ -22,7 +21,7 @@ use crate::streams::RefusedRecord;
 use arrow::array::RecordBatch;
 use millstream_columns::FormatError;
 use millstream_model::limits::SQL_LOG_RECORDS_MAX;
-use millstream_model::{Offset, PartitionIndex, ProducerId, TopicId, TopicName};
+use millstream_model::{Backoff, Offset, PartitionIndex, ProducerId, TopicId, TopicName};
 use millstream_operators::{KeyCodec, Pipeline, RowFault};
 use millstream_planner::{Source, Topology};
 use std::collections::{BTreeMap, VecDeque};
@@ -149,7 +148,7 @@ pub(crate) struct TopicInput {
 /// A wait after a failed fetch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
-    pub(crate) wait: Duration,
+    pub(crate) backoff: Backoff,
     pub(crate) until: Instant,
 }
 
@@ -446,7 +445,7 @@ impl RunningQuery {
             self.park_later.get_or_insert((reason, parking));
             return;
         }
-        self.retry.parked(parking, Instant::now());
+        self.retry.parked(parking, Instant::now(), rand::random());
         self.metrics.parked.inc();
         match self.retry.next_in(Instant::now()) {
             Some(wait) => {
@@ -495,7 +494,7 @@ impl RunningQuery {
         self.abandoned.append(&mut old.abandoned);
         if self.state != State::Running {
             // It was parked on its way here: that is one more try.
-            self.retry.parked(Parking::ForGood, Instant::now());
+            self.retry.parked(Parking::ForGood, Instant::now(), 0);
         }
     }
 

@@ -9,16 +9,20 @@ mod parked;
 mod room;
 
 use crate::ends::Ends;
-use crate::handle::{Meters, PullRequest, PulledRows, ShardError, ShardSettings};
+use crate::error::ShardError;
+use crate::planted::PlantedCore;
 use crate::processing_log::ProcessingLog;
+use crate::pull::{PullRequest, PulledRows};
 use crate::query::{End, Parking, PushEnd, PushItem, QuerySpec, RunningQuery};
 use crate::report::QueryReport;
-use crate::shard_core::{PlantedCore, ShardCore};
+use crate::settings::{Meters, ShardSettings};
+use crate::shard_core::ShardCore;
 use crate::streams::{StreamWriter, Streams};
 use commit::{CommitError, Happened};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use millstream_model::{Backoff, Waits};
 pub(crate) use open::StateStore;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,8 +32,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 /// The first wait after something outside failed; it doubles up to the last.
-const BACKOFF_FIRST: Duration = Duration::from_millis(50);
-const BACKOFF_LAST: Duration = Duration::from_secs(5);
+const BACKOFF: Waits = Waits::new(Duration::from_millis(50), Duration::from_secs(5));
 
 /// The wait when a push query's client must take rows first.
 const CLIENT_FULL: Duration = Duration::from_millis(20);
@@ -119,7 +122,7 @@ pub(crate) struct Runner {
     stuck: bool,
     /// Counts fetches: each begins with another partition.
     fetches: usize,
-    backoff: Duration,
+    backoff: Backoff,
     /// Nothing is fetched or committed before this moment.
     wait_until: Option<Instant>,
     meters: Meters,
@@ -164,7 +167,7 @@ impl Runner {
             commit_at: None,
             stuck: false,
             fetches: 0,
-            backoff: BACKOFF_FIRST,
+            backoff: Backoff::new(BACKOFF),
             wait_until: None,
             meters,
             published: Instant::now(),
@@ -319,12 +322,10 @@ impl Runner {
         });
     }
 
-    fn back_off(&mut self, reason: &str) -> Duration {
-        tracing::warn!("the shard waits {:?}: {reason}", self.backoff);
-        let wait = self.backoff;
+    fn back_off(&mut self, reason: &str) {
+        let wait = self.backoff.next(rand::random());
+        tracing::warn!("the shard waits {wait:?}: {reason}");
         self.wait_until = Some(Instant::now() + wait);
-        self.backoff = (wait * 2).min(BACKOFF_LAST);
-        wait
     }
 
     /// Removes push queries that have ended, and watches what is still read.

@@ -15,6 +15,8 @@ pub(crate) use rows::OPENING;
 pub use rows::Rows;
 
 use crate::checkpoint;
+use crate::planted::PlantedCore;
+use crate::processing_log::Said;
 use crate::query::{End, Parking, RunningQuery, TaskInput};
 use crate::reach::{Place, Reach};
 use crate::sink::Pending;
@@ -43,9 +45,6 @@ impl Unwritten {
         }
     }
 }
-
-/// What queries' faults were, for the processing log.
-pub type Said = Vec<(String, Vec<String>)>;
 
 /// What the commit needs next.
 #[derive(Debug)]
@@ -80,19 +79,6 @@ pub enum Done {
     Logged(Result<(), StreamsError>),
     /// Where the piece is. `Err`: nobody knows whether it is there.
     Appended(Result<Offset, String>),
-}
-
-/// Bugs that a test can put in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PlantedCore {
-    /// Input offsets come with the next commit.
-    pub offsets_outside_the_run: bool,
-    /// Stream times begin anew.
-    pub stream_time_not_restored: bool,
-    /// A pull query sees what is not committed.
-    pub overlay_in_pulls: bool,
-    /// The shard's readers count what its killed writer left.
-    pub leftovers_count: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,7 +164,7 @@ impl ShardCore {
 
     /// Begins a commit of all that is dirty, or goes on with one whose fate is unclear.
     pub fn begin(&mut self) -> Todo {
-        debug_assert!(!self.is_committing(), "one commit at a time");
+        assert!(!self.is_committing(), "bug: one commit at a time");
         if let Some(stage) = self.unclear.take() {
             self.stage = stage;
             return self.next_piece(Input::Retry);
@@ -319,7 +305,7 @@ impl ShardCore {
                 Todo::Later(reason)
             }
             (stage, done) => {
-                debug_assert!(false, "{done:?} was not asked for in {stage:?}");
+                debug_assert!(false, "bug: {done:?} was not asked for in {stage:?}");
                 self.later("the commit is out of step".to_owned())
             }
         }
@@ -336,7 +322,7 @@ impl ShardCore {
             return Todo::Append { epoch, piece };
         }
         if self.commits.is_committing() {
-            debug_assert!(false, "a run that is under way asks for its next piece");
+            debug_assert!(false, "bug: a run that is under way asks for its next piece");
             return self.later("the commit is out of step".to_owned());
         }
         match self.stage {

@@ -17,10 +17,10 @@ use crate::answer::{Answer, AnswerStream, Request, StatementError};
 use crate::backend::{Backend, Settings};
 use crate::catalog::{CatalogError, SqlChange};
 use crate::metrics::Metrics;
-use crate::rows::{Known, QueryRow, SourceRow};
+use crate::rows::{Known, QueryRow, SourceRow, put_source};
 use futures::StreamExt;
 use millstream_model::{TenantId, TopicName};
-use millstream_planner::{Metastore, QueryFacts, SessionProperties, Source};
+use millstream_planner::{Metastore, QueryFacts, SessionProperties};
 use millstream_runtime::metrics::{Place, QueryView};
 use millstream_runtime::{
     Meters, QueryReport, QuerySpec, QueryState, Shard, ShardError, StreamPosition, StreamsError,
@@ -388,16 +388,6 @@ impl Inner {
 
     pub(crate) fn push_id(&self) -> String {
         format!("transient_{}", self.next_push.fetch_add(1, Ordering::Relaxed))
-    }
-}
-
-/// The metastore takes a source's topic as existing with it; a topic that has been deleted must not come back so.
-pub(crate) fn put_source(metastore: &mut Metastore, source: Source) {
-    let (topic, exists) = (source.topic.clone(), metastore.topic_partitions(&source.topic));
-    metastore.put_source(source);
-    match exists {
-        Some(partitions) => metastore.put_topic(topic, partitions),
-        None => metastore.remove_topic(&topic),
     }
 }
 

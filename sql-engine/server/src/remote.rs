@@ -11,7 +11,7 @@ use changelog::RemoteChangelog;
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, StreamExt};
 use millstream_kafka_wire::batch::batches;
-use millstream_model::{Offset, PartitionIndex, TimestampMs, TopicName};
+use millstream_model::{Backoff, Offset, PartitionIndex, TimestampMs, TopicName, Waits};
 use millstream_runtime::{
     Changelog, NewStreamTopic, RefusedRecord, StreamEnd, StreamFetch, StreamFetched, StreamPosition,
     StreamRecord, StreamTopic, StreamWriter, Streams, StreamsError, WrittenFrom,
@@ -28,8 +28,8 @@ use writer::RemoteWriter;
 /// How long a transient failure is retried before it is told.
 const RETRY_FOR: Duration = Duration::from_secs(10);
 
-/// The wait between two attempts.
-const RETRY_AFTER: Duration = Duration::from_millis(100);
+/// The waits between two attempts.
+const RETRY: Waits = Waits::new(Duration::from_millis(100), Duration::from_secs(1));
 
 /// A tenant's topics.
 pub struct RemoteStreams {
@@ -61,10 +61,11 @@ impl RemoteStreams {
 /// Tries again what is transient, for a while.
 async fn patiently<'a, T>(attempt: impl Fn() -> BoxFuture<'a, Result<T, Error>>) -> Result<T, Error> {
     let until = Instant::now() + RETRY_FOR;
+    let mut backoff = Backoff::new(RETRY);
     loop {
         match attempt().await {
             Err(error) if error.is_retriable() && Instant::now() < until => {
-                tokio::time::sleep(RETRY_AFTER).await
+                tokio::time::sleep(backoff.next(rand::random())).await
             }
             ended => return ended,
         }
@@ -247,7 +248,7 @@ impl Streams for RemoteStreams {
                 Err(error) => {
                     tracing::debug!(%error, "a watch was refused");
                     // The caller asks again at once; this keeps it from spinning.
-                    tokio::time::sleep(RETRY_AFTER).await;
+                    tokio::time::sleep(Backoff::new(RETRY).next(rand::random())).await;
                     futures::stream::empty().boxed()
                 }
             }

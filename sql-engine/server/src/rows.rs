@@ -1,7 +1,6 @@
 //! The bodies of catalog rows: versioned JSON.
 
 use crate::catalog::{SqlChange, SqlRow, SqlRowKind};
-use crate::engine::put_source;
 use millstream_planner::{Metastore, QueryPlan, SessionProperties, Source, StoreSpec};
 use millstream_runtime::{QueryOptions, QueryStart};
 use serde::{Deserialize, Serialize};
@@ -199,4 +198,14 @@ pub(crate) fn read(row: &SqlRow) -> Result<Known, RowUnreadable> {
         )));
     }
     Ok(known)
+}
+
+/// The metastore takes a source's topic as existing with it; a topic that has been deleted must not come back so.
+pub(crate) fn put_source(metastore: &mut Metastore, source: Source) {
+    let (topic, exists) = (source.topic.clone(), metastore.topic_partitions(&source.topic));
+    metastore.put_source(source);
+    match exists {
+        Some(partitions) => metastore.put_topic(topic, partitions),
+        None => metastore.remove_topic(&topic),
+    }
 }

@@ -5,7 +5,7 @@ use crate::backend::{Backends, Settings};
 use crate::engine::Engine;
 use crate::metrics::Metrics;
 use futures::StreamExt;
-use millstream_model::TenantId;
+use millstream_model::{Backoff, TenantId, Waits};
 use millstream_state::ColdCache;
 use object_store::ObjectStore;
 use std::collections::HashMap;
@@ -15,8 +15,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, OnceCell};
 
 /// The waits between two starts of a tenant that fail: they double up to the last, for as long as it takes.
-const RESUME_FIRST: Duration = Duration::from_secs(1);
-const RESUME_LAST: Duration = Duration::from_secs(30);
+const RESUME: Waits = Waits::new(Duration::from_secs(1), Duration::from_secs(30));
 
 /// Tenants that start at a time.
 const RESUMING: usize = 8;
@@ -70,7 +69,7 @@ impl Server {
             .await
             .map_err(StatementError::unavailable)?;
         let mut waiting = tenants;
-        let mut pause = RESUME_FIRST;
+        let mut backoff = Backoff::new(RESUME);
         loop {
             let open =
                 |tenant: TenantId| async move { self.try_to_open(tenant).await.err().map(|()| tenant) };
@@ -81,8 +80,7 @@ impl Server {
             if waiting.is_empty() || self.shared.stopping.load(Ordering::Acquire) {
                 return Ok(());
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(RESUME_LAST);
+            tokio::time::sleep(backoff.next(rand::random())).await;
         }
     }
 

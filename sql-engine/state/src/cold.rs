@@ -19,15 +19,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-/// One write of a commit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// The whole key.
-    pub key: Vec<u8>,
-    /// The value it has from now on; `None` removes it.
-    pub value: Option<Vec<u8>>,
-}
-
 /// Why the durable layer could not do as asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ColdError {

@@ -202,7 +202,7 @@ impl Commits {
     }
 
     fn open(&mut self) -> Vec<Output> {
-        debug_assert_eq!(self.phase, Phase::Closed, "a machine opens once");
+        assert_eq!(self.phase, Phase::Closed, "bug: a machine opens once");
         if self.planted.replay_before_fence {
             self.phase = Phase::Opening;
             self.found = (Offset(0), Offset(i64::MAX));
@@ -213,7 +213,7 @@ impl Commits {
     }
 
     fn fenced(&mut self, epoch: OwnerEpoch, start: Offset, end: Offset) -> Vec<Output> {
-        debug_assert_eq!(self.phase, Phase::Fencing, "asked for");
+        assert_eq!(self.phase, Phase::Fencing, "bug: asked for");
         self.epoch = epoch;
         if self.planted.replay_before_fence {
             self.phase = Phase::Ready;
@@ -225,7 +225,11 @@ impl Commits {
     }
 
     fn opened(&mut self, tag: Tag) -> Vec<Output> {
-        debug_assert_eq!(self.phase, Phase::Opening, "nothing is read before the fence");
+        assert_eq!(
+            self.phase,
+            Phase::Opening,
+            "bug: nothing is read before the fence"
+        );
         let (start, end) = self.found;
         if tag.last.epoch >= self.epoch && !self.planted.replay_before_fence {
             // Whoever fenced the changelog after us has opened the database before us.
@@ -257,8 +261,8 @@ impl Commits {
     }
 
     fn read(&mut self, pieces: Vec<Bytes>, next: Offset) -> Vec<Output> {
-        debug_assert_eq!(self.phase, Phase::Replaying, "asked for");
-        debug_assert!(next >= self.at.end, "reading goes on");
+        assert_eq!(self.phase, Phase::Replaying, "bug: asked for");
+        assert!(next >= self.at.end, "bug: reading goes on");
         if self.planted.replay_before_fence && next == self.at.end {
             self.phase = Phase::Fencing;
             return vec![Output::Fence];
@@ -328,8 +332,8 @@ impl Commits {
     }
 
     fn commit(&mut self, changes: Vec<Change>) -> Vec<Output> {
-        debug_assert!(self.is_ready(), "commits begin when the shard is open");
-        debug_assert!(self.run.is_none(), "one commit at a time");
+        assert!(self.is_ready(), "bug: commits begin when the shard is open");
+        assert!(self.run.is_none(), "bug: one commit at a time");
         let id = RunId {
             epoch: self.epoch,
             number: self.at.last.number + 1,
@@ -368,7 +372,7 @@ impl Commits {
 
     fn appended(&mut self, at: Offset) -> Vec<Output> {
         let Some(run) = &mut self.run else {
-            debug_assert!(self.planted.state_before_commit, "asked for");
+            assert!(self.planted.state_before_commit, "bug: asked for");
             return Vec::new();
         };
         run.pieces.pop_front();
@@ -391,9 +395,9 @@ impl Commits {
             return Vec::new();
         };
         let (id, changes) = (run.id, std::mem::take(&mut run.changes));
-        debug_assert!(
+        assert!(
             run.pieces.is_empty() || self.planted.state_before_commit,
-            "a commit counts when its last piece is durable"
+            "bug: a commit counts when its last piece is durable"
         );
         self.at.last = id;
         if !changes.is_empty() {
@@ -406,7 +410,7 @@ impl Commits {
     }
 
     fn flush(&mut self) -> Vec<Output> {
-        debug_assert!(self.flushing.is_none(), "one flush at a time");
+        assert!(self.flushing.is_none(), "bug: one flush at a time");
         let tag = self.at;
         self.flushing = Some((tag, std::mem::take(&mut self.runs)));
         self.waiting_since_ms = None;
@@ -422,7 +426,7 @@ impl Commits {
         let Some((tag, _)) = self.flushing.take() else {
             return Vec::new();
         };
-        debug_assert!(tag.end >= self.durable.end, "the tag moves on");
+        assert!(tag.end >= self.durable.end, "bug: the tag moves on");
         self.durable = tag;
         self.layers.flushed();
         let mut outputs = vec![Output::Trim { before: tag.end }];

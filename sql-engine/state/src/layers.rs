@@ -43,7 +43,7 @@ impl Layers {
 
     /// A flush begins with what waits.
     pub fn begin_flush(&mut self) -> Arc<Layer> {
-        debug_assert!(self.flushing.is_none(), "one flush at a time");
+        assert!(self.flushing.is_none(), "bug: one flush at a time");
         self.bytes = 0;
         let taken = Arc::new(std::mem::take(&mut self.newer));
         self.flushing = Some(taken.clone());

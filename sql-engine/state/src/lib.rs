@@ -16,14 +16,16 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod change;
 mod changelog;
 mod cold;
 mod commits;
 mod layers;
 mod store;
 
+pub use change::Change;
 pub use changelog::{Changed, PlantedReplay, Replay, ReplayError, RunId, WholeRun, cut};
-pub use cold::{Change, Cold, ColdCache, ColdError, StoreKind};
+pub use cold::{Cold, ColdCache, ColdError, StoreKind};
 pub use commits::{Commits, Input, Output, Planted, StopReason, Tag};
 pub use layers::{Layer, Layers};
 pub use store::{Corrupt, Presence, StateKey, Store, Stored};

@@ -88,7 +88,7 @@ impl<V: Stored> Store<V> {
 
     /// Puts a committed value, while the store is being loaded.
     pub fn load(&mut self, key: StateKey, value: V) {
-        debug_assert!(self.overlay.is_empty(), "loading comes before running");
+        assert!(self.overlay.is_empty(), "bug: loading comes before running");
         self.remember(&key);
         self.set_hot(key, Some(value));
     }

@@ -1,11 +1,21 @@
 //! What was expected against what came.
 
 use crate::case::{Asked, Record};
-use crate::run::Outputs;
 use crate::world::{Answered, shown};
 use bytes::Bytes;
 use millstream_runtime::QueryReport;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// What may be seen of the changes of a key in a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outputs {
+    /// All, once.
+    Exact,
+    /// All, some again.
+    Repeated,
+    /// Some, the last one always.
+    Coalesced,
+}
 
 /// Whether a request answered as it must.
 pub(crate) fn answer(asked: &Asked, answered: &Answered) -> Result<(), String> {

@@ -2,7 +2,7 @@
 
 use crate::Report;
 use crate::case::{Case, Record, Step};
-use crate::check;
+use crate::check::{self, Outputs};
 use crate::world::{Broken, World};
 use futures::StreamExt;
 use millstream_runtime::ShardSettings;
@@ -39,17 +39,6 @@ impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word())
     }
-}
-
-/// What may be seen of the changes of a key in a topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outputs {
-    /// All, once.
-    Exact,
-    /// All, some again.
-    Repeated,
-    /// Some, the last one always.
-    Coalesced,
 }
 
 /// Runs side by side: most of a run is waiting for a commit.

@@ -105,9 +105,9 @@ fn check_rollback(known: Option<&NodeRow>, start: &RegisterNode) -> Result<(), R
 
 /// A new journal's own groups: several for tenants, and the first one for internal topics.
 fn create_groups(draft: &mut Draft, node: &NodeRow) {
-    debug_assert!(
+    assert!(
         replicas_max(FEATURE_LEVEL_MAX) == 1,
-        "groups of several journals are made by the placement"
+        "bug: groups of several journals are made by the placement"
     );
     let internal = draft
         .image()

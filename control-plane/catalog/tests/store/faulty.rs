@@ -1,5 +1,7 @@
 //! An object store whose writes fail: before they happen, after they happened, or without an answer.
 
+#![expect(clippy::disallowed_methods, reason = "a store that answers late")]
+
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use object_store::path::Path;

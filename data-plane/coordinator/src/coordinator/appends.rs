@@ -1,7 +1,7 @@
 //! Appends on their way to the log, and what each will set in motion.
 
 use super::Output;
-use super::group::Member;
+use super::member::Member;
 use crate::command::{GroupKey, Ticket, Token};
 use crate::record::{Fact, Record};
 use crate::reply::Reply;

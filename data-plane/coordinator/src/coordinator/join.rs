@@ -1,7 +1,8 @@
 //! JoinGroup: new members, members that come back, static members that come back as somebody else.
 
 use super::appends::Then;
-use super::group::{Context, Group, Member};
+use super::group::{Context, Group};
+use super::member::Member;
 use super::timers::Timer;
 use crate::command::{Join, Protocol, Token};
 use crate::error::GroupError;

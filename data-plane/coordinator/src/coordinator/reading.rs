@@ -3,8 +3,8 @@
 use super::Coordinator;
 use super::group::Group;
 use crate::command::GroupKey;
-use crate::ledger::{CommittedOffset, GroupMetadata};
 use crate::reply::{DescribedGroup, DescribedMember, GroupState, ListedGroup};
+use crate::stored::{CommittedOffset, GroupMetadata};
 use bytes::Bytes;
 use millstream_model::{PartitionId, TenantId};
 use std::collections::BTreeMap;

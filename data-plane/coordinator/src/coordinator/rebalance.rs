@@ -1,7 +1,8 @@
 //! Rebalancing: asking everybody to join again, waiting for them, the new generation.
 
 use super::appends::Then;
-use super::group::{Context, Group, Member, offers};
+use super::group::{Context, Group, offers};
+use super::member::Member;
 use super::timers::Timer;
 use crate::error::GroupError;
 use crate::reply::GroupState;
@@ -121,6 +122,12 @@ impl Group {
             self.store(cx, Then::Nothing);
             return;
         }
+        let leader = self.leader.as_ref();
+        assert!(
+            leader.is_some_and(|id| self.members.contains_key(id)),
+            "bug: generation {} is led by nobody who is in it",
+            self.generation
+        );
         self.protocol = self.select_protocol();
         self.state = GroupState::CompletingRebalance;
         self.pending_sync = self.members.keys().cloned().collect();

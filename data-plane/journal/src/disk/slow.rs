@@ -91,6 +91,10 @@ impl<F: DiskFile> DiskFile for SlowFile<F> {
         self.inner.read_vec_at(offset, length)
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a disk is a shell: this one is slow on purpose"
+    )]
     fn sync_data(&self) -> io::Result<()> {
         std::thread::sleep(self.delay);
         self.syncs.fetch_add(1, Ordering::Relaxed);

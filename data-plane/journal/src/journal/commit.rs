@@ -1,11 +1,12 @@
 //! One commit: check, write, sync, index.
 
-use super::{CommitError, Committed, Journal};
+use super::{Committed, Journal};
 use crate::block::{ALIGN, BlockHead, HEAD_BYTES, padded};
 use crate::disk::{Disk, DiskFile};
+use crate::error::CommitError;
 use crate::frame::Framed;
 use crate::index::{Ahead, Gap};
-use crate::journal::roll::Growth;
+use crate::journal::Growth;
 use crate::record::{Position, Record};
 use crate::settings::Planted;
 use crc_fast::crc32_iscsi;
@@ -158,6 +159,12 @@ impl<D: Disk> Journal<D> {
             closes: batch.closes,
         };
         let commit = head.commit;
+        let block_end = self.end.offset + padded((HEAD_BYTES + length) as u64);
+        assert!(
+            block_end <= active.length,
+            "bug: a block up to {block_end} in a file of {} bytes",
+            active.length
+        );
         let mut block = Block {
             id: self.shared.id,
             head,
@@ -184,6 +191,12 @@ impl<D: Disk> Journal<D> {
 
     /// Puts what is durable into the index.
     pub(super) fn apply(&mut self, parts: &[&[Framed]], positions: &[Position]) -> Result<(), CommitError> {
+        let count: usize = parts.iter().map(|part| part.len()).sum();
+        assert!(
+            count == positions.len(),
+            "bug: {count} records at {} places",
+            positions.len()
+        );
         let records = parts.iter().flat_map(|part| part.iter()).map(Framed::record);
         let mut frees = false;
         let mut loud = false;

@@ -9,8 +9,9 @@
 //! once a file that is no draft goes on behind them; its first block is the one write that decides. Until then a start finds
 //! the damage as it was and mends anew.
 
-use super::{CommitError, Journal, OpenError, roll};
+use super::{Growth, Journal};
 use crate::disk::Disk;
+use crate::error::{CommitError, OpenError};
 use crate::files::file_name;
 use crate::header::{self, Header};
 use crate::recover::{self, Damage, Salvage};
@@ -68,7 +69,7 @@ impl<D: Disk> Journal<D> {
         }
         let damage = self.shared.damage.write().take();
         (self.is_mending, self.is_draft) = (true, true);
-        let opened = self.open_next(roll::Growth::Forced);
+        let opened = self.open_next(Growth::Forced);
         if opened.is_err() {
             (self.is_mending, self.is_draft) = (false, false);
             self.still(damage);
@@ -91,7 +92,7 @@ impl<D: Disk> Journal<D> {
     /// Opens a file behind the chain's end and frees what is not in the chain.
     fn go_on(&mut self, damage: Option<Arc<Damage>>) -> Result<(), CommitError> {
         self.is_mending = true;
-        let opened = self.open_next(roll::Growth::Forced);
+        let opened = self.open_next(Growth::Forced);
         self.is_mending = false;
         if let Err(error) = opened {
             self.still(damage);

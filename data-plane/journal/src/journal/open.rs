@@ -1,7 +1,8 @@
 //! Opening a journal: lock, superblock, recovery, the next file.
 
-use super::{Active, CommitError, Journal, OpenError, roll};
+use super::{Active, Growth, Journal};
 use crate::disk::{Disk, DiskFile};
+use crate::error::{CommitError, OpenError};
 use crate::files::{Files, Free, Live, Name, Shared, file_name};
 use crate::header::FIRST_BLOCK_AT;
 use crate::index::Index;
@@ -9,7 +10,7 @@ use crate::reader::Reader;
 use crate::record::{Position, Record};
 use crate::recover::Replayed;
 use crate::recover::{self, Chain, ChainFile, Ending, Recovered};
-use crate::settings::{Planted, Settings};
+use crate::settings::{FILE_BYTES_MIN, Planted, Settings};
 use crate::superblock;
 use millstream_model::JournalId;
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -20,10 +21,11 @@ use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
-/// The smallest file: a header, a carry of many groups, and commits worth the name.
-pub(super) const FILE_BYTES_MIN: u32 = 64 * 1024;
-
 /// See [`Journal::open`].
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a journal without a seed draws its own; the simulator gives one"
+)]
 pub(super) fn open<D: Disk>(
     disk: Arc<D>,
     settings: Settings,
@@ -224,16 +226,15 @@ impl<D: Disk> Journal<D> {
                 source,
             })?;
         }
-        self.open_next(roll::Growth::Forced)
-            .map_err(|error| match error {
-                CommitError::Full => OpenError::Full {
-                    file_bytes: self.shared.settings.file_bytes,
-                },
-                error => OpenError::Io {
-                    action: "open its next file",
-                    source: io::Error::other(error),
-                },
-            })?;
+        self.open_next(Growth::Forced).map_err(|error| match error {
+            CommitError::Full => OpenError::Full {
+                file_bytes: self.shared.settings.file_bytes,
+            },
+            error => OpenError::Io {
+                action: "open its next file",
+                source: io::Error::other(error),
+            },
+        })?;
         self.behind
             .extend(skipped.map(|skipped| (skipped.number, skipped.file)));
         self.sort_unneeded().map_err(io)?;

@@ -1,26 +1,18 @@
 //! Going on to the next file.
 
 use super::commit::Block;
-use super::open::FILE_BYTES_MIN;
-use super::{Active, CommitError, Journal};
+use super::{Active, Growth, Journal};
 use crate::block::{ALIGN, BlockHead};
 use crate::disk::{Disk, DiskFile};
+use crate::error::CommitError;
 use crate::files::{Free, Live, file_name};
 use crate::frame::Framed;
 use crate::header::{End, FIRST_BLOCK_AT, Header, SECOND_AT};
 use crate::prepare::is_full;
+use crate::settings::FILE_BYTES_MIN;
 use rand::Rng;
 use std::io;
 use std::sync::Arc;
-
-/// Whether a new file may be made when none is free.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Growth {
-    /// As many as the settings say.
-    WithinSettings,
-    /// Always: a start must be possible in a full journal.
-    Forced,
-}
 
 /// A file to go on in.
 struct Next<F> {
@@ -40,6 +32,11 @@ impl<D: Disk> Journal<D> {
         };
         let generation = self.next_generation;
         self.next_generation += 1;
+        let before = self.end.generation;
+        assert!(
+            generation > before,
+            "bug: a file of generation {generation} behind one of {before}"
+        );
         let oldest = self
             .shared
             .files

@@ -1,44 +1,15 @@
 //! Which files make the chain, and which are free.
 
-use super::Damage;
 use super::heads::{later_block, newest_generation};
 use super::walk::{BlockError, Expected, Found, read_block};
+use super::{Chain, ChainFile, Damage};
 use crate::disk::{Disk, DiskFile};
+use crate::error::OpenError;
 use crate::files::{Name, file_name};
 use crate::header::{self, End, FIRST_BLOCK_AT, Header};
-use crate::journal::OpenError;
 use crate::settings::Planted;
 use millstream_model::JournalId;
 use std::sync::Arc;
-
-/// The files of a journal, sorted out.
-pub(crate) struct Chain<F> {
-    /// What is to be replayed, oldest first.
-    pub files: Vec<ChainFile<F>>,
-    /// Files behind the chain's end that hold something; only when damaged.
-    pub behind: Vec<ChainFile<F>>,
-    /// Files that hold nothing that is needed.
-    pub unneeded: Vec<(u64, Arc<F>)>,
-    /// Files of a mending that was never finished: what they hold is behind the damage, too.
-    pub drafts: Vec<(u64, Arc<F>)>,
-    /// The oldest file that any header calls needed.
-    pub oldest: u64,
-    /// What is wrong with the files as such.
-    pub damage: Option<Damage>,
-    /// The ends that files name which were never completed. They were durable when those headers were written.
-    ends: Vec<End>,
-    /// The number for the next new file.
-    pub next_number: u64,
-    /// Higher than any generation there is.
-    pub next_generation: u64,
-}
-
-/// A file that has a header.
-pub(crate) struct ChainFile<F> {
-    pub number: u64,
-    pub file: Arc<F>,
-    pub header: Header,
-}
 
 /// A file whose header cannot be read.
 struct Rotten<F> {

@@ -1,6 +1,5 @@
 //! Looking for the heads of blocks anywhere in a file, past what is bad and past what the disk cannot read.
 
-use super::walk::Found;
 use crate::block::{ALIGN, BlockHead};
 use crate::disk::{DiskFile, is_unreadable};
 use crate::header::{FIRST_BLOCK_AT, Header};
@@ -19,18 +18,6 @@ pub(super) enum Later {
     Unreadable,
     /// None.
     None,
-}
-
-impl Later {
-    /// Why what is at a place before it cannot be a torn tail; `None` when it can. Where a commit was begun, what cannot be
-    /// read behind it may be the next one. Where none was, a sector that went bad while the file was free says nothing.
-    pub(super) fn proves_loss(self, place: &Found) -> Option<&'static str> {
-        match (self, place) {
-            (Later::Block, _) => Some("a block is bad although a later one is whole"),
-            (Later::Unreadable, Found::Torn) => Some("a block is bad and the disk cannot read what follows"),
-            _ => None,
-        }
-    }
 }
 
 /// Calls `see` for every head of a block of this journal from `offset` to the end of the file, until it says that it has

@@ -107,7 +107,7 @@ impl<F: DiskFile> Salvage<F> {
     ///
     /// # Errors
     /// What `take` says, or when the disk fails otherwise than by not giving what it holds.
-    pub fn each<E: From<crate::journal::OpenError>>(
+    pub fn each<E: From<crate::error::OpenError>>(
         &self,
         mut take: impl FnMut(Behind) -> Result<(), E>,
     ) -> Result<(), E> {
@@ -119,7 +119,7 @@ impl<F: DiskFile> Salvage<F> {
             (commit, checksum) = (place.head.commit, place.checksum);
             let is_last = at + 1 == self.blocks.len();
             let mut records = Vec::new();
-            let is_whole = survey(place, &mut records).map_err(crate::journal::OpenError::from)?;
+            let is_whole = survey(place, &mut records).map_err(crate::error::OpenError::from)?;
             if is_last && !is_whole && self.rest == Rest::Readable {
                 // Torn: nobody was told that it is durable.
                 break;

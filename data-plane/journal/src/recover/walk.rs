@@ -1,13 +1,13 @@
 //! Walking along the blocks of a chain.
 
-use super::heads::{heads, later_block};
+use super::heads::{Later, heads, later_block};
 use super::{Chain, ChainFile, Damage};
 use crate::block::{ALIGN, BlockHead, HEAD_BYTES, padded};
 use crate::disk::{DiskFile, is_unreadable};
+use crate::error::OpenError;
 use crate::frame::{self, FrameError};
 use crate::header::{End, FIRST_BLOCK_AT, Header};
 use crate::index::Index;
-use crate::journal::OpenError;
 use crate::record::{Position, Record};
 use crate::settings::Planted;
 use bytes::Bytes;
@@ -41,6 +41,18 @@ pub(super) enum Found {
     Bad,
     /// The disk does not give what is there. It may have been anything, so it proves no torn tail.
     Unreadable,
+}
+
+impl Later {
+    /// Why what is at a place before it cannot be a torn tail; `None` when it can. Where a commit was begun, what cannot be
+    /// read behind it may be the next one. Where none was, a sector that went bad while the file was free says nothing.
+    pub(super) fn proves_loss(self, place: &Found) -> Option<&'static str> {
+        match (self, place) {
+            (Later::Block, _) => Some("a block is bad although a later one is whole"),
+            (Later::Unreadable, Found::Torn) => Some("a block is bad and the disk cannot read what follows"),
+            _ => None,
+        }
+    }
 }
 
 /// A block that cannot be judged.

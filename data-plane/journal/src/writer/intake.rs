@@ -3,8 +3,9 @@
 use super::queue::{self, Queue};
 use super::{Append, SubmitError};
 use crate::disk::Disk;
+use crate::error::CommitError;
 use crate::frame::Framed;
-use crate::journal::{Batch, CommitError, Committed, Journal};
+use crate::journal::{Batch, Committed, Journal};
 use crate::record::Record;
 use crate::recover::Damage;
 use crate::space::Level;

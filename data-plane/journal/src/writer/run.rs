@@ -3,7 +3,8 @@
 use super::intake::Taken;
 use super::{Done, Inner};
 use crate::disk::Disk;
-use crate::journal::{CommitError, Journal};
+use crate::error::CommitError;
+use crate::journal::Journal;
 use crate::prepare::{Prepared, Preparer};
 use std::time::Duration;
 

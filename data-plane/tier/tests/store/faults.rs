@@ -1,5 +1,7 @@
 //! A store that errs is asked again, one that hangs is given up, one that lies is not believed.
 
+#![expect(clippy::disallowed_methods, reason = "calls to a store are bounded in time")]
+
 use crate::faulty::{Fault, Faulty};
 use crate::world::{batches, flush, joined, object, read_all, settings, tier};
 use bytes::Bytes;

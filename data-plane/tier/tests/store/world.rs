@@ -20,6 +20,10 @@ pub type Place = (
 
 /// Every store that the suite runs on; folders live as long as what is returned beside the store. An S3 bucket joins
 /// them when `MILLSTREAM_TEST_S3` names one (`s3://bucket/prefix`, the rest from `AWS_*`).
+#[expect(
+    clippy::disallowed_methods,
+    reason = "each test has a prefix of its own in one bucket"
+)]
 pub fn stores() -> Vec<Place> {
     let folder = tempfile::tempdir().unwrap();
     let local = open_store(&format!("file://{}", folder.path().display())).unwrap();

@@ -6,6 +6,11 @@
 //! MILLSTREAM_FUZZ_SECONDS=600 MILLSTREAM_FUZZ_SEED=7 cargo test -p millstream-kafka-wire fuzz -- --nocapture
 //! ```
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "it goes on for as long as the caller likes"
+)]
+
 use super::arbitrary::{Arbitrary, Gen, Visit, visit_all};
 use super::batch::random_batch;
 use crate::batch::{BatchView, batches};

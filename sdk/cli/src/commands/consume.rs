@@ -6,9 +6,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use clap::Args;
+use millstream_model::{Backoff, Waits};
 use millstream_rust::{Client, ConsumedRecord, ConsumerSettings, Error, Position, Start};
 use serde_json::{Value, json};
 use std::io::{Write, stdout};
+use std::time::Duration;
+
+/// The waits for a service that does not answer.
+const RETRY: Waits = Waits::new(Duration::from_secs(1), Duration::from_secs(10));
 
 /// `millstream consume`.
 #[derive(Args, Clone, Debug)]
@@ -56,12 +61,16 @@ pub(super) async fn run(client: &Client, args: ConsumeArgs, output: OutputFormat
     settings.partitions = partitions;
     let mut consumer = client.consumer(settings);
     let mut left = args.limit.unwrap_or(u64::MAX);
+    let mut backoff = Backoff::new(RETRY);
     while left > 0 {
         let records = match consumer.poll().await {
-            Ok(records) => records,
+            Ok(records) => {
+                backoff.reset();
+                records
+            }
             Err(error @ (Error::Unavailable(_) | Error::Unreachable(_) | Error::Timeout(_))) => {
                 tell(format_args!("{error}; trying again"));
-                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                tokio::time::sleep(backoff.next(rand::random())).await;
                 continue;
             }
             Err(error) => return Err(error.into()),

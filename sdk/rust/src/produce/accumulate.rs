@@ -8,13 +8,16 @@ use millstream_kafka_wire::batch::{
     BatchBuilder, BatchError, Compression, NewRecord, Producer as Sequenced, batches,
 };
 use millstream_kafka_wire::partitioner::partition_for_key;
-use millstream_model::{ProducerEpoch, ProducerId, TimestampMs};
+use millstream_model::{Backoff, ProducerEpoch, ProducerId, TimestampMs, Waits};
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+/// The waits before what failed is sent again: first what a change of leader takes, last what is noticed when it is over.
+pub(super) const RETRY: Waits = Waits::new(Duration::from_millis(40), Duration::from_millis(1_280));
 
 /// A future of one record's delivery.
 pub struct Delivery {
@@ -68,7 +71,7 @@ struct Draft {
     first: u64,
     /// Once made, a batch never changes: a retry sends the same bytes.
     made: Option<Bytes>,
-    attempts: u32,
+    backoff: Backoff,
 }
 
 /// A batch that is to be sent now.
@@ -126,7 +129,7 @@ impl State {
                 opened: Instant::now(),
                 first,
                 made: None,
-                attempts: 0,
+                backoff: Backoff::new(RETRY),
             });
         }
         self.enqueued += 1;
@@ -230,9 +233,7 @@ impl State {
             self.settled += queue.settle(place.1, &Ending::Failed(late.clone()));
             return Some(late);
         }
-        draft.attempts += 1;
-        let backoff = Duration::from_millis(20 << draft.attempts.min(6));
-        queue.retry_at = Some(Instant::now() + backoff);
+        queue.retry_at = Some(Instant::now() + draft.backoff.next(rand::random()));
         queue.under_way = false;
         None
     }
@@ -325,7 +326,7 @@ impl Queue {
             opened: draft.opened,
             first,
             made: None,
-            attempts: 0,
+            backoff: Backoff::new(RETRY),
         };
         self.drafts.push_front(of(second, behind, draft.first + before));
         let waiters = std::mem::take(&mut draft.waiters);

@@ -1,10 +1,10 @@
 //! The task that sends what is due, retries what failed for a while, and tells the waiters.
 
-use super::accumulate::{Ending, Outgoing, Place};
+use super::accumulate::{Ending, Outgoing, Place, RETRY};
 use super::{Acks, Shared};
 use crate::client::Client;
 use crate::error::Error;
-use millstream_model::{ProducerEpoch, ProducerId};
+use millstream_model::{Backoff, ProducerEpoch, ProducerId};
 use millstream_rpc::data::{
     self, InitProducerRequest, Partition, ProducePartition, ProduceRequest, ProduceResponse,
 };
@@ -63,11 +63,12 @@ async fn init(shared: &Shared) -> Result<Option<(ProducerId, ProducerEpoch)>, Er
         return Ok(shared.settings.identity);
     }
     let until = Instant::now() + shared.settings.delivery_timeout;
+    let mut backoff = Backoff::new(RETRY);
     loop {
         match shared.client.init_producer().await {
             Ok(producer) => return Ok(Some(producer)),
             Err(error) if error.is_retriable() && Instant::now() < until => {
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                tokio::time::sleep(backoff.next(rand::random())).await;
             }
             Err(error) => return Err(error),
         }

@@ -1,6 +1,6 @@
 //! Arrow builders fed with JSON values, with ksqlDB's coercions.
 
-use super::decode::{fill, kind};
+use super::member::{fill, kind};
 use super::{Scanner, Value};
 use crate::decimal;
 use crate::row::FormatError;

@@ -1,6 +1,6 @@
 //! CREATE STREAM and CREATE TABLE, with columns or AS SELECT.
 
-use super::{expression, query, statement, types};
+use super::{expression, query, types};
 use crate::cursor::Cursor;
 use crate::{ColumnDef, ColumnRole, IfTaken, Property, SourceKind, SqlError, Statement};
 use sqlparser::tokenizer::Token;
@@ -18,7 +18,7 @@ pub fn create(cursor: &mut Cursor) -> Result<Statement, SqlError> {
             return Err(SqlError::unsupported(cursor.span(), format!("CREATE {what}")));
         }
     }
-    let kind = statement::source_kind(cursor)?;
+    let kind = source_kind(cursor)?;
     let mut if_taken = if replace { IfTaken::Replace } else { IfTaken::Fail };
     if cursor.accept("IF") {
         cursor.expect("NOT")?;
@@ -145,4 +145,15 @@ fn properties(cursor: &mut Cursor) -> Result<Vec<Property>, SqlError> {
     }
     cursor.expect_token(&Token::RParen, ")")?;
     Ok(properties)
+}
+
+/// STREAM or TABLE.
+pub fn source_kind(cursor: &mut Cursor) -> Result<SourceKind, SqlError> {
+    if cursor.accept("STREAM") {
+        Ok(SourceKind::Stream)
+    } else if cursor.accept("TABLE") {
+        Ok(SourceKind::Table)
+    } else {
+        Err(cursor.unexpected())
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::{create, expression, query};
 use crate::cursor::Cursor;
-use crate::{Explained, Ident, Shown, SourceKind, Spanned, SqlError, Statement, Terminated};
+use crate::{Explained, Ident, Shown, Spanned, SqlError, Statement, Terminated};
 use sqlparser::tokenizer::Token;
 
 /// What a statement may begin with, as errors list it.
@@ -61,17 +61,6 @@ pub fn statement(cursor: &mut Cursor) -> Result<Statement, SqlError> {
         return Err(cursor.unexpected());
     };
     parse(cursor)
-}
-
-/// STREAM or TABLE.
-pub fn source_kind(cursor: &mut Cursor) -> Result<SourceKind, SqlError> {
-    if cursor.accept("STREAM") {
-        Ok(SourceKind::Stream)
-    } else if cursor.accept("TABLE") {
-        Ok(SourceKind::Table)
-    } else {
-        Err(cursor.unexpected())
-    }
 }
 
 fn insert(cursor: &mut Cursor) -> Result<Statement, SqlError> {
@@ -268,7 +257,7 @@ fn drop(cursor: &mut Cursor) -> Result<Statement, SqlError> {
             return Err(SqlError::unsupported(cursor.span(), format!("DROP {word}")));
         }
     }
-    let kind = source_kind(cursor)?;
+    let kind = create::source_kind(cursor)?;
     let if_exists = cursor.accept("IF");
     if if_exists {
         cursor.expect("EXISTS")?;

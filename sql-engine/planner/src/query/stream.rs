@@ -1,7 +1,7 @@
 //! The nodes from a source to the rows of a SELECT, for persistent and push queries.
 
 use super::{Analysis, Item, ItemExpr};
-use crate::aggregate::Aggregates;
+use crate::bind::aggregate::Aggregates;
 use crate::bind::{Binder, Scope, ScopeColumn};
 use crate::canonical::canonical;
 use crate::hash::{aggregate_store, table_store};

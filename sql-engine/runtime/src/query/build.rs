@@ -4,9 +4,9 @@ use super::{
     BuildError, End, Pace, PushSink, QuerySpec, Queue, Rate, Retry, RunningQuery, Stage, State, Task,
     TaskInput, TopicInput, TurnClock,
 };
-use crate::handle::ShardSettings;
 use crate::merge::Inbox;
 use crate::metrics::Metrics;
+use crate::settings::ShardSettings;
 use crate::sink::SinkWriter;
 use crate::source::SourceReader;
 use millstream_model::limits::SQL_MADE_ROWS_MAX;

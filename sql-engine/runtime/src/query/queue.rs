@@ -47,7 +47,7 @@ impl Queue {
         let Some((records, done)) = self.fetches.front_mut() else {
             return;
         };
-        debug_assert!(*done + rows <= records.len(), "only what was given is done");
+        assert!(*done + rows <= records.len(), "bug: only what was given is done");
         *done += rows;
         self.rows -= rows;
         if *done == records.len() {

@@ -7,7 +7,7 @@ use crate::streams::{StreamFetched, partition_for};
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::nullif;
 use arrow::error::ArrowError;
-use millstream_model::Offset;
+use millstream_model::{Backoff, Offset, Waits};
 use millstream_operators::{Batch, Change, RowFault};
 use std::time::{Duration, Instant};
 
@@ -259,12 +259,15 @@ impl RunningQuery {
         next > from
     }
 
-    /// A partition could not be read: it is asked for again after a wait, which doubles up to `last`.
-    pub(crate) fn hold(&mut self, partition: u32, from: Offset, first: Duration, last: Duration) {
+    /// A partition could not be read: it is asked for again after a wait, which grows.
+    pub(crate) fn hold(&mut self, partition: u32, from: Offset, waits: Waits) {
         if let Some(input) = self.input_at(partition, from) {
-            let wait = input.held.map_or(first, |held| (held.wait * 2).min(last));
-            let until = Instant::now() + wait;
-            input.held = Some(Held { wait, until });
+            let known = input.held.map(|held| held.backoff);
+            let mut backoff = known
+                .filter(|backoff| backoff.waits() == waits)
+                .unwrap_or(Backoff::new(waits));
+            let until = Instant::now() + backoff.next(rand::random());
+            input.held = Some(Held { backoff, until });
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Command, Ending, Runner, of_commit};
 use crate::checkpoint;
-use crate::handle::ShardError;
+use crate::error::ShardError;
 use crate::query::{End, PushEnd, PushItem, RunningQuery};
 use millstream_state::Change;
 

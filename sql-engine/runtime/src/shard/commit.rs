@@ -1,8 +1,9 @@
 //! What the commit protocol asks for, executed beside the loop: queries of clients never wait for it.
 
-use super::{BACKOFF_FIRST, Runner};
+use super::Runner;
 use crate::processing_log::ProcessingLog;
-use crate::shard_core::{Done, Said, Todo};
+use crate::processing_log::Said;
+use crate::shard_core::{Done, Todo};
 use crate::sink::Pending;
 use crate::streams::{ChangelogError, StreamWriter, Streams, StreamsError, WrittenTo};
 use futures::future::join_all;
@@ -109,7 +110,7 @@ impl Runner {
                 }
             }
             else => {
-                debug_assert!(!self.core.is_committing(), "a commit has its next step under way");
+                assert!(!self.core.is_committing(), "bug: a commit has its next step under way");
                 self.fenced = true;
             }
         }
@@ -202,7 +203,7 @@ impl Runner {
                 metrics.commits.inc();
                 metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
                 self.commit_at = None;
-                self.backoff = BACKOFF_FIRST;
+                self.backoff.reset();
                 self.publish();
             }
             Err(error) => {
@@ -258,7 +259,7 @@ impl Runner {
                     self.under_way.push(trim.boxed());
                 }
                 Output::Stop(_) => self.fenced = true,
-                other => debug_assert!(false, "{other:?} is asked for in a commit or while opening"),
+                other => debug_assert!(false, "bug: {other:?} is asked for in a commit or while opening"),
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{Runner, of_commit};
 use crate::checkpoint;
-use crate::handle::ShardError;
+use crate::error::ShardError;
 use crate::query::{Parking, QuerySpec, QueryStart, RunningQuery, State};
 use crate::streams::{StreamPosition, StreamsError};
 use millstream_model::{Offset, PartitionIndex, TimestampMs, TopicName};

@@ -1,9 +1,9 @@
 //! Fetching for all queries of a shard: one call, and what each partition's failure means to its own readers only.
 
-use super::{BACKOFF_FIRST, BACKOFF_LAST, Runner};
+use super::{BACKOFF, Runner};
 use crate::query::{Parking, TopicInput};
 use crate::streams::{StreamFetch, StreamsError};
-use millstream_model::{Offset, PartitionIndex, TimestampMs, TopicName};
+use millstream_model::{Offset, PartitionIndex, TimestampMs, TopicName, Waits};
 use millstream_operators::RowFault;
 use std::time::{Duration, Instant};
 
@@ -105,7 +105,7 @@ impl Runner {
                 let query = &mut self.core.queries[wanted.query];
                 let (id, topic, partition) = (&query.id, &query.topic, wanted.partition);
                 tracing::warn!(query = %id, "{topic}-{partition} cannot be read now: {other}");
-                query.hold(partition, wanted.offset, BACKOFF_FIRST, BACKOFF_LAST);
+                query.hold(partition, wanted.offset, BACKOFF);
             }
         }
     }
@@ -117,7 +117,11 @@ impl Runner {
         let here = |input: &&TopicInput| input.partition.0 == wanted.partition;
         let input = query.inputs().find(here);
         if input.is_some_and(|input| !input.queue.is_empty()) {
-            query.hold(wanted.partition, wanted.offset, BACKOFF_FIRST, BACKOFF_FIRST);
+            query.hold(
+                wanted.partition,
+                wanted.offset,
+                Waits::new(BACKOFF.first, BACKOFF.first),
+            );
             return;
         }
         if query.is_persistent() && query.dirty {

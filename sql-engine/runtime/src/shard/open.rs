@@ -2,11 +2,11 @@
 //! that they cost neither a table nor a request to the store.
 
 use super::Runner;
-use crate::handle::ShardError;
+use crate::error::ShardError;
 use crate::shard_core::OPENING;
 use crate::streams::{Changelog, ChangelogError, ChangelogPart};
 use bytes::Bytes;
-use millstream_model::Offset;
+use millstream_model::{Backoff, Offset, Waits};
 use millstream_state::{Cold, ColdCache, ColdError, Commits, Input, Output, StopReason, StoreKind};
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -20,8 +20,8 @@ const READ_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a shard that closes waits for its last flush.
 const CLOSE_MAX: Duration = Duration::from_secs(5);
 
-/// The wait between two reads.
-const READ_AGAIN: Duration = Duration::from_millis(20);
+/// The waits between two reads.
+const READ_AGAIN: Waits = Waits::new(Duration::from_millis(20), Duration::from_millis(500));
 
 /// Where a shard's state is, open or not.
 pub(crate) struct StateStore {
@@ -133,6 +133,7 @@ impl Runner {
     /// What lies in the changelog from an offset on that is below its end.
     async fn read_on(&self, from: Offset) -> Result<ChangelogPart, ShardError> {
         let until = Instant::now() + READ_PATIENCE;
+        let mut backoff = Backoff::new(READ_AGAIN);
         loop {
             let missed = match self.state.changelog.read(from).await {
                 Ok(part) if part.next > from => return Ok(part),
@@ -145,7 +146,7 @@ impl Runner {
             if Instant::now() >= until {
                 return Err(missed.into());
             }
-            tokio::time::sleep(READ_AGAIN).await;
+            tokio::time::sleep(backoff.next(rand::random())).await;
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::Runner;
 use super::enter::{Life, parking};
-use crate::handle::ShardError;
+use crate::error::ShardError;
 use crate::query::{Parking, RunningQuery};
 use futures::StreamExt;
 use millstream_model::TopicName;

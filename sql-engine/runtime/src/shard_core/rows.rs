@@ -2,8 +2,9 @@
 
 use super::ShardCore;
 use crate::checkpoint::{self, RestoreError};
-use crate::handle::{PullRequest, PulledRows, ShardError};
+use crate::error::ShardError;
 use crate::metrics::Metrics;
+use crate::pull::{PullRequest, PulledRows};
 use crate::query::{Parking, QuerySpec, RunningQuery, State, TurnClock};
 use crate::reach::{ENDS, Reach, WRITERS};
 use crate::streams::StreamFetched;

@@ -2,15 +2,15 @@
 
 use super::of_streams;
 use crate::answer::StatementError;
-use millstream_model::Retry;
+use millstream_model::{Backoff, Retry, Waits};
 use millstream_runtime::{StreamFetch, StreamFetched, Streams, StreamsError};
 use std::time::{Duration, Instant};
 
 /// How long a partition that has more and brings nothing is asked again.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The wait between two attempts.
-const AGAIN: Duration = Duration::from_millis(20);
+/// The waits between two attempts.
+const AGAIN: Waits = Waits::new(Duration::from_millis(20), Duration::from_millis(500));
 
 /// Reads on from an offset below the partition's end; what comes back is behind it. What retention has taken
 /// meanwhile is passed over.
@@ -19,6 +19,7 @@ pub(super) async fn read_on(
     request: &StreamFetch,
 ) -> Result<StreamFetched, StatementError> {
     let until = Instant::now() + PATIENCE;
+    let mut backoff = Backoff::new(AGAIN);
     loop {
         let answer = streams.fetch(std::slice::from_ref(request)).await.pop();
         let missed = match answer {
@@ -42,6 +43,6 @@ pub(super) async fn read_on(
         if Instant::now() >= until {
             return Err(missed);
         }
-        tokio::time::sleep(AGAIN).await;
+        tokio::time::sleep(backoff.next(rand::random())).await;
     }
 }

@@ -1,8 +1,8 @@
 //! When an engine opens: rows are read, queries planned again from their text, and started in order.
 
-use super::{Inner, Rows, of_catalog, of_shard, put_source};
+use super::{Inner, Rows, of_catalog, of_shard};
 use crate::answer::StatementError;
-use crate::rows::{self, QueryRow};
+use crate::rows::{self, QueryRow, put_source};
 use millstream_parser::{SqlError, parse_statement};
 use millstream_planner::{Metastore, Plan, QueryFacts, QueryPlan, SessionProperties, plan};
 use millstream_runtime::{QuerySpec, Shard, ShardError};

@@ -5,8 +5,8 @@ use arrow::datatypes::FieldRef;
 use bytes::Bytes;
 use futures::StreamExt;
 use millstream_columns::JsonEncoder;
-use millstream_model::{Offset, PartitionIndex, TenantId, TimestampMs, TopicName};
-use millstream_runtime::{MemoryStreams, RetryWaits, ShardSettings, StreamRecord, Streams, partition_for};
+use millstream_model::{Offset, PartitionIndex, TenantId, TimestampMs, TopicName, Waits};
+use millstream_runtime::{MemoryStreams, ShardSettings, StreamRecord, Streams, partition_for};
 use millstream_server::{
     Access, Answer, Backend, ColdCache, Engine, MemoryCatalog, Metrics, Request, Settings, SqlCatalog,
     StatementError,
@@ -74,10 +74,7 @@ impl World {
                 },
                 turn_rows: if small { random.random_range(1..=9) } else { 4096 },
                 coalesce: small,
-                retry: RetryWaits {
-                    first: Duration::from_millis(20),
-                    last: Duration::from_millis(100),
-                },
+                retry: Waits::new(Duration::from_millis(20), Duration::from_millis(100)),
                 ..ShardSettings::default()
             },
             ..Settings::default()
