@@ -26,10 +26,11 @@ mod error;
 mod ledger;
 mod record;
 mod reply;
+mod request;
 
 pub use command::{
-    Client, Command, CommitOffsets, GroupKey, Heartbeat, Join, Leave, Leaving, MemberRef, Now,
-    OffsetToCommit, Protocol, Settings, Sync, Ticket, Token,
+    Client, CommitOffsets, DeleteGroup, DeleteOffsets, GroupKey, Heartbeat, Join, Leave, Leaving, MemberRef,
+    Now, OffsetToCommit, Protocol, Settings, Sync, Ticket, Token,
 };
 pub use coordinator::{Coordinator, Output};
 pub use error::GroupError;
@@ -37,5 +38,6 @@ pub use ledger::{Applied, CommittedOffset, GroupMetadata, Ledger, StoredGroup, S
 pub use record::{Record, RecordError};
 pub use reply::{
     DescribedGroup, DescribedMember, GroupState, Joined, JoinedMember, Left, ListedGroup, PerPartition,
-    Reply, Synced,
+    Synced,
 };
+pub use request::{Answer, Command, Reply, Request};

@@ -15,7 +15,8 @@ use crate::command::{Client, GroupKey, MemberRef, Now, Protocol, Settings, Token
 use crate::error::GroupError;
 use crate::ledger::{GroupMetadata, StoredMember};
 use crate::record::Fact;
-use crate::reply::{GroupState, Joined, JoinedMember, Reply, Synced};
+use crate::reply::{GroupState, Joined, JoinedMember, Synced};
+use crate::request::{Answer, Reply};
 use bytes::Bytes;
 use millstream_model::PartitionId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,8 +35,8 @@ pub(super) struct Context<'a> {
 }
 
 impl Context<'_> {
-    pub(super) fn answer(&mut self, token: Token, reply: Reply) {
-        self.out.push(Output::Answer { token, reply });
+    pub(super) fn answer(&mut self, token: Token, answer: Answer) {
+        self.out.push(Output::Answer { token, answer });
     }
 }
 
@@ -304,10 +305,10 @@ impl Group {
             self.leader = self.members.keys().next().cloned();
         }
         if let Some(token) = member.awaiting_join {
-            cx.answer(token, Reply::Joined(Err(why.clone())));
+            cx.answer(token, Err(why.clone()));
         }
         if let Some(token) = member.awaiting_sync {
-            cx.answer(token, Reply::Synced(Err(why)));
+            cx.answer(token, Err(why));
         }
         Some(member)
     }
@@ -350,7 +351,7 @@ impl Group {
         };
         if let Some(token) = member.awaiting_join.take() {
             member.is_new = false;
-            cx.answer(token, Reply::Joined(answer));
+            cx.answer(token, answer.map(Reply::Join));
             self.touch(cx, member_id);
         }
     }
@@ -400,7 +401,7 @@ impl Group {
                 (None, None) => Err(GroupError::UnknownMember),
                 (Some(why), _) => Err(why.clone()),
             };
-            cx.answer(token, Reply::Synced(answer));
+            cx.answer(token, answer.map(Reply::Sync));
             self.touch(cx, member_id);
         }
     }
