@@ -2,7 +2,7 @@
 
 use crate::decide::decide;
 use crate::seeds::Seeds;
-use millstream_metadata::{Actor, Change, Command, Image, Refusal, Reply, Row};
+use millstream_metadata::{Actor, Change, Command, Image, Refusal, Reply, Request, Row};
 
 /// A transaction that is being put together.
 #[derive(Debug)]
@@ -35,6 +35,16 @@ impl Batch {
         }
         self.changes.extend(decision.changes);
         Ok(decision.reply)
+    }
+
+    /// The same for who knows what is asked, and so what the reply is.
+    pub fn submit<R: Request>(
+        &mut self,
+        seeds: &mut Seeds,
+        actor: &Actor,
+        request: R,
+    ) -> Result<R::Reply, Refusal> {
+        self.add(seeds, actor, &request.into_command()).map(R::reply_of)
     }
 
     /// Raises the term (log.md 36).

@@ -6,7 +6,8 @@
 use millstream_catalog::{Batch, Seeds};
 use millstream_metadata::topic_config::retention_ms;
 use millstream_metadata::{
-    Actor, Command, CreateTopic, Grant, Grants, HostPort, Image, KeyRow, Refusal, RegisterNode, Reply,
+    Actor, AlterTopicConfig, Bootstrap, Command, CreateKey, CreateTopic, Grant, Grants, HostPort, Image,
+    KeyRow, Refusal, RegisterNode, ReplaceTopicConfig, Reply, SetServiceTopicDefaults, SetTopicDefaults,
     TopicDefaults, TopicRow,
 };
 use millstream_model::{JournalId, TenantId, TimestampMs};
@@ -45,7 +46,7 @@ impl World {
             damaged: false,
         };
         world.run(&Actor::System, Command::RegisterNode(start)).unwrap();
-        let command = Command::Bootstrap { root_version: 1 };
+        let command = Command::Bootstrap(Bootstrap { root_version: 1 });
         let Reply::Key(first) = world.run(&Actor::System, command).unwrap() else {
             panic!("the first start makes a key")
         };
@@ -67,12 +68,12 @@ impl World {
     }
 
     fn key(&mut self, grants: impl Into<Grants>) -> Actor {
-        let command = Command::CreateKey {
+        let command = Command::CreateKey(CreateKey {
             tenant: self.tenant,
             name: "k".into(),
             grants: grants.into(),
             root_version: 1,
-        };
+        });
         let Reply::Key(key) = self.run(&Actor::System, command).unwrap() else {
             panic!()
         };
@@ -99,12 +100,15 @@ impl World {
         let tenant = self.tenant;
         self.run(
             &self.admin.clone(),
-            Command::SetTopicDefaults { tenant, defaults },
+            Command::SetTopicDefaults(SetTopicDefaults { tenant, defaults }),
         )
     }
 
     fn set_service(&mut self, defaults: TopicDefaults) -> Result<Reply, Refusal> {
-        self.run(&Actor::System, Command::SetServiceTopicDefaults { defaults })
+        self.run(
+            &Actor::System,
+            Command::SetServiceTopicDefaults(SetServiceTopicDefaults { defaults }),
+        )
     }
 }
 
@@ -176,12 +180,12 @@ fn retention_is_what_was_said_last_and_nearest() {
     assert_eq!(kept(&world, &topic), Some(7), "topics that there are follow, too");
     world.set(keep(-1)).unwrap();
     assert_eq!(kept(&world, &topic), None, "for ever");
-    let command = Command::AlterTopicConfig {
+    let command = Command::AlterTopicConfig(AlterTopicConfig {
         tenant: world.tenant,
         name: "plain".into(),
         changes: BTreeMap::from([("retention.ms".to_owned(), Some("9".to_owned()))]),
         validate_only: false,
-    };
+    });
     let Reply::Topic(topic) = world.run(&world.admin.clone(), command).unwrap() else {
         panic!()
     };
@@ -214,7 +218,7 @@ fn defaults_are_checked_and_set_by_who_manages() {
     let defaults = partitions(2);
     let refused = world.run(
         &world.producer.clone(),
-        Command::SetTopicDefaults { tenant, defaults },
+        Command::SetTopicDefaults(SetTopicDefaults { tenant, defaults }),
     );
     assert!(
         matches!(refused, Err(Refusal::PermissionDenied { .. })),
@@ -222,7 +226,7 @@ fn defaults_are_checked_and_set_by_who_manages() {
     );
     let refused = world.run(
         &world.admin.clone(),
-        Command::SetServiceTopicDefaults { defaults },
+        Command::SetServiceTopicDefaults(SetServiceTopicDefaults { defaults }),
     );
     assert!(
         matches!(refused, Err(Refusal::PermissionDenied { .. })),
@@ -231,10 +235,10 @@ fn defaults_are_checked_and_set_by_who_manages() {
     let other = TenantId(tenant.0 + 1);
     let refused = world.run(
         &world.admin.clone(),
-        Command::SetTopicDefaults {
+        Command::SetTopicDefaults(SetTopicDefaults {
             tenant: other,
             defaults,
-        },
+        }),
     );
     assert!(matches!(refused, Err(Refusal::NotFound { .. })), "{refused:?}");
     assert_eq!(world.image.topic_defaults(tenant), TopicDefaults::default());
@@ -259,12 +263,12 @@ fn configs_are_replaced_as_a_whole_or_not_at_all() {
     let replace = |world: &mut World, actor: &Actor, config: &[(&str, &str)], validate_only| {
         let config = config.iter();
         let config = config.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let command = Command::ReplaceTopicConfig {
+        let command = Command::ReplaceTopicConfig(ReplaceTopicConfig {
             tenant: world.tenant,
             name: "replaced".into(),
             config: config.collect(),
             validate_only,
-        };
+        });
         world.run(actor, command)
     };
     let found = |world: &World| {

@@ -4,9 +4,12 @@
 
 use millstream_catalog::{Batch, Seeds, decide};
 use millstream_metadata::{
-    Actor, Change, Command, CreateTopic, Grant, Grants, GroupRow, HostPort, Image, KeyRow, PutSql, Quota,
-    QuotaScope, Refusal, RegisterNode, Replica, Reply, Row, SnapshotRef, TopicRow, TopicState,
-    VirtualClusterRow,
+    Actor, AllocateProducerIds, Bootstrap, Change, Command, ConfirmRegistration, CreateEnvironment,
+    CreateKey, CreateOrganisation, CreatePartitions, CreateTopic, CreateVirtualCluster, DeleteTopic,
+    EndSession, EnsureSqlChangelog, Grant, Grants, GroupRow, Heartbeat, HostPort, Image, KeyRow, ProposeIsr,
+    PutSql, Quota, QuotaScope, RaiseFeatureLevel, RecoverGroups, Refusal, RegisterNode, ReplaceBootstrapKey,
+    Replica, Reply, ReportDeleted, ReportSnapshot, RevokeKey, Row, SetQuota, SnapshotRef, TopicRow,
+    TopicState, VirtualClusterRow, WriteSql,
 };
 use millstream_model::limits::{SQL_BODY_BYTES_MAX, TENANT_SQL_BYTES_MAX};
 use millstream_model::segment::{ObjectOwner, ObjectRef};
@@ -35,7 +38,7 @@ impl World {
         let mut world = World::empty();
         world.run(&Actor::System, register(1, None)).unwrap();
         let Reply::Key(key) = world
-            .run(&Actor::System, Command::Bootstrap { root_version: 1 })
+            .run(&Actor::System, Command::Bootstrap(Bootstrap { root_version: 1 }))
             .unwrap()
         else {
             panic!("the first start makes a key")
@@ -67,23 +70,26 @@ impl World {
 
     fn tenant(&mut self, name: &str) -> (Arc<VirtualClusterRow>, Actor) {
         let Reply::Organisation(org) = self
-            .run(&Actor::System, Command::CreateOrganisation { name: name.into() })
+            .run(
+                &Actor::System,
+                Command::CreateOrganisation(CreateOrganisation { name: name.into() }),
+            )
             .unwrap()
         else {
             panic!()
         };
-        let command = Command::CreateEnvironment {
+        let command = Command::CreateEnvironment(CreateEnvironment {
             organisation: org.id,
             name: "e".into(),
-        };
+        });
         let Reply::Environment(env) = self.run(&Actor::System, command).unwrap() else {
             panic!()
         };
-        let command = Command::CreateVirtualCluster {
+        let command = Command::CreateVirtualCluster(CreateVirtualCluster {
             environment: env.id,
             name: "v".into(),
             auto_create_topics: false,
-        };
+        });
         let Reply::VirtualCluster(cluster) = self.run(&Actor::System, command).unwrap() else {
             panic!()
         };
@@ -92,12 +98,12 @@ impl World {
     }
 
     fn key(&mut self, tenant: TenantId, grants: impl Into<Grants>) -> Actor {
-        let command = Command::CreateKey {
+        let command = Command::CreateKey(CreateKey {
             tenant,
             name: "k".into(),
             grants: grants.into(),
             root_version: 1,
-        };
+        });
         let Reply::Key(key) = self.run(&Actor::System, command).unwrap() else {
             panic!()
         };
@@ -152,10 +158,10 @@ fn create(tenant: TenantId, name: &str) -> Command {
 }
 
 fn delete(tenant: TenantId, name: &str) -> Command {
-    Command::DeleteTopic {
+    Command::DeleteTopic(DeleteTopic {
         tenant,
         name: name.into(),
-    }
+    })
 }
 
 #[test]
@@ -183,10 +189,13 @@ fn the_first_start_makes_a_tenant_groups_and_internal_topics_once() {
             .auto_create_topics
     );
     assert!((100_000_000_000..1_000_000_000_000).contains(&key.tenant.0));
-    let again = world.run(&Actor::System, Command::Bootstrap { root_version: 1 });
+    let again = world.run(&Actor::System, Command::Bootstrap(Bootstrap { root_version: 1 }));
     assert_eq!(again, Ok(Reply::Done), "a second start makes nothing");
     let replaced = world
-        .run(&Actor::System, Command::ReplaceBootstrapKey { root_version: 1 })
+        .run(
+            &Actor::System,
+            Command::ReplaceBootstrapKey(ReplaceBootstrapKey { root_version: 1 }),
+        )
         .unwrap();
     assert!(matches!(replaced, Reply::Key(ref new) if new.tenant == key.tenant && new.id != key.id));
 }
@@ -206,15 +215,15 @@ fn two_tenants_with_the_same_names_do_not_meet() {
     };
     assert_eq!(world.run(&a_key, delete(b.id, "orders")), Err(hidden.clone()));
     assert_eq!(world.run(&a_key, create(b.id, "more")), Err(hidden.clone()));
-    let revoke = Command::RevokeKey {
+    let revoke = Command::RevokeKey(RevokeKey {
         tenant: b.id,
         key: key_of(&b_key),
-    };
+    });
     assert_eq!(world.run(&a_key, revoke), Err(hidden));
-    let foreign = Command::RevokeKey {
+    let foreign = Command::RevokeKey(RevokeKey {
         tenant: a.id,
         key: key_of(&b_key),
-    };
+    });
     assert!(matches!(
         world.run(&a_key, foreign),
         Err(Refusal::NotFound { kind: "key", .. })
@@ -227,11 +236,13 @@ fn nobody_gives_more_than_they_have_and_a_revoked_key_does_nothing() {
     let (a, owner) = world.tenant("a");
     let admin = world.key(a.id, [Grant::Admin]);
     let producer = world.key(a.id, [Grant::Produce]);
-    let key = |grant| Command::CreateKey {
-        tenant: a.id,
-        name: "k".into(),
-        grants: Grants::from([grant]),
-        root_version: 1,
+    let key = |grant| {
+        Command::CreateKey(CreateKey {
+            tenant: a.id,
+            name: "k".into(),
+            grants: Grants::from([grant]),
+            root_version: 1,
+        })
     };
     assert!(matches!(
         world.run(&admin, key(Grant::Organisation)),
@@ -246,10 +257,10 @@ fn nobody_gives_more_than_they_have_and_a_revoked_key_does_nothing() {
         world.run(&producer, create(a.id, "t")),
         Err(Refusal::PermissionDenied { .. })
     ));
-    let revoke = Command::RevokeKey {
+    let revoke = Command::RevokeKey(RevokeKey {
         tenant: a.id,
         key: key_of(&admin),
-    };
+    });
     world.run(&owner, revoke.clone()).unwrap();
     let version = world.image.version();
     world.run(&owner, revoke).unwrap();
@@ -329,10 +340,10 @@ fn a_topic_is_checked_before_it_is_made() {
     world
         .run(
             &who,
-            Command::SetQuota {
+            Command::SetQuota(SetQuota {
                 scope: QuotaScope::Tenant(key.tenant),
                 quota,
-            },
+            }),
         )
         .unwrap();
     let refused = world.run(&who, create(key.tenant, "u"));
@@ -385,11 +396,11 @@ fn a_deleted_topic_stays_as_a_tombstone_and_its_name_comes_back_with_higher_epoc
             "kept until every group has committed the deletion"
         );
         let partitions = (0..4).map(millstream_model::PartitionIndex).collect();
-        let report = Command::ReportDeleted {
+        let report = Command::ReportDeleted(ReportDeleted {
             group,
             topic: old.id,
             partitions,
-        };
+        });
         world.run(&Actor::Node(NodeId(1)), report).unwrap();
     }
     assert_eq!(world.image.topic_by_id(old.id), None);
@@ -401,9 +412,11 @@ fn a_process_start_ends_leaderships_and_a_rolled_back_journal_is_refused() {
     let epochs = |world: &World| -> Vec<Epoch> { world.image.groups().map(|group| group.epoch).collect() };
     let first = world.image.nodes().next().unwrap().registration;
     assert_eq!(epochs(&world), vec![Epoch(1); 9]);
-    let confirm = |registration| Command::ConfirmRegistration {
-        journal: journal(1),
-        registration,
+    let confirm = |registration| {
+        Command::ConfirmRegistration(ConfirmRegistration {
+            journal: journal(1),
+            registration,
+        })
     };
     world.run(&Actor::Node(NodeId(1)), confirm(first)).unwrap();
     // The number was not fsynced before a crash: the journal comes back with the one before, which is no rollback.
@@ -474,10 +487,12 @@ fn only_the_leader_of_the_epoch_reports() {
         length: 1,
         checksum: 2,
     };
-    let report = |epoch, lsn| Command::ReportSnapshot {
-        group: group.id,
-        epoch: Epoch(epoch),
-        snapshot: snapshot(lsn),
+    let report = |epoch, lsn| {
+        Command::ReportSnapshot(ReportSnapshot {
+            group: group.id,
+            epoch: Epoch(epoch),
+            snapshot: snapshot(lsn),
+        })
     };
     let node = Actor::Node(NodeId(1));
     world.run(&node, report(1, 5)).unwrap();
@@ -494,7 +509,7 @@ fn only_the_leader_of_the_epoch_reports() {
         (Actor::Node(NodeId(2)), report(1, 10)),
         (
             node.clone(),
-            Command::ProposeIsr {
+            Command::ProposeIsr(ProposeIsr {
                 group: group.id,
                 epoch: Epoch(1),
                 base_version: group.version,
@@ -502,7 +517,7 @@ fn only_the_leader_of_the_epoch_reports() {
                     journal: journal(1),
                     registration: Registration(99),
                 }],
-            },
+            }),
         ),
     ] {
         let refused = world.run(&actor, command.clone());
@@ -511,12 +526,12 @@ fn only_the_leader_of_the_epoch_reports() {
             "{command:?}: {refused:?}"
         );
     }
-    let empty = Command::ProposeIsr {
+    let empty = Command::ProposeIsr(ProposeIsr {
         group: group.id,
         epoch: Epoch(1),
         base_version: group.version,
         isr: Vec::new(),
-    };
+    });
     assert!(matches!(
         world.run(&node, empty),
         Err(Refusal::InvalidRequest { .. })
@@ -530,14 +545,16 @@ fn a_stale_proposal_of_in_sync_replicas_is_refused() {
     let (mut world, _) = World::started();
     let group = world.image.groups().next().unwrap().clone();
     let node = Actor::Node(NodeId(1));
-    let propose = |base_version| Command::ProposeIsr {
-        group: group.id,
-        epoch: group.epoch,
-        base_version,
-        isr: group.isr.clone(),
+    let propose = |base_version| {
+        Command::ProposeIsr(ProposeIsr {
+            group: group.id,
+            epoch: group.epoch,
+            base_version,
+            isr: group.isr.clone(),
+        })
     };
     // Reports change the row, and nothing that a proposal is based on.
-    let report = Command::ReportSnapshot {
+    let report = Command::ReportSnapshot(ReportSnapshot {
         group: group.id,
         epoch: group.epoch,
         snapshot: SnapshotRef {
@@ -552,7 +569,7 @@ fn a_stale_proposal_of_in_sync_replicas_is_refused() {
             length: 1,
             checksum: 2,
         },
-    };
+    });
     world.run(&node, report).unwrap();
     assert_eq!(world.image.group(group.id).unwrap().version, group.version);
     world.run(&node, propose(group.version)).unwrap();
@@ -573,23 +590,25 @@ fn a_stale_proposal_of_in_sync_replicas_is_refused() {
 fn sql_rows_are_compared_and_set() {
     let (mut world, key) = World::started();
     let who = actor(&key);
-    let write = |put: &[&str], delete: &[&str], expected| Command::WriteSql {
-        tenant: key.tenant,
-        put: put
-            .iter()
-            .map(|name| PutSql {
-                kind: "query".into(),
-                name: (*name).into(),
-                text: "t".into(),
-                body: "{}".into(),
-                pinned_topics: Vec::new(),
-            })
-            .collect(),
-        delete: delete
-            .iter()
-            .map(|name| ("query".to_owned(), (*name).to_owned()))
-            .collect(),
-        expected,
+    let write = |put: &[&str], delete: &[&str], expected| {
+        Command::WriteSql(WriteSql {
+            tenant: key.tenant,
+            put: put
+                .iter()
+                .map(|name| PutSql {
+                    kind: "query".into(),
+                    name: (*name).into(),
+                    text: "t".into(),
+                    body: "{}".into(),
+                    pinned_topics: Vec::new(),
+                })
+                .collect(),
+            delete: delete
+                .iter()
+                .map(|name| ("query".to_owned(), (*name).to_owned()))
+                .collect(),
+            expected,
+        })
     };
     world.run(&who, write(&["a", "b"], &[], Some(0))).unwrap();
     let seen = world.image.version();
@@ -613,14 +632,16 @@ fn producer_id_blocks_do_not_overlap() {
     let node = Actor::Node(NodeId(1));
     let mut end = 0;
     for _ in 0..3 {
-        let Reply::ProducerIds { first, count } = world.run(&node, Command::AllocateProducerIds).unwrap()
+        let Reply::ProducerIds { first, count } = world
+            .run(&node, Command::AllocateProducerIds(AllocateProducerIds))
+            .unwrap()
         else {
             panic!()
         };
         assert!(first.0 >= end);
         end = first.0 + i64::from(count);
     }
-    let refused = world.run(&actor(&key), Command::AllocateProducerIds);
+    let refused = world.run(&actor(&key), Command::AllocateProducerIds(AllocateProducerIds));
     assert!(matches!(refused, Err(Refusal::PermissionDenied { .. })));
 }
 
@@ -641,14 +662,16 @@ fn any_command(tenant: TenantId) -> impl Strategy<Value = Command> {
             }
         ),
         name.clone().prop_map(move |name| delete(tenant, name)),
-        (name.clone(), -1..12i32).prop_map(move |(name, total)| Command::CreatePartitions {
-            tenant,
-            name: name.into(),
-            total,
-            validate_only: false
-        }),
+        (name.clone(), -1..12i32).prop_map(move |(name, total)| Command::CreatePartitions(
+            CreatePartitions {
+                tenant,
+                name: name.into(),
+                total,
+                validate_only: false
+            }
+        )),
         (1..4u128, prop::option::of(0..9u64)).prop_map(|(number, last)| register(number, last)),
-        name.prop_map(move |name| Command::WriteSql {
+        name.prop_map(move |name| Command::WriteSql(WriteSql {
             tenant,
             put: vec![PutSql {
                 kind: "k".into(),
@@ -659,12 +682,12 @@ fn any_command(tenant: TenantId) -> impl Strategy<Value = Command> {
             }],
             delete: vec![("k".into(), "a".into())],
             expected: None,
-        }),
-        Just(Command::AllocateProducerIds),
-        (1..4u128, 1..9u64).prop_map(|(number, registration)| Command::EndSession {
+        })),
+        Just(Command::AllocateProducerIds(AllocateProducerIds)),
+        (1..4u128, 1..9u64).prop_map(|(number, registration)| Command::EndSession(EndSession {
             journal: journal(number),
             registration: Registration(registration)
-        }),
+        })),
     ]
 }
 
@@ -708,29 +731,29 @@ proptest! {
 fn for_tenant(command: Command, tenant: TenantId) -> Command {
     match command {
         Command::CreateTopic(topic) => Command::CreateTopic(CreateTopic { tenant, ..topic }),
-        Command::DeleteTopic { name, .. } => Command::DeleteTopic { tenant, name },
-        Command::CreatePartitions {
+        Command::DeleteTopic(DeleteTopic { name, .. }) => Command::DeleteTopic(DeleteTopic { tenant, name }),
+        Command::CreatePartitions(CreatePartitions {
             name,
             total,
             validate_only,
             ..
-        } => Command::CreatePartitions {
+        }) => Command::CreatePartitions(CreatePartitions {
             tenant,
             name,
             total,
             validate_only,
-        },
-        Command::WriteSql {
+        }),
+        Command::WriteSql(WriteSql {
             put,
             delete,
             expected,
             ..
-        } => Command::WriteSql {
+        }) => Command::WriteSql(WriteSql {
             tenant,
             put,
             delete,
             expected,
-        },
+        }),
         other => other,
     }
 }
@@ -801,11 +824,13 @@ fn a_topic_that_a_query_relies_on_does_not_grow() {
     for name in ["read", "free"] {
         world.topic(&owner, key.tenant, name).unwrap();
     }
-    let query = |put: Vec<PutSql>, delete: Vec<(String, String)>| Command::WriteSql {
-        tenant: key.tenant,
-        put,
-        delete,
-        expected: None,
+    let query = |put: Vec<PutSql>, delete: Vec<(String, String)>| {
+        Command::WriteSql(WriteSql {
+            tenant: key.tenant,
+            put,
+            delete,
+            expected: None,
+        })
     };
     let row = PutSql {
         kind: "query".into(),
@@ -815,11 +840,13 @@ fn a_topic_that_a_query_relies_on_does_not_grow() {
         pinned_topics: vec!["read".into()],
     };
     world.run(&owner, query(vec![row.clone()], vec![])).unwrap();
-    let grow = |name: &str, total| Command::CreatePartitions {
-        tenant: key.tenant,
-        name: name.into(),
-        total,
-        validate_only: false,
+    let grow = |name: &str, total| {
+        Command::CreatePartitions(CreatePartitions {
+            tenant: key.tenant,
+            name: name.into(),
+            total,
+            validate_only: false,
+        })
     };
     world.run(&owner, grow("free", 9)).unwrap();
     let refused = world.run(&owner, grow("read", 9)).unwrap_err();
@@ -836,11 +863,13 @@ fn a_tenant_stays_in_four_groups_when_the_cluster_grows() {
     let (mut world, key) = World::started();
     let owner = actor(&key);
     world.topic(&owner, key.tenant, "t").unwrap();
-    let more = |total| Command::CreatePartitions {
-        tenant: key.tenant,
-        name: "t".into(),
-        total,
-        validate_only: false,
+    let more = |total| {
+        Command::CreatePartitions(CreatePartitions {
+            tenant: key.tenant,
+            name: "t".into(),
+            total,
+            validate_only: false,
+        })
     };
     world.run(&owner, more(12)).unwrap();
     let at_first = used_by(&world.image, key.tenant);
@@ -873,13 +902,13 @@ fn groups_of_lost_journals_go_on_where_the_operator_says() {
         length: 1,
         checksum: 2,
     };
-    let report = Command::ReportSnapshot {
+    let report = Command::ReportSnapshot(ReportSnapshot {
         group: kept.id,
         epoch: Epoch(1),
         snapshot,
-    };
+    });
     world.run(&Actor::Node(NodeId(1)), report).unwrap();
-    let recover = || Command::RecoverGroups { journal: journal(2) };
+    let recover = || Command::RecoverGroups(RecoverGroups { journal: journal(2) });
     let unknown = world.run(&Actor::System, recover());
     assert!(matches!(unknown, Err(Refusal::Fenced { .. })), "{unknown:?}");
     // An empty disk in the place of the lost one.
@@ -890,10 +919,10 @@ fn groups_of_lost_journals_go_on_where_the_operator_says() {
     assert!(nothing.groups.is_empty(), "the other's session has not ended");
     assert_eq!(nothing.alive, [journal(1)]);
     let registration = world.image.node_of(journal(1)).unwrap().registration;
-    let ended = Command::EndSession {
+    let ended = Command::EndSession(EndSession {
         journal: journal(1),
         registration,
-    };
+    });
     world.run(&Actor::System, ended).unwrap();
     let second = world.topic(&owner, key.tenant, "second").unwrap();
     for partition in &second.partitions {
@@ -940,7 +969,7 @@ fn groups_of_lost_journals_go_on_where_the_operator_says() {
 #[test]
 fn the_feature_level_waits_for_every_node() {
     let (mut world, key) = World::started();
-    let raise = |level| Command::RaiseFeatureLevel { level };
+    let raise = |level| Command::RaiseFeatureLevel(RaiseFeatureLevel { level });
     let operator = actor(&key);
     assert_eq!(world.image.feature_level(), 1, "from the first node on");
     assert_eq!(world.run(&operator, raise(1)), Ok(Reply::Done));
@@ -981,12 +1010,14 @@ fn the_feature_level_waits_for_every_node() {
 fn a_key_is_limited_by_its_equals_only() {
     let (mut world, first) = World::started();
     let admin = world.key(first.tenant, [Grant::Admin]);
-    let limit = |key| Command::SetQuota {
-        scope: QuotaScope::Key(key),
-        quota: Quota {
-            connections: Some(0),
-            ..Quota::default()
-        },
+    let limit = |key| {
+        Command::SetQuota(SetQuota {
+            scope: QuotaScope::Key(key),
+            quota: Quota {
+                connections: Some(0),
+                ..Quota::default()
+            },
+        })
     };
     let refused = world.run(&admin, limit(first.id));
     assert!(
@@ -1025,14 +1056,16 @@ fn a_tenants_sql_rows_have_room_together() {
         body: "x".repeat(SQL_BODY_BYTES_MAX),
         pinned_topics: Vec::new(),
     };
-    let write = |put: Vec<PutSql>, delete: &[&str]| Command::WriteSql {
-        tenant: key.tenant,
-        put,
-        delete: delete
-            .iter()
-            .map(|name| ("query".to_owned(), (*name).to_owned()))
-            .collect(),
-        expected: None,
+    let write = |put: Vec<PutSql>, delete: &[&str]| {
+        Command::WriteSql(WriteSql {
+            tenant: key.tenant,
+            put,
+            delete: delete
+                .iter()
+                .map(|name| ("query".to_owned(), (*name).to_owned()))
+                .collect(),
+            expected: None,
+        })
     };
     let fit = TENANT_SQL_BYTES_MAX / SQL_BODY_BYTES_MAX - 1;
     for number in 0..fit {
@@ -1062,34 +1095,34 @@ fn an_older_process_start_is_not_heard() {
         registration,
     };
     let stale = [
-        Command::Heartbeat {
+        Command::Heartbeat(Heartbeat {
             registration: node.registration,
             version: 1,
-        },
-        Command::ConfirmRegistration {
+        }),
+        Command::ConfirmRegistration(ConfirmRegistration {
             journal: node.journal,
             registration: node.registration,
-        },
-        Command::ProposeIsr {
+        }),
+        Command::ProposeIsr(ProposeIsr {
             group: group.id,
             epoch: group.epoch,
             base_version: group.version,
             isr: vec![replica(node.registration)],
-        },
-        Command::ProposeIsr {
+        }),
+        Command::ProposeIsr(ProposeIsr {
             group: group.id,
             epoch: now.epoch,
             base_version: now.version,
             isr: vec![replica(node.registration)],
-        },
-        Command::EndSession {
+        }),
+        Command::EndSession(EndSession {
             journal: node.journal,
             registration: node.registration,
-        },
+        }),
     ];
     for command in stale {
         let who = match command {
-            Command::EndSession { .. } => Actor::System,
+            Command::EndSession(EndSession { .. }) => Actor::System,
             _ => Actor::Node(node.id),
         };
         let before = world.image.clone();
@@ -1119,8 +1152,10 @@ fn a_tenants_sql_changelog_is_the_services_own() {
         ..Quota::default()
     };
     let scope = QuotaScope::Tenant(tenant);
-    world.run(&client, Command::SetQuota { scope, quota }).unwrap();
-    let ensure = Command::EnsureSqlChangelog { tenant };
+    world
+        .run(&client, Command::SetQuota(SetQuota { scope, quota }))
+        .unwrap();
+    let ensure = Command::EnsureSqlChangelog(EnsureSqlChangelog { tenant });
     assert!(matches!(
         world.run(&client, ensure.clone()),
         Err(Refusal::PermissionDenied { .. })
@@ -1132,10 +1167,10 @@ fn a_tenants_sql_changelog_is_the_services_own() {
     let again = world.run(&Actor::System, ensure).unwrap();
     assert_eq!(again, Reply::Topic(Arc::clone(&made)), "there is one");
     let name = made.name.to_string();
-    let delete = Command::DeleteTopic {
+    let delete = Command::DeleteTopic(DeleteTopic {
         tenant,
         name: name.clone(),
-    };
+    });
     assert!(matches!(
         world.run(&client, delete),
         Err(Refusal::PermissionDenied { .. })

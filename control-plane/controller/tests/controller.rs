@@ -8,7 +8,8 @@ use millstream_controller::{
     replace_bootstrap_key, run,
 };
 use millstream_metadata::{
-    Actor, Change, Command, Commands, HostPort, Image, NodeRow, Refusal, RegisterNode, Reply, Row,
+    Actor, Change, Command, Commands, CreateOrganisation, Heartbeat, HostPort, Image, NodeRow, Refusal,
+    RegisterNode, ReplaceBootstrapKey, Reply, RevokeKey, Row,
 };
 use millstream_model::{JournalId, NodeId, Registration, TimestampMs};
 use object_store::memory::InMemory;
@@ -66,7 +67,7 @@ impl Process {
 }
 
 fn organisation(name: &str) -> Command {
-    Command::CreateOrganisation { name: name.into() }
+    Command::CreateOrganisation(CreateOrganisation { name: name.into() })
 }
 
 fn names(image: &Image) -> Vec<String> {
@@ -249,10 +250,10 @@ async fn a_node_registers_beats_and_reports() {
     };
     let waiting = process.handle.unconfirmed(committed.version).await.unwrap();
     assert_eq!(waiting, [other.id], "a node in another process has not confirmed");
-    let beat = Command::Heartbeat {
+    let beat = Command::Heartbeat(Heartbeat {
         registration: other.registration,
         version: committed.version,
-    };
+    });
     let version = process.handle.image().version();
     process.handle.submit(Actor::Node(other.id), beat).await.unwrap();
     assert_eq!(
@@ -264,10 +265,10 @@ async fn a_node_registers_beats_and_reports() {
         process.handle.unconfirmed(committed.version).await,
         Ok(Vec::new())
     );
-    let old = Command::Heartbeat {
+    let old = Command::Heartbeat(Heartbeat {
         registration: Registration(0),
         version: 0,
-    };
+    });
     let refused = process.handle.submit(Actor::Node(other.id), old).await;
     assert!(matches!(refused, Err(Refusal::Fenced { .. })), "{refused:?}");
     process.stop().await;
@@ -458,10 +459,10 @@ async fn a_revocation_is_in_the_nodes_copy_before_it_counts_as_confirmed() {
         .unwrap();
     assert_eq!(load().unwrap().image, *handle.image());
 
-    let revoke = Command::RevokeKey {
+    let revoke = Command::RevokeKey(RevokeKey {
         tenant: key.tenant,
         key: key.id,
-    };
+    });
     let committed = handle.submit(Actor::System, revoke).await.unwrap();
     let confirmed = async {
         while !handle.unconfirmed(committed.version).await.unwrap().is_empty() {
@@ -477,17 +478,20 @@ async fn a_revocation_is_in_the_nodes_copy_before_it_counts_as_confirmed() {
     std::fs::remove_file(path.join("catalog")).unwrap();
     std::fs::create_dir_all(path.join("catalog/in-the-way")).unwrap();
     let Reply::Key(other) = handle
-        .submit(Actor::System, Command::ReplaceBootstrapKey { root_version: 1 })
+        .submit(
+            Actor::System,
+            Command::ReplaceBootstrapKey(ReplaceBootstrapKey { root_version: 1 }),
+        )
         .await
         .unwrap()
         .reply
     else {
         panic!()
     };
-    let revoke = Command::RevokeKey {
+    let revoke = Command::RevokeKey(RevokeKey {
         tenant: other.tenant,
         key: other.id,
-    };
+    });
     let committed = handle.submit(Actor::System, revoke).await.unwrap();
     assert_eq!(handle.unconfirmed(committed.version).await, Ok(vec![node.id]));
     shutdown.cancel();

@@ -20,7 +20,7 @@ use crate::snapshot;
 use bytes::Bytes;
 use millstream_journal::{Level, SubmitError};
 use millstream_kafka_wire::batch::BatchError;
-use millstream_metadata::{Actor, Command, Refusal, SnapshotRef};
+use millstream_metadata::{Actor, Refusal, ReportSnapshot, SnapshotRef};
 use millstream_model::segment::{ObjectOwner, ObjectRef};
 use millstream_model::{Epoch, KeyId, Lsn, PartitionId, TenantId, TimestampMs};
 use millstream_partition::{Change, FlushPlan, FlushRun, plan_flush};
@@ -311,7 +311,7 @@ impl Shell {
             length: taken.bytes.len() as u64,
             checksum: crc_fast::crc32_iscsi(&taken.bytes),
         };
-        let command = Command::ReportSnapshot {
+        let command = ReportSnapshot {
             group: group.id,
             epoch: taken.epoch,
             snapshot,

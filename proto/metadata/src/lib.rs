@@ -20,8 +20,12 @@ pub mod topic_defaults;
 pub mod watch;
 
 pub use command::{
-    Actor, Command, Commands, Committed, CreateTopic, GroupsRecovered, PutSql, RecoveredGroup, RegisterNode,
-    Reply,
+    Actor, AllocateProducerIds, AlterTopicConfig, Bootstrap, Command, Commands, Committed,
+    ConfirmRegistration, CreateEnvironment, CreateKey, CreateOrganisation, CreatePartitions, CreateTopic,
+    CreateVirtualCluster, DeleteTopic, EndSession, EnsureInternalTopics, EnsureSqlChangelog, GroupsRecovered,
+    Heartbeat, ProducerIds, ProposeIsr, PutSql, RaiseFeatureLevel, RecoverGroups, RecoveredGroup,
+    RegisterNode, ReplaceBootstrapKey, ReplaceTopicConfig, Reply, ReportDeleted, ReportSnapshot, Request,
+    RevokeKey, SetQuota, SetServiceTopicDefaults, SetTopicDefaults, WriteSql,
 };
 pub use image::Image;
 pub use refusal::Refusal;
