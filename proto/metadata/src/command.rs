@@ -64,7 +64,7 @@ pub struct Committed<R = Reply> {
     pub reply: R,
 }
 
-/// Something to ask for: its type says what it is answered by.
+/// Something to ask for: its type says what it is answered by. A [`Command`] of any kind is answered by any [`Reply`].
 pub trait Request: Send {
     /// What it is answered by.
     type Reply;
@@ -96,6 +96,22 @@ impl dyn Commands + '_ {
             version,
             reply: R::reply_of(reply),
         })
+    }
+}
+
+impl Request for Command {
+    type Reply = Reply;
+
+    fn into_command(self) -> Command {
+        self
+    }
+
+    fn reply_of(reply: Reply) -> Reply {
+        reply
+    }
+
+    fn into_reply(reply: Reply) -> Reply {
+        reply
     }
 }
 
