@@ -19,7 +19,7 @@ impl Batch {
         let before = image.version();
         let mut cluster = image.cluster().clone();
         cluster.version += 1;
-        image.apply(&Change::Put(Row::Cluster(cluster)));
+        image.apply(&Change::Put(Row::Cluster(cluster.into())));
         Batch {
             before,
             image,
@@ -51,7 +51,7 @@ impl Batch {
     pub fn raise_term(&mut self) {
         let mut cluster = self.image.cluster().clone();
         cluster.term += 1;
-        let change = Change::Put(Row::Cluster(cluster));
+        let change = Change::Put(Row::Cluster(cluster.into()));
         self.image.apply(&change);
         self.changes.push(change);
     }
@@ -75,7 +75,7 @@ impl Batch {
         let cluster = |change: &Change| matches!(change, Change::Put(Row::Cluster(_)));
         self.changes.retain(|change| !cluster(change));
         self.changes
-            .push(Change::Put(Row::Cluster(self.image.cluster().clone())));
+            .push(Change::Put(Row::Cluster(self.image.cluster().clone().into())));
         (self.image, self.changes)
     }
 }

@@ -110,7 +110,7 @@ fn audit(
     subject: Subject,
 ) -> Vec<Change> {
     let changed = changes.iter().rev().find_map(|change| match change {
-        Change::Put(Row::Cluster(row)) => Some(row),
+        Change::Put(Row::Cluster(row)) => Some(row.as_ref()),
         _ => None,
     });
     let mut cluster = changed.unwrap_or(image.cluster()).clone();
@@ -133,6 +133,6 @@ fn audit(
         out.push(Change::Remove(RowKey::Audit(cluster.audit_first)));
         cluster.audit_first += 1;
     }
-    out.push(Change::Put(Row::Cluster(cluster)));
+    out.push(Change::Put(Row::Cluster(Arc::new(cluster))));
     out
 }

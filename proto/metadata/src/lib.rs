@@ -9,16 +9,18 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod change;
 pub mod command;
 pub mod image;
+mod kind;
 pub mod refusal;
-pub mod row;
 pub mod rows;
 pub mod stored;
 pub mod topic_config;
 pub mod topic_defaults;
 pub mod watch;
 
+pub use change::Change;
 pub use command::{
     Actor, AllocateProducerIds, AlterTopicConfig, Bootstrap, Command, Commands, Committed,
     ConfirmRegistration, CreateEnvironment, CreateKey, CreateOrganisation, CreatePartitions, CreateTopic,
@@ -29,12 +31,7 @@ pub use command::{
 };
 pub use image::Image;
 pub use refusal::Refusal;
-pub use row::{Change, Row, RowKey};
-pub use rows::{
-    AuditRow, Class, ClusterRow, EnvironmentId, EnvironmentRow, Grant, Grants, GroupPurpose, GroupRow,
-    HostPort, KeyRow, KeyState, NodeRow, OrganisationId, OrganisationRow, PartitionRow, Quota, QuotaRow,
-    QuotaScope, Replica, SnapshotRef, SqlRow, TopicRow, TopicState, VirtualClusterRow,
-};
+pub use rows::*;
 pub use stored::StoredError;
 pub use topic_config::{TimestampType, TopicConfig, TopicSettings};
 pub use topic_defaults::TopicDefaults;

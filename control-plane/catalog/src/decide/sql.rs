@@ -4,7 +4,9 @@ use crate::authorise::{Need, authorise, no_tenant};
 use crate::decide::command::{Decide, Subject};
 use crate::draft::Draft;
 use crate::seeds::Seeds;
-use millstream_metadata::{Actor, Image, PutSql, Refusal, Row, RowKey, SqlRow, VirtualClusterRow, WriteSql};
+use millstream_metadata::{
+    Actor, Image, PutSql, Refusal, Row, RowKey, SqlKey, SqlRow, VirtualClusterRow, WriteSql,
+};
 use millstream_model::limits::{
     SQL_BODY_BYTES_MAX, SQL_PINNED_TOPICS_MAX, SQL_ROW_KIND_BYTES_MAX, SQL_ROW_NAME_BYTES_MAX,
     SQL_TEXT_BYTES_MAX, SQL_WRITE_ROWS_MAX, TENANT_SQL_BYTES_MAX, TENANT_SQL_ROWS_MAX,
@@ -39,11 +41,11 @@ impl Decide for WriteSql {
         }
         for (kind, name) in &self.delete {
             if draft.image().sql(tenant, kind, name).is_some() {
-                draft.remove(RowKey::Sql {
+                draft.remove(RowKey::Sql(SqlKey {
                     tenant,
                     kind: kind.clone(),
                     name: name.clone(),
-                });
+                }));
             }
         }
         for row in &self.put {

@@ -180,10 +180,10 @@ impl Decide for SetServiceTopicDefaults {
         authorise(draft.image(), actor, Need::Service)?;
         check_defaults(&defaults)?;
         if draft.image().cluster().topic_defaults != defaults {
-            draft.put(Row::Cluster(ClusterRow {
+            draft.put(Row::Cluster(Arc::new(ClusterRow {
                 topic_defaults: defaults,
                 ..draft.image().cluster().clone()
-            }));
+            })));
         }
         Ok(())
     }

@@ -61,7 +61,7 @@ impl Catalog {
             feature_level: 1,
             ..image.cluster().clone()
         };
-        image.apply(&Change::Put(Row::Cluster(cluster)));
+        image.apply(&Change::Put(Row::Cluster(cluster.into())));
         publisher.publish(image.clone());
         image.version()
     }

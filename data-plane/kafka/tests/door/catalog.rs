@@ -103,7 +103,7 @@ impl Catalog {
             topic_defaults: own,
             ..row.as_ref().clone()
         };
-        self.put([Row::Cluster(cluster), Row::VirtualCluster(Arc::new(row))]);
+        self.put([Row::Cluster(cluster.into()), Row::VirtualCluster(Arc::new(row))]);
     }
 
     fn put(&self, rows: impl IntoIterator<Item = Row>) -> u64 {
@@ -115,7 +115,7 @@ impl Catalog {
             feature_level: 1,
             ..image.cluster().clone()
         };
-        image.apply(&Change::Put(Row::Cluster(cluster)));
+        image.apply(&Change::Put(Row::Cluster(cluster.into())));
         publisher.publish(image.clone());
         version
     }
