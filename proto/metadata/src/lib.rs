@@ -21,14 +21,7 @@ pub mod topic_defaults;
 pub mod watch;
 
 pub use change::Change;
-pub use command::{
-    Actor, AllocateProducerIds, AlterTopicConfig, Bootstrap, Command, Commands, Committed,
-    ConfirmRegistration, CreateEnvironment, CreateKey, CreateOrganisation, CreatePartitions, CreateTopic,
-    CreateVirtualCluster, DeleteTopic, EndSession, EnsureInternalTopics, EnsureSqlChangelog, GroupsRecovered,
-    Heartbeat, ProducerIds, ProposeIsr, PutSql, RaiseFeatureLevel, RecoverGroups, RecoveredGroup,
-    RegisterNode, ReplaceBootstrapKey, ReplaceTopicConfig, Reply, ReportDeleted, ReportSnapshot, Request,
-    RevokeKey, SetQuota, SetServiceTopicDefaults, SetTopicDefaults, WriteSql,
-};
+pub use command::*;
 pub use image::Image;
 pub use refusal::Refusal;
 pub use rows::*;

@@ -357,7 +357,7 @@ fn check_partitions(count: i32) -> Result<u32, Refusal> {
 /// A query that trusts a topic's partitioning would find keys in other partitions than before (sql.md 5).
 fn check_pins(draft: &Draft, wanted: &CreatePartitions) -> Result<(), Refusal> {
     let mut rows = draft.image().sql_of(wanted.tenant);
-    let relies = rows.find(|row| row.pinned_topics.iter().any(|topic| *topic == wanted.name));
+    let relies = rows.find(|row| row.pinned_topics.contains(&wanted.name));
     match relies {
         None => Ok(()),
         Some(row) => Err(Refusal::InvalidPartitions {
