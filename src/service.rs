@@ -27,7 +27,7 @@ use millstream_door::{GateMetrics, GateParts, GateSettings, Keeper, Quotas, Room
 use millstream_grpc::DataDoor;
 use millstream_kafka::Bound;
 use millstream_listener::{Certificates, bind};
-use millstream_metadata::{Actor, Command, Commands, KeyRow, Reply};
+use millstream_metadata::{Actor, KeyRow, ReplaceBootstrapKey};
 use millstream_service::{ClusterName, Service, introspection, methods};
 use millstream_store::StoreMetrics;
 use object_store::ObjectStore;
@@ -471,18 +471,15 @@ impl Running {
         match &self.key {
             Some(key) => Ok(key.clone()),
             None => {
-                let command = Command::ReplaceBootstrapKey {
+                let replace = ReplaceBootstrapKey {
                     root_version: self.roots.current(),
                 };
                 let committed = self
                     .controller
-                    .submit(Actor::System, command)
+                    .submit(Actor::System, replace)
                     .await
                     .map_err(told)?;
-                match committed.reply {
-                    Reply::Key(row) => shown(&self.roots, &row),
-                    _ => Err(Failure::new("the controller answered without a key")),
-                }
+                shown(&self.roots, &committed.reply)
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::decide::decide;
 use crate::seeds::Seeds;
-use millstream_metadata::{Actor, Change, Command, Image, Refusal, Reply, Row};
+use millstream_metadata::{Actor, Change, Command, Image, Refusal, Reply, Request, Row};
 
 /// A transaction that is being put together.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ impl Batch {
         let before = image.version();
         let mut cluster = image.cluster().clone();
         cluster.version += 1;
-        image.apply(&Change::Put(Row::Cluster(cluster)));
+        image.apply(&Change::Put(Row::Cluster(cluster.into())));
         Batch {
             before,
             image,
@@ -37,11 +37,21 @@ impl Batch {
         Ok(decision.reply)
     }
 
+    /// The same for who knows what is asked, and so what the reply is.
+    pub fn submit<R: Request>(
+        &mut self,
+        seeds: &mut Seeds,
+        actor: &Actor,
+        request: R,
+    ) -> Result<R::Reply, Refusal> {
+        self.add(seeds, actor, &request.into_command()).map(R::reply_of)
+    }
+
     /// Raises the term (log.md 36).
     pub fn raise_term(&mut self) {
         let mut cluster = self.image.cluster().clone();
         cluster.term += 1;
-        let change = Change::Put(Row::Cluster(cluster));
+        let change = Change::Put(Row::Cluster(cluster.into()));
         self.image.apply(&change);
         self.changes.push(change);
     }
@@ -65,7 +75,7 @@ impl Batch {
         let cluster = |change: &Change| matches!(change, Change::Put(Row::Cluster(_)));
         self.changes.retain(|change| !cluster(change));
         self.changes
-            .push(Change::Put(Row::Cluster(self.image.cluster().clone())));
+            .push(Change::Put(Row::Cluster(self.image.cluster().clone().into())));
         (self.image, self.changes)
     }
 }

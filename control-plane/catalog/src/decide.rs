@@ -1,5 +1,7 @@
 //! From a command to the rows that it changes, or to a refusal: pure, so that it can be tested to the row.
 
+mod command;
+mod leaders;
 mod nodes;
 mod quotas;
 mod recover;
@@ -9,8 +11,8 @@ mod topics;
 
 use crate::draft::Draft;
 use crate::seeds::Seeds;
-use millstream_metadata::{Actor, AuditRow, Change, Command, Image, QuotaScope, Refusal, Reply, Row, RowKey};
-use millstream_model::TenantId;
+use command::{Decide, Subject};
+use millstream_metadata::{Actor, AuditRow, Change, Command, Image, Refusal, Reply, Row, RowKey};
 use millstream_model::limits::AUDIT_EVENTS_MAX;
 use std::sync::Arc;
 
@@ -33,14 +35,24 @@ pub fn decide(
     command: &Command,
 ) -> Result<Decision, Refusal> {
     let mut draft = Draft::new(image);
-    let reply = dispatch(&mut draft, seeds, actor, command)?;
+    let (reply, subject) = dispatch(&mut draft, seeds, actor, command)?;
     let mut changes = draft.into_changes();
-    if !changes.is_empty()
-        && let Some((tenant, resource)) = subject(image, command, &reply)
-    {
-        changes.extend(audit(image, &changes, seeds, actor, command, tenant, resource));
+    if let Some(subject) = subject.filter(|_| !changes.is_empty()) {
+        changes.extend(audit(image, &changes, seeds, actor, command, subject));
     }
     Ok(Decision { changes, reply })
+}
+
+/// What a command of this kind comes to, and what the audit says of it.
+fn decide_one<C: Decide>(
+    draft: &mut Draft,
+    seeds: &mut Seeds,
+    actor: &Actor,
+    command: &C,
+) -> Result<(Reply, Option<Subject>), Refusal> {
+    let reply = command.decide(draft, seeds, actor)?;
+    let subject = command.subject(draft.image(), &reply);
+    Ok((C::into_reply(reply), subject))
 }
 
 fn dispatch(
@@ -48,164 +60,44 @@ fn dispatch(
     seeds: &mut Seeds,
     actor: &Actor,
     command: &Command,
-) -> Result<Reply, Refusal> {
-    match command {
-        Command::CreateOrganisation { name } => tenancy::create_organisation(draft, seeds, actor, name),
-        Command::CreateEnvironment { organisation, name } => {
-            tenancy::create_environment(draft, seeds, actor, *organisation, name)
-        }
-        Command::CreateVirtualCluster {
-            environment,
-            name,
-            auto_create_topics,
-        } => tenancy::create_virtual_cluster(draft, seeds, actor, *environment, name, *auto_create_topics),
-        Command::SetTopicDefaults { tenant, defaults } => {
-            tenancy::set_topic_defaults(draft, actor, *tenant, *defaults)
-        }
-        Command::SetServiceTopicDefaults { defaults } => {
-            tenancy::set_service_topic_defaults(draft, actor, *defaults)
-        }
-        Command::CreateKey {
-            tenant,
-            name,
-            grants,
-            root_version,
-        } => tenancy::create_key(draft, seeds, actor, *tenant, name, grants, *root_version),
-        Command::RevokeKey { tenant, key } => tenancy::revoke_key(draft, seeds, actor, *tenant, key),
-        Command::Bootstrap { root_version } => tenancy::bootstrap(draft, seeds, actor, *root_version),
-        Command::ReplaceBootstrapKey { root_version } => {
-            tenancy::replace_bootstrap_key(draft, seeds, actor, *root_version)
-        }
-        Command::CreateTopic(topic) => topics::create(draft, seeds, actor, topic),
-        Command::DeleteTopic { tenant, name } => topics::delete(draft, actor, *tenant, name),
-        Command::CreatePartitions {
-            tenant,
-            name,
-            total,
-            validate_only,
-        } => {
-            let wanted = topics::MorePartitions {
-                tenant: *tenant,
-                name,
-                total: *total,
-            };
-            topics::create_partitions(draft, actor, &wanted, *validate_only)
-        }
-        Command::AlterTopicConfig {
-            tenant,
-            name,
-            changes,
-            validate_only,
-        } => topics::alter_config(draft, actor, *tenant, name, changes, *validate_only),
-        Command::ReplaceTopicConfig {
-            tenant,
-            name,
-            config,
-            validate_only,
-        } => topics::replace_config(draft, actor, *tenant, name, config, *validate_only),
-        Command::EnsureInternalTopics => topics::ensure_internal(draft, seeds, actor),
-        Command::EnsureSqlChangelog { tenant } => topics::ensure_changelog(draft, seeds, actor, *tenant),
-        Command::SetQuota { scope, quota } => quotas::set(draft, actor, *scope, quota),
-        Command::WriteSql {
-            tenant,
-            put,
-            delete,
-            expected,
-        } => sql::write(
-            draft,
-            seeds,
-            actor,
-            &sql::Write {
-                tenant: *tenant,
-                put,
-                delete,
-                expected: *expected,
-            },
-        ),
-        Command::RegisterNode(node) => nodes::register(draft, seeds, actor, node),
-        Command::ConfirmRegistration {
-            journal,
-            registration,
-        } => nodes::confirm(draft, actor, *journal, *registration),
-        Command::Heartbeat { registration, .. } => nodes::heartbeat(draft, actor, *registration),
-        Command::EndSession {
-            journal,
-            registration,
-        } => nodes::end_session(draft, actor, *journal, *registration),
-        Command::ProposeIsr {
-            group,
-            epoch,
-            base_version,
-            isr,
-        } => nodes::propose_isr(draft, actor, *group, (*epoch, *base_version), isr),
-        Command::ReportSnapshot {
-            group,
-            epoch,
-            snapshot,
-        } => nodes::report_snapshot(draft, actor, *group, *epoch, snapshot),
-        Command::ReportDeleted {
-            group,
-            topic,
-            partitions,
-        } => nodes::report_deleted(draft, actor, *group, *topic, partitions),
-        Command::RecoverGroups { journal } => recover::recover_groups(draft, actor, *journal),
-        Command::AllocateProducerIds => nodes::allocate_producer_ids(draft, actor),
-        Command::RaiseFeatureLevel { level } => nodes::raise_feature_level(draft, actor, *level),
-    }
-}
-
-/// Whom and what a command concerns, for the audit; none for what happens all the time by itself.
-fn subject(image: &Image, command: &Command, reply: &Reply) -> Option<(Option<TenantId>, String)> {
-    Some(match command {
-        Command::CreateOrganisation { name } => (None, name.clone()),
-        Command::CreateEnvironment { name, .. } => (None, name.clone()),
-        Command::CreateVirtualCluster { name, .. } => match reply {
-            Reply::VirtualCluster(row) => (Some(row.id), name.clone()),
-            _ => (None, name.clone()),
-        },
-        Command::CreateKey { .. } | Command::Bootstrap { .. } | Command::ReplaceBootstrapKey { .. } => {
-            match reply {
-                Reply::Key(row) => (Some(row.tenant), row.id.to_string()),
-                _ => return None,
+) -> Result<(Reply, Option<Subject>), Refusal> {
+    macro_rules! each {
+        ($($kind:ident)*) => {
+            match command {
+                $(Command::$kind(command) => decide_one(draft, seeds, actor, command),)*
             }
-        }
-        Command::SetTopicDefaults { tenant, .. } => (Some(*tenant), tenant.account()),
-        Command::SetServiceTopicDefaults { .. } => (None, "topic defaults".to_owned()),
-        Command::RevokeKey { tenant, key } => (Some(*tenant), key.to_string()),
-        Command::CreateTopic(topic) => (Some(topic.tenant), topic.name.clone()),
-        Command::DeleteTopic { tenant, name }
-        | Command::CreatePartitions { tenant, name, .. }
-        | Command::AlterTopicConfig { tenant, name, .. }
-        | Command::ReplaceTopicConfig { tenant, name, .. } => (Some(*tenant), name.clone()),
-        Command::SetQuota {
-            scope: QuotaScope::Tenant(tenant),
-            ..
-        } => (Some(*tenant), tenant.account()),
-        Command::SetQuota {
-            scope: QuotaScope::Key(key),
-            ..
-        } => (image.key(key).map(|row| row.tenant), key.to_string()),
-        Command::WriteSql {
-            tenant, put, delete, ..
-        } => {
-            let first = put.first().map(|row| row.name.clone());
-            let first = first.or_else(|| delete.first().map(|(_, name)| name.clone()));
-            (Some(*tenant), first.unwrap_or_default())
-        }
-        Command::RegisterNode(node) => (None, node.journal.to_string()),
-        Command::EndSession { journal, .. } | Command::RecoverGroups { journal } => {
-            (None, journal.to_string())
-        }
-        Command::RaiseFeatureLevel { level } => (None, level.to_string()),
-        Command::ConfirmRegistration { .. }
-        | Command::Heartbeat { .. }
-        | Command::ProposeIsr { .. }
-        | Command::ReportSnapshot { .. }
-        | Command::ReportDeleted { .. }
-        | Command::AllocateProducerIds
-        | Command::EnsureInternalTopics
-        | Command::EnsureSqlChangelog { .. } => return None,
-    })
+        };
+    }
+    each! {
+        CreateOrganisation
+        CreateEnvironment
+        CreateVirtualCluster
+        SetTopicDefaults
+        SetServiceTopicDefaults
+        CreateKey
+        RevokeKey
+        CreateTopic
+        DeleteTopic
+        CreatePartitions
+        AlterTopicConfig
+        ReplaceTopicConfig
+        SetQuota
+        WriteSql
+        RegisterNode
+        ConfirmRegistration
+        Heartbeat
+        EndSession
+        ProposeIsr
+        ReportSnapshot
+        ReportDeleted
+        RecoverGroups
+        AllocateProducerIds
+        RaiseFeatureLevel
+        EnsureInternalTopics
+        EnsureSqlChangelog
+        Bootstrap
+        ReplaceBootstrapKey
+    }
 }
 
 /// The event's row, the bounded range moved on, and what falls out of it.
@@ -215,11 +107,10 @@ fn audit(
     seeds: &Seeds,
     actor: &Actor,
     command: &Command,
-    tenant: Option<TenantId>,
-    resource: String,
+    subject: Subject,
 ) -> Vec<Change> {
     let changed = changes.iter().rev().find_map(|change| match change {
-        Change::Put(Row::Cluster(row)) => Some(row),
+        Change::Put(Row::Cluster(row)) => Some(row.as_ref()),
         _ => None,
     });
     let mut cluster = changed.unwrap_or(image.cluster()).clone();
@@ -228,20 +119,20 @@ fn audit(
     let event = AuditRow {
         sequence,
         time: seeds.now(),
-        tenant,
+        tenant: subject.tenant,
         actor: match actor {
             Actor::Key { key, .. } => key.to_string(),
             Actor::Node(node) => format!("node {node}"),
             Actor::System => "system".to_owned(),
         },
         action: command.name().to_owned(),
-        resource,
+        resource: subject.resource,
     };
     let mut out = vec![Change::Put(Row::Audit(Arc::new(event)))];
     if cluster.audit_next - cluster.audit_first > AUDIT_EVENTS_MAX {
         out.push(Change::Remove(RowKey::Audit(cluster.audit_first)));
         cluster.audit_first += 1;
     }
-    out.push(Change::Put(Row::Cluster(cluster)));
+    out.push(Change::Put(Row::Cluster(Arc::new(cluster))));
     out
 }

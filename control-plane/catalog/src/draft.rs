@@ -68,7 +68,7 @@ impl Draft {
     pub fn cluster<T>(&mut self, change: impl FnOnce(&mut ClusterRow) -> T) -> T {
         let mut row = self.image.cluster().clone();
         let made = change(&mut row);
-        self.put(Row::Cluster(row));
+        self.put(Row::Cluster(row.into()));
         made
     }
 

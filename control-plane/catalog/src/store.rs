@@ -1,8 +1,7 @@
 //! The rows' database: SlateDB on the cluster's object store, set so that it is quiet, bounded and durable
 //! (log.md 42).
 
-use millstream_metadata::stored::AUDIT_TABLE;
-use millstream_metadata::{AuditRow, Change, Image, Row, RowKey, StoredError};
+use millstream_metadata::{AUDIT_TABLE, AuditRow, Change, Image, Row, RowKey, StoredError};
 use object_store::ObjectStore;
 use object_store::path::Path;
 use slatedb::config::{

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use millstream_catalog::{Batch, CatalogCopy, CopyError, Seeds};
-use millstream_metadata::{Actor, Command, HostPort, Image, RegisterNode};
+use millstream_metadata::{Actor, Bootstrap, Command, CreateOrganisation, HostPort, Image, RegisterNode};
 use millstream_model::{JournalId, TimestampMs};
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -24,10 +24,10 @@ fn image(organisations: &[String]) -> Image {
     });
     let mut batch = Batch::new(&Image::new());
     let mut seeds = Seeds::new(TimestampMs(1), [3; 32]);
-    let commands = [Command::Bootstrap { root_version: 1 }, register];
+    let commands = [Command::Bootstrap(Bootstrap { root_version: 1 }), register];
     let named = organisations
         .iter()
-        .map(|name| Command::CreateOrganisation { name: name.clone() });
+        .map(|name| Command::CreateOrganisation(CreateOrganisation { name: name.clone() }));
     for command in commands.into_iter().chain(named) {
         // Names that repeat or are illegal are refused, which is not what is tested here.
         let _ = batch.add(&mut seeds, &Actor::System, &command);

@@ -6,8 +6,9 @@
 use millstream_catalog::{Batch, Seeds};
 use millstream_metadata::topic_config::retention_ms;
 use millstream_metadata::{
-    Actor, Command, CreateTopic, Grant, Grants, HostPort, Image, KeyRow, Refusal, RegisterNode, Reply,
-    TopicDefaults, TopicRow,
+    Actor, AlterTopicConfig, Bootstrap, CreateKey, CreateTopic, Grant, Grants, HostPort, Image, KeyRow,
+    Refusal, RegisterNode, ReplaceTopicConfig, Request, SetServiceTopicDefaults, SetTopicDefaults,
+    TopicDefaults, TopicRow, VirtualClusterRow,
 };
 use millstream_model::{JournalId, TenantId, TimestampMs};
 use std::collections::BTreeMap;
@@ -44,22 +45,21 @@ impl World {
             feature_level_max: 1,
             damaged: false,
         };
-        world.run(&Actor::System, Command::RegisterNode(start)).unwrap();
-        let command = Command::Bootstrap { root_version: 1 };
-        let Reply::Key(first) = world.run(&Actor::System, command).unwrap() else {
-            panic!("the first start makes a key")
-        };
+        world.run(&Actor::System, start).unwrap();
+        let command = Bootstrap { root_version: 1 };
+        let first = world.run(&Actor::System, command).unwrap();
+        let first = first.expect("the first start makes a key");
         world.tenant = first.tenant;
         world.admin = world.key([Grant::Admin]);
         world.producer = world.key([Grant::Produce]);
         world
     }
 
-    fn run(&mut self, actor: &Actor, command: Command) -> Result<Reply, Refusal> {
+    fn run<R: Request>(&mut self, actor: &Actor, request: R) -> Result<R::Reply, Refusal> {
         self.step = self.step.wrapping_add(1);
         let mut seeds = Seeds::new(TimestampMs(i64::from(self.step)), [self.step; 32]);
         let mut batch = Batch::new(&self.image);
-        let reply = batch.add(&mut seeds, actor, &command);
+        let reply = batch.submit(&mut seeds, actor, request);
         if !batch.is_empty() {
             self.image = batch.finish().0;
         }
@@ -67,44 +67,36 @@ impl World {
     }
 
     fn key(&mut self, grants: impl Into<Grants>) -> Actor {
-        let command = Command::CreateKey {
+        let command = CreateKey {
             tenant: self.tenant,
             name: "k".into(),
             grants: grants.into(),
             root_version: 1,
         };
-        let Reply::Key(key) = self.run(&Actor::System, command).unwrap() else {
-            panic!()
-        };
+        let key = self.run(&Actor::System, command).unwrap();
         actor(&key)
     }
 
     /// A topic whose maker said nothing.
     fn topic(&mut self, name: &str) -> Result<Arc<TopicRow>, Refusal> {
-        let command = Command::CreateTopic(CreateTopic {
+        let command = CreateTopic {
             tenant: self.tenant,
             name: name.into(),
             partitions: -1,
             replication: -1,
             config: BTreeMap::new(),
             validate_only: false,
-        });
-        match self.run(&self.producer.clone(), command)? {
-            Reply::Topic(row) => Ok(row),
-            other => panic!("{other:?}"),
-        }
+        };
+        self.run(&self.producer.clone(), command)
     }
 
-    fn set(&mut self, defaults: TopicDefaults) -> Result<Reply, Refusal> {
+    fn set(&mut self, defaults: TopicDefaults) -> Result<Arc<VirtualClusterRow>, Refusal> {
         let tenant = self.tenant;
-        self.run(
-            &self.admin.clone(),
-            Command::SetTopicDefaults { tenant, defaults },
-        )
+        self.run(&self.admin.clone(), SetTopicDefaults { tenant, defaults })
     }
 
-    fn set_service(&mut self, defaults: TopicDefaults) -> Result<Reply, Refusal> {
-        self.run(&Actor::System, Command::SetServiceTopicDefaults { defaults })
+    fn set_service(&mut self, defaults: TopicDefaults) -> Result<(), Refusal> {
+        self.run(&Actor::System, SetServiceTopicDefaults { defaults })
     }
 }
 
@@ -176,15 +168,13 @@ fn retention_is_what_was_said_last_and_nearest() {
     assert_eq!(kept(&world, &topic), Some(7), "topics that there are follow, too");
     world.set(keep(-1)).unwrap();
     assert_eq!(kept(&world, &topic), None, "for ever");
-    let command = Command::AlterTopicConfig {
+    let command = AlterTopicConfig {
         tenant: world.tenant,
         name: "plain".into(),
         changes: BTreeMap::from([("retention.ms".to_owned(), Some("9".to_owned()))]),
         validate_only: false,
     };
-    let Reply::Topic(topic) = world.run(&world.admin.clone(), command).unwrap() else {
-        panic!()
-    };
+    let topic = world.run(&world.admin.clone(), command).unwrap();
     assert_eq!(kept(&world, &topic), Some(9));
 }
 
@@ -204,7 +194,7 @@ fn defaults_are_checked_and_set_by_who_manages() {
             ..TopicDefaults::default()
         },
     ] {
-        for refused in [world.set(defaults), world.set_service(defaults)] {
+        for refused in [world.set(defaults).map(drop), world.set_service(defaults)] {
             assert!(
                 matches!(refused, Err(Refusal::InvalidRequest { .. })),
                 "{refused:?}"
@@ -212,18 +202,12 @@ fn defaults_are_checked_and_set_by_who_manages() {
         }
     }
     let defaults = partitions(2);
-    let refused = world.run(
-        &world.producer.clone(),
-        Command::SetTopicDefaults { tenant, defaults },
-    );
+    let refused = world.run(&world.producer.clone(), SetTopicDefaults { tenant, defaults });
     assert!(
         matches!(refused, Err(Refusal::PermissionDenied { .. })),
         "{refused:?}"
     );
-    let refused = world.run(
-        &world.admin.clone(),
-        Command::SetServiceTopicDefaults { defaults },
-    );
+    let refused = world.run(&world.admin.clone(), SetServiceTopicDefaults { defaults });
     assert!(
         matches!(refused, Err(Refusal::PermissionDenied { .. })),
         "{refused:?}"
@@ -231,7 +215,7 @@ fn defaults_are_checked_and_set_by_who_manages() {
     let other = TenantId(tenant.0 + 1);
     let refused = world.run(
         &world.admin.clone(),
-        Command::SetTopicDefaults {
+        SetTopicDefaults {
             tenant: other,
             defaults,
         },
@@ -259,7 +243,7 @@ fn configs_are_replaced_as_a_whole_or_not_at_all() {
     let replace = |world: &mut World, actor: &Actor, config: &[(&str, &str)], validate_only| {
         let config = config.iter();
         let config = config.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let command = Command::ReplaceTopicConfig {
+        let command = ReplaceTopicConfig {
             tenant: world.tenant,
             name: "replaced".into(),
             config: config.collect(),

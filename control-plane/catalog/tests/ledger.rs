@@ -4,9 +4,12 @@
 
 use millstream_catalog::{Batch, Seeds, decide};
 use millstream_metadata::{
-    Actor, Change, Command, CreateTopic, Grant, Grants, GroupRow, HostPort, Image, KeyRow, PutSql, Quota,
-    QuotaScope, Refusal, RegisterNode, Replica, Reply, Row, SnapshotRef, TopicRow, TopicState,
-    VirtualClusterRow,
+    Actor, AllocateProducerIds, Bootstrap, Change, Command, ConfirmRegistration, CreateEnvironment,
+    CreateKey, CreateOrganisation, CreatePartitions, CreateTopic, CreateVirtualCluster, DeleteTopic,
+    EndSession, EnsureSqlChangelog, Grant, Grants, GroupRow, Heartbeat, HostPort, Image, KeyRow, ProducerIds,
+    ProposeIsr, PutSql, Quota, QuotaScope, RaiseFeatureLevel, RecoverGroups, Refusal, RegisterNode,
+    ReplaceBootstrapKey, Replica, ReportDeleted, ReportSnapshot, Request, RevokeKey, Row, SetQuota,
+    SnapshotRef, TopicRow, TopicState, VirtualClusterRow, WriteSql,
 };
 use millstream_model::limits::{SQL_BODY_BYTES_MAX, TENANT_SQL_BYTES_MAX};
 use millstream_model::segment::{ObjectOwner, ObjectRef};
@@ -34,12 +37,10 @@ impl World {
     fn started() -> (World, Arc<KeyRow>) {
         let mut world = World::empty();
         world.run(&Actor::System, register(1, None)).unwrap();
-        let Reply::Key(key) = world
-            .run(&Actor::System, Command::Bootstrap { root_version: 1 })
+        let key = world
+            .run(&Actor::System, Bootstrap { root_version: 1 })
             .unwrap()
-        else {
-            panic!("the first start makes a key")
-        };
+            .expect("the first start makes a key");
         (world, key)
     }
 
@@ -48,10 +49,10 @@ impl World {
         Seeds::new(TimestampMs(i64::from(self.step)), [self.step; 32])
     }
 
-    fn run(&mut self, actor: &Actor, command: Command) -> Result<Reply, Refusal> {
+    fn run<R: Request>(&mut self, actor: &Actor, request: R) -> Result<R::Reply, Refusal> {
         let mut seeds = self.seeds();
         let mut batch = Batch::new(&self.image);
-        let reply = batch.add(&mut seeds, actor, &command);
+        let reply = batch.submit(&mut seeds, actor, request);
         if !batch.is_empty() {
             self.image = batch.finish().0;
         }
@@ -59,48 +60,36 @@ impl World {
     }
 
     fn topic(&mut self, actor: &Actor, tenant: TenantId, name: &str) -> Result<Arc<TopicRow>, Refusal> {
-        match self.run(actor, create(tenant, name))? {
-            Reply::Topic(row) => Ok(row),
-            other => panic!("{other:?}"),
-        }
+        self.run(actor, create(tenant, name))
     }
 
     fn tenant(&mut self, name: &str) -> (Arc<VirtualClusterRow>, Actor) {
-        let Reply::Organisation(org) = self
-            .run(&Actor::System, Command::CreateOrganisation { name: name.into() })
-            .unwrap()
-        else {
-            panic!()
-        };
-        let command = Command::CreateEnvironment {
+        let org = self
+            .run(&Actor::System, CreateOrganisation { name: name.into() })
+            .unwrap();
+        let command = CreateEnvironment {
             organisation: org.id,
             name: "e".into(),
         };
-        let Reply::Environment(env) = self.run(&Actor::System, command).unwrap() else {
-            panic!()
-        };
-        let command = Command::CreateVirtualCluster {
+        let env = self.run(&Actor::System, command).unwrap();
+        let command = CreateVirtualCluster {
             environment: env.id,
             name: "v".into(),
             auto_create_topics: false,
         };
-        let Reply::VirtualCluster(cluster) = self.run(&Actor::System, command).unwrap() else {
-            panic!()
-        };
+        let cluster = self.run(&Actor::System, command).unwrap();
         let actor = self.key(cluster.id, [Grant::Organisation]);
         (cluster, actor)
     }
 
     fn key(&mut self, tenant: TenantId, grants: impl Into<Grants>) -> Actor {
-        let command = Command::CreateKey {
+        let command = CreateKey {
             tenant,
             name: "k".into(),
             grants: grants.into(),
             root_version: 1,
         };
-        let Reply::Key(key) = self.run(&Actor::System, command).unwrap() else {
-            panic!()
-        };
+        let key = self.run(&Actor::System, command).unwrap();
         actor(&key)
     }
 }
@@ -125,34 +114,34 @@ fn journal(number: u128) -> JournalId {
     JournalId(Uuid::from_u128(number))
 }
 
-fn register(number: u128, last: Option<u64>) -> Command {
+fn register(number: u128, last: Option<u64>) -> RegisterNode {
     let address = |port| HostPort {
         host: "127.0.0.1".into(),
         port,
     };
-    Command::RegisterNode(RegisterNode {
+    RegisterNode {
         journal: journal(number),
         registration_last: last.map(Registration),
         kafka: address(9092),
         http: address(8080),
         feature_level_max: 1,
         damaged: false,
-    })
+    }
 }
 
-fn create(tenant: TenantId, name: &str) -> Command {
-    Command::CreateTopic(CreateTopic {
+fn create(tenant: TenantId, name: &str) -> CreateTopic {
+    CreateTopic {
         tenant,
         name: name.into(),
         partitions: 4,
         replication: -1,
         config: BTreeMap::new(),
         validate_only: false,
-    })
+    }
 }
 
-fn delete(tenant: TenantId, name: &str) -> Command {
-    Command::DeleteTopic {
+fn delete(tenant: TenantId, name: &str) -> DeleteTopic {
+    DeleteTopic {
         tenant,
         name: name.into(),
     }
@@ -183,12 +172,12 @@ fn the_first_start_makes_a_tenant_groups_and_internal_topics_once() {
             .auto_create_topics
     );
     assert!((100_000_000_000..1_000_000_000_000).contains(&key.tenant.0));
-    let again = world.run(&Actor::System, Command::Bootstrap { root_version: 1 });
-    assert_eq!(again, Ok(Reply::Done), "a second start makes nothing");
+    let again = world.run(&Actor::System, Bootstrap { root_version: 1 });
+    assert_eq!(again, Ok(None), "a second start makes nothing");
     let replaced = world
-        .run(&Actor::System, Command::ReplaceBootstrapKey { root_version: 1 })
+        .run(&Actor::System, ReplaceBootstrapKey { root_version: 1 })
         .unwrap();
-    assert!(matches!(replaced, Reply::Key(ref new) if new.tenant == key.tenant && new.id != key.id));
+    assert!(replaced.tenant == key.tenant && replaced.id != key.id);
 }
 
 #[test]
@@ -206,12 +195,12 @@ fn two_tenants_with_the_same_names_do_not_meet() {
     };
     assert_eq!(world.run(&a_key, delete(b.id, "orders")), Err(hidden.clone()));
     assert_eq!(world.run(&a_key, create(b.id, "more")), Err(hidden.clone()));
-    let revoke = Command::RevokeKey {
+    let revoke = RevokeKey {
         tenant: b.id,
         key: key_of(&b_key),
     };
     assert_eq!(world.run(&a_key, revoke), Err(hidden));
-    let foreign = Command::RevokeKey {
+    let foreign = RevokeKey {
         tenant: a.id,
         key: key_of(&b_key),
     };
@@ -227,7 +216,7 @@ fn nobody_gives_more_than_they_have_and_a_revoked_key_does_nothing() {
     let (a, owner) = world.tenant("a");
     let admin = world.key(a.id, [Grant::Admin]);
     let producer = world.key(a.id, [Grant::Produce]);
-    let key = |grant| Command::CreateKey {
+    let key = |grant| CreateKey {
         tenant: a.id,
         name: "k".into(),
         grants: Grants::from([grant]),
@@ -246,7 +235,7 @@ fn nobody_gives_more_than_they_have_and_a_revoked_key_does_nothing() {
         world.run(&producer, create(a.id, "t")),
         Err(Refusal::PermissionDenied { .. })
     ));
-    let revoke = Command::RevokeKey {
+    let revoke = RevokeKey {
         tenant: a.id,
         key: key_of(&admin),
     };
@@ -265,11 +254,9 @@ fn a_topic_is_checked_before_it_is_made() {
     let (mut world, key) = World::started();
     let who = actor(&key);
     let with = |change: fn(&mut CreateTopic)| {
-        let Command::CreateTopic(mut topic) = create(key.tenant, "t") else {
-            panic!()
-        };
+        let mut topic = create(key.tenant, "t");
         change(&mut topic);
-        Command::CreateTopic(topic)
+        topic
     };
     type Spoil = fn(&mut CreateTopic);
     let cases: &[(Spoil, &str)] = &[
@@ -329,7 +316,7 @@ fn a_topic_is_checked_before_it_is_made() {
     world
         .run(
             &who,
-            Command::SetQuota {
+            SetQuota {
                 scope: QuotaScope::Tenant(key.tenant),
                 quota,
             },
@@ -385,7 +372,7 @@ fn a_deleted_topic_stays_as_a_tombstone_and_its_name_comes_back_with_higher_epoc
             "kept until every group has committed the deletion"
         );
         let partitions = (0..4).map(millstream_model::PartitionIndex).collect();
-        let report = Command::ReportDeleted {
+        let report = ReportDeleted {
             group,
             topic: old.id,
             partitions,
@@ -401,23 +388,19 @@ fn a_process_start_ends_leaderships_and_a_rolled_back_journal_is_refused() {
     let epochs = |world: &World| -> Vec<Epoch> { world.image.groups().map(|group| group.epoch).collect() };
     let first = world.image.nodes().next().unwrap().registration;
     assert_eq!(epochs(&world), vec![Epoch(1); 9]);
-    let confirm = |registration| Command::ConfirmRegistration {
+    let confirm = |registration| ConfirmRegistration {
         journal: journal(1),
         registration,
     };
     world.run(&Actor::Node(NodeId(1)), confirm(first)).unwrap();
     // The number was not fsynced before a crash: the journal comes back with the one before, which is no rollback.
-    let Reply::Node(second) = world.run(&Actor::System, register(1, Some(first.0))).unwrap() else {
-        panic!()
-    };
+    let second = world.run(&Actor::System, register(1, Some(first.0))).unwrap();
     assert_eq!(
         (second.id, second.registration),
         (NodeId(1), Registration(first.0 + 1))
     );
     assert_eq!(epochs(&world), vec![Epoch(2); 9]);
-    let Reply::Node(third) = world.run(&Actor::System, register(1, Some(first.0))).unwrap() else {
-        panic!()
-    };
+    let third = world.run(&Actor::System, register(1, Some(first.0))).unwrap();
     world
         .run(&Actor::Node(NodeId(1)), confirm(third.registration))
         .unwrap();
@@ -434,15 +417,13 @@ fn a_process_start_ends_leaderships_and_a_rolled_back_journal_is_refused() {
         );
     }
     // Damage may take the number along; such a journal takes nothing, and serves what precedes the damage.
-    let Command::RegisterNode(mut damaged) = register(1, None) else {
-        panic!()
-    };
+    let mut damaged = register(1, None);
     damaged.damaged = true;
     let mut other = World {
         image: world.image.clone(),
         step: world.step,
     };
-    other.run(&Actor::System, Command::RegisterNode(damaged)).unwrap();
+    other.run(&Actor::System, damaged).unwrap();
     let elsewhere = world.run(&Actor::System, register(2, Some(7)));
     assert!(matches!(elsewhere, Err(Refusal::Fenced { .. })), "{elsewhere:?}");
     for group in world.image.groups() {
@@ -474,7 +455,7 @@ fn only_the_leader_of_the_epoch_reports() {
         length: 1,
         checksum: 2,
     };
-    let report = |epoch, lsn| Command::ReportSnapshot {
+    let report = |epoch, lsn| ReportSnapshot {
         group: group.id,
         epoch: Epoch(epoch),
         snapshot: snapshot(lsn),
@@ -489,12 +470,12 @@ fn only_the_leader_of_the_epoch_reports() {
         (Some(snapshot(9)), Some(snapshot(5)))
     );
     for (actor, command) in [
-        (node.clone(), report(2, 10)),
-        (node.clone(), report(1, 7)),
-        (Actor::Node(NodeId(2)), report(1, 10)),
+        (node.clone(), report(2, 10).into_command()),
+        (node.clone(), report(1, 7).into_command()),
+        (Actor::Node(NodeId(2)), report(1, 10).into_command()),
         (
             node.clone(),
-            Command::ProposeIsr {
+            Command::ProposeIsr(ProposeIsr {
                 group: group.id,
                 epoch: Epoch(1),
                 base_version: group.version,
@@ -502,7 +483,7 @@ fn only_the_leader_of_the_epoch_reports() {
                     journal: journal(1),
                     registration: Registration(99),
                 }],
-            },
+            }),
         ),
     ] {
         let refused = world.run(&actor, command.clone());
@@ -511,7 +492,7 @@ fn only_the_leader_of_the_epoch_reports() {
             "{command:?}: {refused:?}"
         );
     }
-    let empty = Command::ProposeIsr {
+    let empty = ProposeIsr {
         group: group.id,
         epoch: Epoch(1),
         base_version: group.version,
@@ -530,14 +511,14 @@ fn a_stale_proposal_of_in_sync_replicas_is_refused() {
     let (mut world, _) = World::started();
     let group = world.image.groups().next().unwrap().clone();
     let node = Actor::Node(NodeId(1));
-    let propose = |base_version| Command::ProposeIsr {
+    let propose = |base_version| ProposeIsr {
         group: group.id,
         epoch: group.epoch,
         base_version,
         isr: group.isr.clone(),
     };
     // Reports change the row, and nothing that a proposal is based on.
-    let report = Command::ReportSnapshot {
+    let report = ReportSnapshot {
         group: group.id,
         epoch: group.epoch,
         snapshot: SnapshotRef {
@@ -573,7 +554,7 @@ fn a_stale_proposal_of_in_sync_replicas_is_refused() {
 fn sql_rows_are_compared_and_set() {
     let (mut world, key) = World::started();
     let who = actor(&key);
-    let write = |put: &[&str], delete: &[&str], expected| Command::WriteSql {
+    let write = |put: &[&str], delete: &[&str], expected| WriteSql {
         tenant: key.tenant,
         put: put
             .iter()
@@ -613,14 +594,11 @@ fn producer_id_blocks_do_not_overlap() {
     let node = Actor::Node(NodeId(1));
     let mut end = 0;
     for _ in 0..3 {
-        let Reply::ProducerIds { first, count } = world.run(&node, Command::AllocateProducerIds).unwrap()
-        else {
-            panic!()
-        };
+        let ProducerIds { first, count } = world.run(&node, AllocateProducerIds).unwrap();
         assert!(first.0 >= end);
         end = first.0 + i64::from(count);
     }
-    let refused = world.run(&actor(&key), Command::AllocateProducerIds);
+    let refused = world.run(&actor(&key), AllocateProducerIds);
     assert!(matches!(refused, Err(Refusal::PermissionDenied { .. })));
 }
 
@@ -640,15 +618,19 @@ fn any_command(tenant: TenantId) -> impl Strategy<Value = Command> {
                 })
             }
         ),
-        name.clone().prop_map(move |name| delete(tenant, name)),
-        (name.clone(), -1..12i32).prop_map(move |(name, total)| Command::CreatePartitions {
-            tenant,
-            name: name.into(),
-            total,
-            validate_only: false
-        }),
-        (1..4u128, prop::option::of(0..9u64)).prop_map(|(number, last)| register(number, last)),
-        name.prop_map(move |name| Command::WriteSql {
+        name.clone()
+            .prop_map(move |name| Command::DeleteTopic(delete(tenant, name))),
+        (name.clone(), -1..12i32).prop_map(move |(name, total)| Command::CreatePartitions(
+            CreatePartitions {
+                tenant,
+                name: name.into(),
+                total,
+                validate_only: false
+            }
+        )),
+        (1..4u128, prop::option::of(0..9u64))
+            .prop_map(|(number, last)| Command::RegisterNode(register(number, last))),
+        name.prop_map(move |name| Command::WriteSql(WriteSql {
             tenant,
             put: vec![PutSql {
                 kind: "k".into(),
@@ -659,12 +641,12 @@ fn any_command(tenant: TenantId) -> impl Strategy<Value = Command> {
             }],
             delete: vec![("k".into(), "a".into())],
             expected: None,
-        }),
-        Just(Command::AllocateProducerIds),
-        (1..4u128, 1..9u64).prop_map(|(number, registration)| Command::EndSession {
+        })),
+        Just(Command::AllocateProducerIds(AllocateProducerIds)),
+        (1..4u128, 1..9u64).prop_map(|(number, registration)| Command::EndSession(EndSession {
             journal: journal(number),
             registration: Registration(registration)
-        }),
+        })),
     ]
 }
 
@@ -708,29 +690,29 @@ proptest! {
 fn for_tenant(command: Command, tenant: TenantId) -> Command {
     match command {
         Command::CreateTopic(topic) => Command::CreateTopic(CreateTopic { tenant, ..topic }),
-        Command::DeleteTopic { name, .. } => Command::DeleteTopic { tenant, name },
-        Command::CreatePartitions {
+        Command::DeleteTopic(DeleteTopic { name, .. }) => Command::DeleteTopic(DeleteTopic { tenant, name }),
+        Command::CreatePartitions(CreatePartitions {
             name,
             total,
             validate_only,
             ..
-        } => Command::CreatePartitions {
+        }) => Command::CreatePartitions(CreatePartitions {
             tenant,
             name,
             total,
             validate_only,
-        },
-        Command::WriteSql {
+        }),
+        Command::WriteSql(WriteSql {
             put,
             delete,
             expected,
             ..
-        } => Command::WriteSql {
+        }) => Command::WriteSql(WriteSql {
             tenant,
             put,
             delete,
             expected,
-        },
+        }),
         other => other,
     }
 }
@@ -801,7 +783,7 @@ fn a_topic_that_a_query_relies_on_does_not_grow() {
     for name in ["read", "free"] {
         world.topic(&owner, key.tenant, name).unwrap();
     }
-    let query = |put: Vec<PutSql>, delete: Vec<(String, String)>| Command::WriteSql {
+    let query = |put: Vec<PutSql>, delete: Vec<(String, String)>| WriteSql {
         tenant: key.tenant,
         put,
         delete,
@@ -815,7 +797,7 @@ fn a_topic_that_a_query_relies_on_does_not_grow() {
         pinned_topics: vec!["read".into()],
     };
     world.run(&owner, query(vec![row.clone()], vec![])).unwrap();
-    let grow = |name: &str, total| Command::CreatePartitions {
+    let grow = |name: &str, total| CreatePartitions {
         tenant: key.tenant,
         name: name.into(),
         total,
@@ -836,7 +818,7 @@ fn a_tenant_stays_in_four_groups_when_the_cluster_grows() {
     let (mut world, key) = World::started();
     let owner = actor(&key);
     world.topic(&owner, key.tenant, "t").unwrap();
-    let more = |total| Command::CreatePartitions {
+    let more = |total| CreatePartitions {
         tenant: key.tenant,
         name: "t".into(),
         total,
@@ -873,24 +855,22 @@ fn groups_of_lost_journals_go_on_where_the_operator_says() {
         length: 1,
         checksum: 2,
     };
-    let report = Command::ReportSnapshot {
+    let report = ReportSnapshot {
         group: kept.id,
         epoch: Epoch(1),
         snapshot,
     };
     world.run(&Actor::Node(NodeId(1)), report).unwrap();
-    let recover = || Command::RecoverGroups { journal: journal(2) };
+    let recover = || RecoverGroups { journal: journal(2) };
     let unknown = world.run(&Actor::System, recover());
     assert!(matches!(unknown, Err(Refusal::Fenced { .. })), "{unknown:?}");
     // An empty disk in the place of the lost one.
     world.run(&Actor::System, register(2, None)).unwrap();
-    let Ok(Reply::Recovered(nothing)) = world.run(&Actor::System, recover()) else {
-        panic!()
-    };
+    let nothing = world.run(&Actor::System, recover()).unwrap();
     assert!(nothing.groups.is_empty(), "the other's session has not ended");
     assert_eq!(nothing.alive, [journal(1)]);
     let registration = world.image.node_of(journal(1)).unwrap().registration;
-    let ended = Command::EndSession {
+    let ended = EndSession {
         journal: journal(1),
         registration,
     };
@@ -909,9 +889,7 @@ fn groups_of_lost_journals_go_on_where_the_operator_says() {
         matches!(denied, Err(Refusal::PermissionDenied { .. })),
         "{denied:?}"
     );
-    let Ok(Reply::Recovered(recovered)) = world.run(&Actor::System, recover()) else {
-        panic!()
-    };
+    let recovered = world.run(&Actor::System, recover()).unwrap();
     assert_eq!((recovered.groups.len(), recovered.alive.len()), (9, 0));
     for told in &recovered.groups {
         let row = world.image.group(told.group).unwrap();
@@ -930,9 +908,7 @@ fn groups_of_lost_journals_go_on_where_the_operator_says() {
             "{text}"
         );
     }
-    let Ok(Reply::Recovered(again)) = world.run(&Actor::System, recover()) else {
-        panic!()
-    };
+    let again = world.run(&Actor::System, recover()).unwrap();
     assert_eq!(again.groups, []);
 }
 
@@ -940,10 +916,10 @@ fn groups_of_lost_journals_go_on_where_the_operator_says() {
 #[test]
 fn the_feature_level_waits_for_every_node() {
     let (mut world, key) = World::started();
-    let raise = |level| Command::RaiseFeatureLevel { level };
+    let raise = |level| RaiseFeatureLevel { level };
     let operator = actor(&key);
     assert_eq!(world.image.feature_level(), 1, "from the first node on");
-    assert_eq!(world.run(&operator, raise(1)), Ok(Reply::Done));
+    assert_eq!(world.run(&operator, raise(1)), Ok(()));
     for level in [0, 2, u32::MAX] {
         let refused = world.run(&operator, raise(level));
         assert!(
@@ -958,11 +934,9 @@ fn the_feature_level_waits_for_every_node() {
         "{refused:?}"
     );
     // A node of an older release than the cluster's level.
-    let Command::RegisterNode(mut old) = register(2, None) else {
-        panic!()
-    };
+    let mut old = register(2, None);
     old.feature_level_max = 0;
-    let refused = world.run(&Actor::System, Command::RegisterNode(old));
+    let refused = world.run(&Actor::System, old);
     let Err(Refusal::InvalidRequest { reason }) = refused else {
         panic!("{refused:?}")
     };
@@ -981,7 +955,7 @@ fn the_feature_level_waits_for_every_node() {
 fn a_key_is_limited_by_its_equals_only() {
     let (mut world, first) = World::started();
     let admin = world.key(first.tenant, [Grant::Admin]);
-    let limit = |key| Command::SetQuota {
+    let limit = |key| SetQuota {
         scope: QuotaScope::Key(key),
         quota: Quota {
             connections: Some(0),
@@ -1005,7 +979,7 @@ fn a_key_is_limited_by_its_equals_only() {
     // Its tenant finds it in the audit.
     let command = limit(key_of(&peer));
     let mut seeds = world.seeds();
-    let decided = decide(&world.image, &mut seeds, &admin, &command).unwrap();
+    let decided = decide(&world.image, &mut seeds, &admin, &command.into_command()).unwrap();
     let audited = decided.changes.iter().find_map(|change| match change {
         Change::Put(Row::Audit(event)) => event.tenant,
         _ => None,
@@ -1025,7 +999,7 @@ fn a_tenants_sql_rows_have_room_together() {
         body: "x".repeat(SQL_BODY_BYTES_MAX),
         pinned_topics: Vec::new(),
     };
-    let write = |put: Vec<PutSql>, delete: &[&str]| Command::WriteSql {
+    let write = |put: Vec<PutSql>, delete: &[&str]| WriteSql {
         tenant: key.tenant,
         put,
         delete: delete
@@ -1062,34 +1036,34 @@ fn an_older_process_start_is_not_heard() {
         registration,
     };
     let stale = [
-        Command::Heartbeat {
+        Command::Heartbeat(Heartbeat {
             registration: node.registration,
             version: 1,
-        },
-        Command::ConfirmRegistration {
+        }),
+        Command::ConfirmRegistration(ConfirmRegistration {
             journal: node.journal,
             registration: node.registration,
-        },
-        Command::ProposeIsr {
+        }),
+        Command::ProposeIsr(ProposeIsr {
             group: group.id,
             epoch: group.epoch,
             base_version: group.version,
             isr: vec![replica(node.registration)],
-        },
-        Command::ProposeIsr {
+        }),
+        Command::ProposeIsr(ProposeIsr {
             group: group.id,
             epoch: now.epoch,
             base_version: now.version,
             isr: vec![replica(node.registration)],
-        },
-        Command::EndSession {
+        }),
+        Command::EndSession(EndSession {
             journal: node.journal,
             registration: node.registration,
-        },
+        }),
     ];
     for command in stale {
         let who = match command {
-            Command::EndSession { .. } => Actor::System,
+            Command::EndSession(_) => Actor::System,
             _ => Actor::Node(node.id),
         };
         let before = world.image.clone();
@@ -1119,20 +1093,18 @@ fn a_tenants_sql_changelog_is_the_services_own() {
         ..Quota::default()
     };
     let scope = QuotaScope::Tenant(tenant);
-    world.run(&client, Command::SetQuota { scope, quota }).unwrap();
-    let ensure = Command::EnsureSqlChangelog { tenant };
+    world.run(&client, SetQuota { scope, quota }).unwrap();
+    let ensure = EnsureSqlChangelog { tenant };
     assert!(matches!(
         world.run(&client, ensure.clone()),
         Err(Refusal::PermissionDenied { .. })
     ));
-    let Reply::Topic(made) = world.run(&Actor::System, ensure.clone()).unwrap() else {
-        panic!("a topic is made")
-    };
+    let made = world.run(&Actor::System, ensure.clone()).unwrap();
     assert!(made.internal && made.tenant == tenant && made.partitions.len() == 1);
     let again = world.run(&Actor::System, ensure).unwrap();
-    assert_eq!(again, Reply::Topic(Arc::clone(&made)), "there is one");
+    assert_eq!(again, made, "there is one");
     let name = made.name.to_string();
-    let delete = Command::DeleteTopic {
+    let delete = DeleteTopic {
         tenant,
         name: name.clone(),
     };
@@ -1140,15 +1112,13 @@ fn a_tenants_sql_changelog_is_the_services_own() {
         world.run(&client, delete),
         Err(Refusal::PermissionDenied { .. })
     ));
-    let wanted = |name: &str| {
-        Command::CreateTopic(CreateTopic {
-            tenant,
-            name: name.to_owned(),
-            partitions: 1,
-            replication: -1,
-            config: BTreeMap::new(),
-            validate_only: false,
-        })
+    let wanted = |name: &str| CreateTopic {
+        tenant,
+        name: name.to_owned(),
+        partitions: 1,
+        replication: -1,
+        config: BTreeMap::new(),
+        validate_only: false,
     };
     assert!(matches!(
         world.run(&client, wanted(&name)),

@@ -12,7 +12,7 @@ mod faulty;
 use faulty::{Fault, Faulty};
 use futures::StreamExt;
 use millstream_catalog::{Batch, Catalog, CatalogError, Lost, Seeds, StoreSettings};
-use millstream_metadata::{Actor, Command, Image, RowKey};
+use millstream_metadata::{Actor, Command, CreateOrganisation, Image, RowKey};
 use millstream_model::{TenantId, TimestampMs};
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
@@ -36,7 +36,7 @@ async fn open(store: &Arc<dyn ObjectStore>) -> Catalog {
 
 async fn organisation(catalog: &mut Catalog, name: &str) -> Result<(), Lost> {
     let mut batch = Batch::new(catalog.image());
-    let command = Command::CreateOrganisation { name: name.into() };
+    let command = Command::CreateOrganisation(CreateOrganisation { name: name.into() });
     let mut entropy = [0; 32];
     entropy[..name.len()].copy_from_slice(name.as_bytes());
     batch

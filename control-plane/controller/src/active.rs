@@ -1,10 +1,11 @@
 //! While this process decides: commands in, transactions out.
 
-use crate::handle::{From, Request, Update, seeds};
+use crate::handle::{Asked, From, Update, seeds};
 use crate::sessions::Sessions;
 use millstream_catalog::{Batch, Catalog, Lost};
 use millstream_metadata::{
-    Actor, Change, Command, Committed, ImagePublisher, KeyState, Refusal, Reply, Row, TopicDefaults,
+    Actor, Change, Command, Committed, EndSession, ImagePublisher, KeyState, Refusal, Reply, Row,
+    SetServiceTopicDefaults, TopicDefaults,
 };
 use millstream_model::limits::COMMANDS_BATCH_MAX;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -31,8 +32,8 @@ impl Active<'_> {
     /// Takes all requests that wait, up to a bound, and carries them out as one transaction.
     pub async fn serve(
         &mut self,
-        first: Request,
-        requests: &mut mpsc::Receiver<Request>,
+        first: Asked,
+        requests: &mut mpsc::Receiver<Asked>,
         now_ms: u64,
     ) -> Result<(), Lost> {
         let mut batch = Batch::new(self.catalog.image());
@@ -65,8 +66,8 @@ impl Active<'_> {
     /// Writes what the settings say of topics, if it is not there yet.
     pub async fn set_topic_defaults(&mut self, defaults: TopicDefaults) -> Result<(), Lost> {
         let mut batch = Batch::new(self.catalog.image());
-        let command = Command::SetServiceTopicDefaults { defaults };
-        if let Err(refusal) = batch.add(&mut seeds(), &Actor::System, &command) {
+        let set = SetServiceTopicDefaults { defaults };
+        if let Err(refusal) = batch.submit(&mut seeds(), &Actor::System, set) {
             tracing::error!(%refusal, "the defaults of topics cannot be what the settings say");
         }
         self.commit(batch).await
@@ -80,11 +81,11 @@ impl Active<'_> {
         let mut batch = Batch::new(self.catalog.image());
         for (journal, registration) in self.sessions.expired(now_ms, self.catalog.image()) {
             tracing::warn!(%journal, %registration, "a node was not heard for a session: its leaderships move");
-            let command = Command::EndSession {
+            let end = EndSession {
                 journal,
                 registration,
             };
-            if let Err(refusal) = batch.add(&mut seeds(), &Actor::System, &command) {
+            if let Err(refusal) = batch.submit(&mut seeds(), &Actor::System, end) {
                 tracing::info!(%refusal, "the session need not be ended");
             }
         }
@@ -125,9 +126,9 @@ impl Active<'_> {
         Ok(())
     }
 
-    fn decide(&mut self, request: Request, batch: &mut Batch, pending: &mut Vec<Pending>, now_ms: u64) {
+    fn decide(&mut self, request: Asked, batch: &mut Batch, pending: &mut Vec<Pending>, now_ms: u64) {
         match request {
-            Request::Command {
+            Asked::Command {
                 from,
                 actor,
                 command,
@@ -139,7 +140,7 @@ impl Active<'_> {
                 }
                 pending.push(Pending { reply, outcome });
             }
-            Request::Unconfirmed { version, reply } => {
+            Asked::Unconfirmed { version, reply } => {
                 let _ = reply.send(self.sessions.unconfirmed(
                     self.catalog.image(),
                     version,
@@ -152,14 +153,9 @@ impl Active<'_> {
     /// What a command tells of who is alive.
     fn hear(&mut self, from: From, actor: &Actor, command: &Command, now_ms: u64) {
         match (actor, command) {
-            (
-                Actor::Node(node),
-                Command::Heartbeat {
-                    registration,
-                    version,
-                },
-            ) => {
-                self.sessions.heard(now_ms, *node, *registration, *version);
+            (Actor::Node(node), Command::Heartbeat(beat)) => {
+                self.sessions
+                    .heard(now_ms, *node, beat.registration, beat.version);
             }
             (_, Command::RegisterNode(start)) if from == From::Here => self.sessions.add_own(start.journal),
             _ => {}

@@ -4,7 +4,8 @@ use crate::lease::LeaseSeen;
 use async_trait::async_trait;
 use millstream_catalog::{CatalogError, CatalogReader};
 use millstream_metadata::{
-    Actor, AuditRow, Change, Command, Commands, Committed, Image, ImageWatch, KeyRow, Refusal, Reply,
+    Actor, AuditRow, Bootstrap, Change, Command, Commands, Committed, Image, ImageWatch, KeyRow, Refusal,
+    Request,
 };
 use millstream_model::{NodeId, TimestampMs};
 use std::sync::Arc;
@@ -48,7 +49,7 @@ pub(crate) enum From {
 }
 
 /// What is asked of the controller's task.
-pub(crate) enum Request {
+pub(crate) enum Asked {
     Command {
         from: From,
         actor: Actor,
@@ -77,7 +78,7 @@ pub(crate) enum Phase {
 /// A controller: cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) requests: mpsc::Sender<Asked>,
     pub(crate) images: ImageWatch,
     pub(crate) updates: broadcast::Sender<Update>,
     pub(crate) phase: watch::Receiver<Phase>,
@@ -158,7 +159,7 @@ impl Handle {
     /// The nodes whose image has not come to `version` yet.
     pub async fn unconfirmed(&self, version: u64) -> Result<Vec<NodeId>, Refusal> {
         let (reply, answer) = oneshot::channel();
-        self.send(Request::Unconfirmed { version, reply })?;
+        self.send(Asked::Unconfirmed { version, reply })?;
         answer.await.map_err(|_| Refusal::NotController)
     }
 
@@ -180,14 +181,14 @@ impl Handle {
     /// On an empty catalog: makes the first organisation, environment and virtual cluster, and an operator's key,
     /// whose secret the caller derives and shows once. None if the catalog was not empty.
     pub async fn bootstrap(&self, root_version: u32) -> Result<Option<Arc<KeyRow>>, Refusal> {
-        match self
-            .submit(Actor::System, Command::Bootstrap { root_version })
-            .await?
-            .reply
-        {
-            Reply::Key(key) => Ok(Some(key)),
-            _ => Ok(None),
-        }
+        let bootstrap = Bootstrap { root_version };
+        Ok(self.submit(Actor::System, bootstrap).await?.reply)
+    }
+
+    /// Has something of this process carried out, or says why not. The reply comes once the decision is durable.
+    pub async fn submit<R: Request>(&self, actor: Actor, request: R) -> Result<Committed<R::Reply>, Refusal> {
+        let commands: &dyn Commands = self;
+        commands.submit(actor, request).await
     }
 
     /// A command of another process, which the caller has authenticated as one of the cluster's nodes.
@@ -197,7 +198,7 @@ impl Handle {
 
     async fn ask(&self, from: From, actor: Actor, command: Command) -> Result<Committed, Refusal> {
         let (reply, answer) = oneshot::channel();
-        self.send(Request::Command {
+        self.send(Asked::Command {
             from,
             actor,
             command,
@@ -211,7 +212,7 @@ impl Handle {
         })
     }
 
-    fn send(&self, request: Request) -> Result<(), Refusal> {
+    fn send(&self, request: Asked) -> Result<(), Refusal> {
         self.requests.try_send(request).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Refusal::Overloaded,
             mpsc::error::TrySendError::Closed(_) => Refusal::NotController,
@@ -222,7 +223,7 @@ impl Handle {
 /// Commands of this process; a node that registers this way lives as long as the controller.
 #[async_trait]
 impl Commands for Handle {
-    async fn submit(&self, actor: Actor, command: Command) -> Result<Committed, Refusal> {
+    async fn carry_out(&self, actor: Actor, command: Command) -> Result<Committed, Refusal> {
         self.ask(From::Here, actor, command).await
     }
 }

@@ -2,13 +2,13 @@
 
 use crate::active::Active;
 use crate::copy::Copier;
-use crate::handle::{Handle, Phase, Request, Update, seeds};
+use crate::handle::{Asked, Handle, Phase, Update, seeds};
 use crate::lease::{self, LEASE_FORMAT, Lease, LeaseError, LeaseSeen, LeaseWatcher, Verdict};
 use crate::sessions::Sessions;
 use crate::settings::Settings;
 use crate::trust::{Seen, Trust};
 use millstream_catalog::{Batch, Catalog, CatalogError, Lost, StoreSettings, establish};
-use millstream_metadata::{Actor, Command, ImagePublisher, ImageWatch, KeyRow, Refusal, Reply};
+use millstream_metadata::{Actor, ImagePublisher, ImageWatch, KeyRow, Refusal, ReplaceBootstrapKey};
 use millstream_model::JournalId;
 use millstream_model::limits::COMMANDS_WAITING_MAX;
 use object_store::ObjectStore;
@@ -94,7 +94,7 @@ struct Shell {
     store: Arc<dyn ObjectStore>,
     settings: Settings,
     shutdown: CancellationToken,
-    requests: mpsc::Receiver<Request>,
+    requests: mpsc::Receiver<Asked>,
     publisher: ImagePublisher,
     updates: broadcast::Sender<Update>,
     phase: watch::Sender<Phase>,
@@ -390,13 +390,13 @@ fn milliseconds_since(started: Instant) -> u64 {
     u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-fn refuse(request: Request) {
+fn refuse(request: Asked) {
     match request {
-        Request::Command { reply, .. } => {
+        Asked::Command { reply, .. } => {
             let _ = reply.send(Err(Refusal::NotController));
         }
         // Dropped: the caller reads it as "not the controller".
-        Request::Unconfirmed { .. } => {}
+        Asked::Unconfirmed { .. } => {}
     }
 }
 
@@ -473,17 +473,11 @@ pub async fn replace_bootstrap_key(
 ) -> Result<Arc<KeyRow>, ReplaceKeyError> {
     let mut catalog = Catalog::open(store, settings).await?;
     let mut batch = Batch::new(catalog.image());
-    let command = Command::ReplaceBootstrapKey { root_version };
-    let reply = batch.add(&mut seeds(), &Actor::System, &command)?;
+    let replace = ReplaceBootstrapKey { root_version };
+    let key = batch.submit(&mut seeds(), &Actor::System, replace)?;
     catalog.commit(batch).await?;
     tokio::time::timeout(Duration::from_secs(20), catalog.close())
         .await
         .ok();
-    match reply {
-        Reply::Key(key) => Ok(key),
-        other => Err(Refusal::Unknown {
-            reason: format!("unexpected reply {other:?}"),
-        }
-        .into()),
-    }
+    Ok(key)
 }

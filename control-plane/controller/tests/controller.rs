@@ -8,7 +8,8 @@ use millstream_controller::{
     replace_bootstrap_key, run,
 };
 use millstream_metadata::{
-    Actor, Change, Command, Commands, HostPort, Image, NodeRow, Refusal, RegisterNode, Reply, Row,
+    Actor, Change, CreateOrganisation, Heartbeat, HostPort, Image, NodeRow, Refusal, RegisterNode,
+    ReplaceBootstrapKey, Request, RevokeKey, Row,
 };
 use millstream_model::{JournalId, NodeId, Registration, TimestampMs};
 use object_store::memory::InMemory;
@@ -65,8 +66,8 @@ impl Process {
     }
 }
 
-fn organisation(name: &str) -> Command {
-    Command::CreateOrganisation { name: name.into() }
+fn organisation(name: &str) -> CreateOrganisation {
+    CreateOrganisation { name: name.into() }
 }
 
 fn names(image: &Image) -> Vec<String> {
@@ -206,7 +207,9 @@ async fn a_controller_that_is_fenced_steps_down_and_says_what_it_does_not_know()
     );
     let mut batch = millstream_catalog::Batch::new(thief.image());
     let mut seeds = millstream_catalog::Seeds::new(TimestampMs(1), [1; 32]);
-    batch.add(&mut seeds, &Actor::System, &organisation("c")).unwrap();
+    batch
+        .submit(&mut seeds, &Actor::System, organisation("c"))
+        .unwrap();
     // It may have been fenced in turn by now: the first process takes over again once its lease is stale.
     let stolen = thief.commit(batch).await.is_ok();
     drop(thief);
@@ -228,28 +231,24 @@ async fn a_node_registers_beats_and_reports() {
         host: "localhost".into(),
         port,
     };
-    let register = |number| {
-        Command::RegisterNode(RegisterNode {
-            journal: journal(number),
-            registration_last: None,
-            kafka: address(9092),
-            http: address(8080),
-            feature_level_max: 1,
-            damaged: false,
-        })
+    let register = |number| RegisterNode {
+        journal: journal(number),
+        registration_last: None,
+        kafka: address(9092),
+        http: address(8080),
+        feature_level_max: 1,
+        damaged: false,
     };
     process.handle.submit(Actor::System, register(7)).await.unwrap();
     let committed = process
         .handle
-        .submit_for_node(Actor::System, register(2))
+        .submit_for_node(Actor::System, register(2).into_command())
         .await
         .unwrap();
-    let Reply::Node(other) = committed.reply else {
-        panic!()
-    };
+    let other = RegisterNode::reply_of(committed.reply);
     let waiting = process.handle.unconfirmed(committed.version).await.unwrap();
     assert_eq!(waiting, [other.id], "a node in another process has not confirmed");
-    let beat = Command::Heartbeat {
+    let beat = Heartbeat {
         registration: other.registration,
         version: committed.version,
     };
@@ -264,7 +263,7 @@ async fn a_node_registers_beats_and_reports() {
         process.handle.unconfirmed(committed.version).await,
         Ok(Vec::new())
     );
-    let old = Command::Heartbeat {
+    let old = Heartbeat {
         registration: Registration(0),
         version: 0,
     };
@@ -423,19 +422,19 @@ fn copying(folder: &std::path::Path) -> Settings {
     }
 }
 
-fn register(number: u128) -> Command {
+fn register(number: u128) -> RegisterNode {
     let address = HostPort {
         host: "localhost".into(),
         port: 9092,
     };
-    Command::RegisterNode(RegisterNode {
+    RegisterNode {
         journal: journal(number),
         registration_last: None,
         kafka: address.clone(),
         http: address,
         feature_level_max: 1,
         damaged: false,
-    })
+    }
 }
 
 #[tokio::test]
@@ -468,12 +467,10 @@ async fn a_revocation_is_in_the_nodes_copy_before_it_counts_as_confirmed() {
     let handle = run(Arc::clone(&store), settings, shutdown.clone());
     timeout(SOON, handle.active()).await.unwrap().unwrap();
     let key = handle.bootstrap(1).await.unwrap().unwrap();
-    let Reply::Node(node) = handle.submit(Actor::System, register(7)).await.unwrap().reply else {
-        panic!()
-    };
+    let node = handle.submit(Actor::System, register(7)).await.unwrap().reply;
     let load = || CatalogCopy::load(&folder.path().join("catalog")).unwrap();
 
-    let revoke = Command::RevokeKey {
+    let revoke = RevokeKey {
         tenant: key.tenant,
         key: key.id,
     };
@@ -490,15 +487,12 @@ async fn a_revocation_is_in_the_nodes_copy_before_it_counts_as_confirmed() {
     let path = folder.path().to_owned();
     std::fs::remove_file(path.join("catalog")).unwrap();
     std::fs::create_dir_all(path.join("catalog/in-the-way")).unwrap();
-    let Reply::Key(other) = handle
-        .submit(Actor::System, Command::ReplaceBootstrapKey { root_version: 1 })
+    let other = handle
+        .submit(Actor::System, ReplaceBootstrapKey { root_version: 1 })
         .await
         .unwrap()
-        .reply
-    else {
-        panic!()
-    };
-    let revoke = Command::RevokeKey {
+        .reply;
+    let revoke = RevokeKey {
         tenant: other.tenant,
         key: other.id,
     };

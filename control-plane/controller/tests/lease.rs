@@ -4,7 +4,7 @@
 
 use millstream_catalog::StoreSettings;
 use millstream_controller::{Handle, LeaseSeen, Settings, run};
-use millstream_metadata::{Actor, Command, Commands, Refusal};
+use millstream_metadata::{Actor, CreateOrganisation, Refusal};
 use millstream_model::JournalId;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -86,7 +86,7 @@ async fn a_command_that_is_refused_triggers_the_next_look() {
     end_first.cancel();
     timeout(SOON, first.stopped()).await.unwrap();
     store.delete(&Path::from("lease.json")).await.unwrap();
-    let command = || Command::CreateOrganisation { name: "a".into() };
+    let command = || CreateOrganisation { name: "a".into() };
     let mut answer = second.submit(Actor::System, command()).await;
     assert_eq!(answer, Err(Refusal::NotController));
     timeout(SOON, second.active()).await.unwrap().unwrap();

@@ -3,9 +3,9 @@
 use crate::caller::{is_admin, is_operator, is_organization_admin};
 use crate::message::{grants, key, parse_account, parse_id, virtual_cluster};
 use crate::service::Service;
-use crate::status::{denied, not_found, refused, unexpected};
+use crate::status::{denied, not_found, refused, rootless};
 use millstream_access::{Principal, derive_secret};
-use millstream_metadata::{Command, Image, KeyRow, Reply};
+use millstream_metadata::{CreateKey, Image, KeyRow, RevokeKey};
 use millstream_model::{KeyId, NodeId, TenantId};
 use millstream_rpc::control as rpc;
 use millstream_rpc::control::keys_server::Keys;
@@ -27,23 +27,19 @@ impl Keys for Service {
     ) -> Result<Response<rpc::CreateKeyResponse>, Status> {
         let (who, _) = self.caller(&request)?;
         let request = request.into_inner();
-        let command = Command::CreateKey {
+        let command = CreateKey {
             tenant: own_or(&request.account_id, who.tenant)?,
             name: request.name,
             grants: grants(request.role)?,
             root_version: self.roots.current(),
         };
-        match self.submit(&who, command).await?.reply {
-            Reply::Key(row) => {
-                let secret = derive_secret(&self.roots, row.root_version, &row.id, &row.salt);
-                let secret = secret.ok_or_else(unexpected)?.expose().to_owned();
-                Ok(Response::new(rpc::CreateKeyResponse {
-                    key: Some(key(&row)),
-                    secret,
-                }))
-            }
-            _ => Err(unexpected()),
-        }
+        let row = self.submit(&who, command).await?.reply;
+        let secret = derive_secret(&self.roots, row.root_version, &row.id, &row.salt);
+        let secret = secret.ok_or_else(rootless)?.expose().to_owned();
+        Ok(Response::new(rpc::CreateKeyResponse {
+            key: Some(key(&row)),
+            secret,
+        }))
     }
 
     async fn list_keys(
@@ -77,13 +73,10 @@ impl Keys for Service {
             .map(|row| row.tenant)
             .filter(|tenant| sees_tenant(&image, &who, *tenant));
         let tenant = tenant.ok_or_else(|| not_found("key", id.as_str()))?;
-        let committed = self.submit(&who, Command::RevokeKey { tenant, key: id }).await?;
-        let Reply::Key(row) = committed.reply else {
-            return Err(unexpected());
-        };
+        let committed = self.submit(&who, RevokeKey { tenant, key: id }).await?;
         let unconfirmed = self.wait_for_nodes(committed.version).await?;
         Ok(Response::new(rpc::RevokeKeyResponse {
-            key: Some(key(&row)),
+            key: Some(key(&committed.reply)),
             unconfirmed_nodes: unconfirmed.into_iter().map(|node| node.0).collect(),
         }))
     }

@@ -3,8 +3,11 @@
 use crate::caller::{is_operator, is_organization_admin};
 use crate::message::{environment, organization, parse_account, parse_id, topic_defaults, virtual_cluster};
 use crate::service::Service;
-use crate::status::{invalid, not_found, unexpected};
-use millstream_metadata::{Command, EnvironmentId, OrganisationId, Reply};
+use crate::status::{invalid, not_found};
+use millstream_metadata::{
+    CreateEnvironment, CreateOrganisation, CreateVirtualCluster, EnvironmentId, OrganisationId,
+    SetTopicDefaults,
+};
 use millstream_model::TenantId;
 use millstream_rpc::control as rpc;
 use millstream_rpc::control::organizations_server::Organizations;
@@ -17,13 +20,11 @@ impl Organizations for Service {
         request: Request<rpc::CreateOrganizationRequest>,
     ) -> Result<Response<rpc::Organization>, Status> {
         let (who, _) = self.caller(&request)?;
-        let command = Command::CreateOrganisation {
+        let command = CreateOrganisation {
             name: request.into_inner().name,
         };
-        match self.submit(&who, command).await?.reply {
-            Reply::Organisation(row) => Ok(Response::new(organization(&row))),
-            _ => Err(unexpected()),
-        }
+        let row = self.submit(&who, command).await?.reply;
+        Ok(Response::new(organization(&row)))
     }
 
     async fn list_organizations(
@@ -45,14 +46,12 @@ impl Organizations for Service {
         let (who, _) = self.caller(&request)?;
         let request = request.into_inner();
         let organisation = own_or(&request.organization_id, who.organisation)?;
-        let command = Command::CreateEnvironment {
+        let command = CreateEnvironment {
             organisation,
             name: request.name,
         };
-        match self.submit(&who, command).await?.reply {
-            Reply::Environment(row) => Ok(Response::new(environment(&row))),
-            _ => Err(unexpected()),
-        }
+        let row = self.submit(&who, command).await?.reply;
+        Ok(Response::new(environment(&row)))
     }
 
     async fn list_environments(
@@ -78,15 +77,13 @@ impl Organizations for Service {
     ) -> Result<Response<rpc::VirtualCluster>, Status> {
         let (who, _) = self.caller(&request)?;
         let request = request.into_inner();
-        let command = Command::CreateVirtualCluster {
+        let command = CreateVirtualCluster {
             environment: parse_id("environment", &request.environment_id)?,
             name: request.name,
             auto_create_topics: request.auto_create_topics,
         };
-        match self.submit(&who, command).await?.reply {
-            Reply::VirtualCluster(row) => Ok(Response::new(virtual_cluster(&row))),
-            _ => Err(unexpected()),
-        }
+        let row = self.submit(&who, command).await?.reply;
+        Ok(Response::new(virtual_cluster(&row)))
     }
 
     async fn list_virtual_clusters(
@@ -128,14 +125,12 @@ impl Organizations for Service {
         let given = request
             .defaults
             .ok_or_else(|| invalid("no defaults were given"))?;
-        let command = Command::SetTopicDefaults {
+        let command = SetTopicDefaults {
             tenant: account_or(&request.account_id, who.tenant)?,
             defaults: topic_defaults(given)?,
         };
-        match self.submit(&who, command).await?.reply {
-            Reply::VirtualCluster(row) => Ok(Response::new(virtual_cluster(&row))),
-            _ => Err(unexpected()),
-        }
+        let row = self.submit(&who, command).await?.reply;
+        Ok(Response::new(virtual_cluster(&row)))
     }
 }
 

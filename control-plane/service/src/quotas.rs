@@ -6,7 +6,7 @@ use crate::message::{parse_account, parse_id, shortened};
 use crate::service::Service;
 use crate::status::{denied, invalid, not_found};
 use millstream_access::Principal;
-use millstream_metadata::{Command, Image, Quota, QuotaScope};
+use millstream_metadata::{Image, Quota, QuotaScope, SetQuota};
 use millstream_model::KeyId;
 use millstream_rpc::control as rpc;
 use millstream_rpc::control::quotas_server::Quotas;
@@ -41,7 +41,7 @@ impl Quotas for Service {
         let _alone = self.quotas.lock().await;
         let mut quota = self.controller.image().quota(scope);
         set(&mut quota, &wanted.name, value)?;
-        self.submit(&who, Command::SetQuota { scope, quota }).await?;
+        self.submit(&who, SetQuota { scope, quota }).await?;
         Ok(Response::new(wanted))
     }
 

@@ -4,7 +4,7 @@ use crate::caller::principal;
 use crate::status::refused;
 use millstream_access::{Principal, RootKeys};
 use millstream_controller::Handle;
-use millstream_metadata::{Command, Commands, Committed, Image};
+use millstream_metadata::{Committed, Image, Request};
 use millstream_model::limits::{CATALOG_WATCHERS_MAX, GRPC_MESSAGE_BYTES_MAX};
 use millstream_rpc::control::cluster_server::ClusterServer;
 use millstream_rpc::control::keys_server::KeysServer;
@@ -15,8 +15,8 @@ use millstream_rpc::control::topics_server::TopicsServer;
 use std::sync::Arc;
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 use tonic::service::Routes;
-use tonic::{Request, Status};
 
 /// What clients are told of the cluster.
 #[derive(Clone, Debug)]
@@ -77,16 +77,20 @@ impl Service {
     }
 
     /// The caller of a request, as the newest image knows it.
-    pub(crate) fn caller<T>(&self, request: &Request<T>) -> Result<(Principal, Arc<Image>), Status> {
+    pub(crate) fn caller<T>(&self, request: &tonic::Request<T>) -> Result<(Principal, Arc<Image>), Status> {
         let image = self.controller.image();
         let who = principal(&image, &self.roots, request)?;
         Ok((who, image))
     }
 
     /// Has a command decided, in the name of the caller.
-    pub(crate) async fn submit(&self, who: &Principal, command: Command) -> Result<Committed, Status> {
+    pub(crate) async fn submit<R: Request>(
+        &self,
+        who: &Principal,
+        request: R,
+    ) -> Result<Committed<R::Reply>, Status> {
         self.controller
-            .submit(who.actor(), command)
+            .submit(who.actor(), request)
             .await
             .map_err(|refusal| refused(&refusal))
     }

@@ -2,10 +2,10 @@
 //! its tenant's SQL could no longer read, and what it reads there changes its form with the engine.
 
 use crate::service::Service;
-use crate::status::{denied, invalid, refused, unexpected};
+use crate::status::{denied, invalid, refused};
 use crate::version::{unveiled, veiled};
 use millstream_access::Principal;
-use millstream_metadata::{Actor, Command, Commands, PutSql, Reply};
+use millstream_metadata::{Actor, EnsureSqlChangelog, PutSql, WriteSql};
 use millstream_rpc::control as rpc;
 use millstream_rpc::control::sql_catalog_server::SqlCatalog;
 use std::time::Duration;
@@ -34,7 +34,7 @@ impl SqlCatalog for Service {
             body: row.body,
             pinned_topics: row.pinned_topics,
         };
-        let command = Command::WriteSql {
+        let command = WriteSql {
             tenant: who.tenant,
             put: request.put.into_iter().map(put).collect(),
             delete: request
@@ -91,12 +91,9 @@ impl SqlCatalog for Service {
     ) -> Result<Response<rpc::EnsureSqlChangelogResponse>, Status> {
         let (who, _) = self.caller(&request)?;
         require_service(&who)?;
-        let command = Command::EnsureSqlChangelog { tenant: who.tenant };
-        let made = self.controller.submit(Actor::System, command).await;
-        let made = made.map_err(|refusal| refused(&refusal))?;
-        let Reply::Topic(row) = made.reply else {
-            return Err(unexpected());
-        };
+        let ensure = EnsureSqlChangelog { tenant: who.tenant };
+        let made = self.controller.submit(Actor::System, ensure).await;
+        let row = made.map_err(|refusal| refused(&refusal))?.reply;
         Ok(Response::new(rpc::EnsureSqlChangelogResponse {
             topic: row.name.to_string(),
             partitions: u32::try_from(row.partitions.len()).unwrap_or(u32::MAX),

@@ -37,7 +37,7 @@ pub(crate) fn invalid(reason: impl Into<String>) -> Status {
     })
 }
 
-/// A reply that does not belong to its command: a bug of ours.
-pub(crate) fn unexpected() -> Status {
-    Status::internal("the controller answered something else")
+/// A key was made with a root key that this process does not have: a bug of ours.
+pub(crate) fn rootless() -> Status {
+    Status::internal("bug: a key was made with a root key that is not here")
 }

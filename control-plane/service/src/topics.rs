@@ -2,9 +2,9 @@
 
 use crate::message::{shortened, topic};
 use crate::service::Service;
-use crate::status::{denied, invalid, refused, unexpected};
+use crate::status::{denied, invalid, refused};
 use millstream_access::{Named, Operation, Principal, Resource, allowed, topics};
-use millstream_metadata::{Command, CreateTopic, Refusal, Reply};
+use millstream_metadata::{AlterTopicConfig, CreateTopic, DeleteTopic, Refusal};
 use millstream_rpc::control as rpc;
 use millstream_rpc::control::topics_server::Topics;
 use std::collections::BTreeMap;
@@ -18,15 +18,16 @@ impl Topics for Service {
     ) -> Result<Response<rpc::Topic>, Status> {
         let (who, _) = self.caller(&request)?;
         let request = request.into_inner();
-        let command = Command::CreateTopic(CreateTopic {
+        let command = CreateTopic {
             tenant: who.tenant,
             name: request.name,
             partitions: or_default(request.partitions, "partitions")?,
             replication: or_default(request.replication_factor, "replication_factor")?,
             config: request.config.into_iter().collect(),
             validate_only: request.validate_only,
-        });
-        topic_reply(self.submit(&who, command).await?.reply)
+        };
+        let row = self.submit(&who, command).await?.reply;
+        Ok(Response::new(topic(&row)))
     }
 
     async fn get_topic(
@@ -75,13 +76,14 @@ impl Topics for Service {
                 )));
             }
         }
-        let command = Command::AlterTopicConfig {
+        let command = AlterTopicConfig {
             tenant: who.tenant,
             name: request.name,
             changes,
             validate_only: false,
         };
-        topic_reply(self.submit(&who, command).await?.reply)
+        let row = self.submit(&who, command).await?.reply;
+        Ok(Response::new(topic(&row)))
     }
 
     async fn delete_topic(
@@ -89,19 +91,12 @@ impl Topics for Service {
         request: Request<rpc::DeleteTopicRequest>,
     ) -> Result<Response<rpc::DeleteTopicResponse>, Status> {
         let (who, _) = self.caller(&request)?;
-        let command = Command::DeleteTopic {
+        let command = DeleteTopic {
             tenant: who.tenant,
             name: request.into_inner().name,
         };
         self.submit(&who, command).await?;
         Ok(Response::new(rpc::DeleteTopicResponse {}))
-    }
-}
-
-fn topic_reply(reply: Reply) -> Result<Response<rpc::Topic>, Status> {
-    match reply {
-        Reply::Topic(row) => Ok(Response::new(topic(&row))),
-        _ => Err(unexpected()),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::snapshot;
 use bytes::Bytes;
 use millstream_journal::{Level, SubmitError};
 use millstream_kafka_wire::batch::BatchError;
-use millstream_metadata::{Actor, Command, Refusal};
+use millstream_metadata::{Actor, Refusal, ReportSnapshot};
 use millstream_model::segment::{ObjectRef, SegmentRef};
 use millstream_model::{GroupId, PartitionId, TimestampMs};
 use millstream_partition::{FlushPlan, FlushRun};
@@ -178,7 +178,7 @@ impl Shell {
                 stored.map(|_| Done::Stored).map_err(|error| failed(error.into()))
             }
             Work::Report { epoch, snapshot } => {
-                let command = Command::ReportSnapshot {
+                let command = ReportSnapshot {
                     group: group.id,
                     epoch,
                     snapshot,

@@ -8,7 +8,7 @@ use crate::replica::{Recovery, Replica, Settings as ReplicaSettings};
 use crate::shell::Shell;
 use crate::snapshot::Snapshot;
 use millstream_metadata::{
-    Actor, Command, GroupPurpose, GroupRow, Image, PartitionRow, TopicRow, TopicState,
+    Actor, GroupPurpose, GroupRow, Heartbeat, Image, PartitionRow, ReportDeleted, TopicRow, TopicState,
 };
 use millstream_model::{GroupId, KeyId, PartitionId, PartitionIndex, TenantId, TimestampMs, TopicId};
 use millstream_partition::{Change, GroupState};
@@ -94,7 +94,7 @@ impl Shell {
             return;
         };
         loop {
-            let command = Command::Heartbeat {
+            let command = Heartbeat {
                 registration,
                 version: self.image.image().version(),
             };
@@ -314,7 +314,7 @@ impl Shell {
             }
         }
         let partitions: Vec<PartitionIndex> = partitions.iter().map(|partition| partition.index).collect();
-        let command = Command::ReportDeleted {
+        let command = ReportDeleted {
             group: group.id,
             topic: topic.id,
             partitions,

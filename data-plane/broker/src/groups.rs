@@ -2,8 +2,8 @@
 
 use crate::group::Group;
 use crate::interface::groups::{
-    Command, CommitOffsets, CommittedOffset, DescribedGroup, GroupError, GroupKey, Heartbeat, Join, Joined,
-    Leave, Left, ListedGroup, Reply, Sync, Synced,
+    CommitOffsets, CommittedOffset, DeleteGroup, DeleteOffsets, DescribedGroup, GroupError, GroupKey,
+    Heartbeat, Join, Joined, Leave, Left, ListedGroup, Request, Sync, Synced,
 };
 use crate::shell::Shell;
 use millstream_access::Principal;
@@ -65,10 +65,7 @@ impl GroupsHandle {
         mut join: Join,
     ) -> Result<Joined, GroupError> {
         join.nonce = rand::random();
-        match self.ask_and_wait(who, group, Command::Join(join)).await? {
-            Reply::Joined(answer) => answer,
-            _ => Err(GroupError::NotAvailable),
-        }
+        self.ask_and_wait(who, group, join).await
     }
 
     /// SyncGroup: answers when the leader has assigned.
@@ -81,10 +78,7 @@ impl GroupsHandle {
         group: ConsumerGroupName,
         sync: Sync,
     ) -> Result<Synced, GroupError> {
-        match self.ask_and_wait(who, group, Command::Sync(sync)).await? {
-            Reply::Synced(answer) => answer,
-            _ => Err(GroupError::NotAvailable),
-        }
+        self.ask_and_wait(who, group, sync).await
     }
 
     /// Heartbeat.
@@ -97,10 +91,7 @@ impl GroupsHandle {
         group: ConsumerGroupName,
         heartbeat: Heartbeat,
     ) -> Result<(), GroupError> {
-        match self.ask(who, group, Command::Heartbeat(heartbeat)).await? {
-            Reply::Heartbeat(answer) => answer,
-            _ => Err(GroupError::NotAvailable),
-        }
+        self.ask(who, group, heartbeat).await
     }
 
     /// LeaveGroup.
@@ -113,10 +104,7 @@ impl GroupsHandle {
         group: ConsumerGroupName,
         leave: Leave,
     ) -> Result<Vec<Left>, GroupError> {
-        match self.ask(who, group, Command::Leave(leave)).await? {
-            Reply::Left(answer) => answer,
-            _ => Err(GroupError::NotAvailable),
-        }
+        self.ask(who, group, leave).await
     }
 
     /// OffsetCommit: answers once the offsets are durable. The caller has made sure that the partitions are its own.
@@ -129,10 +117,7 @@ impl GroupsHandle {
         group: ConsumerGroupName,
         commit: CommitOffsets,
     ) -> Result<Vec<(PartitionId, Result<(), GroupError>)>, GroupError> {
-        match self.ask(who, group, Command::CommitOffsets(commit)).await? {
-            Reply::OffsetsCommitted(answer) => answer,
-            _ => Err(GroupError::NotAvailable),
-        }
+        self.ask(who, group, commit).await
     }
 
     /// OffsetFetch: of these partitions, or of all. Partitions without an offset are left out.
@@ -154,10 +139,7 @@ impl GroupsHandle {
     /// # Errors
     /// The coordinator's refusals.
     pub async fn delete(&self, who: &Principal, group: ConsumerGroupName) -> Result<(), GroupError> {
-        match self.ask(who, group, Command::DeleteGroup).await? {
-            Reply::GroupDeleted(answer) => answer,
-            _ => Err(GroupError::NotAvailable),
-        }
+        self.ask(who, group, DeleteGroup).await
     }
 
     /// OffsetDelete.
@@ -170,10 +152,7 @@ impl GroupsHandle {
         group: ConsumerGroupName,
         offsets: Vec<(TopicName, PartitionId)>,
     ) -> Result<Vec<(PartitionId, Result<(), GroupError>)>, GroupError> {
-        match self.ask(who, group, Command::DeleteOffsets(offsets)).await? {
-            Reply::OffsetsDeleted(answer) => answer,
-            _ => Err(GroupError::NotAvailable),
-        }
+        self.ask(who, group, DeleteOffsets { offsets }).await
     }
 
     /// ListGroups.
@@ -198,32 +177,32 @@ impl GroupsHandle {
     }
 
     /// As [`GroupsHandle::ask`], for what waits for other members: not while the service drains.
-    async fn ask_and_wait(
+    async fn ask_and_wait<R: Request>(
         &self,
         who: &Principal,
         group: ConsumerGroupName,
-        command: Command,
-    ) -> Result<Reply, GroupError> {
+        request: R,
+    ) -> Result<R::Reply, GroupError> {
         tokio::select! {
             biased;
-            answer = self.ask(who, group, command) => answer,
+            answer = self.ask(who, group, request) => answer,
             () = self.shell.draining.cancelled() => Err(GroupError::NotCoordinator),
         }
     }
 
     /// Puts a command to the coordinator and waits for its answer.
-    async fn ask(
+    async fn ask<R: Request>(
         &self,
         who: &Principal,
         group: ConsumerGroupName,
-        command: Command,
-    ) -> Result<Reply, GroupError> {
+        request: R,
+    ) -> Result<R::Reply, GroupError> {
         let key = key_of(who, &group);
         let internal = self.shell.ledger_group().ok_or(GroupError::NotCoordinator)?;
-        let asked = internal.with(|core| core.ask_ledger(&internal, &key, command));
+        let asked = internal.with(|core| core.ask_ledger(&internal, &key, request.into_command()));
         let answer = asked.ok_or(GroupError::NotCoordinator)?;
         tokio::select! {
-            answer = answer => answer.map_err(|_| GroupError::NotAvailable),
+            answer = answer => answer.unwrap_or(Err(GroupError::NotAvailable)).map(R::reply_of),
             () = self.shell.stopping.cancelled() => Err(GroupError::NotCoordinator),
         }
     }

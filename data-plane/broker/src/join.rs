@@ -14,7 +14,7 @@ use crate::shell::Shell;
 use crate::start::StartError;
 use millstream_journal::{CommitError, Journal, RealDisk, Recovered, SubmitError, Writer, journal_id};
 use millstream_metadata::stored::FEATURE_LEVEL_MAX;
-use millstream_metadata::{Actor, Command, Commands, NodeRow, RecoveredGroup, RegisterNode, Reply};
+use millstream_metadata::{Actor, Commands, ConfirmRegistration, NodeRow, RecoveredGroup, RegisterNode};
 use millstream_model::{GroupId, JournalId, Registration, Retry};
 use millstream_replication::EntryId;
 use std::collections::BTreeMap;
@@ -90,21 +90,13 @@ impl Joining {
     pub(crate) async fn register(&self, commands: &dyn Commands) -> Result<Registered, StartError> {
         let mut attempts = 0u32;
         loop {
-            let command = Command::RegisterNode(self.command.clone());
-            match commands.submit(Actor::System, command).await {
-                Ok(committed) => match committed.reply {
-                    Reply::Node(row) => {
-                        return Ok(Registered {
-                            row,
-                            version: committed.version,
-                        });
-                    }
-                    _ => {
-                        return Err(StartError::Unexpected(
-                            "the controller's answer to a registration is none",
-                        ));
-                    }
-                },
+            match commands.submit(Actor::System, self.command.clone()).await {
+                Ok(committed) => {
+                    return Ok(Registered {
+                        row: committed.reply,
+                        version: committed.version,
+                    });
+                }
                 Err(refusal) if refusal.retry() == Retry::Never => return Err(refusal.into()),
                 Err(refusal) => {
                     if attempts.is_multiple_of(ATTEMPTS_PER_WARNING) {
@@ -234,7 +226,7 @@ async fn keep_registration(writer: &Writer, registration: Registration) -> Resul
 /// before the controller knows, or a journal that is rolled back to before this start would pass.
 async fn confirm(commands: &dyn Commands, node: &NodeRow) -> Result<(), StartError> {
     loop {
-        let command = Command::ConfirmRegistration {
+        let command = ConfirmRegistration {
             journal: node.journal,
             registration: node.registration,
         };

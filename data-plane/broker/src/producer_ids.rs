@@ -1,6 +1,6 @@
 //! Ids for idempotent producers: random ones from blocks that the controller reserves (log.md 29).
 
-use millstream_metadata::{Actor, Command, Commands, Reply};
+use millstream_metadata::{Actor, AllocateProducerIds, Commands};
 use millstream_model::{NodeId, ProducerId};
 use rand::seq::SliceRandom;
 use tokio::sync::Mutex;
@@ -16,15 +16,13 @@ impl ProducerIds {
     pub(crate) async fn next(&self, commands: &dyn Commands, node: NodeId) -> Option<ProducerId> {
         let mut free = self.free.lock().await;
         if free.is_empty() {
-            let answer = commands
-                .submit(Actor::Node(node), Command::AllocateProducerIds)
-                .await;
+            let answer = commands.submit(Actor::Node(node), AllocateProducerIds).await;
             match answer.map(|committed| committed.reply) {
-                Ok(Reply::ProducerIds { first, count }) => {
-                    free.extend(first.0..first.0.saturating_add(i64::from(count)));
+                Ok(block) => {
+                    let first = block.first.0;
+                    free.extend(first..first.saturating_add(i64::from(block.count)));
                     free.shuffle(&mut rand::rng());
                 }
-                Ok(reply) => tracing::error!(?reply, "not an answer to a request for producer ids"),
                 Err(refusal) => tracing::warn!(%refusal, "no producer ids"),
             }
         }

@@ -11,7 +11,7 @@ use crate::snapshot::{self, FetchError};
 use crate::start::StartError;
 use millstream_journal::{Append, ReadError, Reader, Record, SubmitError, Writer};
 use millstream_metadata::{
-    Actor, Command, Commands, GroupPurpose, GroupRow, Image, RecoveredGroup, Reply, SnapshotRef,
+    Actor, Commands, GroupPurpose, GroupRow, Image, RecoverGroups, RecoveredGroup, SnapshotRef,
 };
 use millstream_model::{GroupId, JournalId, Lsn, Retry, TenantId};
 use millstream_replication::EntryId;
@@ -59,16 +59,9 @@ pub(crate) async fn take_over(
     let until = Instant::now() + settings.recover_wait;
     let (mut recovered, mut told) = (Vec::new(), Vec::new());
     loop {
-        match commands
-            .submit(Actor::System, Command::RecoverGroups { journal })
-            .await
-        {
+        match commands.submit(Actor::System, RecoverGroups { journal }).await {
             Ok(committed) => {
-                let Reply::Recovered(reply) = committed.reply else {
-                    return Err(StartError::Unexpected(
-                        "the controller's answer to a recovery is none",
-                    ));
-                };
+                let reply = committed.reply;
                 for group in &reply.groups {
                     tracing::warn!("{group}");
                 }

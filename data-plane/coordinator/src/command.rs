@@ -185,21 +185,13 @@ pub struct CommitOffsets {
     pub offsets: Vec<OffsetToCommit>,
 }
 
-/// A command to one group.
+/// DeleteGroups: one group, which must have no members.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Answered by [`crate::Reply::Joined`], perhaps after the rebalance.
-    Join(Join),
-    /// Answered by [`crate::Reply::Synced`], perhaps after the leader's sync.
-    Sync(Sync),
-    /// Answered by [`crate::Reply::Heartbeat`].
-    Heartbeat(Heartbeat),
-    /// Answered by [`crate::Reply::Left`].
-    Leave(Leave),
-    /// Answered by [`crate::Reply::OffsetsCommitted`].
-    CommitOffsets(CommitOffsets),
-    /// Answered by [`crate::Reply::GroupDeleted`].
-    DeleteGroup,
-    /// Answered by [`crate::Reply::OffsetsDeleted`].
-    DeleteOffsets(Vec<(TopicName, PartitionId)>),
+pub struct DeleteGroup;
+
+/// OffsetDelete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeleteOffsets {
+    /// Of which partitions, each with its topic's name.
+    pub offsets: Vec<(TopicName, PartitionId)>,
 }

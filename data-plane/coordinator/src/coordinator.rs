@@ -10,11 +10,11 @@ mod reading;
 mod rebalance;
 mod timers;
 
-use crate::command::{Command, GroupKey, Now, Settings, Ticket, Token};
+use crate::command::{GroupKey, Now, Settings, Ticket, Token};
 use crate::error::GroupError;
 use crate::ledger::{Applied, Ledger};
 use crate::record::{Fact, Record};
-use crate::reply::Reply;
+use crate::request::{Answer, Command, Reply};
 use appends::{Appends, Then, Waiting};
 use bytes::Bytes;
 use group::{Context, Group};
@@ -41,8 +41,8 @@ pub enum Output {
     Answer {
         /// To this request.
         token: Token,
-        /// What to answer.
-        reply: Reply,
+        /// What to answer: the reply of the command that was asked, or a refusal.
+        answer: Answer,
     },
 }
 
@@ -118,36 +118,18 @@ impl Coordinator {
     /// Leads no more: everyone who waits is told so. Tickets still out mean nothing any more.
     pub fn resign(&mut self, out: &mut Vec<Output>) {
         let Some(lead) = self.lead.take() else { return };
-        let refusal = || Err(GroupError::NotCoordinator);
-        for member in lead
+        let members = lead
             .groups
             .into_values()
-            .flat_map(|group| group.members.into_values())
-        {
-            let join = member
-                .awaiting_join
-                .map(|token| (token, Reply::Joined(refusal())));
-            let sync = member
-                .awaiting_sync
-                .map(|token| (token, Reply::Synced(Err(GroupError::NotCoordinator))));
-            out.extend(
-                join.into_iter()
-                    .chain(sync)
-                    .map(|(token, reply)| Output::Answer { token, reply }),
-            );
-        }
-        for waiting in lead.appends.waiting.into_values() {
-            // Whether these commit is for the next leader to find out.
-            if let Then::Answer { token, failed, .. }
-            | Then::Offsets { token, failed, .. }
-            | Then::Replaced { token, failed, .. } = waiting.then
-            {
-                out.push(Output::Answer {
-                    token,
-                    reply: with_error(&failed, GroupError::NotCoordinator),
-                });
-            }
-        }
+            .flat_map(|group| group.members.into_values());
+        let parked = members.flat_map(|member| [member.awaiting_join, member.awaiting_sync]);
+        // Whether what is under way commits is for the next leader to find out.
+        let waiting = lead.appends.waiting.into_values();
+        let waiting = waiting.map(|waiting| waiting.then.token());
+        out.extend(parked.chain(waiting).flatten().map(|token| Output::Answer {
+            token,
+            answer: Err(GroupError::NotCoordinator),
+        }));
     }
 
     /// Whether it leads.
@@ -170,32 +152,32 @@ impl Coordinator {
             lead,
         } = self;
         let Some(lead) = lead else {
-            let reply = refuse(&command, GroupError::NotCoordinator);
-            out.push(Output::Answer { token, reply });
+            let answer = Err(GroupError::NotCoordinator);
+            out.push(Output::Answer { token, answer });
             return;
         };
         if let Err(error) = lead.load(ledger, key, may_create(&command)) {
-            let reply = refuse(&command, error.unwrap_or_else(|| absent(&command)));
-            out.push(Output::Answer { token, reply });
+            let answer = Err(error.unwrap_or_else(|| absent(&command)));
+            out.push(Output::Answer { token, answer });
             return;
         }
         lead.with_group(key, now, settings, out, |group, cx| match command {
             Command::Join(join) => match join::check_join(cx, &join) {
                 Ok(()) => group.join(cx, token, join),
-                Err(error) => cx.answer(token, Reply::Joined(Err(error))),
+                Err(error) => cx.answer(token, Err(error)),
             },
             Command::Sync(sync) => group.sync(cx, token, sync),
             Command::Heartbeat(heartbeat) => {
                 let result = group.heartbeat(cx, &heartbeat);
-                cx.answer(token, Reply::Heartbeat(result));
+                cx.answer(token, result.map(Reply::Heartbeat));
             }
             Command::Leave(leave) => {
                 let left = group.leave(cx, leave);
-                cx.answer(token, Reply::Left(Ok(left)));
+                cx.answer(token, Ok(Reply::Leave(left)));
             }
             Command::CommitOffsets(commit) => group.commit_offsets(cx, token, commit),
-            Command::DeleteGroup => group.delete(cx, token, ledger.group(key)),
-            Command::DeleteOffsets(offsets) => group.delete_offsets(cx, token, offsets, ledger.group(key)),
+            Command::DeleteGroup(_) => group.delete(cx, token, ledger.group(key)),
+            Command::DeleteOffsets(delete) => group.delete_offsets(cx, token, delete, ledger.group(key)),
         });
     }
 
@@ -376,15 +358,14 @@ impl Lead {
 fn follow(group: &mut Group, cx: &mut Context<'_>, then: Then, result: Result<(), GroupError>) {
     match then {
         Then::Nothing | Then::Part(_) => {}
-        Then::Answer { token, done, failed } => cx.answer(token, if result.is_ok() { done } else { failed }),
+        Then::Answer { token, done } => cx.answer(token, result.map(|()| done)),
         Then::Offsets {
             token,
             done,
-            failed,
             partitions,
         } => {
             group.offsets_decided(&partitions);
-            cx.answer(token, if result.is_ok() { done } else { failed });
+            cx.answer(token, result.map(|()| done));
         }
         Then::Assign {
             generation,
@@ -393,19 +374,14 @@ fn follow(group: &mut Group, cx: &mut Context<'_>, then: Then, result: Result<()
         Then::Replaced {
             token,
             done,
-            failed,
             old_id,
             new_id,
             before,
         } => {
-            if result.is_ok() {
-                cx.answer(token, done);
-                return;
-            }
-            if group.rename(cx, &new_id, &old_id).is_some() {
+            if result.is_err() && group.rename(cx, &new_id, &old_id).is_some() {
                 group.restore(cx, &old_id, *before);
             }
-            cx.answer(token, failed);
+            cx.answer(token, result.map(|()| done));
         }
     }
 }
@@ -425,33 +401,8 @@ fn absent(command: &Command) -> GroupError {
         Command::Join(_) | Command::Sync(_) | Command::Heartbeat(_) | Command::Leave(_) => {
             GroupError::UnknownMember
         }
-        Command::CommitOffsets(_) | Command::DeleteGroup | Command::DeleteOffsets(_) => {
+        Command::CommitOffsets(_) | Command::DeleteGroup(_) | Command::DeleteOffsets(_) => {
             GroupError::GroupNotFound
         }
-    }
-}
-
-fn refuse(command: &Command, error: GroupError) -> Reply {
-    match command {
-        Command::Join(_) => Reply::Joined(Err(error)),
-        Command::Sync(_) => Reply::Synced(Err(error)),
-        Command::Heartbeat(_) => Reply::Heartbeat(Err(error)),
-        Command::Leave(_) => Reply::Left(Err(error)),
-        Command::CommitOffsets(_) => Reply::OffsetsCommitted(Err(error)),
-        Command::DeleteGroup => Reply::GroupDeleted(Err(error)),
-        Command::DeleteOffsets(_) => Reply::OffsetsDeleted(Err(error)),
-    }
-}
-
-/// The same kind of answer, with this refusal.
-fn with_error(reply: &Reply, error: GroupError) -> Reply {
-    match reply {
-        Reply::Joined(_) => Reply::Joined(Err(error)),
-        Reply::Synced(_) => Reply::Synced(Err(error)),
-        Reply::Heartbeat(_) => Reply::Heartbeat(Err(error)),
-        Reply::Left(_) => Reply::Left(Err(error)),
-        Reply::OffsetsCommitted(_) => Reply::OffsetsCommitted(Err(error)),
-        Reply::GroupDeleted(_) => Reply::GroupDeleted(Err(error)),
-        Reply::OffsetsDeleted(_) => Reply::OffsetsDeleted(Err(error)),
     }
 }

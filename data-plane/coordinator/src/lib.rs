@@ -26,11 +26,12 @@ mod error;
 mod ledger;
 mod record;
 mod reply;
+mod request;
 mod stored;
 
 pub use command::{
-    Client, Command, CommitOffsets, GroupKey, Heartbeat, Join, Leave, Leaving, MemberRef, Now,
-    OffsetToCommit, Protocol, Settings, Sync, Ticket, Token,
+    Client, CommitOffsets, DeleteGroup, DeleteOffsets, GroupKey, Heartbeat, Join, Leave, Leaving, MemberRef,
+    Now, OffsetToCommit, Protocol, Settings, Sync, Ticket, Token,
 };
 pub use coordinator::{Coordinator, Output};
 pub use error::GroupError;
@@ -38,6 +39,7 @@ pub use ledger::{Applied, Ledger, StoredGroup};
 pub use record::{Record, RecordError};
 pub use reply::{
     DescribedGroup, DescribedMember, GroupState, Joined, JoinedMember, Left, ListedGroup, PerPartition,
-    Reply, Synced,
+    Synced,
 };
+pub use request::{Answer, Command, Reply, Request};
 pub use stored::{CommittedOffset, GroupMetadata, StoredMember};

@@ -60,25 +60,6 @@ pub struct Left {
 /// Each partition's own result, in the order asked.
 pub type PerPartition = Vec<(PartitionId, Result<(), GroupError>)>;
 
-/// An answer to a [`crate::Command`], each variant to the command of the same name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
-    /// To a join; the member id that a refusal echoes is the request's.
-    Joined(Result<Joined, GroupError>),
-    /// To a sync.
-    Synced(Result<Synced, GroupError>),
-    /// To a heartbeat.
-    Heartbeat(Result<(), GroupError>),
-    /// To a leave: a refusal of all, or each member's own result in the order asked.
-    Left(Result<Vec<Left>, GroupError>),
-    /// To a commit: a refusal of all, or each partition's own result in the order asked.
-    OffsetsCommitted(Result<PerPartition, GroupError>),
-    /// To the deletion of a group.
-    GroupDeleted(Result<(), GroupError>),
-    /// To the deletion of offsets: a refusal of all, or each partition's own result in the order asked.
-    OffsetsDeleted(Result<PerPartition, GroupError>),
-}
-
 /// Where a group stands, with Kafka's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum GroupState {

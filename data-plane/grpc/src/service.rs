@@ -20,6 +20,7 @@ use millstream_rpc::data::{
     ListOffsetsRequest, ListOffsetsResponse, ProduceRequest, ProduceResponse, WatchRequest,
 };
 use std::future::Future;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use tracing::Instrument;

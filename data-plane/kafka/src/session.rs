@@ -8,7 +8,7 @@ use millstream_broker::interface::groups::Client;
 use millstream_door::{Action, Connection, Logins, Overstayed, Owes, Quotas, Share, Turn};
 use millstream_kafka_wire::frame::RequestFrame;
 use millstream_kafka_wire::{ApiKey, ErrorCode};
-use millstream_metadata::{Actor, Command, Committed, Image, Refusal};
+use millstream_metadata::{Actor, Image, Refusal, Request};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -246,17 +246,17 @@ impl Call {
 
     /// Puts a command to the control plane and waits until this node's image shows it, so that the caller's next
     /// request does too.
-    pub(crate) async fn submit(&self, command: Command) -> Result<Committed, Refusal> {
-        self.submit_as(self.who().actor(), command).await
+    pub(crate) async fn submit<R: Request>(&self, request: R) -> Result<R::Reply, Refusal> {
+        self.submit_as(self.who().actor(), request).await
     }
 
     /// The same in another name.
-    pub(crate) async fn submit_as(&self, actor: Actor, command: Command) -> Result<Committed, Refusal> {
-        let committed = self.broker().commands().submit(actor, command).await?;
+    pub(crate) async fn submit_as<R: Request>(&self, actor: Actor, request: R) -> Result<R::Reply, Refusal> {
+        let committed = self.broker().commands().submit(actor, request).await?;
         let watch = self.broker().image_watch();
         // What is committed stays so, also when this node learns of it late.
         let _ = tokio::time::timeout(IMAGE_WAIT, watch.wait_for_version(committed.version)).await;
-        Ok(committed)
+        Ok(committed.reply)
     }
 
     /// The group of this name, if the caller may do that to groups.

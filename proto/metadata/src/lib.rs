@@ -9,28 +9,22 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod change;
 pub mod command;
 pub mod image;
+mod kind;
 pub mod refusal;
-pub mod row;
 pub mod rows;
 pub mod stored;
 pub mod topic_config;
 pub mod topic_defaults;
 pub mod watch;
 
-pub use command::{
-    Actor, Command, Commands, Committed, CreateTopic, GroupsRecovered, PutSql, RecoveredGroup, RegisterNode,
-    Reply,
-};
+pub use change::Change;
+pub use command::*;
 pub use image::Image;
 pub use refusal::Refusal;
-pub use row::{Change, Row, RowKey};
-pub use rows::{
-    AuditRow, Class, ClusterRow, EnvironmentId, EnvironmentRow, Grant, Grants, GroupPurpose, GroupRow,
-    HostPort, KeyRow, KeyState, NodeRow, OrganisationId, OrganisationRow, PartitionRow, Quota, QuotaRow,
-    QuotaScope, Replica, SnapshotRef, SqlRow, TopicRow, TopicState, VirtualClusterRow,
-};
+pub use rows::*;
 pub use stored::StoredError;
 pub use topic_config::{TimestampType, TopicConfig, TopicSettings};
 pub use topic_defaults::TopicDefaults;

@@ -3,14 +3,15 @@
 #![allow(clippy::unwrap_used)]
 
 use millstream_metadata::{Change, ClusterRow, Image, ImageWatch, Row};
+use std::sync::Arc;
 
 fn image(term: u64, version: u64) -> Image {
     let mut image = Image::new();
-    image.apply(&Change::Put(Row::Cluster(ClusterRow {
+    image.apply(&Change::Put(Row::Cluster(Arc::new(ClusterRow {
         term,
         version,
         ..ClusterRow::default()
-    })));
+    }))));
     image
 }
 

@@ -1,9 +1,12 @@
 //! The rows that the SQL engine keeps here, written all or none.
 
 use crate::authorise::{Need, authorise, no_tenant};
+use crate::decide::command::{Decide, Subject};
 use crate::draft::Draft;
 use crate::seeds::Seeds;
-use millstream_metadata::{Actor, PutSql, Refusal, Reply, Row, RowKey, SqlRow, VirtualClusterRow};
+use millstream_metadata::{
+    Actor, Image, PutSql, Refusal, Row, RowKey, SqlKey, SqlRow, VirtualClusterRow, WriteSql,
+};
 use millstream_model::limits::{
     SQL_BODY_BYTES_MAX, SQL_PINNED_TOPICS_MAX, SQL_ROW_KIND_BYTES_MAX, SQL_ROW_NAME_BYTES_MAX,
     SQL_TEXT_BYTES_MAX, SQL_WRITE_ROWS_MAX, TENANT_SQL_BYTES_MAX, TENANT_SQL_ROWS_MAX,
@@ -11,66 +14,62 @@ use millstream_model::limits::{
 use millstream_model::{KeyId, TenantId};
 use std::sync::Arc;
 
-pub(super) struct Write<'a> {
-    pub tenant: TenantId,
-    pub put: &'a [PutSql],
-    pub delete: &'a [(String, String)],
-    pub expected: Option<u64>,
-}
-
-pub(super) fn write(
-    draft: &mut Draft,
-    seeds: &mut Seeds,
-    actor: &Actor,
-    write: &Write<'_>,
-) -> Result<Reply, Refusal> {
-    let tenant = write.tenant;
-    authorise(draft.image(), actor, Need::Manage(tenant))?;
-    let cluster = draft
-        .image()
-        .virtual_cluster(tenant)
-        .cloned()
-        .ok_or_else(|| no_tenant(tenant))?;
-    if write.put.len() + write.delete.len() > SQL_WRITE_ROWS_MAX {
-        return Err(invalid(format!(
-            "at most {SQL_WRITE_ROWS_MAX} SQL rows can be written at once"
-        )));
-    }
-    if let Some(expected) = write.expected
-        && cluster.sql_version > expected
-    {
-        let (kind, name) = ("SQL catalog", tenant.account());
-        return Err(Refusal::VersionConflict {
-            kind,
-            name,
-            expected,
-            found: cluster.sql_version,
-        });
-    }
-    for (kind, name) in write.delete {
-        if draft.image().sql(tenant, kind, name).is_some() {
-            draft.remove(RowKey::Sql {
-                tenant,
-                kind: kind.clone(),
-                name: name.clone(),
+impl Decide for WriteSql {
+    fn decide(&self, draft: &mut Draft, seeds: &mut Seeds, actor: &Actor) -> Result<(), Refusal> {
+        let tenant = self.tenant;
+        authorise(draft.image(), actor, Need::Manage(tenant))?;
+        let cluster = draft
+            .image()
+            .virtual_cluster(tenant)
+            .cloned()
+            .ok_or_else(|| no_tenant(tenant))?;
+        if self.put.len() + self.delete.len() > SQL_WRITE_ROWS_MAX {
+            return Err(invalid(format!(
+                "at most {SQL_WRITE_ROWS_MAX} SQL rows can be written at once"
+            )));
+        }
+        if let Some(expected) = self.expected
+            && cluster.sql_version > expected
+        {
+            let (kind, name) = ("SQL catalog", tenant.account());
+            return Err(Refusal::VersionConflict {
+                kind,
+                name,
+                expected,
+                found: cluster.sql_version,
             });
         }
+        for (kind, name) in &self.delete {
+            if draft.image().sql(tenant, kind, name).is_some() {
+                draft.remove(RowKey::Sql(SqlKey {
+                    tenant,
+                    kind: kind.clone(),
+                    name: name.clone(),
+                }));
+            }
+        }
+        for row in &self.put {
+            check(row)?;
+            put(draft, seeds, actor, tenant, row);
+        }
+        check_room(draft, self)?;
+        let sql_version = draft.image().version();
+        draft.put(Row::VirtualCluster(Arc::new(VirtualClusterRow {
+            sql_version,
+            ..cluster.as_ref().clone()
+        })));
+        Ok(())
     }
-    for row in write.put {
-        check(row)?;
-        put(draft, seeds, actor, tenant, row);
+
+    fn subject(&self, _image: &Image, _reply: &()) -> Option<Subject> {
+        let first = self.put.first().map(|row| &row.name);
+        let first = first.or_else(|| self.delete.first().map(|(_, name)| name));
+        Subject::of(self.tenant, first.map_or("", String::as_str))
     }
-    check_room(draft, write)?;
-    let sql_version = draft.image().version();
-    draft.put(Row::VirtualCluster(Arc::new(VirtualClusterRow {
-        sql_version,
-        ..cluster.as_ref().clone()
-    })));
-    Ok(Reply::Done)
 }
 
 /// Who only deletes is let off: that is how room is made.
-fn check_room(draft: &Draft, write: &Write<'_>) -> Result<(), Refusal> {
+fn check_room(draft: &Draft, write: &WriteSql) -> Result<(), Refusal> {
     if write.put.is_empty() {
         return Ok(());
     }

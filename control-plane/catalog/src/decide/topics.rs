@@ -1,12 +1,14 @@
 //! Topics: made, widened, configured, deleted.
 
 use crate::authorise::{Need, authorise, denied, no_tenant};
+use crate::decide::command::{Decide, Subject};
 use crate::draft::Draft;
 use crate::place::{classes, place};
 use crate::seeds::Seeds;
 use millstream_metadata::{
-    Actor, Class, CreateTopic, PartitionRow, QuotaScope, Refusal, Reply, Row, TopicRow, TopicState,
-    VirtualClusterRow, topic_config,
+    Actor, AlterTopicConfig, Class, CreatePartitions, CreateTopic, DeleteTopic, EnsureInternalTopics,
+    EnsureSqlChangelog, Image, PartitionRow, QuotaScope, Refusal, ReplaceTopicConfig, Row, TopicRow,
+    TopicState, VirtualClusterRow, topic_config,
 };
 use millstream_model::limits::{BATCH_BYTES_MAX, TENANT_PARTITIONS_DEFAULT, TOPIC_PARTITIONS_MAX};
 use millstream_model::{GroupId, TenantId, TopicName};
@@ -25,62 +27,57 @@ pub const SQL_CHANGELOG_TOPIC: &str = "__sql_changelog";
 /// A tenant has one shard.
 const SQL_CHANGELOG_PARTITIONS: u32 = 1;
 
-pub(super) struct MorePartitions<'a> {
-    pub tenant: TenantId,
-    pub name: &'a str,
-    pub total: i32,
-}
+impl Decide for CreateTopic {
+    fn decide(&self, draft: &mut Draft, seeds: &mut Seeds, actor: &Actor) -> Result<Arc<TopicRow>, Refusal> {
+        let tenant = self.tenant;
+        let cluster = draft.image().virtual_cluster(tenant).cloned();
+        authorise_create(draft, actor, self, cluster.as_deref())?;
+        let cluster = cluster.ok_or_else(|| no_tenant(tenant))?;
+        let name = parse_name(&self.name)?;
+        if self.name == SQL_CHANGELOG_TOPIC {
+            return Err(Refusal::InvalidName {
+                reason: format!("'{SQL_CHANGELOG_TOPIC}' is a topic of the service's own"),
+            });
+        }
+        if draft.image().topic(tenant, &name).is_some() {
+            return Err(Refusal::TopicExists {
+                name: self.name.clone(),
+            });
+        }
+        let defaults = draft.image().topic_defaults(tenant);
+        let partitions = match self.partitions {
+            -1 => defaults.partitions.unwrap_or(PARTITIONS_DEFAULT),
+            count => check_partitions(count)?,
+        };
+        check_partition_quota(draft, tenant, partitions)?;
+        let replication = match (self.replication, defaults.replication_factor) {
+            (-1, Some(count)) => i16::from(count),
+            (wanted, _) => wanted,
+        };
+        let class = choose_class(draft, replication)?;
+        check_config(&self.config)?;
+        let id = seeds.topic();
+        let groups = place(draft.image(), tenant, class, id, 0, partitions as usize);
+        let row = Arc::new(TopicRow {
+            id,
+            tenant,
+            name,
+            partitions: opened(draft, &groups, cluster.leader_epoch_floor),
+            class,
+            config: self.config.clone(),
+            internal: false,
+            state: TopicState::Active,
+            created: seeds.now(),
+        });
+        if !self.validate_only {
+            draft.put(Row::Topic(Arc::clone(&row)));
+        }
+        Ok(row)
+    }
 
-pub(super) fn create(
-    draft: &mut Draft,
-    seeds: &mut Seeds,
-    actor: &Actor,
-    wanted: &CreateTopic,
-) -> Result<Reply, Refusal> {
-    let tenant = wanted.tenant;
-    let cluster = draft.image().virtual_cluster(tenant).cloned();
-    authorise_create(draft, actor, wanted, cluster.as_deref())?;
-    let cluster = cluster.ok_or_else(|| no_tenant(tenant))?;
-    let name = parse_name(&wanted.name)?;
-    if wanted.name == SQL_CHANGELOG_TOPIC {
-        return Err(Refusal::InvalidName {
-            reason: format!("'{SQL_CHANGELOG_TOPIC}' is a topic of the service's own"),
-        });
+    fn subject(&self, _image: &Image, _reply: &Arc<TopicRow>) -> Option<Subject> {
+        Subject::of(self.tenant, &self.name)
     }
-    if draft.image().topic(tenant, &name).is_some() {
-        return Err(Refusal::TopicExists {
-            name: wanted.name.clone(),
-        });
-    }
-    let defaults = draft.image().topic_defaults(tenant);
-    let partitions = match wanted.partitions {
-        -1 => defaults.partitions.unwrap_or(PARTITIONS_DEFAULT),
-        count => check_partitions(count)?,
-    };
-    check_partition_quota(draft, tenant, partitions)?;
-    let replication = match (wanted.replication, defaults.replication_factor) {
-        (-1, Some(count)) => i16::from(count),
-        (wanted, _) => wanted,
-    };
-    let class = choose_class(draft, replication)?;
-    check_config(&wanted.config)?;
-    let id = seeds.topic();
-    let groups = place(draft.image(), tenant, class, id, 0, partitions as usize);
-    let row = Arc::new(TopicRow {
-        id,
-        tenant,
-        name,
-        partitions: opened(draft, &groups, cluster.leader_epoch_floor),
-        class,
-        config: wanted.config.clone(),
-        internal: false,
-        state: TopicState::Active,
-        created: seeds.now(),
-    });
-    if !wanted.validate_only {
-        draft.put(Row::Topic(Arc::clone(&row)));
-    }
-    Ok(Reply::Topic(row))
 }
 
 /// A producer may make what its tenant makes by itself when asked for; the rest needs an administrator.
@@ -102,139 +99,136 @@ fn authorise_create(
     authorise(draft.image(), actor, need)
 }
 
-pub(super) fn delete(
-    draft: &mut Draft,
-    actor: &Actor,
-    tenant: TenantId,
-    name: &str,
-) -> Result<Reply, Refusal> {
-    let row = managed(draft, actor, tenant, name)?;
-    let epoch_of = |group| {
-        draft
-            .image()
-            .group(group)
-            .map(|row| row.epoch)
-            .unwrap_or_default()
-    };
-    let shown = row
-        .partitions
-        .iter()
-        .map(|partition| partition.leader_epoch(epoch_of(partition.group)).0)
-        .max();
-    if let Some(cluster) = draft.image().virtual_cluster(tenant).cloned() {
-        let leader_epoch_floor = cluster.leader_epoch_floor.max(shown.unwrap_or(0));
-        draft.put(Row::VirtualCluster(Arc::new(VirtualClusterRow {
-            leader_epoch_floor,
-            ..cluster.as_ref().clone()
-        })));
-    }
-    let row = Arc::new(TopicRow {
-        state: TopicState::Deleting,
-        ..row.as_ref().clone()
-    });
-    draft.put(Row::Topic(Arc::clone(&row)));
-    Ok(Reply::Topic(row))
-}
-
-pub(super) fn create_partitions(
-    draft: &mut Draft,
-    actor: &Actor,
-    wanted: &MorePartitions<'_>,
-    validate_only: bool,
-) -> Result<Reply, Refusal> {
-    let row = managed(draft, actor, wanted.tenant, wanted.name)?;
-    let total = check_partitions(wanted.total)?;
-    let now = row.partitions.len();
-    if total as usize <= now {
-        let reason = format!(
-            "topic '{}' has {now} partitions, it can only get more",
-            wanted.name
-        );
-        return Err(Refusal::InvalidPartitions { reason });
-    }
-    check_pins(draft, wanted)?;
-    check_partition_quota(draft, wanted.tenant, total - u32::try_from(now).unwrap_or(total))?;
-    let groups = place(
-        draft.image(),
-        wanted.tenant,
-        row.class,
-        row.id,
-        now,
-        total as usize,
-    );
-    if groups.is_empty() {
-        return Err(no_brokers(row.class.replicas.into(), 0));
-    }
-    let floor = draft
-        .image()
-        .virtual_cluster(wanted.tenant)
-        .map_or(0, |cluster| cluster.leader_epoch_floor);
-    let mut row = row.as_ref().clone();
-    row.partitions.extend(opened(draft, &groups, floor));
-    let row = Arc::new(row);
-    if !validate_only {
+impl Decide for DeleteTopic {
+    fn decide(&self, draft: &mut Draft, _seeds: &mut Seeds, actor: &Actor) -> Result<Arc<TopicRow>, Refusal> {
+        let tenant = self.tenant;
+        let row = managed(draft, actor, tenant, &self.name)?;
+        let epoch_of = |group| {
+            draft
+                .image()
+                .group(group)
+                .map(|row| row.epoch)
+                .unwrap_or_default()
+        };
+        let shown = row
+            .partitions
+            .iter()
+            .map(|partition| partition.leader_epoch(epoch_of(partition.group)).0)
+            .max();
+        if let Some(cluster) = draft.image().virtual_cluster(tenant).cloned() {
+            let leader_epoch_floor = cluster.leader_epoch_floor.max(shown.unwrap_or(0));
+            draft.put(Row::VirtualCluster(Arc::new(VirtualClusterRow {
+                leader_epoch_floor,
+                ..cluster.as_ref().clone()
+            })));
+        }
+        let row = Arc::new(TopicRow {
+            state: TopicState::Deleting,
+            ..row.as_ref().clone()
+        });
         draft.put(Row::Topic(Arc::clone(&row)));
+        Ok(row)
     }
-    Ok(Reply::Topic(row))
+
+    fn subject(&self, _image: &Image, _reply: &Arc<TopicRow>) -> Option<Subject> {
+        Subject::of(self.tenant, &self.name)
+    }
 }
 
-pub(super) fn alter_config(
-    draft: &mut Draft,
-    actor: &Actor,
-    tenant: TenantId,
-    name: &str,
-    changes: &BTreeMap<String, Option<String>>,
-    validate_only: bool,
-) -> Result<Reply, Refusal> {
-    let row = managed(draft, actor, tenant, name)?;
-    let mut row = row.as_ref().clone();
-    for (key, value) in changes {
-        match value {
-            Some(value) => {
-                topic_config::check(key, value).map_err(|reason| Refusal::InvalidConfig { reason })?;
-                row.config.insert(key.clone(), value.clone());
-            }
-            None => {
-                let unknown = || Refusal::InvalidConfig {
-                    reason: format!("unknown topic config '{key}'"),
-                };
-                topic_config::find(key).ok_or_else(unknown)?;
-                row.config.remove(key);
+impl Decide for CreatePartitions {
+    fn decide(&self, draft: &mut Draft, _seeds: &mut Seeds, actor: &Actor) -> Result<Arc<TopicRow>, Refusal> {
+        let row = managed(draft, actor, self.tenant, &self.name)?;
+        let total = check_partitions(self.total)?;
+        let now = row.partitions.len();
+        if total as usize <= now {
+            let reason = format!("topic '{}' has {now} partitions, it can only get more", self.name);
+            return Err(Refusal::InvalidPartitions { reason });
+        }
+        check_pins(draft, self)?;
+        check_partition_quota(draft, self.tenant, total - u32::try_from(now).unwrap_or(total))?;
+        let groups = place(draft.image(), self.tenant, row.class, row.id, now, total as usize);
+        if groups.is_empty() {
+            return Err(no_brokers(row.class.replicas.into(), 0));
+        }
+        let floor = draft
+            .image()
+            .virtual_cluster(self.tenant)
+            .map_or(0, |cluster| cluster.leader_epoch_floor);
+        let mut row = row.as_ref().clone();
+        row.partitions.extend(opened(draft, &groups, floor));
+        let row = Arc::new(row);
+        if !self.validate_only {
+            draft.put(Row::Topic(Arc::clone(&row)));
+        }
+        Ok(row)
+    }
+
+    fn subject(&self, _image: &Image, _reply: &Arc<TopicRow>) -> Option<Subject> {
+        Subject::of(self.tenant, &self.name)
+    }
+}
+
+impl Decide for AlterTopicConfig {
+    fn decide(&self, draft: &mut Draft, _seeds: &mut Seeds, actor: &Actor) -> Result<Arc<TopicRow>, Refusal> {
+        let row = managed(draft, actor, self.tenant, &self.name)?;
+        let mut row = row.as_ref().clone();
+        for (key, value) in &self.changes {
+            match value {
+                Some(value) => {
+                    topic_config::check(key, value).map_err(|reason| Refusal::InvalidConfig { reason })?;
+                    row.config.insert(key.clone(), value.clone());
+                }
+                None => {
+                    let unknown = || Refusal::InvalidConfig {
+                        reason: format!("unknown topic config '{key}'"),
+                    };
+                    topic_config::find(key).ok_or_else(unknown)?;
+                    row.config.remove(key);
+                }
             }
         }
+        let row = Arc::new(row);
+        if !self.validate_only {
+            draft.put(Row::Topic(Arc::clone(&row)));
+        }
+        Ok(row)
     }
-    let row = Arc::new(row);
-    if !validate_only {
-        draft.put(Row::Topic(Arc::clone(&row)));
+
+    fn subject(&self, _image: &Image, _reply: &Arc<TopicRow>) -> Option<Subject> {
+        Subject::of(self.tenant, &self.name)
     }
-    Ok(Reply::Topic(row))
 }
 
-/// Puts these configs in place of all that were set: Kafka's older AlterConfigs.
-pub(super) fn replace_config(
-    draft: &mut Draft,
-    actor: &Actor,
-    tenant: TenantId,
-    name: &str,
-    config: &BTreeMap<String, String>,
-    validate_only: bool,
-) -> Result<Reply, Refusal> {
-    let row = managed(draft, actor, tenant, name)?;
-    check_config(config)?;
-    let row = Arc::new(TopicRow {
-        config: config.clone(),
-        ..row.as_ref().clone()
-    });
-    if !validate_only {
-        draft.put(Row::Topic(Arc::clone(&row)));
+impl Decide for ReplaceTopicConfig {
+    /// Puts these configs in place of all that were set: Kafka's older AlterConfigs.
+    fn decide(&self, draft: &mut Draft, _seeds: &mut Seeds, actor: &Actor) -> Result<Arc<TopicRow>, Refusal> {
+        let row = managed(draft, actor, self.tenant, &self.name)?;
+        check_config(&self.config)?;
+        let row = Arc::new(TopicRow {
+            config: self.config.clone(),
+            ..row.as_ref().clone()
+        });
+        if !self.validate_only {
+            draft.put(Row::Topic(Arc::clone(&row)));
+        }
+        Ok(row)
     }
-    Ok(Reply::Topic(row))
+
+    fn subject(&self, _image: &Image, _reply: &Arc<TopicRow>) -> Option<Subject> {
+        Subject::of(self.tenant, &self.name)
+    }
 }
 
-pub(super) fn ensure_internal(draft: &mut Draft, seeds: &mut Seeds, actor: &Actor) -> Result<Reply, Refusal> {
-    authorise(draft.image(), actor, Need::Service)?;
-    create_internal(draft, seeds);
-    Ok(Reply::Done)
+impl Decide for EnsureInternalTopics {
+    fn decide(&self, draft: &mut Draft, seeds: &mut Seeds, actor: &Actor) -> Result<(), Refusal> {
+        authorise(draft.image(), actor, Need::Service)?;
+        create_internal(draft, seeds);
+        Ok(())
+    }
+
+    fn subject(&self, _image: &Image, _reply: &()) -> Option<Subject> {
+        None
+    }
 }
 
 /// Makes the internal topics that are not there, if there is a group for them.
@@ -272,41 +266,43 @@ pub(super) fn create_internal(draft: &mut Draft, seeds: &mut Seeds) {
     }
 }
 
-pub(super) fn ensure_changelog(
-    draft: &mut Draft,
-    seeds: &mut Seeds,
-    actor: &Actor,
-    tenant: TenantId,
-) -> Result<Reply, Refusal> {
-    authorise(draft.image(), actor, Need::Service)?;
-    let cluster = draft.image().virtual_cluster(tenant).cloned();
-    let cluster = cluster.ok_or_else(|| no_tenant(tenant))?;
-    let name = parse_name(SQL_CHANGELOG_TOPIC)?;
-    if let Some(row) = draft.image().topic(tenant, &name) {
-        return Ok(Reply::Topic(Arc::clone(row)));
+impl Decide for EnsureSqlChangelog {
+    fn decide(&self, draft: &mut Draft, seeds: &mut Seeds, actor: &Actor) -> Result<Arc<TopicRow>, Refusal> {
+        let tenant = self.tenant;
+        authorise(draft.image(), actor, Need::Service)?;
+        let cluster = draft.image().virtual_cluster(tenant).cloned();
+        let cluster = cluster.ok_or_else(|| no_tenant(tenant))?;
+        let name = parse_name(SQL_CHANGELOG_TOPIC)?;
+        if let Some(row) = draft.image().topic(tenant, &name) {
+            return Ok(Arc::clone(row));
+        }
+        let class = choose_class(draft, -1)?;
+        let id = seeds.topic();
+        let count = SQL_CHANGELOG_PARTITIONS as usize;
+        let groups = place(draft.image(), tenant, class, id, 0, count);
+        // Nothing goes but what its owner trims; a batch holds whatever a record may.
+        let config = [
+            ("retention.ms", "-1".to_owned()),
+            ("max.message.bytes", BATCH_BYTES_MAX.to_string()),
+        ];
+        let row = Arc::new(TopicRow {
+            id,
+            tenant,
+            name,
+            partitions: opened(draft, &groups, cluster.leader_epoch_floor),
+            class,
+            config: config.map(|(name, value)| (name.to_owned(), value)).into(),
+            internal: true,
+            state: TopicState::Active,
+            created: seeds.now(),
+        });
+        draft.put(Row::Topic(Arc::clone(&row)));
+        Ok(row)
     }
-    let class = choose_class(draft, -1)?;
-    let id = seeds.topic();
-    let count = SQL_CHANGELOG_PARTITIONS as usize;
-    let groups = place(draft.image(), tenant, class, id, 0, count);
-    // Nothing goes but what its owner trims; a batch holds whatever a record may.
-    let config = [
-        ("retention.ms", "-1".to_owned()),
-        ("max.message.bytes", BATCH_BYTES_MAX.to_string()),
-    ];
-    let row = Arc::new(TopicRow {
-        id,
-        tenant,
-        name,
-        partitions: opened(draft, &groups, cluster.leader_epoch_floor),
-        class,
-        config: config.map(|(name, value)| (name.to_owned(), value)).into(),
-        internal: true,
-        state: TopicState::Active,
-        created: seeds.now(),
-    });
-    draft.put(Row::Topic(Arc::clone(&row)));
-    Ok(Reply::Topic(row))
+
+    fn subject(&self, _image: &Image, _reply: &Arc<TopicRow>) -> Option<Subject> {
+        None
+    }
 }
 
 /// The partitions' rows, each with a base that lifts its leader epoch above every one that a deleted topic of this
@@ -359,9 +355,9 @@ fn check_partitions(count: i32) -> Result<u32, Refusal> {
 }
 
 /// A query that trusts a topic's partitioning would find keys in other partitions than before (sql.md 5).
-fn check_pins(draft: &Draft, wanted: &MorePartitions<'_>) -> Result<(), Refusal> {
+fn check_pins(draft: &Draft, wanted: &CreatePartitions) -> Result<(), Refusal> {
     let mut rows = draft.image().sql_of(wanted.tenant);
-    let relies = rows.find(|row| row.pinned_topics.iter().any(|topic| topic == wanted.name));
+    let relies = rows.find(|row| row.pinned_topics.contains(&wanted.name));
     match relies {
         None => Ok(()),
         Some(row) => Err(Refusal::InvalidPartitions {

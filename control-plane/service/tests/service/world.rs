@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use millstream_access::{Principal, RootKeys, derive_secret, mint};
 use millstream_catalog::StoreSettings;
 use millstream_controller::{Handle, Settings, run};
-use millstream_metadata::{Actor, Command, Commands, HostPort, KeyRow, RegisterNode};
+use millstream_metadata::{Actor, HostPort, KeyRow, RegisterNode};
 use millstream_model::{JournalId, TenantId, TimestampMs};
 use millstream_rpc::control as rpc;
 use millstream_rpc::control::cluster_client::ClusterClient;
@@ -55,14 +55,14 @@ impl World {
             host: "localhost".into(),
             port: 1,
         };
-        let register = Command::RegisterNode(RegisterNode {
+        let register = RegisterNode {
             journal,
             registration_last: None,
             kafka: address.clone(),
             http: address,
             feature_level_max: 1,
             damaged: false,
-        });
+        };
         controller.submit(Actor::System, register).await.unwrap();
         let first = controller.bootstrap(1).await.unwrap().unwrap();
         let cluster = ClusterName {

@@ -2,7 +2,7 @@
 
 use super::{Core, Group, Services, Ticket};
 use crate::interface::Acks;
-use crate::interface::groups::{Command, GroupKey, Reply};
+use crate::interface::groups::{Answer, Command, GroupKey};
 use crate::replica::Append;
 use bytes::Bytes;
 use millstream_coordinator::{Applied, Coordinator, Now, Output, Record, Token};
@@ -17,7 +17,7 @@ pub(crate) struct LedgerCore {
     pub(crate) coordinator: Coordinator,
     /// The internal topic's partitions, each with its base epoch.
     pub(crate) partitions: Vec<(PartitionId, i32)>,
-    waiting: HashMap<Token, oneshot::Sender<Reply>>,
+    waiting: HashMap<Token, oneshot::Sender<Answer>>,
     token_last: u64,
     out: Vec<Output>,
     /// Elected, and not yet told the coordinator, which must first know all that is committed.
@@ -87,10 +87,10 @@ impl LedgerCore {
         self.partitions.get(index).copied()
     }
 
-    fn answer(&mut self, token: Token, reply: Reply) {
+    fn answer(&mut self, token: Token, answer: Answer) {
         if let Some(sender) = self.waiting.remove(&token) {
             // Whoever asked may have gone away.
-            let _ = sender.send(reply);
+            let _ = sender.send(answer);
         }
     }
 }
@@ -117,7 +117,7 @@ impl Core {
         group: &Group,
         key: &GroupKey,
         command: Command,
-    ) -> Option<oneshot::Receiver<Reply>> {
+    ) -> Option<oneshot::Receiver<Answer>> {
         let ledger = self.ledger.as_mut().filter(|ledger| ledger.coordinator.leads())?;
         ledger.token_last += 1;
         let token = Token(ledger.token_last);
@@ -177,9 +177,9 @@ impl Core {
             group.ledger_changed.notify_one();
             for output in std::mem::take(&mut ledger.out) {
                 match output {
-                    Output::Answer { token, reply } => {
+                    Output::Answer { token, answer } => {
                         if let Some(ledger) = &mut self.ledger {
-                            ledger.answer(token, reply);
+                            ledger.answer(token, answer);
                         }
                     }
                     Output::Append {

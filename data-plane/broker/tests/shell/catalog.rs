@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use millstream_access::Principal;
 use millstream_metadata::{
     Actor, Change, Class, ClusterRow, Command, Commands, Committed, EnvironmentId, GroupPurpose, GroupRow,
-    GroupsRecovered, Image, ImagePublisher, ImageWatch, NodeRow, OrganisationId, PartitionRow,
+    GroupsRecovered, Image, ImagePublisher, ImageWatch, NodeRow, OrganisationId, PartitionRow, ProducerIds,
     RecoveredGroup, Refusal, Replica, Reply, Row, RowKey, TopicRow, TopicState, VirtualClusterRow,
 };
 use millstream_model::{
@@ -61,7 +61,7 @@ impl Catalog {
             feature_level: 1,
             ..image.cluster().clone()
         };
-        image.apply(&Change::Put(Row::Cluster(cluster)));
+        image.apply(&Change::Put(Row::Cluster(cluster.into())));
         publisher.publish(image.clone());
         image.version()
     }
@@ -178,7 +178,7 @@ impl Catalog {
         }
         Committed {
             version: self.put(rows),
-            reply: Reply::Node(node),
+            reply: Reply::RegisterNode(node),
         }
     }
 }
@@ -211,7 +211,7 @@ impl Catalog {
         }
         Committed {
             version: self.put(rows),
-            reply: Reply::Recovered(recovered),
+            reply: Reply::RecoverGroups(recovered),
         }
     }
 }
@@ -222,7 +222,7 @@ fn uuid() -> uuid::Uuid {
 
 #[async_trait]
 impl Commands for Catalog {
-    async fn submit(&self, _actor: Actor, command: Command) -> Result<Committed, Refusal> {
+    async fn carry_out(&self, _actor: Actor, command: Command) -> Result<Committed, Refusal> {
         if self.away.load(Ordering::Relaxed) {
             return Err(Refusal::NotController);
         }
@@ -239,57 +239,48 @@ impl Commands for Catalog {
                 }
                 self.register(start.journal, &start)
             }
-            Command::RecoverGroups { journal } => self.recover(journal),
-            Command::ReportSnapshot {
-                group,
-                epoch,
-                snapshot,
-            } => {
-                let mut row = self.image().group(group).unwrap().as_ref().clone();
-                if row.epoch != epoch {
+            Command::RecoverGroups(wanted) => self.recover(wanted.journal),
+            Command::ReportSnapshot(report) => {
+                let mut row = self.image().group(report.group).unwrap().as_ref().clone();
+                if row.epoch != report.epoch {
                     let reason = "only the leader reports".to_owned();
                     return Err(Refusal::Fenced { reason });
                 }
-                row.snapshot_previous = row.snapshot.replace(snapshot);
+                row.snapshot_previous = row.snapshot.replace(report.snapshot);
                 Committed {
                     version: self.put([Row::Group(Arc::new(row))]),
-                    reply: Reply::Done,
+                    reply: Reply::ReportSnapshot(()),
                 }
             }
-            Command::ReportDeleted {
-                topic, partitions, ..
-            } => {
-                let mut row = self.image().topic_by_id(topic).unwrap().as_ref().clone();
-                for PartitionIndex(index) in partitions {
+            Command::ReportDeleted(report) => {
+                let mut row = self.image().topic_by_id(report.topic).unwrap().as_ref().clone();
+                for PartitionIndex(index) in report.partitions {
                     row.partitions[index as usize].deleted = true;
                 }
                 Committed {
                     version: self.put([Row::Topic(Arc::new(row))]),
-                    reply: Reply::Done,
+                    reply: Reply::ReportDeleted(()),
                 }
             }
-            Command::AllocateProducerIds => Committed {
+            Command::AllocateProducerIds(_) => Committed {
                 version,
-                reply: Reply::ProducerIds {
+                reply: Reply::AllocateProducerIds(ProducerIds {
                     first: ProducerId(version as i64 * 1000),
                     count: 10,
-                },
+                }),
             },
-            Command::ConfirmRegistration {
-                journal,
-                registration,
-            } => {
-                let mut row = self.image().node_of(journal).unwrap().as_ref().clone();
-                assert_eq!(row.registration, registration);
-                row.registration_confirmed = registration;
+            Command::ConfirmRegistration(confirmed) => {
+                let mut row = self.image().node_of(confirmed.journal).unwrap().as_ref().clone();
+                assert_eq!(row.registration, confirmed.registration);
+                row.registration_confirmed = confirmed.registration;
                 Committed {
                     version: self.put([Row::Node(Arc::new(row))]),
-                    reply: Reply::Done,
+                    reply: Reply::ConfirmRegistration(()),
                 }
             }
-            Command::Heartbeat { .. } => Committed {
+            Command::Heartbeat(_) => Committed {
                 version,
-                reply: Reply::Done,
+                reply: Reply::Heartbeat(()),
             },
             other => panic!("the broker sent {}", other.name()),
         })

@@ -4,7 +4,7 @@ use super::Output;
 use super::member::Member;
 use crate::command::{GroupKey, Ticket, Token};
 use crate::record::{Fact, Record};
-use crate::reply::Reply;
+use crate::request::Reply;
 use bytes::Bytes;
 use millstream_model::PartitionId;
 use millstream_model::limits::GROUP_APPEND_BYTES_MAX;
@@ -17,17 +17,12 @@ pub(super) enum Then {
     Nothing,
     /// It was a piece of a change that ends with this ticket.
     Part(Ticket),
-    /// Answer: the first when committed, the second when not.
-    Answer {
-        token: Token,
-        done: Reply,
-        failed: Reply,
-    },
+    /// Answer this once committed.
+    Answer { token: Token, done: Reply },
     /// The same for a commit of these partitions' offsets.
     Offsets {
         token: Token,
         done: Reply,
-        failed: Reply,
         partitions: Vec<PartitionId>,
     },
     /// Members get what the leader assigned.
@@ -39,11 +34,22 @@ pub(super) enum Then {
     Replaced {
         token: Token,
         done: Reply,
-        failed: Reply,
         old_id: String,
         new_id: String,
         before: Box<Member>,
     },
+}
+
+impl Then {
+    /// The request that waits for it.
+    pub(super) fn token(&self) -> Option<Token> {
+        match self {
+            Then::Answer { token, .. } | Then::Offsets { token, .. } | Then::Replaced { token, .. } => {
+                Some(*token)
+            }
+            Then::Nothing | Then::Part(_) | Then::Assign { .. } => None,
+        }
+    }
 }
 
 /// An append that is not decided yet.

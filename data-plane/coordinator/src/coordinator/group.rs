@@ -15,7 +15,8 @@ use super::timers::{Timer, Timers};
 use crate::command::{Client, GroupKey, MemberRef, Now, Protocol, Settings, Token};
 use crate::error::GroupError;
 use crate::record::Fact;
-use crate::reply::{GroupState, Joined, JoinedMember, Reply, Synced};
+use crate::reply::{GroupState, Joined, JoinedMember, Synced};
+use crate::request::{Answer, Reply};
 use crate::stored::{GroupMetadata, StoredMember};
 use bytes::Bytes;
 use millstream_model::PartitionId;
@@ -35,8 +36,8 @@ pub(super) struct Context<'a> {
 }
 
 impl Context<'_> {
-    pub(super) fn answer(&mut self, token: Token, reply: Reply) {
-        self.out.push(Output::Answer { token, reply });
+    pub(super) fn answer(&mut self, token: Token, answer: Answer) {
+        self.out.push(Output::Answer { token, answer });
     }
 }
 
@@ -248,10 +249,10 @@ impl Group {
             self.leader = self.members.keys().next().cloned();
         }
         if let Some(token) = member.awaiting_join {
-            cx.answer(token, Reply::Joined(Err(why.clone())));
+            cx.answer(token, Err(why.clone()));
         }
         if let Some(token) = member.awaiting_sync {
-            cx.answer(token, Reply::Synced(Err(why)));
+            cx.answer(token, Err(why));
         }
         Some(member)
     }
@@ -294,7 +295,7 @@ impl Group {
         };
         if let Some(token) = member.awaiting_join.take() {
             member.is_new = false;
-            cx.answer(token, Reply::Joined(answer));
+            cx.answer(token, answer.map(Reply::Join));
             self.touch(cx, member_id);
         }
     }
@@ -344,7 +345,7 @@ impl Group {
                 (None, None) => Err(GroupError::UnknownMember),
                 (Some(why), _) => Err(why.clone()),
             };
-            cx.answer(token, Reply::Synced(answer));
+            cx.answer(token, answer.map(Reply::Sync));
             self.touch(cx, member_id);
         }
     }

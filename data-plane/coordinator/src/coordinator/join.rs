@@ -6,7 +6,8 @@ use super::member::Member;
 use super::timers::Timer;
 use crate::command::{Join, Protocol, Token};
 use crate::error::GroupError;
-use crate::reply::{GroupState, Reply};
+use crate::reply::GroupState;
+use crate::request::Reply;
 use bytes::Bytes;
 use millstream_model::limits::{
     GROUP_BYTES_MAX, GROUP_MEMBER_BYTES_MAX, GROUP_MEMBERS_MAX, GROUP_PROTOCOLS_MAX, GROUP_TEXT_BYTES_MAX,
@@ -56,7 +57,7 @@ impl Group {
             protocol.metadata = Bytes::copy_from_slice(&protocol.metadata);
         }
         if let Err(refusal) = self.join_or_refuse(cx, token, &join) {
-            cx.answer(token, Reply::Joined(Err(refusal)));
+            cx.answer(token, Err(refusal));
         }
     }
 
@@ -136,7 +137,7 @@ impl Group {
             GroupState::Empty => return Err(GroupError::UnknownMember),
         };
         if answer_now {
-            cx.answer(token, Reply::Joined(Ok(self.joined(id))));
+            cx.answer(token, Ok(Reply::Join(self.joined(id))));
             self.touch(cx, id);
         } else {
             self.update(cx, token, join, id);
@@ -182,15 +183,13 @@ impl Group {
         }
         self.touch(cx, new_id);
         let Some(before) = before else { return };
-        let done = Reply::Joined(Ok(joined));
-        let failed = Reply::Joined(Err(GroupError::NotAvailable));
+        let done = Reply::Join(joined);
         let (old_id, new_id) = (old_id.to_owned(), new_id.to_owned());
         self.store(
             cx,
             Then::Replaced {
                 token,
                 done,
-                failed,
                 old_id,
                 new_id,
                 before: Box::new(before),
@@ -236,7 +235,7 @@ impl Group {
         let before = fill(member, token, join);
         if let Some(before) = before {
             // The same member asked again, on another connection most likely.
-            cx.answer(before, Reply::Joined(Err(GroupError::RebalanceInProgress)));
+            cx.answer(before, Err(GroupError::RebalanceInProgress));
         }
         self.touch(cx, member_id);
     }

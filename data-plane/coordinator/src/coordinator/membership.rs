@@ -6,7 +6,8 @@ use super::timers::Timer;
 use crate::command::{Heartbeat, Leave, Leaving, Sync, Token};
 use crate::error::GroupError;
 use crate::record::Fact;
-use crate::reply::{GroupState, Left, Reply};
+use crate::reply::{GroupState, Left};
+use crate::request::Reply;
 use bytes::Bytes;
 use millstream_model::limits::GROUP_BYTES_MAX;
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ impl Group {
     /// Takes a sync; parks it until the leader's assignment is committed.
     pub(super) fn sync(&mut self, cx: &mut Context<'_>, token: Token, sync: Sync) {
         if let Err(refusal) = self.sync_or_refuse(cx, token, sync) {
-            cx.answer(token, Reply::Synced(Err(refusal)));
+            cx.answer(token, Err(refusal));
         }
     }
 
@@ -34,8 +35,8 @@ impl Group {
             GroupState::PreparingRebalance => Err(GroupError::RebalanceInProgress),
             GroupState::Stable => {
                 self.pending_sync.remove(id);
-                let synced = self.members.get(id).map(|member| self.synced(member));
-                cx.answer(token, Reply::Synced(synced.ok_or(GroupError::UnknownMember)));
+                let member = self.members.get(id).ok_or(GroupError::UnknownMember)?;
+                cx.answer(token, Ok(Reply::Sync(self.synced(member))));
                 self.touch(cx, id);
                 Ok(())
             }
@@ -52,7 +53,7 @@ impl Group {
                     .get_mut(id)
                     .and_then(|member| member.awaiting_sync.replace(token));
                 if let Some(before) = before {
-                    cx.answer(before, Reply::Synced(Err(GroupError::RebalanceInProgress)));
+                    cx.answer(before, Err(GroupError::RebalanceInProgress));
                 }
                 self.touch(cx, id);
                 if let Some(assignments) = assignments {

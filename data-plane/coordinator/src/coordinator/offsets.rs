@@ -3,11 +3,12 @@
 use super::appends::Then;
 use super::group::{Context, Group};
 use crate::GroupKey;
-use crate::command::{CommitOffsets, Settings, Token};
+use crate::command::{CommitOffsets, DeleteOffsets, Settings, Token};
 use crate::error::GroupError;
 use crate::ledger::StoredGroup;
 use crate::record::Fact;
-use crate::reply::{GroupState, Reply};
+use crate::reply::GroupState;
+use crate::request::Reply;
 use crate::stored::{CommittedOffset, GroupMetadata};
 use bytes::{Buf, Bytes};
 use millstream_model::limits::OFFSET_METADATA_BYTES_MAX;
@@ -18,7 +19,7 @@ impl Group {
     /// Takes a commit; answers when it is durable.
     pub(super) fn commit_offsets(&mut self, cx: &mut Context<'_>, token: Token, commit: CommitOffsets) {
         if let Err(refusal) = self.check_commit(&commit) {
-            cx.answer(token, Reply::OffsetsCommitted(Err(refusal)));
+            cx.answer(token, Err(refusal));
             return;
         }
         if commit.generation >= 0 {
@@ -47,19 +48,17 @@ impl Group {
             partitions.push(offset.partition);
             results.push((offset.partition, Ok(())));
         }
-        let done = Reply::OffsetsCommitted(Ok(results));
+        let done = Reply::CommitOffsets(results);
         if facts.is_empty() {
-            cx.answer(token, done);
+            cx.answer(token, Ok(done));
             return;
         }
         for partition in &partitions {
             *self.offsets_in_flight.entry(*partition).or_default() += 1;
         }
-        let failed = Reply::OffsetsCommitted(Err(GroupError::NotAvailable));
         let then = Then::Offsets {
             token,
             done,
-            failed,
             partitions,
         };
         self.in_flight += cx.appends.append(cx.key, facts, then, cx.out);
@@ -100,7 +99,7 @@ impl Group {
     /// Deletes the group, which must have no members.
     pub(super) fn delete(&mut self, cx: &mut Context<'_>, token: Token, stored: Option<&StoredGroup>) {
         if self.state != GroupState::Empty || !self.pending.is_empty() {
-            cx.answer(token, Reply::GroupDeleted(Err(GroupError::NonEmptyGroup)));
+            cx.answer(token, Err(GroupError::NonEmptyGroup));
             return;
         }
         let offsets: BTreeSet<PartitionId> = self.known_offsets(stored).collect();
@@ -109,13 +108,10 @@ impl Group {
             .map(|partition| Fact::Offset(cx.key.clone(), partition, None))
             .collect();
         facts.push(Fact::Group(cx.key.clone(), None));
-        let (done, failed) = (
-            Reply::GroupDeleted(Ok(())),
-            Reply::GroupDeleted(Err(GroupError::NotAvailable)),
-        );
+        let done = Reply::DeleteGroup(());
         self.in_flight += cx
             .appends
-            .append(cx.key, facts, Then::Answer { token, done, failed }, cx.out);
+            .append(cx.key, facts, Then::Answer { token, done }, cx.out);
     }
 
     /// Deletes offsets of topics that no member subscribes to.
@@ -123,19 +119,19 @@ impl Group {
         &mut self,
         cx: &mut Context<'_>,
         token: Token,
-        wanted: Vec<(TopicName, PartitionId)>,
+        delete: DeleteOffsets,
         stored: Option<&StoredGroup>,
     ) {
         let consumers = self.protocol_type.as_deref() == Some("consumer");
         if !self.members.is_empty() && !consumers {
-            cx.answer(token, Reply::OffsetsDeleted(Err(GroupError::NonEmptyGroup)));
+            cx.answer(token, Err(GroupError::NonEmptyGroup));
             return;
         }
         let known: BTreeSet<PartitionId> = self.known_offsets(stored).collect();
         let mut facts: Vec<Fact> = Vec::new();
         let mut deleted = BTreeSet::new();
-        let mut results = Vec::with_capacity(wanted.len());
-        for (topic, partition) in wanted {
+        let mut results = Vec::with_capacity(delete.offsets.len());
+        for (topic, partition) in delete.offsets {
             if self.subscribes(&topic) {
                 results.push((partition, Err(GroupError::SubscribedToTopic)));
                 continue;
@@ -145,19 +141,18 @@ impl Group {
             }
             results.push((partition, Ok(())));
         }
-        let done = Reply::OffsetsDeleted(Ok(results));
+        let done = Reply::DeleteOffsets(results);
         if facts.is_empty() {
-            cx.answer(token, done);
+            cx.answer(token, Ok(done));
             return;
         }
         let is_last = facts.len() == known.len();
         if is_last && self.members.is_empty() && stored.is_none_or(|group| group.metadata.is_none()) {
             facts.insert(0, emptied(cx.key, cx.now.time));
         }
-        let failed = Reply::OffsetsDeleted(Err(GroupError::NotAvailable));
         self.in_flight += cx
             .appends
-            .append(cx.key, facts, Then::Answer { token, done, failed }, cx.out);
+            .append(cx.key, facts, Then::Answer { token, done }, cx.out);
     }
 
     fn known_offsets<'a>(

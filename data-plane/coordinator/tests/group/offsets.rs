@@ -2,15 +2,18 @@
 
 use crate::world::{World, commit, join_new, key, partition, sync};
 use bytes::{BufMut, Bytes, BytesMut};
-use millstream_coordinator::{Command, GroupError, GroupState, Output, PerPartition, Reply};
+use millstream_coordinator::{
+    Command, DeleteGroup, DeleteOffsets, GroupError, GroupState, Output, PerPartition, Reply,
+};
 use millstream_model::limits::{GROUP_APPEND_BYTES_MAX, OFFSET_METADATA_BYTES_MAX, TENANT_GROUPS_MAX};
 use millstream_model::{PartitionId, TimestampMs, TopicId};
 use std::collections::BTreeSet;
 
 fn results(world: &World, token: u64) -> Result<PerPartition, GroupError> {
     match &world.answers[&token] {
-        Reply::OffsetsCommitted(answer) | Reply::OffsetsDeleted(answer) => answer.clone(),
-        other => panic!("{other:?}"),
+        Ok(Reply::CommitOffsets(results) | Reply::DeleteOffsets(results)) => Ok(results.clone()),
+        Ok(other) => panic!("{other:?}"),
+        Err(refusal) => Err(refusal.clone()),
     }
 }
 
@@ -139,28 +142,22 @@ fn groups_are_deleted_with_their_offsets_when_nobody_is_in_them() {
     let mut world = World::new();
     let (ids, generation) = world.stable(1);
     world.commit(&ids[0], generation, &[(partition(1, 0), 5)]);
-    let token = world.send(Command::DeleteGroup);
-    assert_eq!(
-        world.answers[&token],
-        Reply::GroupDeleted(Err(GroupError::NonEmptyGroup))
-    );
+    let token = world.send(Command::DeleteGroup(DeleteGroup));
+    assert_eq!(world.answers[&token], Err(GroupError::NonEmptyGroup));
     world.leave(vec![crate::world::member(&ids[0])]).unwrap();
     world.hold = true;
     // A commit that is not decided yet goes with the group as well.
     world.commit("", -1, &[(partition(1, 1), 6)]);
-    let token = world.send(Command::DeleteGroup);
+    let token = world.send(Command::DeleteGroup(DeleteGroup));
     assert!(world.is_waiting(token));
     while !world.appends.is_empty() {
         world.commit_one();
     }
-    assert_eq!(world.answers[&token], Reply::GroupDeleted(Ok(())));
+    assert_eq!(world.answers[&token], Ok(Reply::DeleteGroup(())));
     assert_eq!(world.coordinator.ledger().group(&key(1, "g")), None);
     assert!(world.coordinator.list(key(1, "g").tenant).is_empty());
-    let token = world.send(Command::DeleteGroup);
-    assert_eq!(
-        world.answers[&token],
-        Reply::GroupDeleted(Err(GroupError::GroupNotFound))
-    );
+    let token = world.send(Command::DeleteGroup(DeleteGroup));
+    assert_eq!(world.answers[&token], Err(GroupError::GroupNotFound));
 }
 
 #[test]
@@ -186,7 +183,7 @@ fn offsets_of_subscribed_topics_are_not_deleted() {
         ("other".parse().unwrap(), partition(2, 0)),
         ("third".parse().unwrap(), partition(3, 0)),
     ];
-    let token = world.send(Command::DeleteOffsets(topics));
+    let token = world.send(Command::DeleteOffsets(DeleteOffsets { offsets: topics }));
     let expected = vec![
         (partition(1, 0), Err(GroupError::SubscribedToTopic)),
         (partition(2, 0), Ok(())),
@@ -237,18 +234,17 @@ fn a_group_outlives_its_last_deleted_offset() {
     let mut world = World::new();
     world.commit("", -1, &[(partition(1, 0), 5), (partition(1, 1), 6)]);
     let delete = |index| {
-        Command::DeleteOffsets(vec![
-            ("any".parse().unwrap(), partition(1, index)),
-            ("any".parse().unwrap(), partition(1, index)),
-        ])
+        Command::DeleteOffsets(DeleteOffsets {
+            offsets: vec![("any".parse().unwrap(), partition(1, index)); 2],
+        })
     };
     world.send(delete(0));
     assert_eq!(offsets(&world), [(partition(1, 1), 6)]);
     world.send(delete(1));
     assert!(offsets(&world).is_empty());
     assert_eq!(listed(&world), [GroupState::Empty]);
-    let token = world.send(Command::DeleteGroup);
-    assert_eq!(world.answers[&token], Reply::GroupDeleted(Ok(())));
+    let token = world.send(Command::DeleteGroup(DeleteGroup));
+    assert_eq!(world.answers[&token], Ok(Reply::DeleteGroup(())));
     assert!(listed(&world).is_empty());
 }
 

@@ -2,7 +2,8 @@
 
 use crate::world::{World, commit, instance, join, key, member, partition, settings};
 use millstream_coordinator::{
-    Command, Coordinator, GroupKey, Heartbeat, Leave, Leaving, MemberRef, Output, Reply, Sync,
+    Command, Coordinator, DeleteGroup, GroupError, GroupKey, Heartbeat, Leave, Leaving, MemberRef, Output,
+    Reply, Sync,
 };
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -112,12 +113,10 @@ impl Life {
     fn learn(&mut self) {
         for (token, who) in &self.asked {
             match self.world.answers.get(token) {
-                Some(Reply::Joined(Ok(joined))) => {
+                Some(Ok(Reply::Join(joined))) => {
                     self.known[*who] = (joined.member_id.clone(), joined.generation)
                 }
-                Some(Reply::Joined(Err(millstream_coordinator::GroupError::MemberIdRequired {
-                    member_id,
-                }))) => {
+                Some(Err(GroupError::MemberIdRequired { member_id })) => {
                     self.known[*who] = (member_id.clone(), -1);
                 }
                 _ => {}
@@ -182,7 +181,7 @@ impl Life {
                 let wanted = commit(&id, generation, &[(partition(topic, member as u32), offset)]);
                 self.send(group, member, Command::CommitOffsets(wanted));
             }
-            Step::Delete { group } => self.send(group, 0, Command::DeleteGroup),
+            Step::Delete { group } => self.send(group, 0, Command::DeleteGroup(DeleteGroup)),
             Step::Pass { ms } => self.world.pass(ms),
             Step::CommitAppend if !self.world.appends.is_empty() => self.world.commit_one(),
             Step::FailAppend if !self.world.appends.is_empty() => self.world.fail_one(),

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use millstream_coordinator::{
-    Applied, Client, Command, CommitOffsets, Coordinator, GroupError, GroupKey, Heartbeat, Join, Joined,
-    Leave, Leaving, Left, MemberRef, Now, OffsetToCommit, Output, Protocol, Record, Reply, Settings, Sync,
-    Synced, Ticket, Token,
+    Answer, Applied, Client, Command, CommitOffsets, Coordinator, GroupError, GroupKey, Heartbeat, Join,
+    Joined, Leave, Leaving, Left, MemberRef, Now, OffsetToCommit, Output, Protocol, Record, Request,
+    Settings, Sync, Synced, Ticket, Token,
 };
 use millstream_model::{Offset, PartitionId, PartitionIndex, TenantId, TimestampMs, TopicId};
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ pub struct World {
     /// Appends that wait, when `hold` is set.
     pub appends: Vec<(Ticket, Vec<Record>)>,
     pub hold: bool,
-    pub answers: BTreeMap<u64, Reply>,
+    pub answers: BTreeMap<u64, Answer>,
     next: u64,
 }
 
@@ -88,8 +88,8 @@ impl World {
     pub fn carry_out(&mut self, out: Vec<Output>) {
         for output in out {
             match output {
-                Output::Answer { token, reply } => {
-                    assert!(self.answers.insert(token.0, reply).is_none(), "answered twice");
+                Output::Answer { token, answer } => {
+                    assert!(self.answers.insert(token.0, answer).is_none(), "answered twice");
                 }
                 Output::Append { ticket, records, .. } => {
                     assert!(!records.is_empty());
@@ -142,36 +142,30 @@ impl World {
         !self.answers.contains_key(&token)
     }
 
+    /// What a request of this kind was answered by.
+    pub fn answer<R: Request>(&self, token: u64) -> Result<R::Reply, GroupError> {
+        let answer = self.answers.get(&token).expect("the request was answered");
+        answer.clone().map(R::reply_of)
+    }
+
     pub fn joined(&self, token: u64) -> Result<Joined, GroupError> {
-        match self.answers.get(&token) {
-            Some(Reply::Joined(answer)) => answer.clone(),
-            other => panic!("no join was answered: {other:?}"),
-        }
+        self.answer::<Join>(token)
     }
 
     pub fn synced(&self, token: u64) -> Result<Synced, GroupError> {
-        match self.answers.get(&token) {
-            Some(Reply::Synced(answer)) => answer.clone(),
-            other => panic!("no sync was answered: {other:?}"),
-        }
+        self.answer::<Sync>(token)
     }
 
     pub fn heartbeat(&mut self, member_id: &str, generation: i32) -> Result<(), GroupError> {
         let member = member(member_id);
         let token = self.send(Command::Heartbeat(Heartbeat { member, generation }));
-        match self.answers.get(&token) {
-            Some(Reply::Heartbeat(answer)) => answer.clone(),
-            other => panic!("a heartbeat is answered at once: {other:?}"),
-        }
+        self.answer::<Heartbeat>(token)
     }
 
     pub fn leave(&mut self, members: Vec<MemberRef>) -> Result<Vec<Left>, GroupError> {
         let members = members.into_iter().map(|member| Leaving { member }).collect();
         let token = self.send(Command::Leave(Leave { members }));
-        match self.answers.get(&token) {
-            Some(Reply::Left(answer)) => answer.clone(),
-            other => panic!("a leave is answered at once: {other:?}"),
-        }
+        self.answer::<Leave>(token)
     }
 
     pub fn commit(&mut self, member_id: &str, generation: i32, offsets: &[(PartitionId, i64)]) -> u64 {

@@ -160,7 +160,7 @@ impl World {
             version: image.version() + 1,
             ..image.cluster().clone()
         };
-        image.apply(&Change::Put(Row::Cluster(newer)));
+        image.apply(&Change::Put(Row::Cluster(newer.into())));
         self.publisher.publish(image);
     }
 

@@ -58,7 +58,7 @@ impl World {
             config: Default::default(),
             validate_only: false,
         });
-        let made = catalog.submit(Actor::System, command).await.unwrap();
+        let made = catalog.carry_out(Actor::System, command).await.unwrap();
         broker.image_watch().wait_for_version(made.version).await.unwrap();
         let stop = CancellationToken::new();
         let address = open(broker, Arc::clone(&roots), registry, stop.clone()).await;

@@ -7,7 +7,7 @@ use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::alter_configs_request::AlterConfigsResource;
 use millstream_kafka_wire::messages::alter_configs_response::AlterConfigsResourceResponse;
 use millstream_kafka_wire::messages::{AlterConfigsRequest, AlterConfigsResponse};
-use millstream_metadata::Command;
+use millstream_metadata::ReplaceTopicConfig;
 use std::collections::BTreeMap;
 
 pub(super) struct AlterConfigs;
@@ -55,7 +55,7 @@ async fn replace(
             return Err((ErrorCode::InvalidRequest, format!("{} is given twice", one.name)));
         }
     }
-    let command = Command::ReplaceTopicConfig {
+    let command = ReplaceTopicConfig {
         tenant: call.who().tenant,
         name: resource.resource_name,
         config,

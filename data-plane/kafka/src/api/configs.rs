@@ -3,7 +3,7 @@
 use crate::session::Call;
 use millstream_kafka_wire::ErrorCode;
 use millstream_metadata::topic_config::{Domain, TOPIC_CONFIGS, TopicConfig};
-use millstream_metadata::{Image, TopicRow};
+use millstream_metadata::{Image, Request, TopicRow};
 use millstream_model::TopicName;
 use std::collections::BTreeSet;
 
@@ -142,10 +142,7 @@ pub(super) fn denied(resource_type: i8) -> (ErrorCode, String) {
 }
 
 /// Submits a change of a topic's configs.
-pub(super) async fn submit(
-    call: &Call,
-    command: millstream_metadata::Command,
-) -> Result<(), (ErrorCode, String)> {
+pub(super) async fn submit(call: &Call, command: impl Request) -> Result<(), (ErrorCode, String)> {
     use crate::error::Code;
     let done = call.submit(command).await;
     done.map(|_| ())

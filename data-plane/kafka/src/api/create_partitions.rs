@@ -9,7 +9,6 @@ use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::create_partitions_request::CreatePartitionsTopic;
 use millstream_kafka_wire::messages::create_partitions_response::CreatePartitionsTopicResult;
 use millstream_kafka_wire::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
-use millstream_metadata::Command;
 use std::collections::BTreeSet;
 
 pub(super) struct CreatePartitions;
@@ -85,7 +84,7 @@ async fn create(
 ) -> Result<(), (ErrorCode, String)> {
     check_assignments(call, &topic)?;
     let (name, total) = (topic.name, topic.count);
-    let command = Command::CreatePartitions {
+    let command = millstream_metadata::CreatePartitions {
         tenant: call.who().tenant,
         name,
         total,

@@ -7,7 +7,7 @@ use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic};
 use millstream_kafka_wire::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
 use millstream_kafka_wire::messages::{CreateTopicsRequest, CreateTopicsResponse};
-use millstream_metadata::{Command, CreateTopic, Image, Reply, TopicRow};
+use millstream_metadata::{CreateTopic, Image, TopicRow};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -78,24 +78,16 @@ async fn create(
             .ok_or_else(|| (ErrorCode::InvalidConfig, format!("{} = null", one.name)))?;
         config.insert(one.name, value);
     }
-    let command = Command::CreateTopic(CreateTopic {
+    let command = CreateTopic {
         tenant: call.who().tenant,
         name: topic.name,
         partitions,
         replication,
         config,
         validate_only,
-    });
-    match call.submit(command).await {
-        Ok(committed) => match committed.reply {
-            Reply::Topic(row) => Ok(row),
-            _ => Err((
-                ErrorCode::UnknownServerError,
-                "the answer is not about a topic".to_owned(),
-            )),
-        },
-        Err(refusal) => Err((refusal.code(), refusal.to_string())),
-    }
+    };
+    let made = call.submit(command).await;
+    made.map_err(|refusal| (refusal.code(), refusal.to_string()))
 }
 
 /// How many partitions and replicas an assignment comes to, if the service would place them so.

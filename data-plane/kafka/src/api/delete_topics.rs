@@ -9,7 +9,7 @@ use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::delete_topics_request::DeleteTopicState;
 use millstream_kafka_wire::messages::delete_topics_response::DeletableTopicResult;
 use millstream_kafka_wire::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
-use millstream_metadata::{Command, TopicRow};
+use millstream_metadata::{DeleteTopic, TopicRow};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -93,7 +93,7 @@ async fn delete(call: &Call, wanted: &DeleteTopicState) -> Result<Arc<TopicRow>,
         None => by_id(wanted.topic_id),
     };
     let row = find(&call.image(), call, named).map_err(|code| (code, "there is no such topic".to_owned()))?;
-    let command = Command::DeleteTopic {
+    let command = DeleteTopic {
         tenant: call.who().tenant,
         name: row.name.as_str().to_owned(),
     };

@@ -10,7 +10,7 @@ use millstream_kafka_wire::messages::incremental_alter_configs_request::{
 };
 use millstream_kafka_wire::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use millstream_kafka_wire::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
-use millstream_metadata::{Command, Image, TopicRow};
+use millstream_metadata::{AlterTopicConfig, Image, TopicRow};
 use std::collections::BTreeMap;
 
 const SET: i8 = 0;
@@ -66,7 +66,7 @@ async fn alter(
             return Err((ErrorCode::InvalidRequest, format!("{key} is given twice")));
         }
     }
-    let command = Command::AlterTopicConfig {
+    let command = AlterTopicConfig {
         tenant: call.who().tenant,
         name,
         changes,

@@ -14,7 +14,7 @@ use millstream_kafka_wire::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
 use millstream_kafka_wire::messages::{MetadataRequest, MetadataResponse};
-use millstream_metadata::{Actor, Command, CreateTopic, Image, Refusal, TopicRow};
+use millstream_metadata::{Actor, CreateTopic, Image, Refusal, TopicRow};
 use millstream_model::PartitionIndex;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -148,14 +148,14 @@ async fn auto_create(call: &Call, image: &Image, name: &str) -> Result<(), Error
     if !wanted || !call.may(Operation::Produce) {
         return Err(ErrorCode::UnknownTopicOrPartition);
     }
-    let command = Command::CreateTopic(CreateTopic {
+    let command = CreateTopic {
         tenant,
         name: name.to_owned(),
         partitions: -1,
         replication: -1,
         config: BTreeMap::new(),
         validate_only: false,
-    });
+    };
     // Who may write but not manage makes it all the same: the setting says so, not the key.
     let actor = if call.may(Operation::Manage) {
         call.who().actor()

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use millstream_metadata::{
     Actor, Change, Class, ClusterRow, Command, Commands, Committed, CreateTopic, EnvironmentId, Grant,
     GroupPurpose, GroupRow, Image, ImagePublisher, ImageWatch, KeyRow, KeyState, NodeRow, OrganisationId,
-    PartitionRow, Quota, QuotaRow, QuotaScope, Refusal, RegisterNode, Replica, Reply, Row, TopicDefaults,
-    TopicRow, TopicState, VirtualClusterRow, topic_config,
+    PartitionRow, ProducerIds, Quota, QuotaRow, QuotaScope, Refusal, RegisterNode, Replica, Reply, Row,
+    TopicDefaults, TopicRow, TopicState, VirtualClusterRow, topic_config,
 };
 use millstream_model::{
     Epoch, GroupId, JournalId, KeyId, NodeId, ProducerId, Registration, TenantId, TimestampMs, TopicId,
@@ -103,7 +103,7 @@ impl Catalog {
             topic_defaults: own,
             ..row.as_ref().clone()
         };
-        self.put([Row::Cluster(cluster), Row::VirtualCluster(Arc::new(row))]);
+        self.put([Row::Cluster(cluster.into()), Row::VirtualCluster(Arc::new(row))]);
     }
 
     fn put(&self, rows: impl IntoIterator<Item = Row>) -> u64 {
@@ -115,7 +115,7 @@ impl Catalog {
             feature_level: 1,
             ..image.cluster().clone()
         };
-        image.apply(&Change::Put(Row::Cluster(cluster)));
+        image.apply(&Change::Put(Row::Cluster(cluster.into())));
         publisher.publish(image.clone());
         version
     }
@@ -177,7 +177,7 @@ impl Catalog {
         }
         let row = self.topic_row(wanted.tenant, &wanted.name, partitions, wanted.config);
         let Row::Topic(topic) = &row else { unreachable!() };
-        let reply = Reply::Topic(Arc::clone(topic));
+        let reply = Reply::CreateTopic(Arc::clone(topic));
         let version = if wanted.validate_only {
             self.image().version()
         } else {
@@ -190,6 +190,7 @@ impl Catalog {
         &self,
         tenant: TenantId,
         name: &str,
+        reply: impl FnOnce(Arc<TopicRow>) -> Reply,
         change: impl FnOnce(&mut TopicRow),
     ) -> Result<Committed, Refusal> {
         let parsed = name.parse().map_err(|_| Refusal::UnknownTopic {
@@ -206,7 +207,7 @@ impl Catalog {
         let row = Arc::new(row);
         Ok(Committed {
             version: self.put([Row::Topic(Arc::clone(&row))]),
-            reply: Reply::Topic(row),
+            reply: reply(row),
         })
     }
 
@@ -245,14 +246,14 @@ impl Catalog {
         }
         Committed {
             version: self.put(rows),
-            reply: Reply::Node(node),
+            reply: Reply::RegisterNode(node),
         }
     }
 }
 
 #[async_trait]
 impl Commands for Catalog {
-    async fn submit(&self, actor: Actor, command: Command) -> Result<Committed, Refusal> {
+    async fn carry_out(&self, actor: Actor, command: Command) -> Result<Committed, Refusal> {
         let version = self.image().version();
         let may_manage = match &actor {
             Actor::Key { grants, .. } => grants.contains(&Grant::Admin),
@@ -260,23 +261,23 @@ impl Commands for Catalog {
         };
         match command {
             Command::RegisterNode(start) => Ok(self.register(start.journal, &start)),
-            Command::AllocateProducerIds => {
+            Command::AllocateProducerIds(_) => {
                 let next = &mut self.state.lock().2;
                 *next += 1000;
                 Ok(Committed {
                     version,
-                    reply: Reply::ProducerIds {
+                    reply: Reply::AllocateProducerIds(ProducerIds {
                         first: ProducerId(*next),
                         count: 1000,
-                    },
+                    }),
                 })
             }
             // As the catalog does for whatever changes a topic.
             Command::CreateTopic(_)
-            | Command::DeleteTopic { .. }
-            | Command::CreatePartitions { .. }
-            | Command::AlterTopicConfig { .. }
-            | Command::ReplaceTopicConfig { .. }
+            | Command::DeleteTopic(_)
+            | Command::CreatePartitions(_)
+            | Command::AlterTopicConfig(_)
+            | Command::ReplaceTopicConfig(_)
                 if !may_manage =>
             {
                 Err(Refusal::PermissionDenied {
@@ -284,35 +285,49 @@ impl Commands for Catalog {
                 })
             }
             Command::CreateTopic(wanted) => self.create_topic(wanted),
-            Command::DeleteTopic { tenant, name } => {
-                self.change_topic(tenant, &name, |row| row.state = TopicState::Deleting)
+            Command::DeleteTopic(wanted) => {
+                self.change_topic(wanted.tenant, &wanted.name, Reply::DeleteTopic, |row| {
+                    row.state = TopicState::Deleting;
+                })
             }
-            Command::CreatePartitions {
-                tenant, name, total, ..
-            } => self.change_topic(tenant, &name, |row| {
-                let first = row.partitions[0];
-                row.partitions.resize(total as usize, first);
-            }),
-            Command::AlterTopicConfig {
-                tenant,
-                name,
-                changes,
-                ..
-            } => self.change_topic(tenant, &name, |row| {
-                for (name, value) in changes {
-                    match value {
-                        Some(value) => row.config.insert(name, value),
-                        None => row.config.remove(&name),
-                    };
-                }
-            }),
-            Command::ReplaceTopicConfig {
-                tenant, name, config, ..
-            } => self.change_topic(tenant, &name, |row| row.config = config),
-            _ => Ok(Committed {
+            Command::CreatePartitions(wanted) => {
+                self.change_topic(wanted.tenant, &wanted.name, Reply::CreatePartitions, |row| {
+                    let first = row.partitions[0];
+                    row.partitions.resize(wanted.total as usize, first);
+                })
+            }
+            Command::AlterTopicConfig(wanted) => {
+                self.change_topic(wanted.tenant, &wanted.name, Reply::AlterTopicConfig, |row| {
+                    for (name, value) in wanted.changes {
+                        match value {
+                            Some(value) => row.config.insert(name, value),
+                            None => row.config.remove(&name),
+                        };
+                    }
+                })
+            }
+            Command::ReplaceTopicConfig(wanted) => {
+                self.change_topic(wanted.tenant, &wanted.name, Reply::ReplaceTopicConfig, |row| {
+                    row.config = wanted.config;
+                })
+            }
+            Command::ConfirmRegistration(_) => Ok(Committed {
                 version,
-                reply: Reply::Done,
+                reply: Reply::ConfirmRegistration(()),
             }),
+            Command::Heartbeat(_) => Ok(Committed {
+                version,
+                reply: Reply::Heartbeat(()),
+            }),
+            Command::ReportSnapshot(_) => Ok(Committed {
+                version,
+                reply: Reply::ReportSnapshot(()),
+            }),
+            Command::ReportDeleted(_) => Ok(Committed {
+                version,
+                reply: Reply::ReportDeleted(()),
+            }),
+            other => panic!("the door or its broker sent {}", other.name()),
         }
     }
 }
