@@ -177,7 +177,7 @@ impl Shared {
         let connection = parts.extensions.get::<Connection>().cloned();
         let caller = self.caller(&parts.headers, &rule)?;
         if let (Some(connection), Caller::Known(who)) = (&connection, &caller) {
-            connection.known(who.tenant.0, || {
+            connection.known(who.organisation.0.as_u128(), || {
                 self.parts.quotas.connect(who).map_err(Refusal::from)
             })?;
         }

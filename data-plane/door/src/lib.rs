@@ -9,16 +9,16 @@
 
 pub mod gate;
 pub mod permissions;
+pub mod places;
 pub mod quotas;
 pub mod room;
-pub mod strangers;
 pub mod turns;
 pub mod waiting;
 
 pub use gate::{Gate, GateMetrics, GateParts, GateSettings, Keeper};
 pub use permissions::Action;
+pub use places::{NoPlace, Place, Places};
 pub use quotas::{Connected, Meter, Owes, Quotas, THROTTLE_MAX};
 pub use room::{Overstay, Owner};
-pub use strangers::{NoPlace, Place, Strangers};
 pub use turns::{Turn, Turns};
 pub use waiting::{Connection, Overstayed, Rooms, RoomsSettings, Share};

@@ -10,7 +10,7 @@ use crate::connections::Connections;
 use crate::session::{Session, Shared};
 use crate::settings::Settings;
 use frames::Frames;
-use millstream_door::{Overstayed, Owner, Place, Rooms};
+use millstream_door::{NoPlace, Overstayed, Owner, Place, Rooms};
 use millstream_kafka_wire::{ApiKey, DecodeError, EncodeError};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,6 +27,8 @@ pub(crate) struct Limits<'a> {
     pub(crate) rooms: &'a Rooms,
     pub(crate) shared: &'a Arc<Shared>,
     pub(crate) connections: &'a Arc<Connections>,
+    /// Its place at the door.
+    pub(crate) place: &'a Place,
     /// No further requests are read.
     pub(crate) drain: &'a CancellationToken,
     /// The connection ends at once.
@@ -56,6 +58,8 @@ pub(crate) enum End {
     Overstayed(#[from] Overstayed),
     #[error("the quota of connections at once is used up")]
     ConnectionQuota,
+    #[error("{0}")]
+    NoPlace(#[from] NoPlace),
     #[error("the client does not take its answers")]
     WriteTimeout,
     #[error("no request for too long")]
@@ -88,6 +92,7 @@ impl End {
             Self::FrameTimeout => "frame_timeout",
             Self::Overstayed(_) => "overstayed",
             Self::ConnectionQuota => "connection_quota",
+            Self::NoPlace(why) => why.label(),
             Self::WriteTimeout => "write_timeout",
             Self::Idle => "idle",
             Self::SilentProduce(_) => "silent_produce",
@@ -127,7 +132,6 @@ pub(crate) async fn run<R, W>(
     reader: R,
     mut writer: W,
     peer: SocketAddr,
-    place: Place,
 ) -> Result<(), End>
 where
     R: AsyncRead + Unpin + Send,
@@ -143,7 +147,6 @@ where
     let Some((who, _entered)) = logged_in else {
         return Ok(());
     };
-    drop(place);
     let turn = limits.rooms.turns().of(Owner::Tenant(who.tenant));
     let session = Arc::new(Session::new(
         Arc::clone(limits.shared),

@@ -13,9 +13,9 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// TLS, if the door speaks it.
     pub tls: Option<Arc<ServerConfig>>,
-    /// Connections at once.
+    /// Connections at once; half of them for each organisation.
     pub connections_max: usize,
-    /// Connections at once that nobody has logged in on; a quarter of them for each address.
+    /// Connections at once that nobody has logged in on, half of all at most; a quarter of them for each address.
     pub strangers_max: usize,
     /// A connection without a request for this long is closed: Kafka's `connections.max.idle.ms`.
     pub idle_timeout: Duration,

@@ -280,13 +280,17 @@ pub const STRANGERS_CALLS_MAX: usize = 256;
 /// How long such a stream may last, ms: those who watch the health ask again.
 pub const STRANGERS_CALL_MS_MAX: u64 = 300_000;
 
-/// Connections that nobody has logged in on yet, of one process at one door: strangers leave half of the places to
+/// Connections that nobody has logged in on yet, of one process at the Kafka door: strangers leave half of the places to
 /// those who have a key.
 pub const STRANGERS_MAX: usize = CONNECTIONS_MAX / 2;
 
 /// One address gets one part in so many of those places. (Behind a load balancer that hides addresses all clients
 /// share one part, and only until they have logged in.)
 pub const STRANGERS_ADDRESS_SHARE: usize = 4;
+
+/// One organisation gets one part in so many of a door's places, over all of its virtual clusters, of which it makes as
+/// many as it likes: its own clients are thousands, and nobody else finds the door closed.
+pub const OWNER_SHARE: usize = 2;
 
 /// How long a request may wait for its caller's debts before it is begun, ms: clients give up on an answer after 30 s,
 /// and it must still be answered.

@@ -87,7 +87,7 @@ where
                     Ok(_) => SaslAuthenticateResponse::default(),
                     // No word of it: clients take a refused login for a wrong secret and give up, but a closed
                     // connection for something to try again.
-                    Err(Refusal::Full) => return Err(End::ConnectionQuota),
+                    Err(Refusal::Full(_)) => return checked.map(Some).map_err(Refusal::end),
                     Err(Refusal::Told { code, text, .. }) => SaslAuthenticateResponse {
                         error_code: code.number(),
                         error_message: Some(text.clone()),
@@ -113,15 +113,15 @@ enum Refusal {
         text: String,
         reason: String,
     },
-    /// Its tenant or key has as many connections as it may have.
-    Full,
+    /// There are as many connections of its like as there may be.
+    Full(End),
 }
 
 impl Refusal {
     fn end(self) -> End {
         match self {
             Refusal::Told { reason, .. } => End::Refused(reason),
-            Refusal::Full => End::ConnectionQuota,
+            Refusal::Full(end) => end,
         }
     }
 }
@@ -138,13 +138,13 @@ async fn check(
             reason: text.to_owned(),
         },
         Ok((key, secret)) => match limits.shared.broker.authenticate(key, secret) {
-            Ok(who) => match limits.connections.enter(limits.shared, &who, limits.close) {
-                Some(entered) => {
+            Ok(who) => match enter(limits, &who) {
+                Ok(entered) => {
                     tracing::debug!(%peer, key = %who.key, tenant = %who.tenant, "authenticated");
                     count(limits, &who).await;
                     return Ok((who, entered));
                 }
-                None => Refusal::Full,
+                Err(end) => Refusal::Full(end),
             },
             Err(error) => Refusal::Told {
                 code: ErrorCode::SaslAuthenticationFailed,
@@ -158,6 +158,14 @@ async fn check(
     }
     tokio::time::sleep(limits.settings.refusal_delay).await;
     Err(refusal)
+}
+
+/// Counts the connection as its owner's, if there may be one more.
+fn enter(limits: Limits<'_>, who: &Principal) -> Result<Entered, End> {
+    let entered = limits.connections.enter(limits.shared, who, limits.close);
+    let entered = entered.ok_or(End::ConnectionQuota)?;
+    limits.place.known(who.organisation)?;
+    Ok(entered)
 }
 
 /// A login is a request: who owes some waits a little, or could do one over each of many connections.
