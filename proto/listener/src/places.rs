@@ -1,12 +1,13 @@
 //! Who has a place at a port, and who must leave when places are short. Pure: no socket, no clock. Every door that lets
 //! connections in uses it, whatever it speaks.
 //!
-//! A connection is a stranger until a request of it has shown a key. Strangers can always be sent away, the oldest
-//! first: who comes with a key in hand needs a moment only, and who is silent must not keep others out. Beside the
+//! A connection is a stranger until a request of it has shown a key. Strangers can always be sent away, the oldest of the
+//! address that has most of them first: who comes with a key in hand needs a moment only, and who is silent must not keep others out. Beside the
 //! ordinary places there is a reserve, in which nothing but health can be asked.
 
 use millstream_model::limits::{OWNER_SHARE, STRANGERS_ADDRESS_SHARE};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 
 /// How many places there are.
@@ -227,8 +228,10 @@ impl Places {
 /// Connections in the order in which they came.
 #[derive(Default)]
 struct Line {
-    origin_of: BTreeMap<u64, Origin>,
+    origin_of: HashMap<u64, Origin>,
     by_origin: HashMap<Origin, BTreeSet<u64>>,
+    /// How many an origin has, and its oldest: who has most, and has been there longest among these, is the last.
+    ranks: BTreeSet<(usize, Reverse<u64>)>,
 }
 
 impl Line {
@@ -242,23 +245,39 @@ impl Line {
 
     fn insert(&mut self, id: u64, origin: Origin) {
         self.origin_of.insert(id, origin);
-        self.by_origin.entry(origin).or_default().insert(id);
+        self.change(origin, |ids| {
+            ids.insert(id);
+        });
     }
 
     fn remove(&mut self, id: u64) {
-        let Some(origin) = self.origin_of.remove(&id) else {
-            return;
-        };
-        if let Some(ids) = self.by_origin.get_mut(&origin) {
-            ids.remove(&id);
-            if ids.is_empty() {
+        if let Some(origin) = self.origin_of.remove(&id) {
+            self.change(origin, |ids| {
+                ids.remove(&id);
+            });
+        }
+    }
+
+    fn change(&mut self, origin: Origin, change: impl FnOnce(&mut BTreeSet<u64>)) {
+        let ids = self.by_origin.entry(origin).or_default();
+        if let Some(oldest) = ids.first() {
+            self.ranks.remove(&(ids.len(), Reverse(*oldest)));
+        }
+        change(ids);
+        match ids.first() {
+            Some(oldest) => {
+                self.ranks.insert((ids.len(), Reverse(*oldest)));
+            }
+            None => {
                 self.by_origin.remove(&origin);
             }
         }
     }
 
+    /// The oldest of the origin that has most: a flood renews its own, and who takes longer to log in beside it must not
+    /// be the oldest of all for that.
     fn oldest(&self) -> Option<u64> {
-        self.origin_of.first_key_value().map(|(id, _)| *id)
+        self.ranks.last().map(|(_, Reverse(id))| *id)
     }
 
     /// The oldest of an origin that has `most` or more.
@@ -307,6 +326,19 @@ mod tests {
         assert_eq!(places.admit(origin(9)).leaves, Some((first, Shortage::Places)));
         assert_eq!(places.make_room(), Some(first + 1));
         assert_eq!(places.admit(origin(10)).leaves, None, "a place became free");
+    }
+
+    #[test]
+    fn a_flood_sends_away_its_own_and_nobody_who_is_slow_beside_it() {
+        let mut places = places(8);
+        let slow = places.admit(origin(9)).id;
+        for round in 0..50 {
+            for address in 1..=4 {
+                let leaves = places.admit(origin(address)).leaves;
+                assert_ne!(leaves.map(|it| it.0), Some(slow), "round {round}");
+            }
+        }
+        assert_eq!(places.known(slow, 7), Ok(true));
     }
 
     #[test]

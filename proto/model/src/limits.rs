@@ -295,6 +295,13 @@ pub const OWNER_SHARE: usize = 2;
 /// How long a request may wait for its caller's debts before it is begun, ms: clients give up on an answer after 30 s,
 /// and it must still be answered.
 pub const DEBT_WAIT_MS_MAX: u64 = 10_000;
+
+/// The same for what moves no bytes, ms: a third of the shortest session timeout that a group's member may have (6 s),
+/// for who comes back over a new connection goes on with heartbeats, and nothing there says what it had asked for.
+pub const MEMBER_DEBT_WAIT_MS_MAX: u64 = 2_000;
+
+/// The same for a login, ms: a member that comes back waits for it before its first heartbeat, and for that as well.
+pub const LOGIN_DEBT_WAIT_MS_MAX: u64 = MEMBER_DEBT_WAIT_MS_MAX / 2;
 /// One piece of a SQL commit in the changelog, bytes before compression: a commit is a run of them, and a value that is
 /// larger is cut over several. Small beside a batch, so that a large commit does not hold up the tenant's other writes.
 pub const SQL_CHANGELOG_PIECE_BYTES_MAX: usize = 1024 * 1024;
