@@ -138,12 +138,20 @@ impl Handle {
         self.tasks.close();
         let patience = tokio::time::sleep(self.drain_timeout);
         tokio::pin!(patience);
+        let mut is_late = false;
         // The watch on images ends with `stop`, so connections are what the wait is for.
         while self.tasks.len() > 1 {
             tokio::select! {
-                () = &mut patience => break,
+                () = &mut patience => {
+                    is_late = true;
+                    break;
+                }
                 () = tokio::time::sleep(Duration::from_millis(10)) => {}
             }
+        }
+        if is_late {
+            let address = self.address;
+            tracing::warn!(%address, "Kafka connections were still busy when draining ended and are cut");
         }
         self.stop.cancel();
         self.tasks.wait().await;
@@ -242,7 +250,10 @@ impl Door {
                 connection::run(limits, reader, writer, peer).await
             }
             Some(tls) => {
-                let shaken = tokio::time::timeout(self.settings.login_timeout, tls.accept(stream)).await;
+                let shaken = tokio::time::timeout(self.settings.login_timeout, tls.accept(stream));
+                let Some(shaken) = self.drain.run_until_cancelled(shaken).await else {
+                    return Ok(());
+                };
                 let stream = shaken
                     .map_err(|_| connection::End::LoginTimeout)?
                     .map_err(connection::End::Tls)?;

@@ -26,7 +26,8 @@ pub struct Settings {
     pub frame_timeout: Duration,
     /// How long a client may refuse to take bytes of an answer.
     pub write_timeout: Duration,
-    /// How long a request may wait for its caller's debts; heartbeats at most a third of their session's timeout.
+    /// How long a request may wait for its caller's debts; what moves no bytes waits at most a third of the
+    /// shortest session timeout.
     pub debt_patience: Duration,
     /// How long a refused login waits for its answer, so that guessing is slow.
     pub refusal_delay: Duration,

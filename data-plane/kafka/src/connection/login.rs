@@ -13,7 +13,9 @@ use millstream_kafka_wire::messages::{
     SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest,
 };
 use millstream_kafka_wire::{ApiKey, ErrorCode, Frame};
+use millstream_model::limits::LOGIN_DEBT_WAIT_MS_MAX;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
@@ -171,7 +173,8 @@ fn enter(limits: Limits<'_>, who: &Principal) -> Result<Entered, End> {
 /// A login is a request: who owes some waits a little, or could do one over each of many connections.
 async fn count(limits: Limits<'_>, who: &Principal) {
     let quotas = &limits.shared.quotas;
-    let until = Instant::now() + limits.settings.debt_patience;
+    let patience = Duration::from_millis(LOGIN_DEBT_WAIT_MS_MAX);
+    let until = Instant::now() + patience.min(limits.settings.debt_patience);
     if quotas.begin(who, Meter::Requests, 1, until).await.is_err() {
         quotas.take(who, Meter::Requests, 1);
     }
