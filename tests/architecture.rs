@@ -416,6 +416,46 @@ fn no_module_hides_in_mod_rs() {
     );
 }
 
+/// What reaches the disk; whole words, so that `tokio::fs` is found in `use tokio::{fs, net}` too.
+fn opens_files(source: &str) -> bool {
+    let words: Vec<&str> = source
+        .split(|it: char| !it.is_alphanumeric() && it != '_')
+        .filter(|it| !it.is_empty())
+        .collect();
+    words
+        .iter()
+        .any(|it| ["fs", "File", "OpenOptions", "rustix"].contains(it))
+}
+
+#[test]
+fn the_doors_open_no_file() {
+    let is_door = |path: &String| {
+        GATEWAYS
+            .iter()
+            .chain(&["data-plane/door"])
+            .any(|door| path.starts_with(&format!("{door}/src/")))
+    };
+    let doors: Vec<String> = sources().into_iter().filter(is_door).collect();
+    assert!(doors.len() > 50, "the doors have sources: {}", doors.len());
+    let opens = |path: &String| opens_files(&std::fs::read_to_string(root().join(path)).unwrap());
+    none(
+        doors
+            .into_iter()
+            .filter(opens)
+            .map(|path| format!("{path} opens files; whoever serves clients asks the broker"))
+            .collect(),
+    );
+    for planted in [
+        "use std::fs;",
+        "tokio::fs::read(path)",
+        "use std::{fs, io};",
+        "std::fs::File::open(path)",
+    ] {
+        assert!(opens_files(planted), "{planted}");
+    }
+    assert!(!opens_files("let offset = offsets.profile();"));
+}
+
 #[test]
 fn only_the_tier_names_objects() {
     let names = |path: &String| {

@@ -1,8 +1,11 @@
 //! What is open when the server is told to stop: it ends by itself, with a word, and holds nothing up.
 
 use crate::harness::{Server, Start, Work};
+use crate::tenants::fetch_that_waits;
+use crate::wire::{Outcome, Wire};
 use bytes::Bytes;
 use futures::StreamExt;
+use millstream_kafka_wire::frame::encode_request;
 use millstream_rust::{Error, Watermark};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -69,6 +72,13 @@ async fn what_is_open_ends_by_itself_when_the_server_stops() {
     let key = format!("Bearer {}:{}", server.key.id, server.key.secret);
     let mut half = begun_by_hand(&server.doors.http, &key);
     let mut silent = TcpStream::connect(&server.doors.http).unwrap();
+    let _idle = Wire::authenticated(&server.doors.kafka, &server.key);
+    let _silent = Wire::connect(&server.doors.kafka);
+    let mut asking = Wire::authenticated(&server.doors.kafka, &server.key);
+    let fetch = encode_request(12, 1, Some("parked"), &fetch_that_waits("t")).unwrap();
+    asking.send(&fetch.into_bytes());
+    let mut cut_short = Wire::authenticated(&server.doors.kafka, &server.key);
+    cut_short.send(&[0, 1, 0, 0, 0, 3]);
     server.wait_for_metric("grpc_bodies_arriving", |it| it == 1.0);
     server.wait_for_metric("grpc_calls_open", |it| it == 3.0);
 
@@ -96,6 +106,11 @@ async fn what_is_open_ends_by_itself_when_the_server_stops() {
     }
     let fetched = timeout(AN_END, parked).await.unwrap().unwrap().unwrap();
     assert_eq!(fetched[0].records, Bytes::new(), "answered with what is there");
+    assert!(
+        matches!(asking.outcome(), Outcome::Answer(_)),
+        "at the Kafka door, too"
+    );
+    assert_eq!(cut_short.outcome(), Outcome::Closed);
     for stream in [&mut half, &mut silent] {
         stream.set_read_timeout(Some(AN_END)).unwrap();
         let _ = stream.read_to_end(&mut Vec::new());

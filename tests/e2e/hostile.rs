@@ -4,6 +4,7 @@ pub mod bystander;
 pub mod crowds;
 pub mod debts;
 pub mod http;
+mod times;
 mod together;
 
 use crate::forge::{at, batch, old_messages, sealed, with};

@@ -375,7 +375,11 @@ fn a_stop_is_clean_and_quick_when_clients_hang_on() {
     let server = Server::first(&work, Start::service());
     let _wire = crate::wire::Wire::authenticated(&server.doors.kafka, &server.key);
     let _half = std::net::TcpStream::connect(&server.doors.http).unwrap();
+    let begun = Instant::now();
     assert!(server.stop().success());
+    // Each door would be patient with a busy client for 5 s.
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(4), "{took:?}");
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn offset(at: i64) -> CommittedOffset {
 }
 
 /// Of the first partition, from its beginning; it waits a minute for the first record.
-fn fetch_that_waits(topic: &str) -> FetchRequest {
+pub fn fetch_that_waits(topic: &str) -> FetchRequest {
     FetchRequest {
         replica_id: -1,
         max_wait_ms: 60_000,

@@ -36,26 +36,37 @@ impl Wire {
 
     /// A connection that has shown a key with SASL PLAIN.
     pub fn authenticated(address: &str, key: &Key) -> Wire {
+        Wire::try_authenticated(address, key).expect("the login is answered")
+    }
+
+    /// The same, or nothing when the connection is closed instead. A refused login is a failure.
+    pub fn try_authenticated(address: &str, key: &Key) -> Option<Wire> {
         let mut wire = Wire::connect(address);
         let handshake = SaslHandshakeRequest {
             mechanism: "PLAIN".into(),
         };
-        assert_eq!(wire.call(1, &handshake).error_code, 0);
+        assert_eq!(wire.try_call(1, &handshake)?.error_code, 0);
         let token = SaslAuthenticateRequest {
             auth_bytes: Bytes::from(format!("\0{}\0{}", key.id, key.secret)),
         };
-        let answer = wire.call(2, &token);
+        let answer = wire.try_call(2, &token)?;
         assert_eq!(answer.error_code, 0, "{:?}", answer.error_message);
-        wire
+        Some(wire)
     }
 
     /// Sends a request and reads its answer.
     pub fn call<R: Request>(&mut self, version: i16, request: &R) -> R::Response {
+        let answer = self.try_call(version, request);
+        answer.expect("the connection was closed instead of answering")
+    }
+
+    /// The same, or nothing when the connection is closed instead.
+    pub fn try_call<R: Request>(&mut self, version: i16, request: &R) -> Option<R::Response> {
         let frame = encode_request(version, 1, Some("wire"), request).unwrap();
         self.send(&frame.into_bytes());
         match self.outcome() {
-            Outcome::Answer(frame) => decode_response::<R>(frame, version).unwrap().1,
-            Outcome::Closed => panic!("the connection was closed instead of answering"),
+            Outcome::Answer(frame) => Some(decode_response::<R>(frame, version).unwrap().1),
+            Outcome::Closed => None,
         }
     }
 

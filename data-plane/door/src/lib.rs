@@ -5,7 +5,7 @@
 //! request:
 //!
 //! ```text
-//!   connection ─► strangers ─► room for its bytes ─► login or gate ─► permissions ─► quotas
+//!   connection ─► places ─► room for its bytes ─► login or gate ─► permissions ─► quotas
 //!     ─► topics (access) ─► produce, fetch ─► problem ─► the door's own code
 //! ```
 //!
@@ -22,11 +22,11 @@ pub mod gate;
 pub mod leadership;
 pub mod login;
 pub mod permissions;
+pub mod places;
 pub mod problem;
 pub mod produce;
 pub mod quotas;
 pub mod room;
-pub mod strangers;
 pub mod turns;
 pub mod waiting;
 
@@ -35,9 +35,9 @@ pub use gate::{Gate, GateMetrics, GateParts, GateSettings, Keeper};
 pub use leadership::{Leadership, leadership};
 pub use login::{Login, LoginError, LoginSettings, Logins, while_valid};
 pub use permissions::{Action, Denied};
+pub use places::{NoPlace, Place, Places};
 pub use problem::Refused;
 pub use quotas::{Allowance, Connected, Meter, Owes, Quotas, THROTTLE_MAX};
 pub use room::{Overstay, Owner};
-pub use strangers::{NoPlace, Place, Strangers};
 pub use turns::{Turn, Turns};
 pub use waiting::{Connection, Overstayed, Rooms, RoomsSettings, Share};

@@ -82,6 +82,43 @@ fn while_somebody_waits_nobody_takes_beyond_its_share() {
     assert_eq!(room.events(), [Event::Granted(late), Event::Granted(hog)]);
 }
 
+/// Who waits goes first where it stays within the shares of its connection and its owner, whoever asked before.
+#[test]
+fn while_somebody_waits_a_connection_has_its_own_share() {
+    const OWN: u64 = 1;
+    const OTHER: u64 = 2;
+    for (held_before, wanted, connection, is_first) in [
+        (7 * MIB, MIB, OWN, true),
+        (8 * MIB, MIB, OWN, false),
+        (8 * MIB, MIB, OTHER, true),
+        (8 * MIB, 8 * MIB, OTHER, true),
+        (8 * MIB, 9 * MIB, OTHER, false),
+    ] {
+        let mut room = room(64 * MIB);
+        let full = room.begin(0, tenant(1), ConnectionId(OWN));
+        assert_eq!(room.take(0, full, held_before), Taken::Granted);
+        let others: Vec<FrameId> = (2..=5)
+            .map(|number| {
+                let id = room.begin(0, tenant(number), ConnectionId(100 + number));
+                assert_eq!(room.take(0, id, 8 * MIB), Taken::Granted);
+                id
+            })
+            .collect();
+        let hog = room.begin(0, tenant(9), ConnectionId(900));
+        let rest = 64 * MIB - room.used();
+        assert_eq!(room.take(0, hog, rest), Taken::Granted, "nobody waits yet");
+        // It has more than its share, asked first, and would fit as soon as anything does.
+        assert_eq!(room.take(1, hog, 512 * 1024), Taken::Waits);
+        let asks = room.begin(2, tenant(1), ConnectionId(connection));
+        assert_eq!(room.take(2, asks, wanted), Taken::Waits);
+        room.end(3, others[0]);
+        room.end(3, others[1]);
+        let first = room.events().first().copied();
+        let case = format!("{held_before} held, {wanted} wanted at {connection}");
+        assert_eq!(first == Some(Event::Granted(asks)), is_first, "{case}: {first:?}");
+    }
+}
+
 #[test]
 fn the_silent_are_ended_only_while_others_wait() {
     let mut room = room(64 * MIB);

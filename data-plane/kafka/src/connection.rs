@@ -9,7 +9,7 @@ mod plain;
 use crate::session::{Session, Shared};
 use crate::settings::Settings;
 use frames::Frames;
-use millstream_door::{Overstayed, Owner, Place, Rooms};
+use millstream_door::{NoPlace, Overstayed, Owner, Place, Rooms};
 use millstream_kafka_wire::{ApiKey, DecodeError, EncodeError};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,6 +25,8 @@ pub(crate) struct Limits<'a> {
     /// Room for requests that are not answered yet.
     pub(crate) rooms: &'a Rooms,
     pub(crate) shared: &'a Arc<Shared>,
+    /// Its place at the door.
+    pub(crate) place: &'a Place,
     /// No further requests are read.
     pub(crate) drain: &'a CancellationToken,
     /// The connection ends at once.
@@ -54,6 +56,8 @@ pub(crate) enum End {
     Overstayed(#[from] Overstayed),
     #[error("the quota of connections at once is used up")]
     ConnectionQuota,
+    #[error("{0}")]
+    NoPlace(#[from] NoPlace),
     #[error("the client does not take its answers")]
     WriteTimeout,
     #[error("no request for too long")]
@@ -86,6 +90,7 @@ impl End {
             Self::FrameTimeout => "frame_timeout",
             Self::Overstayed(_) => "overstayed",
             Self::ConnectionQuota => "connection_quota",
+            Self::NoPlace(why) => why.label(),
             Self::WriteTimeout => "write_timeout",
             Self::Idle => "idle",
             Self::SilentProduce(_) => "silent_produce",
@@ -125,7 +130,6 @@ pub(crate) async fn run<R, W>(
     reader: R,
     mut writer: W,
     peer: SocketAddr,
-    place: Place,
 ) -> Result<(), End>
 where
     R: AsyncRead + Unpin + Send,
@@ -141,7 +145,6 @@ where
     let Some(login) = logged_in else {
         return Ok(());
     };
-    drop(place);
     let who = login.who().clone();
     let turn = limits.rooms.turns().of(Owner::Tenant(who.tenant));
     let session = Arc::new(Session::new(

@@ -5,7 +5,8 @@ use crate::metrics::Metrics;
 use crate::session::Shared;
 use crate::settings::Settings;
 use millstream_broker::Broker;
-use millstream_door::{LoginSettings, Logins, Place, Quotas, Rooms, Strangers};
+use millstream_door::{LoginSettings, Logins, NoPlace, Place, Places, Quotas, Rooms};
+use millstream_model::limits::LOGIN_DEBT_WAIT_MS_MAX;
 use prometheus_client::registry::Registry;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::net::SocketAddr;
@@ -13,7 +14,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -95,7 +95,7 @@ impl Bound {
     ) -> Handle {
         let settings = LoginSettings {
             refusal_delay: self.settings.refusal_delay,
-            patience: self.settings.debt_patience,
+            patience: Duration::from_millis(LOGIN_DEBT_WAIT_MS_MAX).min(self.settings.debt_patience),
         };
         let roots = Arc::clone(broker.roots());
         let logins = Logins::new(settings, broker.image_watch(), roots, quotas.clone());
@@ -109,8 +109,7 @@ impl Bound {
         let door = Arc::new(Door {
             drain: shutdown.clone(),
             stop: CancellationToken::new(),
-            room: Arc::new(Semaphore::new(self.settings.connections_max)),
-            strangers: Strangers::new(self.settings.strangers_max),
+            places: Places::new(self.settings.connections_max, self.settings.strangers_max),
             rooms,
             tls: self.settings.tls.clone().map(TlsAcceptor::from),
             refusals: AtomicU64::new(0),
@@ -145,12 +144,20 @@ impl Handle {
         self.tasks.close();
         let patience = tokio::time::sleep(self.drain_timeout);
         tokio::pin!(patience);
+        let mut is_late = false;
         // The watch on images ends with `stop`, so connections are what the wait is for.
         while self.tasks.len() > 1 {
             tokio::select! {
-                () = &mut patience => break,
+                () = &mut patience => {
+                    is_late = true;
+                    break;
+                }
                 () = tokio::time::sleep(Duration::from_millis(10)) => {}
             }
+        }
+        if is_late {
+            let address = self.address;
+            tracing::warn!(%address, "Kafka connections were still busy when draining ended and are cut");
         }
         self.stop.cancel();
         self.tasks.wait().await;
@@ -160,8 +167,7 @@ impl Handle {
 struct Door {
     settings: Settings,
     shared: Arc<Shared>,
-    room: Arc<Semaphore>,
-    strangers: Strangers,
+    places: Places,
     rooms: Rooms,
     tls: Option<TlsAcceptor>,
     refusals: AtomicU64,
@@ -185,49 +191,40 @@ impl Door {
                     continue;
                 }
             };
-            let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else {
-                self.refuse(peer, "full", "there are as many as there may be");
-                continue;
-            };
-            match self.strangers.enter(peer.ip()) {
-                Ok(stranger) => {
-                    tasks.spawn(Arc::clone(&self).connection(stream, peer, place, stranger));
+            match self.places.enter(peer.ip()) {
+                Ok(place) => {
+                    tasks.spawn(Arc::clone(&self).connection(stream, peer, place));
                 }
-                Err(full) => self.refuse(peer, full.label(), &full.to_string()),
+                Err(why) => self.refuse(peer, why),
             }
         }
     }
 
-    /// Counts a connection that is not let in; the log is told of one in a while, as they come in floods.
-    fn refuse(&self, peer: SocketAddr, label: &'static str, why: &str) {
-        self.shared.metrics.closed(label);
+    /// Counts a connection that has no place; the log is told of one in a while, as they come in floods.
+    fn refuse(&self, peer: SocketAddr, why: NoPlace) {
+        self.shared.metrics.closed(why.label());
         if self
             .refusals
             .fetch_add(1, Ordering::Relaxed)
             .is_multiple_of(REFUSALS_PER_LINE)
         {
-            tracing::warn!(%peer, why, "refused a Kafka connection, and does so for others without a line");
+            tracing::warn!(%peer, %why, "refused a Kafka connection, and does so for others without a line");
         }
     }
 
-    async fn connection(
-        self: Arc<Self>,
-        stream: TcpStream,
-        peer: SocketAddr,
-        _place: OwnedSemaphorePermit,
-        stranger: Place,
-    ) {
+    async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, place: Place) {
         let metrics = &self.shared.metrics;
         metrics.connections.inc();
         let close = self.stop.child_token();
-        let serve = self.serve(stream, peer, &close, stranger);
-        let end = close
-            .run_until_cancelled(serve)
-            .await
-            .unwrap_or(Err(connection::End::Closed));
+        let end = tokio::select! {
+            end = self.serve(stream, peer, &close, &place) => end,
+            () = close.cancelled() => Err(connection::End::Closed),
+            why = place.leaves() => Err(why.into()),
+        };
         metrics.connections.dec();
         match end {
             Ok(()) => metrics.closed("client"),
+            Err(connection::End::NoPlace(why)) => self.refuse(peer, why),
             Err(end) => {
                 metrics.closed(end.label());
                 end.log(peer);
@@ -240,28 +237,32 @@ impl Door {
         stream: TcpStream,
         peer: SocketAddr,
         close: &CancellationToken,
-        stranger: Place,
+        place: &Place,
     ) -> Result<(), connection::End> {
         stream.set_nodelay(true).map_err(connection::End::Io)?;
         let limits = Limits {
             settings: &self.settings,
             rooms: &self.rooms,
             shared: &self.shared,
+            place,
             drain: &self.drain,
             close,
         };
         match &self.tls {
             None => {
                 let (reader, writer) = stream.into_split();
-                connection::run(limits, reader, writer, peer, stranger).await
+                connection::run(limits, reader, writer, peer).await
             }
             Some(tls) => {
-                let shaken = tokio::time::timeout(self.settings.login_timeout, tls.accept(stream)).await;
+                let shaken = tokio::time::timeout(self.settings.login_timeout, tls.accept(stream));
+                let Some(shaken) = self.drain.run_until_cancelled(shaken).await else {
+                    return Ok(());
+                };
                 let stream = shaken
                     .map_err(|_| connection::End::LoginTimeout)?
                     .map_err(connection::End::Tls)?;
                 let (reader, writer) = tokio::io::split(stream);
-                connection::run(limits, reader, writer, peer, stranger).await
+                connection::run(limits, reader, writer, peer).await
             }
         }
     }

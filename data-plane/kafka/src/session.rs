@@ -9,9 +9,10 @@ use millstream_door::{Action, Connection, Logins, Overstayed, Owes, Quotas, Shar
 use millstream_kafka_wire::frame::RequestFrame;
 use millstream_kafka_wire::{ApiKey, ErrorCode};
 use millstream_metadata::{Actor, Image, Refusal, Request};
+use millstream_model::limits::MEMBER_DEBT_WAIT_MS_MAX;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -45,8 +46,6 @@ pub(crate) struct Session {
     connection: Connection,
     /// Its tenant's part of the processor.
     pub(crate) turn: Turn,
-    /// The shortest session timeout of a group's member that joined here, ms.
-    session_timeout_ms: AtomicU32,
 }
 
 impl Session {
@@ -64,7 +63,6 @@ impl Session {
             asked_for_transactions: AtomicBool::new(false),
             connection,
             turn,
-            session_timeout_ms: AtomicU32::new(u32::MAX),
         }
     }
 
@@ -84,22 +82,12 @@ impl Session {
         Ok(Some(share))
     }
 
-    /// A group's member joins over this connection: its heartbeats must not wait for longer than a third of this.
-    pub(crate) fn joins(&self, session_timeout_ms: i32) {
-        if let Ok(ms) = u32::try_from(session_timeout_ms) {
-            self.session_timeout_ms.fetch_min(ms, Ordering::Relaxed);
-        }
-    }
-
-    /// How long a request may wait for debts, from when it was received.
+    /// How long a request may wait for debts, from when it was received: no member of a group is thrown out for it.
     fn patience(&self, api: ApiKey) -> Duration {
         let longest = self.shared.debt_patience;
         match api {
             ApiKey::Produce | ApiKey::Fetch => longest,
-            _ => {
-                let session_ms = self.session_timeout_ms.load(Ordering::Relaxed);
-                longest.min(Duration::from_millis(u64::from(session_ms) / 3))
-            }
+            _ => longest.min(Duration::from_millis(MEMBER_DEBT_WAIT_MS_MAX)),
         }
     }
 }

@@ -13,9 +13,9 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// TLS, if the door speaks it.
     pub tls: Option<Arc<ServerConfig>>,
-    /// Connections at once.
+    /// Connections at once; half of them for each organisation.
     pub connections_max: usize,
-    /// Connections at once that nobody has logged in on; a quarter of them for each address.
+    /// Connections at once that nobody has logged in on, half of all at most; a quarter of them for each address.
     pub strangers_max: usize,
     /// A connection without a request for this long is closed: Kafka's `connections.max.idle.ms`.
     pub idle_timeout: Duration,
@@ -26,7 +26,8 @@ pub struct Settings {
     pub frame_timeout: Duration,
     /// How long a client may refuse to take bytes of an answer.
     pub write_timeout: Duration,
-    /// How long a request may wait for its caller's debts; heartbeats at most a third of their session's timeout.
+    /// How long a request may wait for its caller's debts; what moves no bytes waits at most a third of the
+    /// shortest session timeout.
     pub debt_patience: Duration,
     /// How long a refused login waits for its answer, so that guessing is slow.
     pub refusal_delay: Duration,

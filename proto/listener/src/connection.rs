@@ -12,9 +12,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// The caller has more connections than one may have.
+/// The caller's organisation has as many connections as one may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there are {most} connections of this virtual cluster, and more are not let in")]
+#[error("there are {most} connections of this organization, and more are not let in")]
 pub struct TooManyConnections {
     /// How many one may have.
     pub most: usize,
@@ -158,7 +158,7 @@ impl Connection {
     ///
     /// # Errors
     /// When the owner has half of the port's places, or `enter` refuses.
-    pub fn known<T, E>(&self, owner: u64, enter: impl FnOnce() -> Result<T, E>) -> Result<(), E>
+    pub fn known<T, E>(&self, owner: u128, enter: impl FnOnce() -> Result<T, E>) -> Result<(), E>
     where
         T: Send + Sync + 'static,
         E: From<TooManyConnections>,

@@ -15,7 +15,7 @@ mod bind;
 mod connection;
 mod metrics;
 mod pem;
-mod places;
+pub mod places;
 mod serve;
 mod tls;
 mod validity;

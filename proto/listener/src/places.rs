@@ -1,17 +1,22 @@
-//! Who has a place at the port, and who must leave when places are short. Pure: no socket, no clock.
+//! Who has a place at a port, and who must leave when places are short. Pure: no socket, no clock. Every door that lets
+//! connections in uses it, whatever it speaks.
 //!
-//! A connection is a stranger until a request of it has shown a key. Strangers can always be sent away, the oldest
-//! first: who comes with a key in hand needs a moment only, and who is silent must not keep others out. Beside the
+//! A connection is a stranger until a request of it has shown a key. Strangers can always be sent away, the oldest of the
+//! address that has most of them first: who comes with a key in hand needs a moment only, and who is silent must not keep others out. Beside the
 //! ordinary places there is a reserve, in which nothing but health can be asked.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use millstream_model::limits::{OWNER_SHARE, STRANGERS_ADDRESS_SHARE};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 
 /// How many places there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Limits {
+pub struct Limits {
     /// Ordinary places.
     pub places: usize,
+    /// Places of them for those who have not shown a key.
+    pub strangers: usize,
     /// Places of them that one address has before it has shown a key.
     pub of_one_address: usize,
     /// Places of them that one owner of keys has.
@@ -23,14 +28,15 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// The shares that follow from the places.
-    pub(crate) fn of(places: usize, reserve: usize) -> Limits {
+    /// The shares that follow from the places, where strangers may have them all.
+    pub fn of(places: usize, reserve: usize) -> Limits {
         let places = places.max(1);
         let reserve = reserve.max(1);
         Limits {
             places,
-            of_one_address: (places / 4).max(1),
-            of_one_owner: (places / 2).max(1),
+            strangers: places,
+            of_one_address: (places / STRANGERS_ADDRESS_SHARE).max(1),
+            of_one_owner: (places / OWNER_SHARE).max(1),
             reserve,
             reserve_of_one_address: (reserve / 4).max(1),
         }
@@ -39,10 +45,11 @@ impl Limits {
 
 /// Where a connection comes from: an address, or what one customer has of IPv6, a /64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Origin(IpAddr);
+pub struct Origin(IpAddr);
 
 impl Origin {
-    pub(crate) fn of(address: IpAddr) -> Origin {
+    /// Of a connection's other end.
+    pub fn of(address: IpAddr) -> Origin {
         match address.to_canonical() {
             IpAddr::V6(address) => {
                 let network = u128::from(address) & !u128::from(u64::MAX);
@@ -51,11 +58,16 @@ impl Origin {
             address => Origin(address),
         }
     }
+
+    /// The address, or the first of the network.
+    pub fn address(self) -> IpAddr {
+        self.0
+    }
 }
 
 /// Why somebody is sent away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shortage {
+pub enum Shortage {
     /// Its address has too many that have not shown a key.
     Address,
     /// Every place is taken.
@@ -68,7 +80,8 @@ pub(crate) enum Shortage {
 
 /// A new connection's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Admitted {
+pub struct Admitted {
+    /// Its number, never used twice.
     pub id: u64,
     /// Only health can be asked.
     pub reserved: bool,
@@ -78,22 +91,24 @@ pub(crate) struct Admitted {
 
 /// An owner has as many connections as one may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooMany {
+pub struct TooMany {
+    /// How many one may have.
     pub most: usize,
 }
 
 /// Who is in.
-pub(crate) struct Places {
+pub struct Places {
     limits: Limits,
     next: u64,
     strangers: Line,
     reserved: Line,
-    owner_of: HashMap<u64, u64>,
-    owned: HashMap<u64, usize>,
+    owner_of: HashMap<u64, u128>,
+    owned: HashMap<u128, usize>,
 }
 
 impl Places {
-    pub(crate) fn new(limits: Limits) -> Places {
+    /// Nobody is in.
+    pub fn new(limits: Limits) -> Places {
         Places {
             limits,
             next: 0,
@@ -104,33 +119,40 @@ impl Places {
         }
     }
 
-    /// Lets a new connection in.
-    pub(crate) fn admit(&mut self, origin: Origin) -> Admitted {
-        let id = self.next;
-        self.next += 1;
+    /// Lets a new connection in, at worst to the reserve.
+    pub fn admit(&mut self, origin: Origin) -> Admitted {
+        match self.enter(origin) {
+            Some(admitted) => admitted,
+            None => self.admit_to_reserve(origin),
+        }
+    }
+
+    /// Gives a new connection an ordinary place; none when all are taken by those who have shown a key.
+    pub fn enter(&mut self, origin: Origin) -> Option<Admitted> {
         let limits = self.limits;
-        let of_origin = self.strangers.oldest_of(origin, limits.of_one_address);
-        let leaves = if let Some(oldest) = of_origin {
+        let is_full = self.strangers.len() >= limits.strangers
+            || self.strangers.len() + self.owner_of.len() >= limits.places;
+        let leaves = if let Some(oldest) = self.strangers.oldest_of(origin, limits.of_one_address) {
             Some((oldest, Shortage::Address))
-        } else if self.strangers.len() + self.owner_of.len() < limits.places {
-            None
-        } else if let Some(oldest) = self.strangers.oldest() {
-            Some((oldest, Shortage::Places))
+        } else if is_full {
+            Some((self.strangers.oldest()?, Shortage::Places))
         } else {
-            return self.admit_to_reserve(id, origin);
+            None
         };
         if let Some((oldest, _)) = leaves {
             self.strangers.remove(oldest);
         }
+        let id = self.number();
         self.strangers.insert(id, origin);
-        Admitted {
+        Some(Admitted {
             id,
             reserved: false,
             leaves,
-        }
+        })
     }
 
-    fn admit_to_reserve(&mut self, id: u64, origin: Origin) -> Admitted {
+    fn admit_to_reserve(&mut self, origin: Origin) -> Admitted {
+        let id = self.number();
         let limits = self.limits;
         let of_origin = self.reserved.oldest_of(origin, limits.reserve_of_one_address);
         let leaves = of_origin.or_else(|| {
@@ -148,9 +170,18 @@ impl Places {
         }
     }
 
+    fn number(&mut self) -> u64 {
+        let id = self.next;
+        self.next += 1;
+        id
+    }
+
     /// A stranger has shown a key of this owner. False for one that was sent away meanwhile, or has a place of the
     /// reserve.
-    pub(crate) fn known(&mut self, id: u64, owner: u64) -> Result<bool, TooMany> {
+    ///
+    /// # Errors
+    /// When the owner has as many as one may have.
+    pub fn known(&mut self, id: u64, owner: u128) -> Result<bool, TooMany> {
         if !self.strangers.contains(id) {
             return Ok(false);
         }
@@ -167,7 +198,7 @@ impl Places {
     }
 
     /// A connection is gone.
-    pub(crate) fn leave(&mut self, id: u64) {
+    pub fn leave(&mut self, id: u64) {
         self.strangers.remove(id);
         self.reserved.remove(id);
         let Some(owner) = self.owner_of.remove(&id) else {
@@ -181,8 +212,13 @@ impl Places {
         }
     }
 
+    /// Connections that have shown no key.
+    pub fn strangers(&self) -> usize {
+        self.strangers.len()
+    }
+
     /// Sends the oldest stranger away, if there is one.
-    pub(crate) fn make_room(&mut self) -> Option<u64> {
+    pub fn make_room(&mut self) -> Option<u64> {
         let oldest = self.strangers.oldest()?;
         self.strangers.remove(oldest);
         Some(oldest)
@@ -192,8 +228,10 @@ impl Places {
 /// Connections in the order in which they came.
 #[derive(Default)]
 struct Line {
-    origin_of: BTreeMap<u64, Origin>,
+    origin_of: HashMap<u64, Origin>,
     by_origin: HashMap<Origin, BTreeSet<u64>>,
+    /// How many an origin has, and its oldest: who has most, and has been there longest among these, is the last.
+    ranks: BTreeSet<(usize, Reverse<u64>)>,
 }
 
 impl Line {
@@ -207,23 +245,39 @@ impl Line {
 
     fn insert(&mut self, id: u64, origin: Origin) {
         self.origin_of.insert(id, origin);
-        self.by_origin.entry(origin).or_default().insert(id);
+        self.change(origin, |ids| {
+            ids.insert(id);
+        });
     }
 
     fn remove(&mut self, id: u64) {
-        let Some(origin) = self.origin_of.remove(&id) else {
-            return;
-        };
-        if let Some(ids) = self.by_origin.get_mut(&origin) {
-            ids.remove(&id);
-            if ids.is_empty() {
+        if let Some(origin) = self.origin_of.remove(&id) {
+            self.change(origin, |ids| {
+                ids.remove(&id);
+            });
+        }
+    }
+
+    fn change(&mut self, origin: Origin, change: impl FnOnce(&mut BTreeSet<u64>)) {
+        let ids = self.by_origin.entry(origin).or_default();
+        if let Some(oldest) = ids.first() {
+            self.ranks.remove(&(ids.len(), Reverse(*oldest)));
+        }
+        change(ids);
+        match ids.first() {
+            Some(oldest) => {
+                self.ranks.insert((ids.len(), Reverse(*oldest)));
+            }
+            None => {
                 self.by_origin.remove(&origin);
             }
         }
     }
 
+    /// The oldest of the origin that has most: a flood renews its own, and who takes longer to log in beside it must not
+    /// be the oldest of all for that.
     fn oldest(&self) -> Option<u64> {
-        self.origin_of.first_key_value().map(|(id, _)| *id)
+        self.ranks.last().map(|(_, Reverse(id))| *id)
     }
 
     /// The oldest of an origin that has `most` or more.
@@ -275,6 +329,19 @@ mod tests {
     }
 
     #[test]
+    fn a_flood_sends_away_its_own_and_nobody_who_is_slow_beside_it() {
+        let mut places = places(8);
+        let slow = places.admit(origin(9)).id;
+        for round in 0..50 {
+            for address in 1..=4 {
+                let leaves = places.admit(origin(address)).leaves;
+                assert_ne!(leaves.map(|it| it.0), Some(slow), "round {round}");
+            }
+        }
+        assert_eq!(places.known(slow, 7), Ok(true));
+    }
+
+    #[test]
     fn who_has_shown_a_key_is_not_sent_away_and_health_has_its_reserve() {
         let mut places = places(8);
         for address in 0..8 {
@@ -293,6 +360,30 @@ mod tests {
         );
         places.leave(0);
         assert!(!places.admit(origin(1)).reserved, "an ordinary place again");
+    }
+
+    #[test]
+    fn strangers_may_have_fewer_places_than_there_are() {
+        let mut places = Places::new(Limits {
+            strangers: 4,
+            ..Limits::of(8, 1)
+        });
+        let ids: Vec<u64> = (0..4).map(|it| places.admit(origin(it)).id).collect();
+        assert_eq!(
+            places.admit(origin(9)).leaves,
+            Some((ids[0], Shortage::Places)),
+            "four places are free, for keys"
+        );
+        assert_eq!(places.strangers(), 4);
+        for (owner, id) in (1..).zip(&ids[1..]) {
+            assert_eq!(places.known(*id, owner), Ok(true));
+        }
+        for address in 20..27 {
+            let id = places.enter(origin(address)).map(|it| it.id);
+            let id = id.expect("a stranger leaves, or a place is free");
+            let _ = places.known(id, 100 + u128::from(address));
+        }
+        assert_eq!(places.enter(origin(30)), None, "all are known");
     }
 
     #[test]

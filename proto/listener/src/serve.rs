@@ -46,7 +46,7 @@ pub struct Settings {
     /// TLS, or none for plain TCP.
     pub tls: Option<Arc<ServerConfig>>,
     /// Connections served at once, beside the reserve. A quarter of them may be strangers from one address, half of
-    /// them one owner's; when all are taken, the oldest stranger leaves for who comes.
+    /// them one organisation's; when all are taken, the oldest stranger leaves for who comes.
     pub connections_max: usize,
     /// Connections that are let in when all others have shown a key; only [`Settings::health_paths`] are answered.
     pub reserve: usize,

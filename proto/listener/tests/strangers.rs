@@ -51,7 +51,7 @@ fn router() -> Router {
 }
 
 async fn show_key(Extension(connection): Extension<Connection>, Path(owner): Path<u64>) -> String {
-    match connection.known(owner, || Ok::<_, TooManyConnections>(())) {
+    match connection.known(owner.into(), || Ok::<_, TooManyConnections>(())) {
         Ok(()) => connection.id().to_string(),
         Err(error) => error.to_string(),
     }

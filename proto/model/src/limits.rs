@@ -281,7 +281,7 @@ pub const STRANGERS_CALLS_MAX: usize = 256;
 /// How long such a stream may last, ms: those who watch the health ask again.
 pub const STRANGERS_CALL_MS_MAX: u64 = 300_000;
 
-/// Connections that nobody has logged in on yet, of one process at one door: strangers leave half of the places to
+/// Connections that nobody has logged in on yet, of one process at the Kafka door: strangers leave half of the places to
 /// those who have a key.
 pub const STRANGERS_MAX: usize = CONNECTIONS_MAX / 2;
 
@@ -289,10 +289,20 @@ pub const STRANGERS_MAX: usize = CONNECTIONS_MAX / 2;
 /// share one part, and only until they have logged in.)
 pub const STRANGERS_ADDRESS_SHARE: usize = 4;
 
+/// One organisation gets one part in so many of a door's places, over all of its virtual clusters, of which it makes as
+/// many as it likes: its own clients are thousands, and nobody else finds the door closed.
+pub const OWNER_SHARE: usize = 2;
+
 /// How long a request may wait for its caller's debts before it is begun, ms: clients give up on an answer after 30 s,
 /// and it must still be answered.
 pub const DEBT_WAIT_MS_MAX: u64 = 10_000;
 
+/// The same for what moves no bytes, ms: a third of the shortest session timeout that a group's member may have (6 s),
+/// for who comes back over a new connection goes on with heartbeats, and nothing there says what it had asked for.
+pub const MEMBER_DEBT_WAIT_MS_MAX: u64 = 2_000;
+
+/// The same for a login, ms: a member that comes back waits for it before its first heartbeat, and for that as well.
+pub const LOGIN_DEBT_WAIT_MS_MAX: u64 = MEMBER_DEBT_WAIT_MS_MAX / 2;
 /// One piece of a SQL commit in the changelog, bytes before compression: a commit is a run of them, and a value that is
 /// larger is cut over several. Small beside a batch, so that a large commit does not hold up the tenant's other writes.
 pub const SQL_CHANGELOG_PIECE_BYTES_MAX: usize = 1024 * 1024;

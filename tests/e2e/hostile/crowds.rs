@@ -1,5 +1,6 @@
 //! Many connections that announce much and send nothing.
 
+use crate::harness::tools::leave_out;
 use crate::harness::{Key, Server, Start, Work};
 use crate::hostile::bystander::Quiet;
 use crate::tenants::tenant;
@@ -21,8 +22,8 @@ pub fn silent_frames(server: &Server, key: &Key, count: usize, length: u32) -> V
 }
 
 /// Connections without a key, from an address of this machine, that each announce a frame of 64 KiB and fall silent.
-pub async fn strangers(server: &Server, from: IpAddr, count: usize) -> Vec<TcpStream> {
-    let address: SocketAddr = server.doors.kafka.parse().unwrap();
+pub async fn strangers(kafka: &str, from: IpAddr, count: usize) -> Vec<TcpStream> {
+    let address: SocketAddr = kafka.parse().unwrap();
     let mut strangers = Vec::with_capacity(count);
     for _ in 0..count {
         let socket = TcpSocket::new_v4().unwrap();
@@ -33,6 +34,11 @@ pub async fn strangers(server: &Server, from: IpAddr, count: usize) -> Vec<TcpSt
         }
     }
     strangers
+}
+
+/// Addresses of this machine that are not the quiet tenant's: as many as have a share of the strangers' places each.
+pub fn four_addresses() -> [IpAddr; 4] {
+    [2, 3, 4, 5].map(|last| IpAddr::from([127, 0, 0, last]))
 }
 
 /// Lets this process, and those that it starts, have so many files; false where the system does not allow it.
@@ -61,6 +67,7 @@ async fn six_silent_frames_of_100_mib_stop_nobody() {
     // The tenant's own other connections go on as well, and what is silent is only that.
     let mut other = Wire::authenticated(&server.doors.kafka, &hostile);
     assert_eq!(other.call(12, &MetadataRequest::default()).brokers.len(), 1);
+    quiet.kept_its_times();
     let used = server.metric("requests_room_used_bytes");
     assert!(used < 1e6, "{used} bytes are held for what was only announced");
     drop(silent);
@@ -72,17 +79,29 @@ async fn thousands_of_strangers_stop_nobody() {
     const FILES: u64 = 12_000;
     // Each end is a process of its own: the crowd here, those who are let in there.
     if !raise_open_files(FILES) {
-        println!("left out: this system does not allow a process {FILES} open files");
+        leave_out(&format!(
+            "left out: thousands of strangers, for a process may not have {FILES} open files"
+        ));
         return;
     }
     let work = Work::new();
     let server = Server::first(&work, Start::service());
     let mut quiet = Quiet::new(&server, "quiet").await;
-    let begun = strangers(&server, IpAddr::from([127, 0, 0, 2]), STRANGERS).await;
+    let mut begun = strangers(&server.doors.kafka, four_addresses()[0], STRANGERS).await;
     assert!(begun.len() > STRANGERS / 2, "only {} connected", begun.len());
     for _ in 0..2 {
         quiet.goes_on().await;
     }
+    // Two thousand from each of four addresses: all places of strangers, and more.
+    begun.clear();
+    for address in four_addresses() {
+        begun.extend(strangers(&server.doors.kafka, address, STRANGERS / 4).await);
+        quiet.goes_on().await;
+    }
+    for _ in 0..2 {
+        quiet.goes_on().await;
+    }
+    quiet.kept_its_times();
     let refused = server.metric("kafka_connections_closed_total");
     assert!(
         refused > (STRANGERS / 2) as f64,

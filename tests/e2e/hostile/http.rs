@@ -1,6 +1,7 @@
 //! Attacks on the HTTP port, with a quiet tenant beside: its produce, login, SQL and `/readyz` go on.
 
-use crate::harness::{Key, Server, Start, Work, http, until};
+use crate::harness::tools::leave_out;
+use crate::harness::{Key, Server, Start, Work, until};
 use crate::hostile::bystander::Quiet;
 use crate::hostile::crowds::raise_open_files;
 use crate::tenants::tenant;
@@ -8,53 +9,30 @@ use bytes::Bytes;
 use futures::future::{join_all, select_all};
 use futures::stream::{self, StreamExt};
 use http_body_util::{BodyExt, StreamBody};
-use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use tower::{Service, ServiceExt};
 
 const MIB: usize = 1 << 20;
-const CREATE_KEY: &str = "/millstream.control.v1.Keys/CreateKey";
-const PRODUCE: &str = "/millstream.data.v1.Data/Produce";
+pub const CREATE_KEY: &str = "/millstream.control.v1.Keys/CreateKey";
+pub const PRODUCE: &str = "/millstream.data.v1.Data/Produce";
 
 /// An end for every wait on a busy machine; nothing is measured with it.
 const AN_END: Duration = Duration::from_secs(120);
 
-/// Health and SQL go on, each over a connection of its own.
-pub async fn health_and_sql_go_on(server: &Server) {
-    let client = server.client();
-    let shown = timeout(AN_END, client.sql_rows("SHOW TOPICS;", &BTreeMap::new())).await;
-    shown.expect("SQL answers").unwrap();
-    let address = server.doors.http.clone();
-    let health = tokio::task::spawn_blocking(move || {
-        for path in ["/readyz", "/livez"] {
-            let (status, text) = http::get(&address, path).unwrap();
-            assert_eq!(status, 200, "{path}: {text}");
-        }
-    });
-    timeout(AN_END, health)
-        .await
-        .expect("health is answered")
-        .unwrap();
-}
-
-async fn all_goes_on(server: &Server, quiet: &mut Quiet) {
-    quiet.goes_on().await;
-    health_and_sql_go_on(server).await;
-}
-
-async fn channel(server: &Server) -> Channel {
-    let endpoint = Endpoint::from_shared(format!("http://{}", server.doors.http)).unwrap();
+async fn channel(http: &str) -> Result<Channel, tonic::transport::Error> {
+    let endpoint = Endpoint::from_shared(format!("http://{http}")).unwrap();
     // Nothing in the client holds the bodies back.
     let endpoint = endpoint.initial_connection_window_size(64 << 20);
-    endpoint.connect().await.unwrap()
+    endpoint.connect().await
 }
 
 /// A call whose message is announced with `bytes` and sent up to its last byte, which never comes. What is sent is
@@ -88,14 +66,22 @@ fn unfinished(
 
 /// The status that ends a call.
 async fn status(mut channel: Channel, request: ::http::Request<Body>) -> Status {
-    let response = match channel.ready().await.unwrap().call(request).await {
+    let gone = |error: &dyn std::fmt::Display| Status::unavailable(error.to_string());
+    let ready = match channel.ready().await {
+        Ok(ready) => ready,
+        Err(error) => return gone(&error),
+    };
+    let response = match ready.call(request).await {
         Ok(response) => response,
-        Err(error) => return Status::unavailable(error.to_string()),
+        Err(error) => return gone(&error),
     };
     if let Some(status) = Status::from_header_map(response.headers()) {
         return status;
     }
-    let body = response.into_body().collect().await.unwrap();
+    let body = match response.into_body().collect().await {
+        Ok(body) => body,
+        Err(error) => return gone(&error),
+    };
     let trailers = body.trailers().cloned().unwrap_or_default();
     Status::from_header_map(&trailers).unwrap_or_else(|| Status::ok(""))
 }
@@ -103,7 +89,7 @@ async fn status(mut channel: Channel, request: ::http::Request<Body>) -> Status 
 /// Thirty unfinished calls on one connection: how each ends, and how much was sent.
 async fn thirty(server: &Server, path: &str, key: Option<&Key>) -> (Vec<Status>, usize) {
     let (sender, mut sent) = mpsc::unbounded_channel();
-    let channel = channel(server).await;
+    let channel = channel(&server.doors.http).await.unwrap();
     let calls = (0..30).map(|_| status(channel.clone(), unfinished(path, 31 * MIB, key, &sender)));
     let ends = timeout(AN_END, join_all(calls)).await.expect("every call ends");
     drop(sender);
@@ -115,11 +101,11 @@ async fn thirty(server: &Server, path: &str, key: Option<&Key>) -> (Vec<Status>,
 }
 
 /// Thirty produces of 31 MiB over three connections, none of which ends; returns when so many bytes were taken.
-pub async fn unfinished_produces(server: &Server, key: &Key, bytes: usize) -> Vec<JoinHandle<Status>> {
+async fn unfinished_produces(server: &Server, key: &Key, bytes: usize) -> Vec<JoinHandle<Status>> {
     let (sender, mut sent) = mpsc::unbounded_channel();
     let mut attack = Vec::new();
     for _ in 0..3 {
-        let channel = channel(server).await;
+        let channel = channel(&server.doors.http).await.unwrap();
         for _ in 0..10 {
             let request = unfinished(PRODUCE, 31 * MIB, Some(key), &sender);
             attack.push(tokio::spawn(status(channel.clone(), request)));
@@ -134,13 +120,31 @@ pub async fn unfinished_produces(server: &Server, key: &Key, bytes: usize) -> Ve
     attack
 }
 
+/// Thirty unfinished calls over one connection, again and again until it is told to stop. Whatever becomes of them, none
+/// succeeds.
+pub async fn unfinished_calls(http: String, path: &'static str, key: Option<Key>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let (sender, _sent) = mpsc::unbounded_channel();
+        let Ok(channel) = channel(&http).await else {
+            continue;
+        };
+        let calls =
+            (0..30).map(|_| status(channel.clone(), unfinished(path, 31 * MIB, key.as_ref(), &sender)));
+        let ends = stop.run_until_cancelled(join_all(calls)).await;
+        for end in ends.unwrap_or_default() {
+            assert_ne!(end.code(), Code::Ok, "{path}");
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn unfinished_calls_of_strangers_and_of_tenants_take_nothing_from_others() {
     let work = Work::new();
     let server = Server::first(&work, Start::service());
-    let (_, hostile) = tenant(&server.client(), "hostile").await;
+    let (account, hostile) = tenant(&server.client(), "hostile").await;
     let mut quiet = Quiet::new(&server, "quiet").await;
-    all_goes_on(&server, &mut quiet).await;
+    quiet.goes_on().await;
     let before = server.resident();
 
     for path in [CREATE_KEY, PRODUCE, "/millstream.sql.v1.Sql/Execute"] {
@@ -159,12 +163,12 @@ async fn unfinished_calls_of_strangers_and_of_tenants_take_nothing_from_others()
         );
     }
     println!("too large: {} KiB were sent", sent / 1024);
-    all_goes_on(&server, &mut quiet).await;
+    quiet.goes_on().await;
 
     // Produce may be that large: what was begun and does not end stays within the room, and has an end itself.
     let attack = unfinished_produces(&server, &hostile, 200 * MIB).await;
     for _ in 0..5 {
-        all_goes_on(&server, &mut quiet).await;
+        quiet.goes_on().await;
     }
     let grown = server.resident().saturating_sub(before) >> 20;
     assert!(grown < 900, "{grown} MiB more are resident");
@@ -173,19 +177,27 @@ async fn unfinished_calls_of_strangers_and_of_tenants_take_nothing_from_others()
     let end = end.unwrap();
     assert_eq!(end.code(), Code::Unavailable, "{end}");
     assert!(end.message().contains("no memory for this request"), "{end}");
+    // Operators are told whose they are.
+    let log = server.log();
+    let mut told = log.lines().filter(|line| line.contains("requests wait for room"));
+    assert!(
+        told.any(|line| line.contains(&format!("largest_holder=tenant {account}"))),
+        "{log}"
+    );
     for call in others {
         call.abort();
     }
     server.wait_for_metric("requests_room_used_bytes", |bytes| bytes == 0.0);
-    all_goes_on(&server, &mut quiet).await;
+    quiet.goes_on().await;
+    quiet.kept_its_times();
 }
 
 /// Connections to the HTTP port that say nothing, half a head, or HTTP/2's preface and no request.
-pub async fn silent_sockets(server: &Server, count: usize) -> Vec<TcpStream> {
-    let address = server.doors.http.clone();
+pub async fn silent_sockets(http: &str, count: usize) -> Vec<TcpStream> {
+    let address = http.to_owned();
     let silent = tokio::task::spawn_blocking(move || {
         let connect = |number| {
-            let mut stream = TcpStream::connect(&address).unwrap();
+            let mut stream = TcpStream::connect(&address).ok()?;
             let said: &[u8] = match number % 3 {
                 0 => b"",
                 1 => b"GET /livez HTTP/1.1\r\nhost",
@@ -193,9 +205,9 @@ pub async fn silent_sockets(server: &Server, count: usize) -> Vec<TcpStream> {
             };
             // One that was sent away already does not take it.
             let _ = stream.write_all(said);
-            stream
+            Some(stream)
         };
-        (0..count).map(connect).collect()
+        (0..count).filter_map(connect).collect()
     });
     silent.await.unwrap()
 }
@@ -213,23 +225,20 @@ fn is_closed(mut stream: &TcpStream) -> bool {
 async fn silent_sockets_close_the_door_to_nobody() {
     const SILENT: usize = 10_100;
     if !raise_open_files(SILENT as u64 + 2_000) {
-        println!(
-            "left out: the hard limit of open files is below {}",
-            SILENT + 2_000
-        );
+        leave_out("left out: 10,100 silent sockets, for a process may not have 12,100 open files");
         return;
     }
     let work = Work::new();
     let server = Server::first(&work, Start::service());
     let mut quiet = Quiet::new(&server, "quiet").await;
-    all_goes_on(&server, &mut quiet).await;
+    quiet.goes_on().await;
     let mut silent = Vec::with_capacity(SILENT);
     while silent.len() < SILENT {
-        silent.extend(silent_sockets(&server, 2_020).await);
-        all_goes_on(&server, &mut quiet).await;
+        silent.extend(silent_sockets(&server.doors.http, 2_020).await);
+        quiet.goes_on().await;
     }
     for _ in 0..3 {
-        all_goes_on(&server, &mut quiet).await;
+        quiet.goes_on().await;
     }
     for stream in &silent {
         stream.set_nonblocking(true).unwrap();
@@ -241,7 +250,8 @@ async fn silent_sockets_close_the_door_to_nobody() {
     })
     .await;
     until("the silent are cut", AN_END, async || (open() == 0).then_some(())).await;
-    all_goes_on(&server, &mut quiet).await;
+    quiet.goes_on().await;
+    quiet.kept_its_times();
     drop(silent);
     assert!(!server.log().contains("panicked"), "{}", server.log());
 }

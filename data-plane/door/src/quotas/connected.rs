@@ -68,7 +68,9 @@ impl Quotas {
     /// # Errors
     /// When its caller has as many as it may have.
     pub fn connect_over(&self, connection: &Connection, who: &Principal) -> Result<(), NotConnected> {
-        connection.known(who.tenant.0, || self.connect(who).map_err(NotConnected::from))
+        connection.known(who.organisation.0.as_u128(), || {
+            self.connect(who).map_err(NotConnected::from)
+        })
     }
 }
 

@@ -7,11 +7,12 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use millstream_listener::{Handle, Settings, bind, serve};
-use millstream_metadata::Quota;
+use millstream_metadata::{OrganisationId, Quota};
 use std::time::Duration;
 use tokio::time::timeout;
 use tonic::Code;
 use tonic::body::Body;
+use uuid::Uuid;
 
 /// The end of every wait: nothing is measured with it.
 const AN_END: Duration = Duration::from_secs(60);
@@ -19,9 +20,13 @@ const AN_END: Duration = Duration::from_secs(60);
 type Http2 = Client<HttpConnector, Full<bytes::Bytes>>;
 
 async fn port(world: &World) -> Handle {
+    port_with(world, Settings::default()).await
+}
+
+async fn port_with(world: &World, settings: Settings) -> Handle {
     let listener = bind("127.0.0.1:0", "--http-listen").await.unwrap();
     let router = Router::new().fallback_service(world.keeper.guard(world.service()));
-    serve(listener, router, Settings::default()).unwrap()
+    serve(listener, router, settings).unwrap()
 }
 
 /// A client with one connection.
@@ -78,4 +83,35 @@ async fn the_quota_of_connections_binds_over_all_doors() {
         }
     };
     timeout(AN_END, free).await.expect("its place becomes free");
+}
+
+/// An organisation makes virtual clusters by itself: over all of them it has half of the places, and no more.
+#[tokio::test]
+async fn the_virtual_clusters_of_one_organisation_have_half_of_the_places_together() {
+    let world = World::new();
+    let organisation = world.who().organisation;
+    let sibling = world.neighbour(20, organisation);
+    let stranger = world.neighbour(21, OrganisationId(Uuid::from_u128(99)));
+    let settings = Settings {
+        connections_max: 8,
+        ..Settings::default()
+    };
+    let port = port_with(&world, settings).await;
+    let clients: Vec<Http2> = (0..6).map(|_| client()).collect();
+    for (one, header) in clients
+        .iter()
+        .zip([world.header(), sibling.clone()].iter().cycle())
+        .take(4)
+    {
+        assert_eq!(call(one, &port, header).await.0, Code::Ok);
+    }
+    for header in [&world.header(), &sibling] {
+        let (code, text) = call(&clients[4], &port, header).await;
+        assert_eq!(code, Code::ResourceExhausted);
+        assert!(
+            text.contains("there are 4 connections of this organization"),
+            "{text}"
+        );
+    }
+    assert_eq!(call(&clients[5], &port, &stranger).await.0, Code::Ok);
 }

@@ -119,9 +119,33 @@ impl World {
 
     /// The header of the tenant's administrator.
     pub fn header(&self) -> String {
-        let secret = derive_secret(&self.roots, 1, &self.key.id, &self.key.salt).unwrap();
-        let text = format!("{}:{}", self.key.id, secret.expose());
+        self.header_of(&self.key)
+    }
+
+    fn header_of(&self, key: &KeyRow) -> String {
+        let secret = derive_secret(&self.roots, 1, &key.id, &key.salt).unwrap();
+        let text = format!("{}:{}", key.id, secret.expose());
         format!("Basic {}", STANDARD.encode(text))
+    }
+
+    /// The header of an administrator of another virtual cluster, of the same organisation or of another.
+    pub fn neighbour(&self, number: u8, organisation: OrganisationId) -> String {
+        let mut image = self.publisher.image().as_ref().clone();
+        let row = image.virtual_cluster(TENANT).unwrap().as_ref().clone();
+        let key = KeyRow {
+            id: KeyId::from_random([number; 20]),
+            tenant: TenantId(TENANT.0 + u64::from(number)),
+            organisation,
+            ..self.key.clone()
+        };
+        image.apply(&Change::Put(Row::VirtualCluster(Arc::new(VirtualClusterRow {
+            id: key.tenant,
+            organisation,
+            ..row
+        }))));
+        image.apply(&Change::Put(Row::Key(Arc::new(key.clone()))));
+        self.publish(image);
+        self.header_of(&key)
     }
 
     /// The header of the service at work for the tenant.

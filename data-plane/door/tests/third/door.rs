@@ -8,7 +8,7 @@ use millstream_broker::interface::{Acks, FetchPartition, Isolation, Produce};
 use millstream_door::fetch::{Reading, read};
 use millstream_door::leadership::leader;
 use millstream_door::quotas::fetch_patience;
-use millstream_door::{Action, Login, LoginError, Logins, Owner, Quotas, Refused, Rooms, Strangers, produce};
+use millstream_door::{Action, Login, LoginError, Logins, Owner, Places, Quotas, Refused, Rooms, produce};
 use millstream_kafka_wire::batch::{BatchBuilder, NewRecord};
 use millstream_metadata::{Image, TopicRow};
 use millstream_model::{Kind, Offset, OwnerEpoch, PartitionId, Problem, Retry, TimestampMs};
@@ -27,7 +27,7 @@ pub struct Door {
     pub logins: Logins,
     pub quotas: Quotas,
     pub rooms: Rooms,
-    pub strangers: Strangers,
+    pub places: Places,
     pub stop: CancellationToken,
 }
 
@@ -40,7 +40,7 @@ impl Door {
     async fn lines(&self, mut stream: TcpStream, peer: SocketAddr, end: &CancellationToken) -> Option<()> {
         let (reader, mut writer) = stream.split();
         let mut lines = BufReader::new(reader).lines();
-        let mut stranger = Some(self.strangers.enter(peer.ip()).ok()?);
+        let place = self.places.enter(peer.ip()).ok()?;
         let mut login: Option<Login> = None;
         while let Some(line) = lines.next_line().await.ok()? {
             let owner = match &login {
@@ -53,8 +53,8 @@ impl Door {
             let answered = match line.split(' ').collect::<Vec<_>>().as_slice() {
                 ["LOGIN", key, secret] => match self.logins.login(key, secret, end).await {
                     Ok(let_in) => {
+                        place.known(let_in.who().organisation).ok()?;
                         login = Some(let_in);
-                        stranger = None;
                         Ok(String::new())
                     }
                     Err(LoginError::Unknown(error)) => Err(error.problem()),
@@ -74,7 +74,6 @@ impl Door {
             };
             writer.write_all(answer.as_bytes()).await.ok()?;
         }
-        drop(stranger);
         Some(())
     }
 

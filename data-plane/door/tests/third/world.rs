@@ -4,7 +4,7 @@ use crate::catalog::Catalog;
 use crate::door::{Door, PATIENCE};
 use millstream_access::{RootKeys, derive_secret};
 use millstream_broker::{Broker, Components};
-use millstream_door::{LoginSettings, Logins, Quotas, Rooms, RoomsSettings, Strangers};
+use millstream_door::{LoginSettings, Logins, Places, Quotas, Rooms, RoomsSettings};
 use millstream_metadata::{Actor, Command, Commands, CreateTopic, Grant, HostPort, KeyRow};
 use millstream_model::TenantId;
 use object_store::memory::InMemory;
@@ -129,7 +129,7 @@ async fn open(
         logins,
         quotas,
         rooms: Rooms::new(RoomsSettings::default(), &mut registry),
-        strangers: Strangers::new(100),
+        places: Places::new(200, 100),
         stop: stop.clone(),
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

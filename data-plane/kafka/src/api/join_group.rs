@@ -14,7 +14,6 @@ impl Handler for JoinGroup {
 
     async fn handle(call: &Call, request: JoinGroupRequest) -> JoinGroupResponse {
         let member_id = request.member_id.clone();
-        call.session.joins(request.session_timeout_ms);
         let group = match call.check_group(Action::UseGroup, &request.group_id) {
             Ok(group) => group,
             Err(code) => return refused(call, call.code(&code), member_id),

@@ -2,7 +2,7 @@
 
 use super::{End, Limits};
 use bytes::{BufMut, Bytes, BytesMut};
-use millstream_door::strangers::network;
+use millstream_door::places::network;
 use millstream_door::{Connection, Owner, Share};
 use millstream_model::TenantId;
 use millstream_model::limits::{

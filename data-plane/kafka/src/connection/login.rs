@@ -84,7 +84,7 @@ where
                     Ok(_) => SaslAuthenticateResponse::default(),
                     // No word of it: clients take a refused login for a wrong secret and give up, but a closed
                     // connection for something to try again.
-                    Err(Refusal::Full) => return Err(End::ConnectionQuota),
+                    Err(Refusal::Full(_)) => return checked.map(Some).map_err(Refusal::end),
                     Err(Refusal::Told { code, text, .. }) => SaslAuthenticateResponse {
                         error_code: code.number(),
                         error_message: Some(text.clone()),
@@ -110,15 +110,15 @@ enum Refusal {
         text: String,
         reason: String,
     },
-    /// Its tenant or key has as many connections as it may have.
-    Full,
+    /// There are as many connections of its like as there may be.
+    Full(End),
 }
 
 impl Refusal {
     fn end(self) -> End {
         match self {
             Refusal::Told { reason, .. } => End::Refused(reason),
-            Refusal::Full => End::ConnectionQuota,
+            Refusal::Full(end) => end,
         }
     }
 }
@@ -141,10 +141,14 @@ async fn check(message: &[u8], limits: Limits<'_>, peer: SocketAddr) -> Result<L
     match logins.login(key, secret, limits.close).await {
         Ok(login) => {
             let who = login.who();
+            if let Err(full) = limits.place.known(who.organisation) {
+                logins.delay_refusal().await;
+                return Err(Refusal::Full(full.into()));
+            }
             tracing::debug!(%peer, key = %who.key, tenant = %who.tenant, "authenticated");
             Ok(login)
         }
-        Err(LoginError::Full(_)) => Err(Refusal::Full),
+        Err(LoginError::Full(_)) => Err(Refusal::Full(End::ConnectionQuota)),
         Err(LoginError::Unknown(error)) => {
             limits.shared.metrics.refused_logins.inc();
             Err(Refusal::Told {

@@ -20,7 +20,7 @@ use millstream_kafka_wire::messages::{
 use millstream_kafka_wire::{ApiKey, ErrorCode};
 use millstream_metadata::Grant;
 
-fn join_request(group: &str, member_id: &str) -> JoinGroupRequest {
+pub fn join_request(group: &str, member_id: &str) -> JoinGroupRequest {
     let protocol = JoinGroupRequestProtocol {
         name: "range".to_owned(),
         metadata: Bytes::from_static(b"topics"),

@@ -4,7 +4,7 @@ use crate::client::raw;
 use crate::server::Server;
 use bytes::Bytes;
 use millstream_kafka_wire::ErrorCode;
-use millstream_kafka_wire::frame::{decode_response, encode_request};
+use millstream_kafka_wire::frame::decode_response;
 use millstream_kafka_wire::messages::{
     ApiVersionsRequest, ListGroupsRequest, MetadataRequest, SaslAuthenticateRequest, SaslHandshakeRequest,
 };
@@ -206,7 +206,7 @@ async fn a_revoked_key_loses_its_open_connections_within_two_seconds() {
 
 #[tokio::test]
 async fn connections_are_limited_in_all_and_by_quota() {
-    let server = Server::start_with(|settings| settings.connections_max = 3).await;
+    let server = Server::start_with(|settings| settings.connections_max = 8).await;
     server.catalog.set_quota(
         1,
         Quota {
@@ -226,11 +226,51 @@ async fn connections_are_limited_in_all_and_by_quota() {
         1.0
     );
     assert_eq!(server.metric("kafka_logins_refused_total"), 0.0);
-    let mut fourth = server.connect().await;
-    let frame = encode_request(0, 1, None, &ApiVersionsRequest::default()).unwrap();
-    fourth.send_raw(&frame.into_bytes()).await;
-    // Whether it was let in depends on whether the third has gone already; it never waits.
-    let _ = fourth.frame().await;
+    let mut others = Vec::new();
+    for tenant in 2..8 {
+        let key = server.catalog.key(tenant, tenant as u8, &[Grant::Admin]);
+        others.push(server.client_of(&key).await);
+    }
+    // Everybody who is in has logged in: nobody leaves for who comes.
+    assert!(server.connect().await.is_closed().await);
+    assert_eq!(
+        server.metric("kafka_connections_closed_total{reason=\"full\"}"),
+        1.0
+    );
+    server.stop().await;
+}
+
+/// Half of the places are one owner's at most, so that its crowd closes the door to nobody else; and who is one too many
+/// is not told that its secret is wrong, for its clients would give up.
+#[tokio::test]
+async fn one_owner_has_half_of_the_places_and_others_log_in() {
+    let server = Server::start_with(|settings| settings.connections_max = 8).await;
+    let other = server.catalog.key(2, 2, &[Grant::Admin]);
+    let mut crowd = Vec::new();
+    for _ in 0..4 {
+        crowd.push(server.client().await);
+    }
+    for _ in 0..3 {
+        let mut fifth = server.connect().await;
+        fifth
+            .try_login(&server.admin.id.to_string(), &server.secret(&server.admin))
+            .await;
+        assert!(fifth.is_closed().await);
+    }
+    let closed = "kafka_connections_closed_total{reason=\"connections_of_owner\"}";
+    assert_eq!(server.metric(closed), 3.0);
+    assert_eq!(server.metric("kafka_logins_refused_total"), 0.0);
+    let mut quiet = server.client_of(&other).await;
+    assert_eq!(quiet.newest(&ListGroupsRequest::default()).await.error_code, 0);
+    for client in &mut crowd {
+        assert_eq!(client.newest(&ListGroupsRequest::default()).await.error_code, 0);
+    }
+    // One goes, and the next may come.
+    crowd.pop();
+    server
+        .until_metric("kafka_connections ", |open| open == 4.0)
+        .await;
+    server.client().await;
     server.stop().await;
 }
 

@@ -1,11 +1,13 @@
 //! Quotas bind: a debt delays what takes from the same meter, on every connection, and nothing else.
 
-use crate::client::batch;
+use crate::client::{Client, batch};
+use crate::groups::join_request;
 use crate::records::{fetch_request, produce_request};
 use crate::server::Server;
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::messages::{
-    HeartbeatRequest, ListGroupsRequest, MetadataRequest, OffsetFetchRequest, ProduceResponse,
+    HeartbeatRequest, JoinGroupRequest, ListGroupsRequest, MetadataRequest, OffsetFetchRequest,
+    ProduceResponse, SyncGroupRequest,
 };
 use millstream_metadata::{Grant, Quota};
 use std::time::{Duration, Instant};
@@ -169,5 +171,59 @@ async fn requests_are_counted_over_all_connections() {
     // Metadata goes on after its patience, and the debt stays: a produce is refused.
     let topics = one.newest(&MetadataRequest::default()).await;
     assert_eq!(topics.brokers.len(), 1);
+    server.stop().await;
+}
+
+/// A member with the shortest session timeout joins a group.
+async fn member(client: &mut Client) -> HeartbeatRequest {
+    let join = |member_id: &str| JoinGroupRequest {
+        session_timeout_ms: 6_000,
+        ..join_request("g", member_id)
+    };
+    let named = client.newest(&join("")).await;
+    let joined = client.newest(&join(&named.member_id)).await;
+    assert_eq!(joined.error_code, 0);
+    let sync = SyncGroupRequest {
+        group_id: "g".to_owned(),
+        generation_id: joined.generation_id,
+        member_id: joined.member_id.clone(),
+        protocol_type: joined.protocol_type,
+        protocol_name: joined.protocol_name,
+        ..Default::default()
+    };
+    assert_eq!(client.newest(&sync).await.error_code, 0);
+    HeartbeatRequest {
+        group_id: "g".to_owned(),
+        generation_id: joined.generation_id,
+        member_id: joined.member_id,
+        ..Default::default()
+    }
+}
+
+/// A debt of requests holds a member up for a third of its session at most, also where it comes back over a new connection
+/// that it has not joined by.
+#[tokio::test]
+async fn no_member_is_thrown_out_for_a_debt_of_requests() {
+    const SESSION: Duration = Duration::from_secs(6);
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let beat = member(&mut client).await;
+    let quota = limited(|quota| quota.requests_per_second = Some(1));
+    server.catalog.set_quota(1, quota);
+    // A login is a request, and goes on after its patience: a minute of debt in a moment.
+    futures::future::join_all((0..60).map(|_| server.client())).await;
+    let begun = Instant::now();
+    let mut rounds = 0;
+    while begun.elapsed() < 2 * SESSION {
+        let asked = Instant::now();
+        assert_eq!(client.newest(&beat).await.error_code, 0, "on the old connection");
+        assert!(asked.elapsed() < SESSION / 2, "{:?}", asked.elapsed());
+        let asked = Instant::now();
+        client = server.client().await;
+        assert_eq!(client.newest(&beat).await.error_code, 0, "on a new one");
+        assert!(asked.elapsed() < SESSION, "{:?}", asked.elapsed());
+        rounds += 1;
+    }
+    assert!(rounds < 10, "it waits for what it owes: {rounds} rounds");
     server.stop().await;
 }

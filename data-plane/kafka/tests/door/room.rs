@@ -211,6 +211,38 @@ async fn answers_that_nobody_takes_take_room() {
     server.stop().await;
 }
 
+/// A crowd from as many addresses as have shares takes every place of strangers, and none of them is kept from who comes:
+/// the oldest that has not logged in leaves.
+#[tokio::test]
+async fn strangers_from_many_addresses_leave_for_who_comes() {
+    let server = Server::start_with(|settings| settings.strangers_max = 40).await;
+    let mut known = server.client().await;
+    let mut strangers = Vec::new();
+    for address in 2..6 {
+        for _ in 0..10 {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind(([127, 0, 0, address], 0).into()).unwrap();
+            strangers.push(socket.connect(server.address).await.unwrap());
+        }
+    }
+    server
+        .until_metric("kafka_connections ", |open| open == 41.0)
+        .await;
+    let mut many = Vec::new();
+    for _ in 0..60 {
+        let mut client = server.client().await;
+        assert_eq!(client.newest(&ListGroupsRequest::default()).await.error_code, 0);
+        many.push(client);
+    }
+    assert_eq!(known.newest(&ListGroupsRequest::default()).await.error_code, 0);
+    let left = server.metric("kafka_connections_closed_total{reason=\"strangers\"}");
+    assert_eq!(left, 1.0, "whoever has logged in gives the place back");
+    // And it is the oldest who has left.
+    let mut oldest = Client::on(strangers.remove(0));
+    assert!(oldest.is_closed().await);
+    server.stop().await;
+}
+
 /// Strangers have a room and places of their own, and an address a quarter of these.
 #[tokio::test]
 async fn strangers_stop_neither_logins_nor_tenants() {
