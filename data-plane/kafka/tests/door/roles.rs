@@ -323,10 +323,11 @@ const NEEDS: &[(&str, &[Grant])] = &[
 async fn every_role_may_what_it_may_at_every_api() {
     let server = Server::start().await;
     let topic = server.client().await.create_topic(NAME, 1).await;
-    let roles: [(&str, &[Grant]); 4] = [
+    let roles: [(&str, &[Grant]); 5] = [
         ("producer", &[Grant::Produce]),
         ("consumer", &[Grant::Consume]),
         ("developer", &[Grant::Produce, Grant::Consume]),
+        ("sql-reader", &[Grant::SqlRead]),
         ("admin", &[Grant::Admin]),
     ];
     let refusals = [
