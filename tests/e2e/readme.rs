@@ -172,7 +172,7 @@ async fn the_command_line_and_the_sql_of_readme_do_what_is_said() {
     std::fs::create_dir(&home).unwrap();
     let written = shell(&work, &filled(&block("", "millstream profile"), &server), &[]);
     assert!(
-        written.contains("alice") && written.contains("reporting"),
+        written.contains("{\"amount\": 12}") && written.contains("reporting"),
         "{written}"
     );
     let [queries, processing_log] = &blocks("sql")[..] else {

@@ -232,7 +232,7 @@ fn operators_see_process_store_lease_and_calls() {
     let cli = server.cli();
     cli.ok(&["topic", "create", "t"], "");
     cli.ok(&["produce", "t"], "one\n");
-    let sql = "CREATE STREAM s (v STRING) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='KAFKA');
+    let sql = "CREATE STREAM s (v STRING) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON');
                CREATE STREAM o AS SELECT v FROM s;";
     cli.ok(&["sql", "-e", sql], "");
     server.wait_for_metric("broker_flushed_objects_total", |it| it >= 1.0);

@@ -293,8 +293,8 @@ fn kafka(server: &Server) {
         ..Default::default()
     };
     let lists = [
-        words(&wire.call(12, &all), ""),
-        words(&wire.call(4, &DescribeLogDirsRequest { topics: None }), ""),
+        format!("{:?}", wire.call(12, &all)),
+        format!("{:?}", wire.call(4, &DescribeLogDirsRequest { topics: None })),
     ];
     for list in lists {
         assert!(list.contains("\"s\"") && !list.contains("__sql"), "{list}");

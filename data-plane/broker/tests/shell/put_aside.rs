@@ -1,7 +1,8 @@
 //! A partition whose log has an entry that does not fit it: it is put aside, what it had is read, and readiness knows.
 
-use crate::node::{World, batch, eventually, first, produce, read_all};
+use crate::node::{World, batch, eventually, fetch, first, produce};
 use millstream_broker::Condition;
+use millstream_broker::interface::FetchError;
 use millstream_journal::{Framed, Journal, RealDisk, Record};
 use millstream_kafka_wire::batch::{BatchBuilder, NewRecord};
 use millstream_model::entry::{Entry, EntryHeader, EntryKind};
@@ -51,9 +52,13 @@ async fn a_partition_that_is_put_aside_is_part_of_the_condition() {
         ..Condition::default()
     };
     eventually("it is put aside", || node.handle.condition() == aside).await;
+    let read = fetch(&node.broker, &who, first(topic), 0).await;
     assert_eq!(
-        read_all(&node.broker, &who, first(topic), 0).await,
-        [(0, "a".to_owned())]
+        (&read.partitions[0].error, read.partitions[0].records.len()),
+        (&None, 1)
     );
+    let behind = fetch(&node.broker, &who, first(topic), 1).await;
+    let damaged = FetchError::Damaged { offset: Offset(1) };
+    assert_eq!(behind.partitions[0].error, Some(damaged));
     node.stop().await;
 }

@@ -209,6 +209,8 @@ impl Catalog {
             name: name.to_owned(),
         })?;
         let found = self.image().topic(tenant, &parsed).cloned();
+        // As the catalog does for every key.
+        let found = found.filter(|row| !row.internal);
         let mut row = found
             .ok_or(Refusal::UnknownTopic {
                 name: name.to_owned(),

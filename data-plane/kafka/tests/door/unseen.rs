@@ -39,8 +39,8 @@ impl Asking {
     }
 
     /// Who asks for everything is told of the other topic, and not of this one.
-    async fn ask_all<R: Request>(&mut self, request: R) {
-        for version in versions(R::KEY) {
+    async fn ask_all<R: Request>(&mut self, from: i16, request: R) {
+        for version in from..=*R::KEY.versions().end() {
             let answer = format!("{:?}", self.client.ask(version, &request).await);
             let tells = |text: &str| answer.contains(text);
             let id = self.hidden.id.to_string();
@@ -256,27 +256,38 @@ async fn descriptions(asking: &mut Asking) {
 
 async fn lists(asking: &mut Asking) {
     asking
-        .ask_all(MetadataRequest {
-            topics: None,
-            ..Default::default()
-        })
+        .ask_all(
+            1,
+            MetadataRequest {
+                topics: None,
+                ..Default::default()
+            },
+        )
         .await;
-    asking.ask_all(MetadataRequest::default()).await;
+    asking.ask_all(0, MetadataRequest::default()).await;
     asking
-        .ask_all(DescribeTopicPartitionsRequest {
-            response_partition_limit: 100,
-            ..Default::default()
-        })
+        .ask_all(
+            0,
+            DescribeTopicPartitionsRequest {
+                response_partition_limit: 100,
+                ..Default::default()
+            },
+        )
         .await;
-    asking.ask_all(DescribeLogDirsRequest { topics: None }).await;
-    asking.ask_all(ListConfigResourcesRequest::default()).await;
+    asking.ask_all(1, DescribeLogDirsRequest { topics: None }).await;
+    asking.ask_all(0, ListConfigResourcesRequest::default()).await;
     asking
-        .ask_all(ElectLeadersRequest {
-            topic_partitions: None,
-            ..Default::default()
-        })
+        .ask_all(
+            0,
+            ElectLeadersRequest {
+                topic_partitions: None,
+                ..Default::default()
+            },
+        )
         .await;
-    asking.ask_all(ListPartitionReassignmentsRequest::default()).await;
+    asking
+        .ask_all(0, ListPartitionReassignmentsRequest::default())
+        .await;
     let everything = OffsetFetchRequest {
         group_id: "g".to_owned(),
         topics: None,
