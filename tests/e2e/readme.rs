@@ -188,8 +188,8 @@ async fn the_command_line_and_the_sql_of_readme_do_what_is_said() {
             it if it.starts_with("CREATE STREAM") => "Stream ORDERS created",
             it if it.starts_with("CREATE TABLE") => "Table SPENT created",
             it if it.starts_with("INSERT") => "1 row inserted",
-            it if it.contains("EMIT CHANGES") => "bob",
-            it if it.starts_with("DESCRIBE") => "lag",
+            it if it.contains("EMIT CHANGES") => "│ bob",
+            it if it.starts_with("DESCRIBE") => "┆ LAG",
             _ => "sql> ",
         };
         steps.push(Step::Expect(shown));
@@ -197,7 +197,7 @@ async fn the_command_line_and_the_sql_of_readme_do_what_is_said() {
             steps.extend([Step::Send(CTRL_C), Step::Expect("Query ended")]);
         }
     }
-    steps.extend([Step::Send(CTRL_D), Step::End]);
+    steps.extend([Step::Expect("sql> "), Step::Send(CTRL_D), Step::End]);
     let Some((shown, status)) = run(120, &home, Some(&server), &["sql"], &steps) else {
         return;
     };

@@ -76,6 +76,8 @@ fn no_secret_is_in_the_folder_the_store_or_the_log() {
             "200",
             "--flush-bytes",
             "64KiB",
+            "--journal-size",
+            "64MiB",
         ])
     };
     let server = Server::first(&work, start());

@@ -367,12 +367,13 @@ fn a_sole_replica_goes_on_behind_damage() {
         seen.lost,
         seen.unknown,
         seen.opened,
-        seen.deleted,
         seen.producers,
         seen.beyond_snapshot,
         seen.within_snapshot,
     ];
     assert!(count < SEEDS || all.iter().all(|count| *count > 5), "{seen:?}");
+    // Of many entries few delete something, and few of those are hurt.
+    assert!(count < SEEDS || seen.deleted > 0, "{seen:?}");
 }
 
 #[test]
