@@ -118,7 +118,7 @@ fn no_secret_is_in_the_folder_the_store_or_the_log() {
         let secret = [key.secret.clone(), key.secret[4..36].to_owned(), header];
         assert_eq!(found(&places, &secret), Vec::<String>::new(), "of key {}", key.id);
         // What is no secret is found that way, in the catalog at least.
-        assert!(!found(&places[..1], &[key.id.clone()]).is_empty());
+        assert!(!found(&places[..1], std::slice::from_ref(&key.id)).is_empty());
     }
     assert!(work.data().join("store").is_dir());
 }
