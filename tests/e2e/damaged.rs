@@ -2,7 +2,7 @@
 //! name it, and all goes on once it is whole again.
 
 use crate::harness::server::{BINARY, clean};
-use crate::harness::{Server, Start, Work, json_lines, text_of, tools, until};
+use crate::harness::{Server, Start, Work, http, json_lines, text_of, tools, until};
 use crate::kcat::kcat;
 use millstream_rust::{Compression, ConsumerSettings, Error, ProducerSettings, Record};
 use serde_json::{Value, json};
@@ -13,6 +13,9 @@ use std::time::Duration;
 
 const TOPIC: &str = "kept";
 const SOON: Duration = Duration::from_secs(60);
+
+/// README: how long it takes until a good copy is noticed.
+const NOTICED: Duration = Duration::from_secs(30);
 
 fn eager() -> Start {
     Start::service().args(&[
@@ -132,6 +135,14 @@ async fn a_damaged_object_is_told_to_everybody_until_it_is_whole() {
     );
     assert!(server.metric("broker_damaged_objects") >= 1.0);
     assert!(server.metric("broker_damaged_reads_total") >= 1.0);
+    // Probes get the code, operators the story.
+    until("readiness tells of it", SOON, async || {
+        let short = http::get(&server.doors.http, "/readyz").ok()?;
+        (short == (503, "unready object-damaged\n".to_owned())).then_some(())
+    })
+    .await;
+    let (status, told) = http::get(&server.doors.admin, "/readyz").unwrap();
+    assert!(status == 503 && told.contains("object-damaged: "), "{told}");
     // The command that looks at all of it, beside the service.
     let checked = check(&work, "json");
     assert_eq!(checked.status.code(), Some(1));
@@ -166,12 +177,20 @@ async fn a_damaged_object_is_told_to_everybody_until_it_is_whole() {
     assert!(told.contains("PARKED") && told.contains("damaged"), "{told}");
     // A good copy in its place: all goes on by itself.
     write(&path, at, b'x');
+    until("the good copy is noticed", NOTICED, async || {
+        let ready = http::get(&server.doors.http, "/readyz").ok()?.0 == 200;
+        (ready && server.metric("broker_damaged_objects") == 0.0).then_some(())
+    })
+    .await;
+    let mut settings = ConsumerSettings::new(TOPIC, millstream_rust::Start::Offsets(vec![1]));
+    settings.partitions = vec![0];
+    let repaired = server.client().consumer(settings).next().await.unwrap();
+    assert_eq!((repaired.partition, repaired.offset), (0, 1));
     until("the table has all", SOON, async || {
         let rows = server.cli().json(&["sql", "-e", "SELECT n FROM t;"]);
         rows.iter().any(|row| row["N"] == 3).then_some(())
     })
     .await;
-    server.wait_for_metric("broker_damaged_objects", |objects| objects == 0.0);
     assert!(check(&work, "table").status.success());
 }
 

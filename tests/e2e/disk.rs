@@ -80,7 +80,13 @@ async fn a_full_disk_loses_nothing_and_room_makes_it_go_on() {
     .await;
     let (_, text) = http::get(&server.doors.admin, "/readyz").unwrap();
     assert!(text.contains("every produce is refused"), "{text}");
-    assert!(server.metric("broker_produce_refused_total") > 0.0);
+    let full = server.metric("broker_produce_refused_total{reason=\"journal_full\"}");
+    assert!(full > 0.0);
+    assert_eq!(
+        full,
+        server.metric("broker_produce_refused_total"),
+        "for no other reason"
+    );
 
     // Everything acknowledged is read while the disk is full.
     let mut consumer = client.consumer(ConsumerSettings::new(TOPIC, From::Earliest));

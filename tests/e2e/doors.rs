@@ -5,6 +5,9 @@ use crate::wire::Wire;
 use bytes::Bytes;
 use millstream_cli::kafka::produce_request;
 use serde_json::Value;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 #[test]
 fn health_and_metrics_tell_the_truth() {
@@ -92,10 +95,20 @@ fn log_lines_are_json_and_say_whose_topic_and_partition() {
     );
 }
 
-#[test]
-fn readiness_tells_who_decides_and_ends_with_draining() {
+/// What gRPC's health service says of the whole.
+async fn grpc_health(server: &Server) -> ServingStatus {
+    let address = format!("http://{}", server.doors.http);
+    let channel = tonic::transport::Endpoint::new(address).unwrap().connect().await;
+    let mut health = HealthClient::new(channel.unwrap());
+    let answer = health.check(HealthCheckRequest::default()).await.unwrap();
+    answer.into_inner().status()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_tells_who_decides_and_ends_with_draining() {
     let work = Work::new();
     let server = Server::first(&work, Start::service());
+    assert_eq!(grpc_health(&server).await, ServingStatus::Serving);
     let short = http::get(&server.doors.http, "/readyz").unwrap();
     assert_eq!(short, (200, "ready\n".to_owned()), "a word and codes, no names");
     let (status, text) = http::get(&server.doors.admin, "/readyz").unwrap();
@@ -110,8 +123,8 @@ fn readiness_tells_who_decides_and_ends_with_draining() {
 
 /// Bits flip in the middle of the journal while the service is down: what precedes them is served, and every door for
 /// operators says so.
-#[test]
-fn a_damaged_journal_is_told_by_readiness_and_metrics() {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_journal_is_told_by_readiness_and_metrics() {
     let work = Work::new();
     let server = Server::first(&work, Start::service());
     let cli = server.cli();
@@ -134,6 +147,11 @@ fn a_damaged_journal_is_told_by_readiness_and_metrics() {
         "a restart helps nothing"
     );
     assert_eq!(server.metric("broker_journal_damaged"), 1.0);
+    assert_eq!(
+        grpc_health(&server).await,
+        ServingStatus::NotServing,
+        "gRPC health says the same"
+    );
     let read = server
         .cli()
         .ok(&["consume", "t", "--from-beginning", "--exit-at-end"], "");

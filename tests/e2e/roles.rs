@@ -150,7 +150,14 @@ async fn every_role_may_what_it_may_at_every_method() {
         .create_topic(TOPIC, 1, BTreeMap::new())
         .await
         .unwrap();
-    for role in [Role::Producer, Role::Consumer, Role::Developer, Role::Admin] {
+    let roles = [
+        Role::Producer,
+        Role::Consumer,
+        Role::Developer,
+        Role::SqlReader,
+        Role::Admin,
+    ];
+    for role in roles {
         let made = admin.admin().create_key("", "role", role).await.unwrap();
         let key = Key {
             id: made.key.unwrap().id,

@@ -232,6 +232,9 @@ fn operators_see_process_store_lease_and_calls() {
     let cli = server.cli();
     cli.ok(&["topic", "create", "t"], "");
     cli.ok(&["produce", "t"], "one\n");
+    let sql = "CREATE STREAM s (v STRING) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON');
+               CREATE STREAM o AS SELECT v FROM s;";
+    cli.ok(&["sql", "-e", sql], "");
     server.wait_for_metric("broker_flushed_objects_total", |it| it >= 1.0);
     let text = http::get(&server.doors.admin, "/metrics").unwrap().1;
     let value = |name: &str| {
@@ -255,6 +258,10 @@ fn operators_see_process_store_lease_and_calls() {
         ),
         (
             "millstream_store_requests_total{client=\"lease\",operation=\"put\",outcome=\"ok\"}",
+            1.0,
+        ),
+        (
+            "millstream_store_requests_total{client=\"sql\",operation=\"put\",outcome=\"ok\"}",
             1.0,
         ),
         (

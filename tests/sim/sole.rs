@@ -41,6 +41,8 @@ pub struct Seen {
     pub lost: usize,
     pub unknown: usize,
     pub opened: usize,
+    pub deleted: usize,
+    pub producers: usize,
     pub beyond_snapshot: usize,
     pub within_snapshot: usize,
 }
@@ -53,6 +55,8 @@ impl Seen {
         self.lost += other.lost;
         self.unknown += other.unknown;
         self.opened += other.opened;
+        self.deleted += other.deleted;
+        self.producers += other.producers;
         self.beyond_snapshot += other.beyond_snapshot;
         self.within_snapshot += other.within_snapshot;
     }
@@ -363,10 +367,13 @@ fn a_sole_replica_goes_on_behind_damage() {
         seen.lost,
         seen.unknown,
         seen.opened,
+        seen.producers,
         seen.beyond_snapshot,
         seen.within_snapshot,
     ];
     assert!(count < SEEDS || all.iter().all(|count| *count > 5), "{seen:?}");
+    // Of many entries few delete something, and few of those are hurt.
+    assert!(count < SEEDS || seen.deleted > 0, "{seen:?}");
 }
 
 #[test]

@@ -1110,7 +1110,7 @@ fn a_tenants_sql_changelog_is_the_services_own() {
     };
     assert!(matches!(
         world.run(&client, delete),
-        Err(Refusal::PermissionDenied { .. })
+        Err(Refusal::UnknownTopic { .. })
     ));
     let wanted = |name: &str| CreateTopic {
         tenant,

@@ -272,6 +272,10 @@ impl Going {
             let group = self.state.group();
             self.report.push(Loss::Stopped { group, lsn });
         }
+        if !self.is_blind {
+            let standing = self.state.partitions().map(|(id, it)| (*id, it.tenant()));
+            self.report.standing = standing.collect();
+        }
         self.report
     }
 }

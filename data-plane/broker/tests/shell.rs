@@ -18,6 +18,8 @@ mod lost;
 mod node;
 #[path = "shell/owners.rs"]
 mod owners;
+#[path = "shell/put_aside.rs"]
+mod put_aside;
 #[path = "shell/reading.rs"]
 mod reading;
 #[path = "shell/restart.rs"]

@@ -34,3 +34,5 @@ mod room;
 mod server;
 #[path = "door/times.rs"]
 mod times;
+#[path = "door/unseen.rs"]
+mod unseen;

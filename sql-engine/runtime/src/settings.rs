@@ -36,6 +36,8 @@ pub struct ShardSettings {
     pub state_bytes_max: usize,
     /// An operator goes on without what a damaged changelog has lost.
     pub accepts_loss: bool,
+    /// How much faster time goes for flushes, for what the database does by itself and for its rest: 1 outside tests.
+    pub pace: u32,
 }
 
 impl Default for ShardSettings {
@@ -50,6 +52,7 @@ impl Default for ShardSettings {
             store: StoreKind::default(),
             state_bytes_max: TENANT_SQL_STATE_BYTES_DEFAULT,
             accepts_loss: false,
+            pace: 1,
         }
     }
 }

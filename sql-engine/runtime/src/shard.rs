@@ -232,8 +232,8 @@ impl Runner {
             .filter_map(|query| query.retry.at())
             .min();
         let retry = retry.filter(|_| !self.core.is_committing());
-        let flush = self.flush_at();
-        let wake = [commit_at, soon, backoff, retry, flush]
+        let (flush, database) = (self.flush_at(), self.rest_at());
+        let wake = [commit_at, soon, backoff, retry, flush, database]
             .into_iter()
             .flatten()
             .min();

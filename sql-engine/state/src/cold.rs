@@ -175,8 +175,8 @@ impl Cold {
         Self::open_at_pace(store, kind, path, cache, 1).await
     }
 
-    /// With a time that goes so much faster.
-    async fn open_at_pace(
+    /// With a time that goes so much faster, at least 1.
+    pub async fn open_at_pace(
         store: Arc<dyn ObjectStore>,
         kind: StoreKind,
         path: Path,

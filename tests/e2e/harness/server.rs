@@ -228,16 +228,15 @@ impl Server {
         Cli::new(&self.doors.http, &self.key)
     }
 
-    /// What `/metrics` says under `name`; the sum over its labels.
+    /// What `/metrics` says under `name`; the sum over its labels, unless they are named.
     pub fn metric(&self, name: &str) -> f64 {
         let text = super::http::get(&self.doors.admin, "/metrics").unwrap().1;
         let values: Vec<f64> = text
             .lines()
-            .filter(|line| {
-                line.split(['{', ' '])
-                    .next()
-                    .and_then(|it| it.strip_prefix("millstream_"))
-                    == Some(name)
+            .filter_map(|line| line.strip_prefix("millstream_"))
+            .filter(|line| match name.contains('{') {
+                true => line.starts_with(name),
+                false => line.split(['{', ' ']).next() == Some(name),
             })
             .filter_map(|line| line.rsplit(' ').next()?.parse().ok())
             .collect();

@@ -7,8 +7,9 @@ use millstream_broker::reading::{Plan, plan_of, read_journal};
 use millstream_journal::Reader;
 use millstream_journal::sim::SimDisk;
 use millstream_kafka_wire::batch::batches;
-use millstream_model::{GroupId, Lsn, Offset, PartitionId};
+use millstream_model::{GroupId, Lsn, Offset, PartitionId, ProducerId};
 use millstream_partition::{GroupState, PartitionState};
+use std::collections::BTreeSet;
 
 /// Holds every group against the truth. A report that nobody was told is not held against what is lost.
 pub(super) fn check(sole: &mut Sole, found: Found, told: &Report) -> Result<(), String> {
@@ -35,17 +36,42 @@ pub(super) fn check(sole: &mut Sole, found: Found, told: &Report) -> Result<(), 
                 false => sole.seen.beyond_snapshot += 1,
             }
         }
+        if is_told {
+            let deleted = deletions(&truth, &state, told).map_err(|why| format!("group {id}: {why}"))?;
+            sole.seen.deleted += deleted;
+        }
     }
     for loss in &told.losses {
         match loss {
             Loss::Offsets { .. } => sole.seen.lost += 1,
             Loss::Unknown { .. } => sole.seen.unknown += 1,
             Loss::Opened { .. } => sole.seen.opened += 1,
-            Loss::Producers { .. } => {}
+            Loss::Producers { .. } => sole.seen.producers += 1,
+            Loss::Deleted { .. } => return Err("a deletion is told before the catalog was asked".to_owned()),
             Loss::Stopped { group, lsn } => return Err(format!("group {group} stops at {lsn}")),
         }
     }
     Ok(())
+}
+
+/// The report tells each deletion that was lost, and no other; gives how many.
+fn deletions(truth: &Truth, state: &GroupState, told: &Report) -> Result<usize, String> {
+    let is_deleted = |id: &PartitionId| truth.opened.contains_key(id) && truth.state.partition(id).is_none();
+    let lost = |id: &PartitionId| state.partition(id).is_some() && is_deleted(id);
+    let wanted: Vec<Loss> = truth
+        .opened
+        .iter()
+        .filter(|(id, _)| lost(id))
+        .map(|(id, (tenant, _))| Loss::Deleted {
+            partition: *id,
+            tenant: *tenant,
+        })
+        .collect();
+    let found = told.deleted(|id| is_deleted(&id));
+    match found == wanted {
+        true => Ok(wanted.len()),
+        false => Err(format!("these deletions are told: {found:?}, not {wanted:?}")),
+    }
 }
 
 struct Group<'a> {
@@ -152,7 +178,47 @@ impl Group<'_> {
                 ));
             }
         }
+        self.producers(id, then, now)
+    }
+
+    /// Who is known is known with its last batch, for else its next one is refused; who was forgotten is told.
+    fn producers(&self, id: &PartitionId, then: &PartitionState, now: &PartitionState) -> Result<(), String> {
+        let mut forgotten = BTreeSet::new();
+        for (producer, state) in then.producers().iter() {
+            match now.producers().get(producer) {
+                Some(known) if known.batches.back() == state.batches.back() => {}
+                Some(_) => return Err(format!("producer {producer} is known without its last batch")),
+                None if self.was_known(id, producer) => drop(forgotten.insert(producer)),
+                None => {}
+            }
+        }
+        let Some(told) = self.told else {
+            return Ok(());
+        };
+        let counts = told.losses.iter().filter_map(|loss| match loss {
+            Loss::Producers { partition, count, .. } if partition == id => Some(*count),
+            _ => None,
+        });
+        let counts: Vec<usize> = counts.collect();
+        if counts.iter().sum::<usize>() < forgotten.len() {
+            return Err(format!("{forgotten:?} are forgotten, and {counts:?} are told"));
+        }
+        // What was lost may have turned out to be in the store, or trimmed.
+        let has_lost = self.touched(id).any(self.hurt) || tells(told, id, Offset(0), Offset(i64::MAX));
+        if counts.iter().any(|count| *count == 0 || !has_lost) {
+            return Err(format!(
+                "{counts:?} are told to be forgotten, and nothing was lost"
+            ));
+        }
         Ok(())
+    }
+
+    /// Whether a batch of the producer that was not hurt lies behind everything that makes silent ones forgotten.
+    fn was_known(&self, id: &PartitionId, producer: ProducerId) -> bool {
+        let after = self.truth.forgot.get(id).copied().unwrap_or(Lsn(0));
+        let all = self.truth.batches.range((*id, Offset(0))..);
+        let mut all = all.take_while(|((of, _), _)| of == id);
+        all.any(|(_, batch)| batch.producer == Some(producer) && batch.lsn > after && !(self.hurt)(batch.lsn))
     }
 
     /// Whether a reader at this offset finds the batch, byte for byte; in its place nothing but one without records may be found.

@@ -19,6 +19,8 @@ pub struct Batch {
     pub end: Offset,
     pub lsn: Lsn,
     pub bytes: Bytes,
+    /// The idempotent producer that wrote it.
+    pub producer: Option<ProducerId>,
 }
 
 #[derive(Clone, Debug)]
@@ -30,6 +32,8 @@ pub struct Truth {
     pub opened: BTreeMap<PartitionId, (TenantId, i32)>,
     /// Entries that touch each partition.
     pub touched: BTreeMap<PartitionId, Vec<Lsn>>,
+    /// The last entry by which each partition forgot its silent producers.
+    pub forgot: BTreeMap<PartitionId, Lsn>,
     epoch: Epoch,
     starts_epoch: bool,
     sequences: BTreeMap<(PartitionId, i64), i32>,
@@ -44,6 +48,7 @@ impl Truth {
             batches: BTreeMap::new(),
             opened: BTreeMap::new(),
             touched: BTreeMap::new(),
+            forgot: BTreeMap::new(),
             epoch: Epoch(1),
             starts_epoch: true,
             sequences: BTreeMap::new(),
@@ -98,6 +103,7 @@ impl Truth {
             2..=4 if tiered.max(start) < end => self.tier(id, tenant, random),
             5 => {
                 let silent_since = TimestampMs(self.time - random.random_range(0..300));
+                self.forgot.insert(id, self.state.applied().next());
                 self.say(id, tenant, &Change::ForgetProducers { silent_since })
             }
             _ => self.append(id, tenant, end, random),
@@ -133,6 +139,7 @@ impl Truth {
         let records = random.random_range(1..4);
         let leader_epoch = LeaderEpoch(self.opened[&id].1 + self.epoch.0 as i32);
         let mut builder = BatchBuilder::new().stamp(base, leader_epoch);
+        let mut written_by = None;
         if random.random() {
             let producer = random.random_range(1..5);
             let sequence = self.sequences.entry((id, producer)).or_default();
@@ -142,6 +149,7 @@ impl Truth {
                 base_sequence: *sequence,
             });
             *sequence += records;
+            written_by = Some(ProducerId(producer));
         }
         let value: [u8; 16] = random.random();
         for _ in 0..records {
@@ -159,6 +167,7 @@ impl Truth {
             end: base.plus(i64::from(records)),
             lsn: entry.header.lsn,
             bytes,
+            producer: written_by,
         };
         self.batches.insert((id, base), batch);
         entry

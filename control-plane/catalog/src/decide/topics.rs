@@ -1,6 +1,6 @@
 //! Topics: made, widened, configured, deleted.
 
-use crate::authorise::{Need, authorise, denied, no_tenant};
+use crate::authorise::{Need, authorise, no_tenant};
 use crate::decide::command::{Decide, Subject};
 use crate::draft::Draft;
 use crate::place::{classes, place};
@@ -333,8 +333,9 @@ fn managed(draft: &Draft, actor: &Actor, tenant: TenantId, name: &str) -> Result
     };
     let name: TopicName = name.parse().map_err(|_| unknown())?;
     let row = draft.image().topic(tenant, &name).cloned().ok_or_else(unknown)?;
+    // What the service keeps for itself in a tenant is not there for its clients.
     if row.internal && matches!(actor, Actor::Key { .. }) {
-        return Err(denied("internal topics belong to the service"));
+        return Err(unknown());
     }
     Ok(row)
 }

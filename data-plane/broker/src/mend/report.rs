@@ -12,6 +12,8 @@ pub struct Report {
     pub kept: u64,
     /// What does not come back.
     pub losses: Vec<Loss>,
+    /// Partitions that are there in the end, and whose they are: those that were deleted lost their deletion.
+    pub standing: Vec<(PartitionId, TenantId)>,
 }
 
 /// Something that does not come back.
@@ -42,6 +44,13 @@ pub enum Loss {
         /// Whose it is.
         tenant: TenantId,
     },
+    /// Nothing but the deletion of the partition, which is done again from its tombstone in the catalog.
+    Deleted {
+        /// The partition.
+        partition: PartitionId,
+        /// Whose it was.
+        tenant: TenantId,
+    },
     /// Which batches of idempotent producers came last: the next one of each may have any sequence.
     Producers {
         /// Where they write.
@@ -68,6 +77,17 @@ impl Report {
     pub(super) fn extend(&mut self, other: Report) {
         self.kept += other.kept;
         self.losses.extend(other.losses);
+        self.standing.extend(other.standing);
+    }
+
+    /// Deletions that were lost: who asks knows which partitions had been deleted.
+    pub fn deleted(&self, is_deleted: impl Fn(PartitionId) -> bool) -> Vec<Loss> {
+        let lost = self.standing.iter().filter(|(id, _)| is_deleted(*id));
+        lost.map(|(partition, tenant)| Loss::Deleted {
+            partition: *partition,
+            tenant: *tenant,
+        })
+        .collect()
     }
 
     /// One line each, with the catalog's names: words and `key=value`.
@@ -85,7 +105,9 @@ impl Report {
             "journal recovered entries_kept={} offsets_lost={lost} more_may_be_lost={is_unsure}",
             self.kept
         );
-        let rest = self.losses.iter().map(|loss| loss.line(image));
+        // The catalog has a tombstone of what its group had said to be deleted (log.md 34).
+        let deleted = self.deleted(|id| image.partition(id).is_some_and(|(_, row)| row.deleted));
+        let rest = self.losses.iter().chain(&deleted).map(|loss| loss.line(image));
         std::iter::once(first).chain(rest).collect()
     }
 }
@@ -121,6 +143,9 @@ impl Loss {
             ),
             Loss::Opened { partition, tenant } => {
                 format!("journal reopened {}", place(partition, tenant))
+            }
+            Loss::Deleted { partition, tenant } => {
+                format!("journal deleted_again {}", place(partition, tenant))
             }
             Loss::Producers {
                 partition,

@@ -6,8 +6,8 @@ use crate::node::{Node, World, batch_at, eventually, fetch, fetch_of, first, pro
 use bytes::{Bytes, BytesMut};
 use futures::TryStreamExt;
 use millstream_access::Principal;
-use millstream_broker::check_store;
 use millstream_broker::interface::{FetchError, Isolation, ListOffset, OffsetError};
+use millstream_broker::{Condition, check_store};
 use millstream_model::{Offset, PartitionId, Retry, TimestampMs, TopicId};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -81,6 +81,11 @@ async fn readers_of_a_damaged_block_are_told_at_once_and_only_they() {
     assert_eq!(node.metric("damaged_objects"), 1.0);
     assert_eq!(node.metric("damaged_reads_total"), 1.0);
     assert_eq!(node.handle.damaged_objects(), 1);
+    let condition = Condition {
+        damaged_objects: 1,
+        ..Condition::default()
+    };
+    assert_eq!(node.handle.condition(), condition, "what readiness is made of");
     // What lies around it is read, before it also by one who wants more.
     for (offset, next) in [(0, 1), (2, 3)] {
         let fetched = fetch(&node.broker, &who, first(topic), offset).await;
@@ -121,6 +126,7 @@ async fn readers_of_a_damaged_block_are_told_at_once_and_only_they() {
     let fetched = fetch(&node.broker, &who, first(topic), 1).await;
     assert_eq!(fetched.partitions[0].error, None);
     assert_eq!(node.handle.damaged_objects(), 0);
+    assert_eq!(node.handle.condition(), Condition::default());
     node.stop().await;
 }
 

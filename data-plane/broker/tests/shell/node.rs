@@ -100,13 +100,20 @@ impl Node {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
         let name = format!("broker_{name}");
-        // The sum over its labels.
-        let lines = text
-            .lines()
-            .filter(|line| line.split([' ', '{']).next() == Some(&name));
+        // The sum over its labels, unless they are named.
+        let is_meant = |line: &&str| match name.contains('{') {
+            true => line.starts_with(&name),
+            false => line.split([' ', '{']).next() == Some(&name),
+        };
+        let lines = text.lines().filter(is_meant);
         let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
         values.sum()
     }
+}
+
+/// How many batches were refused, for each of these reasons.
+pub fn refused<const N: usize>(node: &Node, reasons: [&str; N]) -> [f64; N] {
+    reasons.map(|reason| node.metric(&format!("produce_refused_total{{reason=\"{reason}\"}}")))
 }
 
 /// A batch of records whose values are given.

@@ -201,6 +201,20 @@ async fn idempotent_producers_go_on_behind_a_gap() {
     harm(&world, "p7-001-", Harm::Value);
     harm(&world, "p9-001-", Harm::BlockHead);
     let node = world.start(recovering(&world)).await;
+    // 7 and 9 and 8 were known before the one damage or the other.
+    let forgot: Vec<_> = node
+        .handle
+        .mended()
+        .iter()
+        .filter(|it| it.contains("forgot"))
+        .collect();
+    assert!(
+        !forgot.is_empty()
+            && forgot.iter().all(|it| it.starts_with("journal forgot_producers ")
+                && it.contains("topic=t partition=0 count=3")),
+        "{:?}",
+        node.handle.mended()
+    );
     assert_eq!(end_of(&node.broker, &who, of).await, 7);
     let read: Vec<_> = read_all(&node.broker, &who, of, 0)
         .await
@@ -322,6 +336,18 @@ async fn a_deletion_that_was_in_a_gap_is_repeated() {
     harm_naming(&world, gone, |places| places.last().cloned());
     let node = world.start(recovering(&world)).await;
     assert_eq!(end_of(&node.broker, &who, first(stays)).await, 3);
+    let again: Vec<_> = node
+        .handle
+        .mended()
+        .iter()
+        .filter(|it| it.contains("deleted"))
+        .collect();
+    assert!(
+        matches!(&again[..], [line] if line.starts_with("journal deleted_again ")
+            && line.ends_with("topic=gone partition=0")),
+        "{:?}",
+        node.handle.mended()
+    );
     // A group that has it still is found out where the catalog does not know it any more.
     for round in 0..200 {
         let row = world.catalog.lose_topic(gone);

@@ -1,7 +1,7 @@
 //! Appending: offsets, refusals, idempotent producers.
 
 use crate::catalog::partition;
-use crate::node::{World, batch, batch_at, fetch, first, idempotent, produce, read_all};
+use crate::node::{World, batch, batch_at, fetch, first, idempotent, produce, read_all, refused as counted};
 use bytes::{Bytes, BytesMut};
 use millstream_broker::interface::{Acks, FetchError, InitProducer, Produce, ProduceError};
 use millstream_kafka_wire::batch::{BatchView, Producer};
@@ -157,6 +157,14 @@ async fn bad_batches_are_refused_and_harm_nobody() {
     ));
     assert_eq!(refused(good.clone()).await.unwrap().base_offset, Offset(0));
     assert_eq!(node.metric("produce_refused_total"), 8.0);
+    let reasons = [
+        "invalid",
+        "corrupt",
+        "old_format",
+        "too_large",
+        "invalid_timestamp",
+    ];
+    assert_eq!(counted(&node, reasons), [4.0, 1.0, 1.0, 1.0, 1.0]);
     node.stop().await;
 }
 
@@ -180,6 +188,7 @@ async fn another_tenants_partition_is_like_none() {
         assert_eq!(fetched.partitions[0].error, Some(FetchError::UnknownPartition));
         assert!(node.broker.watch(&other, vec![to]).is_err());
     }
+    assert_eq!(counted(&node, ["unknown_partition", "denied"]), [3.0, 0.0]);
     node.stop().await;
 }
 
@@ -247,6 +256,10 @@ async fn an_idempotent_producer_repeats_without_harm() {
         .unwrap();
     let fenced = produce(&node.broker, &who, to, idempotent(of(3), &["x"])).await;
     assert!(matches!(fenced, Err(ProduceError::FencedProducer { .. })));
+    assert_eq!(
+        counted(&node, ["out_of_order_sequence", "fenced_producer"]),
+        [1.0, 1.0]
+    );
     // It is remembered across a restart.
     node.stop().await;
     let node = world.start(world.settings()).await;

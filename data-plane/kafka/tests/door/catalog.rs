@@ -106,6 +106,19 @@ impl Catalog {
         self.put([Row::Cluster(cluster.into()), Row::VirtualCluster(Arc::new(row))]);
     }
 
+    /// Puts a topic of the service's own into a tenant.
+    pub fn put_internal(&self, tenant: u64, name: &str, partitions: i32) -> TopicId {
+        let row = self.topic_row(TenantId(tenant), name, partitions, BTreeMap::new());
+        let Row::Topic(topic) = row else { unreachable!() };
+        let topic = TopicRow {
+            internal: true,
+            ..topic.as_ref().clone()
+        };
+        let id = topic.id;
+        self.put([Row::Topic(Arc::new(topic))]);
+        id
+    }
+
     fn put(&self, rows: impl IntoIterator<Item = Row>) -> u64 {
         let (image, publisher, _) = &mut *self.state.lock();
         rows.into_iter().for_each(|row| image.apply(&Change::Put(row)));
@@ -197,6 +210,8 @@ impl Catalog {
             name: name.to_owned(),
         })?;
         let found = self.image().topic(tenant, &parsed).cloned();
+        // As the catalog does for every key.
+        let found = found.filter(|row| !row.internal);
         let mut row = found
             .ok_or(Refusal::UnknownTopic {
                 name: name.to_owned(),

@@ -45,6 +45,14 @@ async fn a_known_request_that_is_not_served_is_answered_in_its_own_shape() {
 
     let advertised = client.newest(&versions_request()).await;
     let advertised: BTreeSet<i16> = advertised.api_keys.iter().map(|api| api.api_key).collect();
+    // What is advertised and always refused is not served; README says how many are.
+    let beat = client.newest(&ConsumerGroupHeartbeatRequest::default()).await;
+    assert_eq!(beat.error_code, ErrorCode::UnsupportedVersion.number());
+    let served = advertised.len() - 1;
+    let readme = include_str!("../../../../README.md");
+    let theirs = include_str!("../../../../tests/e2e/oracle/recorded/api_versions.txt");
+    let said = format!("is answered: {served} of {} are served", theirs.lines().count());
+    assert!(readme.contains(&said), "README does not say that {said}");
     for key in ApiKey::all() {
         let served = advertised.contains(&key.number());
         assert!(

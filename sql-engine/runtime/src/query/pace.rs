@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 /// A turn of a task ends when it has taken this long, also inside a batch: others of its tenant wait (sql.md 23).
 pub(crate) const TURN_MAX: Duration = Duration::from_millis(5);
 
-/// The first rows of a query: nothing is known of its costs yet.
-const FIRST_ROWS: usize = 16;
+/// The first rows of a query: nothing is known of its costs yet, and one row may take long.
+const FIRST_ROWS: usize = 1;
 
 /// By what a turn is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn light_rows_are_taken_in_ever_larger_numbers_and_heavy_ones_alone() {
         let mut pace = Pace::new(4096);
-        assert_eq!((pace.rows(4096), pace.rows(3)), (16, 3));
+        assert_eq!((pace.rows(4096), pace.rows(0)), (1, 0));
         for _ in 0..20 {
             let rows = pace.rows(4096);
             pace.took(rows, Duration::ZERO);

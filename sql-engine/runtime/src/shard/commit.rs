@@ -216,12 +216,13 @@ impl Runner {
     }
 
     pub(super) fn now_ms(&self) -> u64 {
-        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
+        let passed = self.born.elapsed().saturating_mul(self.settings.pace);
+        u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
     }
 
     pub(super) fn flush_at(&self) -> Option<Instant> {
         let at = self.core.commits.flush_at_ms()?;
-        Some(self.born + Duration::from_millis(at))
+        Some(self.born + Duration::from_millis(at) / self.settings.pace)
     }
 
     /// Flushes if it is time.
@@ -242,7 +243,8 @@ impl Runner {
     /// When the database is closed until it is needed: it costs requests while it is open, and a few to open again.
     pub(super) fn rest_at(&self) -> Option<Instant> {
         let busy = self.core.commits.is_flushing() || self.core.commits.flush_at_ms().is_some();
-        self.quiet_since.filter(|_| !busy).map(|since| since + REST_AFTER)
+        let after = REST_AFTER / self.settings.pace;
+        self.quiet_since.filter(|_| !busy).map(|since| since + after)
     }
 
     pub(super) fn execute_all(&mut self, outputs: Vec<Output>, cold: &Arc<Cold>) {

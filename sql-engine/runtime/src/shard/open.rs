@@ -72,7 +72,8 @@ impl Runner {
                 Output::OpenDatabase => {
                     let state = &self.state;
                     let (store, path) = (state.store.clone(), state.path.clone());
-                    let cold = Cold::open(store, state.kind, path, &state.cache).await?;
+                    let pace = self.settings.pace;
+                    let cold = Cold::open_at_pace(store, state.kind, path, &state.cache, pace).await?;
                     let tag = cold.tag().await;
                     opened = Some(Arc::new(cold));
                     Input::Opened { tag }

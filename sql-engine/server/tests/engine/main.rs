@@ -3,10 +3,12 @@
 
 mod chaos;
 mod commits;
+mod heavy;
 mod limits;
 mod oracle;
 mod outages;
 mod properties;
 mod reading;
+mod requests;
 mod statements;
 mod world;

@@ -11,8 +11,10 @@ use millstream_server::{
     Access, Answer, Backend, ColdCache, Engine, MemoryCatalog, Metrics, Request, Settings, SqlCatalog,
     StatementError,
 };
+use millstream_store::StoreMetrics;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
+use prometheus_client::registry::Registry;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
@@ -45,7 +47,9 @@ pub struct World {
     random: StdRng,
     pub streams: Arc<ChaosStreams>,
     pub catalog: Arc<MemoryCatalog>,
-    store: Arc<InMemory>,
+    store: Arc<dyn ObjectStore>,
+    /// Counts what the engine asks of the store.
+    registry: Registry,
     cache: ColdCache,
     settings: Settings,
     pub properties: BTreeMap<String, String>,
@@ -80,7 +84,10 @@ impl World {
             ..Settings::default()
         };
         change(&mut settings.shard);
-        let (catalog, store) = (Arc::new(MemoryCatalog::default()), Arc::new(InMemory::new()));
+        let mut registry = Registry::default();
+        let counted = StoreMetrics::register(&mut registry);
+        let store = counted.counted("sql", Arc::new(InMemory::new()));
+        let catalog = Arc::new(MemoryCatalog::default());
         let cache = ColdCache::new(1 << 20);
         let engine = open(&streams, &catalog, &store, &cache, &settings).await;
         let properties = BTreeMap::from([("auto.offset.reset".to_owned(), "earliest".to_owned())]);
@@ -90,6 +97,7 @@ impl World {
             streams,
             catalog,
             store,
+            registry,
             cache,
             settings,
             properties,
@@ -250,6 +258,21 @@ impl World {
         self.streams.disarm();
     }
 
+    /// How many requests the store got, of these operations or of all.
+    pub fn requests(&self, operations: &[&str]) -> u64 {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        let is_meant = |line: &&str| {
+            let of = |name: &&str| line.contains(&format!("operation=\"{name}\""));
+            line.starts_with("store_requests_total{") && (operations.is_empty() || operations.iter().any(of))
+        };
+        let counts = text
+            .lines()
+            .filter(is_meant)
+            .filter_map(|line| line.rsplit(' ').next());
+        counts.map(|count| count.parse::<u64>().unwrap()).sum()
+    }
+
     /// How many objects the shard's state has, below a folder of its own.
     pub async fn objects(&self, folder: &str) -> usize {
         let prefix = object_store::path::Path::from(format!("sql/{}/0/{folder}", TenantId(1).account()));
@@ -295,7 +318,7 @@ impl World {
 async fn open(
     streams: &Arc<ChaosStreams>,
     catalog: &Arc<MemoryCatalog>,
-    store: &Arc<InMemory>,
+    store: &Arc<dyn ObjectStore>,
     cache: &ColdCache,
     settings: &Settings,
 ) -> Engine {
