@@ -154,11 +154,8 @@ impl Driven {
     fn answers(&mut self) -> Vec<(Who, Result<Offset, Lost>)> {
         let mut answers = Vec::new();
         for output in self.out.drain(..) {
-            match output {
-                Output::Acknowledge { ticket, answer } => {
-                    answers.push((ticket, answer.map(|Appended { base_offset, .. }| base_offset)));
-                }
-                _ => {}
+            if let Output::Acknowledge { ticket, answer } = output {
+                answers.push((ticket, answer.map(|Appended { base_offset, .. }| base_offset)));
             }
         }
         while let Some((append, receipt)) = self.replica.submit() {
