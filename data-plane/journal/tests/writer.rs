@@ -189,11 +189,19 @@ async fn a_journal_on_a_full_disk_can_be_opened() {
     let (journal, _) = Journal::open(Arc::new(disk.clone()), settings.clone(), |_, _| {}).unwrap();
     let (writer, running) = Writer::start(journal, WriterSettings::default()).unwrap();
     let payload = Bytes::from(vec![1; 100_000]);
-    let fill = async |writer: &Writer, mut lsn: u64| loop {
-        let next = append(vec![entry(1, lsn + 1, payload.clone())]);
-        match writer.append(next).await {
-            Ok(_) => lsn += 1,
-            Err(error) => break (lsn, error),
+    // Until it stays full: a file that is being made when one is asked for comes a moment later.
+    let fill = async |writer: &Writer, mut lsn: u64| {
+        let mut refused = 0;
+        loop {
+            let next = append(vec![entry(1, lsn + 1, payload.clone())]);
+            match writer.append(next).await {
+                Ok(_) => (lsn, refused) = (lsn + 1, 0),
+                Err(error) if refused == 30 => break (lsn, error),
+                Err(_) => {
+                    refused += 1;
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            }
         }
     };
     let (lsn, refused) = fill(&writer, 0).await;
