@@ -206,6 +206,7 @@ finds! {
     finds_refused_goes_behind: RefusedGoesBehind within 100;
     finds_only_a_refusal_asks_again: OnlyARefusalAsksAgain within 100;
     finds_waiters_forgotten: WaitersForgotten within 100;
+    finds_older_snapshot_counts: OlderSnapshotCounts within 100;
     finds_reported_before_stored: ReportedBeforeStored within 100;
     finds_released_before_reported: ReleasedBeforeReported within 100;
     finds_stale_proposal_accepted: StaleProposalAccepted within 100;

@@ -24,6 +24,7 @@ pub enum Plant {
     OnlyARefusalAsksAgain,
     WaitersForgotten,
     ReportedBeforeStored,
+    OlderSnapshotCounts,
     ReleasedBeforeReported,
     /// Of the controller, which is a model here: what the catalog must not do.
     StaleProposalAccepted,
@@ -63,6 +64,7 @@ impl FromStr for Plant {
             "refused-goes-behind" => Plant::RefusedGoesBehind,
             "only-a-refusal-asks-again" => Plant::OnlyARefusalAsksAgain,
             "waiters-forgotten" => Plant::WaitersForgotten,
+            "older-snapshot-counts" => Plant::OlderSnapshotCounts,
             "reported-before-stored" => Plant::ReportedBeforeStored,
             "released-before-reported" => Plant::ReleasedBeforeReported,
             "stale-proposal-accepted" => Plant::StaleProposalAccepted,
@@ -111,6 +113,7 @@ impl Plant {
             repeat_is_appended: self == Plant::RepeatIsAppended,
             end_is_known_at_once: self == Plant::EndIsKnownAtOnce,
             header_timestamp_believed: self == Plant::HeaderTimestampBelieved,
+            older_snapshot_counts: self == Plant::OlderSnapshotCounts,
             waiters_forgotten: self == Plant::WaitersForgotten,
             tiering: millstream_broker::replica::PlantedTiering {
                 reported_before_stored: self == Plant::ReportedBeforeStored,

@@ -4,7 +4,7 @@ use crate::node::{GROUP, Node, Opened, Running};
 use crate::seen::Happening;
 use crate::tiering::TIERING;
 use crate::world::{Check, Event, NODES, World};
-use millstream_broker::replica::{Recovery, Replica, Settings};
+use millstream_broker::replica::{Recovery, Replica, Settings, takes_named_snapshot};
 use millstream_journal::sim::SimDisk;
 use millstream_journal::{Ending, Intake, Journal};
 use millstream_model::Registration;
@@ -94,28 +94,26 @@ impl World {
         self.serve(node, journal, recovery, registration)
     }
 
-    /// A local copy that could not be replaced is older than what the journal was recycled below: the store's counts, as
-    /// soon as it can be had.
+    /// A local copy that could not be replaced may be older than what the journal was recycled below: then the store's
+    /// counts, as soon as it can be had.
     fn newest_snapshot(&mut self, node: usize) -> bool {
-        if !self.nodes[node].copy_failed {
-            return true;
-        }
-        let Some(named) = self.controller.snapshot else {
-            return true;
-        };
-        let Ok(snapshot) = self.store.wait(self.store.tier.get_snapshot(&named.object)) else {
-            return false;
-        };
         let applied = |bytes: &[u8]| {
             GroupState::decode_snapshot(bytes)
                 .map(|state| state.applied())
                 .ok()
         };
-        if applied(&snapshot) > self.nodes[node].snapshot.as_deref().and_then(applied) {
-            self.saw(Happening::StoreSnapshot);
-            self.nodes[node].snapshot = Some(snapshot);
+        let Some(named) = self.controller.snapshot else {
+            return true;
+        };
+        let local = self.nodes[node].snapshot.as_deref().and_then(applied);
+        if !takes_named_snapshot(self.plant.replica(), local, named.lsn) {
+            return true;
         }
-        self.nodes[node].copy_failed = false;
+        let Ok(snapshot) = self.store.wait(self.store.tier.get_snapshot(&named.object)) else {
+            return false;
+        };
+        self.saw(Happening::StoreSnapshot);
+        self.nodes[node].snapshot = Some(snapshot);
         true
     }
 

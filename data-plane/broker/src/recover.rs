@@ -217,6 +217,6 @@ impl Services {
 
 /// Whether what a restart found goes as far as the catalog's snapshot.
 pub(crate) fn suffices(found: Option<&Found>, row: &GroupRow) -> bool {
-    let reaches = found.map_or(Lsn::ZERO, |found| found.recovery.end().lsn);
-    row.snapshot.is_none_or(|stored| stored.lsn <= reaches)
+    let named = row.snapshot.map(|stored| stored.lsn);
+    found.map_or(named.is_none_or(|lsn| lsn == Lsn::ZERO), |found| found.recovery.reaches(named))
 }

@@ -20,7 +20,7 @@ mod writes;
 
 pub use append::{Append, AppendRefused, Propose};
 pub use output::{Appended, Lost, Output};
-pub use recovery::{Recovery, RecoveryError};
+pub use recovery::{Recovery, RecoveryError, takes_named_snapshot};
 use release::Snapshots;
 pub use tiering::{Done, Facts, Planted as PlantedTiering, Taken, TieringSettings, Unsaved, Work};
 pub use writes::{AGAIN_AFTER, Outcome, Planted as PlantedWrites, Receipt};
@@ -54,6 +54,8 @@ pub struct Planted {
     pub header_timestamp_believed: bool,
     /// Who waits for a commit is not told when the leadership ends.
     pub waiters_forgotten: bool,
+    /// A start begins with the snapshot on its disk, however old it is.
+    pub older_snapshot_counts: bool,
     /// Those on the way to the journal.
     pub writes: PlantedWrites,
     /// Those of the background work.

@@ -16,7 +16,7 @@ use crate::join::{Joining, Standing};
 use crate::kept::Kept;
 use crate::mend::{self, Batch, Before, Known, MendError, Report};
 use crate::metrics::Metrics;
-use crate::replica::{Recovery, RecoveryError};
+use crate::replica::{Planted, Recovery, RecoveryError, takes_named_snapshot};
 use crate::settings::{Components, Settings};
 use crate::shell::Shell;
 use crate::snapshot::{self, Snapshot};
@@ -312,10 +312,8 @@ async fn read_disk(
     // A start that does not wait for the controller does not wait for the store either.
     for row in image.groups().filter(|_| settings.waits_for_controller) {
         let Some(stored) = &row.snapshot else { continue };
-        if snapshots
-            .get(&row.id)
-            .is_some_and(|local| local.state.applied() >= stored.lsn)
-        {
+        let local = snapshots.get(&row.id).map(|local| local.state.applied());
+        if !takes_named_snapshot(Planted::default(), local, stored.lsn) {
             continue;
         }
         match snapshot::fetch(tier, row.id, stored).await {

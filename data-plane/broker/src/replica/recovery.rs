@@ -1,7 +1,8 @@
 //! What a replica finds on its disk when it starts: the last snapshot, and the journal's records after it.
 
-use super::Undecided;
+use super::{Planted, Undecided};
 use millstream_journal::Record;
+use millstream_model::Lsn;
 use millstream_model::entry::EntryKind;
 use millstream_partition::GroupState;
 use millstream_replication::{EntryId, GapError, Recovered};
@@ -27,6 +28,15 @@ pub enum RecoveryError {
     /// A record of another group.
     #[error("a record of another group")]
     Foreign,
+}
+
+/// Whether a start takes the snapshot that the catalog names instead of the one on its disk, which ends at `local`. The
+/// journal may have been released below the catalog's, so an older one does not reach it (log.md 30).
+pub fn takes_named_snapshot(planted: Planted, local: Option<Lsn>, named: Lsn) -> bool {
+    match local {
+        Some(_) if planted.older_snapshot_counts => false,
+        local => local < Some(named),
+    }
 }
 
 impl Recovery {
@@ -117,6 +127,11 @@ impl Recovery {
             .into());
         }
         Ok(self)
+    }
+
+    /// Whether this goes as far as a snapshot that the catalog names: what it lacks may be nowhere else but in that one.
+    pub fn reaches(&self, named: Option<Lsn>) -> bool {
+        named.is_none_or(|lsn| lsn <= self.end().lsn)
     }
 
     /// The state with every entry so far, as if all were committed; `None` when the journal does not reach back to the
