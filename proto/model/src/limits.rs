@@ -67,6 +67,10 @@ pub const PRODUCER_SILENT_MS_MAX: i64 = 86_400_000;
 /// Batches remembered per idempotent producer: Kafka's five.
 pub const PRODUCER_BATCHES_MAX: usize = 5;
 
+/// The last changes that an image of the catalog remembers: a node that missed more than so many compares whole images,
+/// which takes it a few milliseconds for a thousand topics.
+pub const IMAGE_CHANGES_MAX: u64 = 4_096;
+
 /// Members of one consumer group.
 pub const GROUP_MEMBERS_MAX: usize = 1_000;
 
