@@ -21,6 +21,8 @@ mod controller;
 mod disk;
 #[path = "sim/faults.rs"]
 mod faults;
+#[path = "sim/follow.rs"]
+mod follow;
 #[path = "sim/node.rs"]
 mod node;
 #[path = "sim/plant.rs"]
@@ -209,6 +211,7 @@ finds! {
     finds_older_snapshot_counts: OlderSnapshotCounts within 100;
     finds_reported_before_stored: ReportedBeforeStored within 100;
     finds_released_before_reported: ReleasedBeforeReported within 100;
+    finds_assigned_by_epoch: AssignedByEpoch within 100;
     finds_stale_proposal_accepted: StaleProposalAccepted within 100;
 }
 

@@ -2,6 +2,7 @@
 
 use crate::clients::Ticket;
 use bytes::Bytes;
+use millstream_broker::follow::Following;
 use millstream_broker::replica::{Receipt, Recovery, Replica};
 use millstream_journal::sim::SimDisk;
 use millstream_journal::{Ending, Intake, Journal, Position, Preparer, Record, Recovered, Settings};
@@ -53,6 +54,7 @@ pub struct Running {
     pub journal: Journal<SimDisk>,
     pub preparer: Preparer<SimDisk>,
     pub replica: Replica<Ticket>,
+    pub following: Following,
     pub registration: Registration,
     /// What waits for the disk.
     pub intake: Intake<Who>,

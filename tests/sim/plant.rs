@@ -26,6 +26,7 @@ pub enum Plant {
     ReportedBeforeStored,
     OlderSnapshotCounts,
     ReleasedBeforeReported,
+    AssignedByEpoch,
     /// Of the controller, which is a model here: what the catalog must not do.
     StaleProposalAccepted,
     // Of the commits of a SQL shard.
@@ -67,6 +68,7 @@ impl FromStr for Plant {
             "older-snapshot-counts" => Plant::OlderSnapshotCounts,
             "reported-before-stored" => Plant::ReportedBeforeStored,
             "released-before-reported" => Plant::ReleasedBeforeReported,
+            "assigned-by-epoch" => Plant::AssignedByEpoch,
             "stale-proposal-accepted" => Plant::StaleProposalAccepted,
             "sql-state-before-commit" => Plant::SqlStateBeforeCommit,
             "sql-trim-before-flush" => Plant::SqlTrimBeforeFlush,
@@ -123,6 +125,13 @@ impl Plant {
                 refused_goes_behind: self == Plant::RefusedGoesBehind,
                 only_a_refusal_asks_again: self == Plant::OnlyARefusalAsksAgain,
             },
+        }
+    }
+
+    pub fn follow(self) -> millstream_broker::follow::Planted {
+        millstream_broker::follow::Planted {
+            assigned_by_epoch: self == Plant::AssignedByEpoch,
+            ..Default::default()
         }
     }
 

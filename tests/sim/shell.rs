@@ -2,6 +2,7 @@
 
 use crate::clients::Ticket;
 use crate::controller::Command;
+use crate::follow::image_of;
 use crate::node::GROUP;
 use crate::seen::Happening;
 use crate::world::{Check, Event, NODES, World};
@@ -22,11 +23,6 @@ impl World {
             self.send(NODES, to, Event::Row { to, row }, again);
         }
         Ok(())
-    }
-
-    pub fn assign(&mut self, node: usize, assignment: Assignment) -> Check {
-        let time = self.wall(node);
-        self.step(node, Input::Assign { assignment, time })
     }
 
     pub fn wall(&self, node: usize) -> TimestampMs {
@@ -253,14 +249,14 @@ impl World {
         if self.is_cut(NODES, to) || self.nodes[to].running.is_none() {
             return Ok(());
         }
-        if self.nodes[to]
-            .row
-            .as_ref()
-            .is_none_or(|known| known.version < row.version)
-        {
-            self.nodes[to].row = Some(row.clone());
+        let known = self.nodes[to].row.as_ref();
+        // What is older than what a node knows is passed over (log.md 36).
+        if known.is_some_and(|known| known.version >= row.version) {
+            return Ok(());
         }
-        self.assign(to, row)
+        let image = image_of(&row, self.controller.snapshot);
+        self.nodes[to].row = Some(row);
+        self.follow(to, &image)
     }
 
     pub fn refused(&mut self, to: usize, base_version: u64, version: u64) -> Check {

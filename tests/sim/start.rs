@@ -1,16 +1,19 @@
 //! A process starts: recover what the disk holds, register, serve; or it fails and starts again.
 
+use crate::follow::{HeldBy, image_of};
 use crate::node::{GROUP, Node, Opened, Running};
 use crate::seen::Happening;
 use crate::tiering::TIERING;
 use crate::world::{Check, Event, NODES, World};
+use millstream_broker::follow::{Action, Following, Local, OnDisk};
 use millstream_broker::replica::{Recovery, Replica, Settings, takes_named_snapshot};
 use millstream_journal::sim::SimDisk;
 use millstream_journal::{Ending, Intake, Journal};
-use millstream_model::Registration;
+use millstream_model::{Lsn, Registration};
 use millstream_partition::GroupState;
 use millstream_replication::Input;
 use rand::Rng;
+use std::sync::Arc;
 
 const COMMIT_BYTES_MAX: usize = 16 * 1024;
 
@@ -197,6 +200,18 @@ impl World {
         let start = journal.reader().start(GROUP).unwrap_or_default().1;
         self.note(|| format!("{node} starts as {registration} with {end:?}"));
         self.nodes[node].ledger.start(end);
+        // This start's number has come with the row that has it.
+        let row = self.controller.row.clone();
+        let image = Arc::new(image_of(&row, self.controller.snapshot));
+        self.nodes[node].row = Some(row);
+        let mut following = self.following(node, end.lsn, registration);
+        let plan = following.plan(&image, &HeldBy(None));
+        let Some(take_up @ Action::TakeUp { .. }) = plan.actions.first() else {
+            return Err(format!("{node} has {end:?} and is to {:?}", plan.actions));
+        };
+        following.local.did(take_up);
+        // The rest follows from the image once more.
+        following.local.registered(registration);
         let mut out = Vec::new();
         let replica = Replica::new(self.replica_settings(node, registration), recovery, &mut out);
         self.nodes[node].running = Some(Running {
@@ -204,6 +219,7 @@ impl World {
             intake: Intake::new(&journal, WAITING_BYTES_MAX),
             journal,
             replica,
+            following,
             registration,
             disk_is_busy: false,
             waiters: Vec::new(),
@@ -222,11 +238,16 @@ impl World {
         }
         self.carry_out(node, out)?;
         self.step(node, Input::Released { up_to: start })?;
-        // The local copy of the catalog: the newest row comes later.
-        if let Some(row) = self.nodes[node].row.clone() {
-            self.assign(node, row)?;
-        }
+        self.follow(node, &image)?;
         self.publish()
+    }
+
+    fn following(&self, node: usize, end: Lsn, registration: Registration) -> Following {
+        let on_disk = [(GROUP, OnDisk::Whole(end))].into();
+        let local = Local::new(self.nodes[node].id, on_disk);
+        let mut local = local.with_planted(self.plant.follow());
+        local.registered(registration);
+        Following::new(local)
     }
 
     fn replica_settings(&self, node: usize, registration: Registration) -> Settings {

@@ -6,7 +6,7 @@
 //! A start while the object store is down serves reads first (log.md 30): the only replica of a group has all that is
 //! committed on its disk. Nothing is written, and nobody leads, before the number of this start is on disk (13, 14).
 
-use crate::follow::{Following, Found};
+use crate::follow::{Follower, Found};
 use crate::group::Disk;
 use crate::recover;
 use crate::settings::Settings;
@@ -14,7 +14,9 @@ use crate::shell::Shell;
 use crate::start::StartError;
 use millstream_journal::{CommitError, Journal, RealDisk, Recovered, SubmitError, Writer, journal_id};
 use millstream_metadata::stored::FEATURE_LEVEL_MAX;
-use millstream_metadata::{Actor, Commands, ConfirmRegistration, NodeRow, RecoveredGroup, RegisterNode};
+use millstream_metadata::{
+    Actor, Commands, ConfirmRegistration, Heartbeat, NodeRow, RecoveredGroup, RegisterNode,
+};
 use millstream_model::{GroupId, JournalId, Registration, Retry};
 use millstream_replication::EntryId;
 use std::collections::BTreeMap;
@@ -117,18 +119,18 @@ impl Shell {
         self: &Arc<Shell>,
         joining: Joining,
         registered: Option<Registered>,
-        mut following: Following,
+        mut follower: Follower,
     ) -> Result<Vec<RecoveredGroup>, StartError> {
         if let Some(registered) = registered {
             let recovered = self.joined(&joining, registered).await?;
-            self.serve(following);
+            self.serve(follower);
             return Ok(recovered);
         }
-        self.reconcile(&self.image.image(), &mut following);
+        follower.follow(&self.image.image());
         tracing::warn!(
             "serves reads from this disk until the controller can be reached; everything else waits"
         );
-        self.tasks.spawn(Arc::clone(self).join_later(joining, following));
+        self.tasks.spawn(Arc::clone(self).join_later(joining, follower));
         Ok(Vec::new())
     }
 
@@ -160,17 +162,41 @@ impl Shell {
     }
 
     /// Serves as a part of the cluster, what the catalog says, until the broker stops.
-    pub(crate) fn serve(self: &Arc<Shell>, mut following: Following) {
-        self.reconcile(&self.image.image(), &mut following);
-        self.tasks.spawn(Arc::clone(self).follow(following));
+    pub(crate) fn serve(self: &Arc<Shell>, mut follower: Follower) {
+        if let Some(registration) = self.services.registration.get() {
+            follower.registered(*registration);
+        }
+        follower.follow(&self.image.image());
+        self.tasks.spawn(follower.run());
         self.tasks.spawn(Arc::clone(self).heartbeat());
         self.tasks.spawn(Arc::clone(self).retain());
         self.spawn_with_store(Arc::clone(self).recheck_damage());
         self.standing.send_replace(Standing::Member);
     }
 
+    /// Tells the controller that this node lives, until the broker stops.
+    async fn heartbeat(self: Arc<Shell>) {
+        let actor = Actor::Node(self.services.node);
+        let Some(registration) = self.services.registration.get().copied() else {
+            return;
+        };
+        loop {
+            let command = Heartbeat {
+                registration,
+                version: self.image.image().version(),
+            };
+            if let Err(refusal) = self.services.commands.submit(actor.clone(), command).await {
+                tracing::warn!(%refusal, "the controller did not take the heartbeat");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(self.settings.heartbeat_interval) => {}
+                () = self.stopping.cancelled() => return,
+            }
+        }
+    }
+
     /// Joins the cluster once the controller can be reached; until then this node serves reads.
-    pub(crate) async fn join_later(self: Arc<Shell>, joining: Joining, following: Following) {
+    pub(crate) async fn join_later(self: Arc<Shell>, joining: Joining, follower: Follower) {
         let registering = async {
             let registered = joining.register(self.services.commands.as_ref()).await?;
             self.joined(&joining, registered).await
@@ -194,7 +220,7 @@ impl Shell {
             }
         }
         tracing::info!("the controller was reached: this node serves everything from here on");
-        self.serve(following);
+        self.serve(follower);
     }
 }
 

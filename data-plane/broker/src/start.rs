@@ -9,7 +9,7 @@
 use crate::broker::Broker;
 use crate::condition::Condition;
 use crate::damage::DamagedObjects;
-use crate::follow::{Following, Found};
+use crate::follow::{Follower, Found};
 use crate::group::{Disk, Services};
 use crate::groups::GroupsHandle;
 use crate::join::{Joining, Standing};
@@ -137,8 +137,8 @@ impl Broker {
         let mended = mended.map_or_else(Vec::new, |report| report.lines(&image.image()));
         mended.iter().for_each(|line| tracing::warn!("{line}"));
         let shell = Shell::over(services, settings, image, roots);
-        let following = Following::new(on_disk.found, on_disk.broken);
-        let recovered = shell.begin(joining, registered, following).await?;
+        let follower = Follower::new(&shell, on_disk.found, on_disk.broken);
+        let recovered = shell.begin(joining, registered, follower).await?;
         shell
             .services
             .metrics

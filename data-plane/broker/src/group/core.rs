@@ -52,6 +52,8 @@ pub(crate) struct Core {
     pub(super) reads_from: Lsn,
     /// Partitions whose opening or deletion is in the log and undecided.
     pub(crate) proposed: BTreeSet<PartitionId>,
+    /// Partitions that were put aside.
+    pub(crate) quarantined: BTreeSet<PartitionId>,
     effects: Effects,
 }
 
@@ -89,7 +91,10 @@ impl Core {
         ledger: Option<LedgerCore>,
         settings: &Settings,
     ) -> Core {
+        let partitions = replica.state().partitions();
+        let quarantined = partitions.filter(|(_, state)| state.quarantine().is_some());
         Core {
+            quarantined: quarantined.map(|(id, _)| *id).collect(),
             replica,
             tail: Tail::new(settings.tail_bytes),
             kept: Kept::default(),
@@ -172,30 +177,33 @@ impl Core {
         }
     }
 
-    /// Opens a partition that the catalog has put into this group, unless that is under way.
+    /// Opens a partition that the catalog has put into this group, unless that is under way. Whether nothing is left to try:
+    /// who does not lead has nothing to open.
     pub(crate) fn open(
         &mut self,
         services: &Services,
         partition: PartitionId,
         tenant: TenantId,
         base_epoch: i32,
-    ) {
+    ) -> bool {
         if !self.replica.leads()
             || self.state().partition(&partition).is_some()
             || !self.proposed.insert(partition)
         {
-            return;
+            return true;
         }
         let opened = Opened {
             base_epoch,
             log_start: Default::default(),
         };
-        if self
-            .propose(services, partition, (tenant, KeyId::NONE), Change::Opened(opened))
-            .is_none()
-        {
+        let by = (tenant, KeyId::NONE);
+        let is_taken = self
+            .propose(services, partition, by, Change::Opened(opened))
+            .is_some();
+        if !is_taken {
             self.proposed.remove(&partition);
         }
+        is_taken
     }
 
     /// Does what the replica and the ledger want, until they want nothing more.
@@ -306,13 +314,16 @@ impl Core {
                 self.proposed.remove(&partition);
                 self.tail.forget(&partition);
                 self.kept.forget(&partition);
+                self.taken_back(group, partition);
             }
             Effect::Quarantined { reason } => {
                 tracing::error!(
                     group = %group.id, %partition, tenant = %header.tenant, lsn = %header.lsn, %reason,
                     "an entry could not be applied; the partition is put aside"
                 );
-                group.services.metrics.quarantined_partitions.inc();
+                if self.quarantined.insert(partition) {
+                    group.services.metrics.quarantined_partitions.inc();
+                }
             }
             Effect::Trimmed { .. } | Effect::Tiered { .. } | Effect::Replaced | Effect::Lost { .. } => {}
             // Nothing that a reader waits for.
@@ -323,6 +334,17 @@ impl Core {
             }
         }
         self.waiters.take(&partition, &mut self.effects.woken);
+    }
+
+    /// A partition is no longer put aside: it is gone.
+    fn taken_back(&mut self, group: &Group, partition: PartitionId) {
+        let is_aside = self
+            .state()
+            .partition(&partition)
+            .is_some_and(|state| state.quarantine().is_some());
+        if !is_aside && self.quarantined.remove(&partition) {
+            group.services.metrics.quarantined_partitions.dec();
+        }
     }
 
     fn acknowledged(&mut self, group: &Arc<Group>, ticket: Ticket, answer: Result<Appended, Lost>) {
