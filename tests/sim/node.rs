@@ -39,6 +39,8 @@ pub struct Node {
     pub rotten: bool,
     /// The last number that it served as.
     pub registered: Option<Registration>,
+    /// The local copy of the last snapshot could not be written.
+    pub copy_failed: bool,
 }
 
 /// Who waits for the journal.
@@ -141,6 +143,7 @@ impl Node {
             damaged: false,
             rotten: false,
             registered: None,
+            copy_failed: false,
         }
     }
 

@@ -199,13 +199,15 @@ impl Local {
         myself.is_some() && assignment.leader == myself
     }
 
-    /// Whether what the disk has of a group goes as far as the catalog's snapshot.
+    /// Whether a group can be begun with what the disk has of it. The only replica must have all that the catalog's snapshot
+    /// has; who is behind others gets the rest from them.
     pub(super) fn suffices(&self, row: &GroupRow) -> bool {
-        let named = named(row);
+        let goes_as_far = |end: Lsn| end >= named(row) || row.members != [self.journal];
+        let planted = self.planted.short_log_suffices;
         match self.on_disk.get(&row.id) {
             Some(OnDisk::Broken) => false,
-            Some(OnDisk::Whole(end)) => *end >= named || self.planted.short_log_suffices,
-            None => named == Lsn::ZERO || self.planted.short_log_suffices,
+            Some(OnDisk::Whole(end)) => goes_as_far(*end) || planted,
+            None => goes_as_far(Lsn::ZERO) || planted,
         }
     }
 }

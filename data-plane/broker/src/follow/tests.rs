@@ -120,12 +120,12 @@ fn a_change_costs_what_it_is_large_among_a_hundred_thousand_partitions() {
 fn nothing_is_begun_anew_where_the_store_has_more() {
     let mut node = Node::new(Planted::default());
     let mut image = Image::new();
-    image.apply(&Change::Put(Row::Group(group(1, 1, Some(ME), Some(5)).into())));
+    image.apply(&Change::Put(Row::Group(group(3, 1, Some(ME), Some(5)).into())));
     let image = Arc::new(image);
     let plan = node.following.plan(&image, &node.held.clone());
     assert_eq!(plan.actions, [], "before it has its number it writes nothing");
     node.register();
-    let row = Arc::clone(image.group(GroupId(1)).unwrap());
+    let row = Arc::clone(image.group(GroupId(3)).unwrap());
     let plan = node.following.plan(&image, &node.held.clone());
     assert_eq!(
         plan.actions,
@@ -135,7 +135,7 @@ fn nothing_is_begun_anew_where_the_store_has_more() {
     );
     node.following.local.did(&plan.actions[0]);
     assert_eq!(node.following.plan(&image, &node.held.clone()).actions, []);
-    node.following.local.arrived(GroupId(1), millstream_model::Lsn(5));
+    node.following.local.arrived(GroupId(3), millstream_model::Lsn(5));
     let plan = node.following.plan(&image, &node.held.clone());
     assert_eq!(plan.actions[0], Action::TakeUp { row });
 }

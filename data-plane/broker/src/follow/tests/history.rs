@@ -28,7 +28,8 @@ pub fn history(seed: u64, planted: Planted) -> Result<(), String> {
     let mut node = Node::new(planted);
     if random.random_bool(0.3) {
         let found = [OnDisk::Broken, OnDisk::Whole(Lsn(3))][random.random_range(0..2)];
-        node = Node::over([(GroupId(2), (found, Default::default()))].into(), planted);
+        let group = GroupId(random.random_range(2..=3));
+        node = Node::over([(group, (found, Default::default()))].into(), planted);
     }
     let mut history = History {
         random,
@@ -225,7 +226,8 @@ impl History {
         let known = self.catalog.group(GroupId(id)).map(|row| row.as_ref().clone());
         let mut row = known.unwrap_or_else(|| {
             let mut row = group(id, 1, Some(OTHER), None);
-            row.members = vec![OTHER];
+            row.members.retain(|journal| id == 3 || *journal == OTHER);
+            row.leader = row.leader.filter(|leader| row.members.contains(leader));
             row
         });
         if self.random.random_bool(0.5) && !row.members.contains(&ME) {

@@ -50,7 +50,7 @@ pub fn topic(number: u64, groups: impl IntoIterator<Item = GroupId>) -> TopicRow
     }
 }
 
-/// Of both journals; group 1 is an internal one.
+/// Of both journals, but group 3, which is this node's alone; group 1 is an internal one.
 pub fn group(id: u32, epoch: u32, leader: Option<JournalId>, snapshot: Option<u64>) -> GroupRow {
     let group = GroupId(id);
     let snapshot = snapshot.map(|lsn| SnapshotRef {
@@ -65,6 +65,10 @@ pub fn group(id: u32, epoch: u32, leader: Option<JournalId>, snapshot: Option<u6
         length: 1,
         checksum: 1,
     });
+    let members = match id {
+        3 => vec![ME],
+        _ => vec![ME, OTHER],
+    };
     GroupRow {
         id: group,
         purpose: match id {
@@ -75,13 +79,14 @@ pub fn group(id: u32, epoch: u32, leader: Option<JournalId>, snapshot: Option<u6
         epoch: Epoch(epoch),
         version: u64::from(epoch),
         leader,
-        isr: [ME, OTHER]
+        isr: members
+            .iter()
             .map(|journal| Replica {
-                journal,
+                journal: *journal,
                 registration: NUMBER,
             })
-            .into(),
-        members: vec![ME, OTHER],
+            .collect(),
+        members,
         snapshot,
         snapshot_previous: None,
     }
@@ -195,7 +200,10 @@ impl Node {
                     .disk
                     .remove(&row.id)
                     .unwrap_or((OnDisk::Whole(Lsn(0)), BTreeSet::new()));
-                let named = row.snapshot.map_or(Lsn(0), |stored| stored.lsn);
+                let named = match row.members == [ME] {
+                    true => row.snapshot.map_or(Lsn(0), |stored| stored.lsn),
+                    false => Lsn(0),
+                };
                 if matches!(found, OnDisk::Whole(end) if end >= named) && !self.held.contains_key(&row.id) {
                     self.held.insert(row.id, held);
                 } else {
