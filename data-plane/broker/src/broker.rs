@@ -5,8 +5,8 @@ use crate::interface::{
     ActiveProducer, EpochEnd, FencedPartition, Fetch, Fetched, FoundOffset, InitProducer, InitProducerError,
     Isolation, ListOffset, OffsetError, PendingProduce, Produce, ProduceError, Produced, WatchStream,
 };
-use crate::join::Standing;
 use crate::shell::Shell;
+use crate::standing::Standing;
 use millstream_access::{AuthError, Operation, Principal, Resource, RootKeys, allowed};
 use millstream_metadata::{Commands, HostPort, Image, ImageWatch};
 use millstream_model::{JournalId, LeaderEpoch, NodeId, Offset, PartitionId, ProducerEpoch, ProducerId};

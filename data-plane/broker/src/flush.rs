@@ -12,6 +12,7 @@ use bytes::Bytes;
 use millstream_journal::{Level, SubmitError};
 use millstream_kafka_wire::batch::BatchError;
 use millstream_metadata::{Actor, Refusal, ReportSnapshot};
+use millstream_model::backoff::Backoff;
 use millstream_model::segment::{ObjectRef, SegmentRef};
 use millstream_model::{GroupId, PartitionId, TimestampMs};
 use millstream_partition::{FlushPlan, FlushRun};
@@ -55,7 +56,7 @@ impl BackgroundError {
 
 /// When a group's background work is tried.
 struct Pace {
-    backoff: Duration,
+    backoff: Backoff,
     not_before: Instant,
     /// When it was tried last.
     tried_at: Instant,
@@ -66,7 +67,7 @@ impl Shell {
     pub(crate) async fn work(self: Arc<Shell>, group: Arc<Group>) {
         let now = Instant::now();
         let mut pace = Pace {
-            backoff: self.settings.backoff.0,
+            backoff: Backoff::new(self.settings.backoff),
             not_before: now,
             tried_at: now,
         };
@@ -90,13 +91,13 @@ impl Shell {
             self.conditions.worked(group.id, failure);
             match worked {
                 Ok(()) => {
-                    pace.backoff = self.settings.backoff.0;
+                    pace.backoff.reset();
                     pace.not_before = pace.tried_at;
                 }
                 Err(error) => {
-                    tracing::warn!(group = %group.id, %error, again_in = ?pace.backoff, "background work failed");
-                    pace.not_before = Instant::now() + pace.backoff;
-                    pace.backoff = (pace.backoff * 2).min(self.settings.backoff.1);
+                    let wait = pace.backoff.next(rand::random());
+                    tracing::warn!(group = %group.id, %error, again_in = ?wait, "background work failed");
+                    pace.not_before = Instant::now() + wait;
                 }
             }
         }

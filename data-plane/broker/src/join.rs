@@ -11,12 +11,14 @@ use crate::group::Disk;
 use crate::recover;
 use crate::settings::Settings;
 use crate::shell::Shell;
+use crate::standing::Standing;
 use crate::start::StartError;
 use millstream_journal::{CommitError, Journal, RealDisk, Recovered, SubmitError, Writer, journal_id};
 use millstream_metadata::stored::FEATURE_LEVEL_MAX;
 use millstream_metadata::{
     Actor, Commands, ConfirmRegistration, Heartbeat, NodeRow, RecoveredGroup, RegisterNode,
 };
+use millstream_model::backoff::{Backoff, Waits};
 use millstream_model::{GroupId, JournalId, Registration, Retry};
 use millstream_replication::EntryId;
 use std::collections::BTreeMap;
@@ -25,21 +27,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a controller that cannot be reached is left alone before the next attempt to register.
-const REGISTER_AGAIN_AFTER: Duration = Duration::from_millis(500);
+const REGISTER_WAITS: Waits = Waits::new(Duration::from_millis(250), Duration::from_secs(1));
 
 /// After so many attempts it is said again that the controller cannot be reached.
-const ATTEMPTS_PER_WARNING: u32 = 60;
-
-/// What a node is to the cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// It waits for the controller and serves reads from its disk meanwhile.
-    Waiting,
-    /// It is a part of it.
-    Member,
-    /// The controller refused it for good: it serves nothing.
-    Refused,
-}
+const ATTEMPTS_PER_WARNING: u32 = 40;
 
 /// The journal in a broker's folder, without opening it; none when there is none yet.
 ///
@@ -91,6 +82,7 @@ impl Joining {
     /// Registers this start, trying again while the controller is away.
     pub(crate) async fn register(&self, commands: &dyn Commands) -> Result<Registered, StartError> {
         let mut attempts = 0u32;
+        let mut backoff = Backoff::new(REGISTER_WAITS);
         loop {
             match commands.submit(Actor::System, self.command.clone()).await {
                 Ok(committed) => {
@@ -105,7 +97,7 @@ impl Joining {
                         tracing::warn!(%refusal, "cannot register yet");
                     }
                     attempts = attempts.wrapping_add(1);
-                    tokio::time::sleep(REGISTER_AGAIN_AFTER).await;
+                    tokio::time::sleep(backoff.next(rand::random())).await;
                 }
             }
         }
@@ -251,6 +243,7 @@ async fn keep_registration(writer: &Writer, registration: Registration) -> Resul
 /// Tells the controller that the number is on disk: from here on an older one proves a rollback. Nothing may be served
 /// before the controller knows, or a journal that is rolled back to before this start would pass.
 async fn confirm(commands: &dyn Commands, node: &NodeRow) -> Result<(), StartError> {
+    let mut backoff = Backoff::new(REGISTER_WAITS);
     loop {
         let command = ConfirmRegistration {
             journal: node.journal,
@@ -261,7 +254,7 @@ async fn confirm(commands: &dyn Commands, node: &NodeRow) -> Result<(), StartErr
             Err(refusal) if refusal.retry() == Retry::Never => return Err(refusal.into()),
             Err(refusal) => {
                 tracing::warn!(%refusal, "cannot confirm the registration yet");
-                tokio::time::sleep(REGISTER_AGAIN_AFTER).await;
+                tokio::time::sleep(backoff.next(rand::random())).await;
             }
         }
     }

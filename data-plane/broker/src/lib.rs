@@ -49,6 +49,7 @@ mod retention;
 mod settings;
 mod shell;
 mod snapshot;
+mod standing;
 mod start;
 mod store_check;
 mod tail;
@@ -59,8 +60,9 @@ mod watching;
 pub use broker::Broker;
 pub use condition::{Condition, StoreTrouble};
 pub use groups::GroupsHandle;
-pub use join::{Standing, journal_in};
+pub use join::journal_in;
 pub use settings::{Components, Settings};
+pub use standing::Standing;
 pub use start::{Handle, StartError};
 pub use store_check::{Checked, Finding, Records, check_store};
 

@@ -6,13 +6,17 @@
 //! ```
 //! While the store is down: local snapshots, the journal's tail, groups, reads; then what is said in `join`.
 
+mod error;
+
+pub use error::StartError;
+
 use crate::broker::Broker;
 use crate::condition::Condition;
 use crate::damage::DamagedObjects;
 use crate::follow::{Follower, Found};
 use crate::group::{Disk, Services};
 use crate::groups::GroupsHandle;
-use crate::join::{Joining, Standing};
+use crate::join::Joining;
 use crate::kept::Kept;
 use crate::mend::{self, Batch, Before, Known, MendError, Report};
 use crate::metrics::Metrics;
@@ -20,11 +24,11 @@ use crate::replica::{Planted, Recovery, RecoveryError, takes_named_snapshot};
 use crate::settings::{Components, Settings};
 use crate::shell::Shell;
 use crate::snapshot::{self, Snapshot};
+use crate::standing::Standing;
 use millstream_journal::{
-    CommitError, Journal, LockError, OpenError, Position, RealDisk, Record, Recovered, Running, SlowDisk,
-    SubmitError, Writer, WriterSettings,
+    CommitError, Journal, Position, RealDisk, Record, Recovered, Running, SlowDisk, Writer, WriterSettings,
 };
-use millstream_metadata::{Commands, GroupPurpose, Image, RecoveredGroup, Refusal};
+use millstream_metadata::{Commands, GroupPurpose, Image, RecoveredGroup};
 use millstream_model::limits::JOURNAL_WAITING_BYTES_MAX;
 use millstream_model::{GroupId, NodeId};
 use millstream_partition::{Change, GroupState};
@@ -40,35 +44,6 @@ const STOP_WAIT: Duration = Duration::from_secs(5);
 
 /// How long work that was given up may take to end.
 const GIVE_UP_WAIT: Duration = Duration::from_secs(1);
-
-/// A broker that cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The journal's folder cannot be used.
-    #[error(transparent)]
-    Folder(#[from] LockError),
-    /// The journal cannot be opened.
-    #[error(transparent)]
-    Journal(#[from] OpenError),
-    /// The folder of local snapshots cannot be read, or a thread cannot be started.
-    #[error("cannot read the data folder: {0}")]
-    Io(#[from] std::io::Error),
-    /// The controller refuses this node for good.
-    #[error("the controller refuses this node: {0}")]
-    Refused(#[from] Refusal),
-    /// The damaged journal cannot go on.
-    #[error("the journal cannot go on behind its damage: {0}")]
-    Damaged(#[from] MendError),
-    /// The number of this start cannot be kept.
-    #[error("the journal cannot keep this start's registration: {0}")]
-    Register(#[from] SubmitError),
-    /// The controller cannot be reached, and this node was never part of the cluster.
-    #[error("this node has not been part of the cluster yet: its first start needs the object store")]
-    NeverRegistered,
-    /// A bug.
-    #[error("{0}")]
-    Unexpected(&'static str),
-}
 
 /// Stops the broker.
 pub struct Handle {

@@ -1,10 +1,11 @@
 //! Who carries plans out: takes groups up, tells them who leads, opens and deletes partitions, until the broker stops.
 
+use super::action::{Action, ToOpen};
 use super::deletion;
 use super::found::Found;
 use super::install;
 use super::local::{Held, Local, OnDisk};
-use super::plan::{Action, Following, ToOpen};
+use super::plan::Following;
 use crate::group::{Core, Group, LedgerCore, Services};
 use crate::replica::{Replica, Settings as ReplicaSettings};
 use crate::shell::Shell;

@@ -1,6 +1,6 @@
 //! What a node does of what the catalog says: where a plan starts from, and what carrying it out changes.
 
-use super::plan::Action;
+use super::action::Action;
 use millstream_metadata::{GroupRow, PartitionRow};
 use millstream_model::{GroupId, JournalId, Lsn, PartitionId, Registration, TopicId};
 use millstream_replication::{Assignment, Member};

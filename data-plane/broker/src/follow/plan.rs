@@ -10,70 +10,14 @@
 //! that is a plan of its own, once the group has been told and shows what its log holds. The same follows from an image of
 //! another history, as after a start or a skipped version; then the difference is found by comparing rows.
 
+use super::action::{Action, ToOpen};
 use super::local::{Held, Local, Served, must_delete, named};
 use crate::groups::GROUPS_TOPIC;
 use millstream_metadata::{Difference, GroupPurpose, GroupRow, Image, PartitionRow, TopicRow, TopicState};
-use millstream_model::{GroupId, JournalId, Lsn, PartitionId, PartitionIndex, TenantId, TopicId};
+use millstream_model::{GroupId, JournalId, PartitionId, PartitionIndex, TenantId, TopicId};
 use millstream_replication::{Assignment, Member};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// A partition to be opened, with its owner and its base epoch.
-pub type ToOpen = (PartitionId, TenantId, i32);
-
-/// One thing to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Begin to serve a group, with what the disk has of it or anew.
-    TakeUp {
-        /// Its row.
-        row: Arc<GroupRow>,
-    },
-    /// Get a group from its snapshot in the store: the disk has not enough of it.
-    Install {
-        /// Its row.
-        row: Arc<GroupRow>,
-    },
-    /// Tell an internal group which partitions of the topic of consumer groups are its own.
-    Ledger {
-        /// The group.
-        group: GroupId,
-        /// Each with its base epoch.
-        partitions: Vec<(PartitionId, i32)>,
-    },
-    /// Tell a group which snapshot the catalog names: who did not report it itself does not know, and keeps its journal.
-    Named {
-        /// The group.
-        group: GroupId,
-        /// The snapshot's last entry.
-        snapshot: Lsn,
-    },
-    /// Tell a group who leads it and who is in it.
-    Assign {
-        /// The group.
-        group: GroupId,
-        /// Its row as its log sees it.
-        assignment: Assignment,
-        /// Whether this node has its only replica.
-        is_alone: bool,
-    },
-    /// Open partitions that the catalog has put into a group that is led here.
-    Open {
-        /// The group.
-        group: GroupId,
-        /// The partitions.
-        partitions: Vec<ToOpen>,
-    },
-    /// Delete a topic's partitions from the groups that are led here, and report it.
-    Delete {
-        /// The topic.
-        topic: TopicId,
-    },
-    /// From now on these partitions are those that groups have and the catalog does not.
-    Unknown(BTreeSet<PartitionId>),
-    /// From now on these groups are those that have partitions and that nobody serves.
-    Lost(BTreeSet<GroupId>),
-}
 
 /// What is to be done, in this order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,8 +3,9 @@
 mod history;
 mod world;
 
+use super::action::Action;
 use super::local::{Local, Planted};
-use super::plan::{Action, Following};
+use super::plan::Following;
 use history::history;
 use millstream_metadata::{Change, Image, Row, TopicRow};
 use millstream_model::{GroupId, TopicId};

@@ -1,7 +1,7 @@
 //! Random histories of a catalog and of a node that follows it.
 
 use super::super::local::{OnDisk, Planted};
-use super::world::{ME, NUMBER, Node, OTHER, group, node, topic};
+use super::world::{ME, NUMBER, Node, OTHER, group, image_of_groups, node, topic};
 use crate::groups::GROUPS_TOPIC;
 use millstream_metadata::{Change, GroupRow, Image, Replica, Row, RowKey, TopicRow, TopicState};
 use millstream_model::{Epoch, GroupId, JournalId, Lsn, Registration, TenantId};
@@ -33,7 +33,7 @@ pub fn history(seed: u64, planted: Planted) -> Result<(), String> {
     }
     let mut history = History {
         random,
-        catalog: Image::new(),
+        catalog: image_of_groups(0),
         topics: 0,
         strayed: Vec::new(),
         node,

@@ -1,7 +1,8 @@
 //! A node in memory that carries plans out, and what it must have come to.
 
+use super::super::action::Action;
 use super::super::local::{Held, Local, OnDisk, Planted, must_delete};
-use super::super::plan::{Action, Following, partitions_of};
+use super::super::plan::{Following, partitions_of};
 use millstream_metadata::{
     Change, Class, GroupPurpose, GroupRow, HostPort, Image, NodeRow, PartitionRow, Replica, Row, SnapshotRef,
     TopicRow, TopicState,
