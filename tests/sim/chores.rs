@@ -1,9 +1,8 @@
 //! A shell's background duties: opening partitions, trims, the journal's idle hours.
 
 use crate::clients::Ticket;
-use crate::node::GROUP;
 use crate::seen::Happening;
-use crate::world::{Check, Event, PARTITIONS, TENANT, VICTIM, World, partition};
+use crate::world::{Check, Event, GROUP, PARTITIONS, TENANT, VICTIM, World, partition};
 use millstream_broker::replica::Propose;
 use millstream_journal::{CommitError, Framed, Record};
 use millstream_model::{KeyId, Offset, PartitionId};

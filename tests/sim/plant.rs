@@ -26,8 +26,9 @@ pub enum Plant {
     ReportedBeforeStored,
     OlderSnapshotCounts,
     ReleasedBeforeReported,
-    /// Of the controller, which is a model here: what the catalog must not do.
+    // Of the controller, which misuses the catalog.
     StaleProposalAccepted,
+    AnsweredBeforeDurable,
     // Of the commits of a SQL shard.
     SqlStateBeforeCommit,
     SqlTrimBeforeFlush,
@@ -68,6 +69,7 @@ impl FromStr for Plant {
             "reported-before-stored" => Plant::ReportedBeforeStored,
             "released-before-reported" => Plant::ReleasedBeforeReported,
             "stale-proposal-accepted" => Plant::StaleProposalAccepted,
+            "answered-before-durable" => Plant::AnsweredBeforeDurable,
             "sql-state-before-commit" => Plant::SqlStateBeforeCommit,
             "sql-trim-before-flush" => Plant::SqlTrimBeforeFlush,
             "sql-replay-before-fence" => Plant::SqlReplayBeforeFence,

@@ -380,7 +380,7 @@ fn ledger_partitions(image: &Image, group: GroupId) -> Vec<(PartitionId, i32)> {
 }
 
 /// A group's row as its log sees it.
-fn assignment(image: &Image, row: &GroupRow) -> Assignment {
+pub fn assignment(image: &Image, row: &GroupRow) -> Assignment {
     let incarnation = |journal| {
         let accepted = row
             .isr

@@ -57,6 +57,7 @@ mod watching;
 
 pub use broker::Broker;
 pub use condition::{Condition, StoreTrouble};
+pub use follow::assignment;
 pub use groups::GroupsHandle;
 pub use join::{Standing, journal_in};
 pub use settings::{Components, Settings};
