@@ -1,10 +1,8 @@
 //! A shell's background duties: trims, the journal's idle hours, what it could not open at once.
 
 use crate::clients::Ticket;
-use crate::follow::image_of;
-use crate::node::GROUP;
 use crate::seen::Happening;
-use crate::world::{Check, Event, PARTITIONS, TENANT, VICTIM, World, partition};
+use crate::world::{Check, Event, GROUP, PARTITIONS, TENANT, VICTIM, World, partition};
 use millstream_broker::replica::Propose;
 use millstream_journal::{CommitError, Framed, Record};
 use millstream_model::{KeyId, Offset, PartitionId};
@@ -98,14 +96,10 @@ impl World {
 
     /// What the replica did not take when it was told of it.
     fn follow_again(&mut self, node: usize) -> Check {
-        let this = &self.nodes[node];
-        let is_due = this
-            .running
-            .as_ref()
-            .is_some_and(|running| running.following.local.is_due());
-        match this.row.clone().filter(|_| is_due) {
-            Some(row) => self.follow(node, &image_of(&row, self.controller.snapshot)),
-            None => Ok(()),
+        let running = self.nodes[node].running.as_ref();
+        match running.is_some_and(|running| running.following.local.is_due()) {
+            true => self.follow(node),
+            false => Ok(()),
         }
     }
 

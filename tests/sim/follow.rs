@@ -1,29 +1,24 @@
 //! Following the catalog: the production planner, carried out by a simulated node.
 
 use crate::clients::Ticket;
-use crate::node::{GROUP, Running};
-use crate::world::{Check, PARTITIONS, TENANT, World, partition};
+use crate::node::Running;
+use crate::world::{Check, GROUP, PARTITIONS, TENANT, World, partition};
 use millstream_broker::follow::{Action, Held};
 use millstream_broker::replica::Propose;
-use millstream_metadata::{
-    Change, Class, ClusterRow, GroupPurpose, GroupRow, HostPort, Image, NodeRow, PartitionRow, Replica, Row,
-    SnapshotRef, TopicRow, TopicState,
-};
-use millstream_model::{GroupId, KeyId, NodeId, Offset, PartitionId, TimestampMs};
-use millstream_partition::{Change as Entry, Opened};
-use millstream_replication::{Assignment, Input};
+use millstream_metadata::{Class, PartitionRow, TopicRow, TopicState};
+use millstream_model::{GroupId, KeyId, Offset, PartitionId, TimestampMs};
+use millstream_partition::{Change, Opened};
+use millstream_replication::Input;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// What a process has: nothing, before it has taken the group up.
-pub struct HeldBy<'a>(pub Option<&'a Running>);
+/// What a process has.
+struct HeldBy<'a>(&'a Running);
 
 impl Held for HeldBy<'_> {
     fn partitions(&self, group: GroupId) -> BTreeSet<PartitionId> {
-        let running = self.0.filter(|_| group == GROUP);
-        let held = running
-            .into_iter()
-            .flat_map(|running| running.replica.state().partitions());
+        assert_eq!(group, GROUP, "there is one");
+        let held = self.0.replica.state().partitions();
         held.map(|(id, _)| *id).collect()
     }
 
@@ -33,16 +28,16 @@ impl Held for HeldBy<'_> {
 }
 
 impl World {
-    /// Makes a node what an image says.
-    pub fn follow(&mut self, node: usize, image: &Image) -> Check {
-        let image = Arc::new(image.clone());
+    /// Makes a node what its image says.
+    pub fn follow(&mut self, node: usize) -> Check {
+        let image = Arc::new(self.nodes[node].image.clone());
         let mut not_taken = BTreeSet::new();
         loop {
             let Some(running) = &mut self.nodes[node].running else {
                 return Ok(());
             };
             let mut following = running.following.clone();
-            let plan = following.plan(&image, &HeldBy(Some(&*running)));
+            let plan = following.plan(&image, &HeldBy(running));
             running.following = following;
             if plan.actions.is_empty() {
                 let local = &mut running.following.local;
@@ -52,6 +47,8 @@ impl World {
             for action in plan.actions {
                 self.note(|| format!("{node} is to {action:?}"));
                 match &action {
+                    // The process has made its replica; it does nothing before it is told who leads.
+                    Action::TakeUp { .. } => {}
                     Action::Assign { assignment, .. } => {
                         let (assignment, time) = (assignment.clone(), self.wall(node));
                         self.step(node, Input::Assign { assignment, time })?;
@@ -95,7 +92,7 @@ impl World {
             partition: id,
             tenant: TENANT,
             key: KeyId::NONE,
-            change: Entry::Opened(opened),
+            change: Change::Opened(opened),
             time,
             ticket: Ticket::NONE,
         };
@@ -106,67 +103,14 @@ impl World {
     }
 }
 
-/// The catalog's image as the controller's model has it: one group, its members, one topic.
-pub fn image_of(row: &Assignment, snapshot: Option<SnapshotRef>) -> Image {
-    let mut image = Image::new();
-    let mut put = |row| image.apply(&Change::Put(row));
-    let cluster = ClusterRow {
-        version: row.version,
-        ..ClusterRow::default()
-    };
-    put(Row::Cluster(cluster.into()));
-    let at = HostPort {
-        host: "sim".to_owned(),
-        port: 1,
-    };
-    for (index, member) in (1..).zip(&row.members) {
-        let node = NodeRow {
-            id: NodeId(index),
-            journal: member.journal,
-            registration: member.registration,
-            registration_confirmed: member.registration,
-            kafka: at.clone(),
-            http: at.clone(),
-            feature_level_max: 1,
-            lost: false,
-            registered: TimestampMs(0),
-        };
-        put(Row::Node(node.into()));
-    }
-    let accepted = |journal| {
-        let leader = row.leader.filter(|leader| leader.journal == journal);
-        let newest = row
-            .members
-            .iter()
-            .copied()
-            .find(|member| member.journal == journal);
-        leader
-            .or(newest)
-            .map_or_else(Default::default, |member| member.registration)
-    };
-    let replica = |journal| Replica {
-        journal,
-        registration: accepted(journal),
-    };
-    let group = GroupRow {
-        id: GROUP,
-        purpose: GroupPurpose::Tenants,
-        class: Class::THREE,
-        epoch: row.epoch,
-        version: row.version,
-        leader: row.leader.map(|leader| leader.journal),
-        isr: row.isr.iter().copied().map(replica).collect(),
-        members: row.members.iter().map(|member| member.journal).collect(),
-        snapshot,
-        snapshot_previous: None,
-    };
-    put(Row::Group(group.into()));
+/// The one that clients use, and the partition to which what none survives is done.
+pub fn topic() -> TopicRow {
     let here = PartitionRow {
         group: GROUP,
         base_epoch: 0,
         deleted: false,
     };
-    let topic = TopicRow {
+    TopicRow {
         id: partition(0).topic,
         tenant: TENANT,
         name: "t".parse().unwrap(),
@@ -176,7 +120,5 @@ pub fn image_of(row: &Assignment, snapshot: Option<SnapshotRef>) -> Image {
         internal: false,
         state: TopicState::Active,
         created: TimestampMs(0),
-    };
-    put(Row::Topic(topic.into()));
-    image
+    }
 }

@@ -27,8 +27,9 @@ pub enum Plant {
     OlderSnapshotCounts,
     ReleasedBeforeReported,
     AssignedByEpoch,
-    /// Of the controller, which is a model here: what the catalog must not do.
+    // Of the controller, which misuses the catalog.
     StaleProposalAccepted,
+    AnsweredBeforeDurable,
     // Of the commits of a SQL shard.
     SqlStateBeforeCommit,
     SqlTrimBeforeFlush,
@@ -70,6 +71,7 @@ impl FromStr for Plant {
             "released-before-reported" => Plant::ReleasedBeforeReported,
             "assigned-by-epoch" => Plant::AssignedByEpoch,
             "stale-proposal-accepted" => Plant::StaleProposalAccepted,
+            "answered-before-durable" => Plant::AnsweredBeforeDurable,
             "sql-state-before-commit" => Plant::SqlStateBeforeCommit,
             "sql-trim-before-flush" => Plant::SqlTrimBeforeFlush,
             "sql-replay-before-fence" => Plant::SqlReplayBeforeFence,

@@ -88,6 +88,7 @@ fn dispatch(
         Heartbeat
         EndSession
         ProposeIsr
+        Resign
         ReportSnapshot
         ReportDeleted
         RecoverGroups

@@ -11,6 +11,7 @@
 
 mod append;
 mod output;
+mod proposal;
 mod recovery;
 mod release;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod writes;
 
 pub use append::{Append, AppendRefused, Propose};
 pub use output::{Appended, Lost, Output};
+pub use proposal::{proposal_refused, proposed_isr};
 pub use recovery::{Recovery, RecoveryError, takes_named_snapshot};
 use release::Snapshots;
 pub use tiering::{Done, Facts, Planted as PlantedTiering, Taken, TieringSettings, Unsaved, Work};
