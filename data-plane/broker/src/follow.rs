@@ -1,7 +1,6 @@
 //! Following the catalog: leaderships taken up, partitions opened, deleted ones let go.
 
-use crate::group::{Core, Group, LedgerCore};
-use crate::groups::GROUPS_TOPIC;
+use crate::group::{Core, Group, Slots};
 use crate::kept::Kept;
 use crate::recover::suffices;
 use crate::replica::{Recovery, Replica, Settings as ReplicaSettings};
@@ -44,7 +43,7 @@ pub(crate) struct Following {
 /// What a restart found of a group.
 pub(crate) struct Found {
     pub(crate) recovery: Recovery,
-    /// The ledger's records in the snapshot.
+    /// The snapshot that it begins with.
     pub(crate) snapshot: Option<Snapshot>,
     /// Where the journal has its batches.
     pub(crate) kept: Kept,
@@ -114,7 +113,7 @@ impl Shell {
             .groups()
             .filter(|row| row.members.contains(&self.services.journal))
         {
-            let taken_up = self.group(row.id).or_else(|| self.take_up(image, row, following));
+            let taken_up = self.group(row.id).or_else(|| self.take_up(row, following));
             let Some(group) = taken_up else { continue };
             self.assign(image, row, &group, following);
         }
@@ -128,12 +127,7 @@ impl Shell {
 
     /// A group that this node has not served yet since it started; none while it cannot be served. It begins anew
     /// only when it never had anything.
-    fn take_up(
-        self: &Arc<Shell>,
-        image: &Image,
-        row: &GroupRow,
-        following: &mut Following,
-    ) -> Option<Arc<Group>> {
+    fn take_up(self: &Arc<Shell>, row: &GroupRow, following: &mut Following) -> Option<Arc<Group>> {
         if following.broken.contains(&row.id) {
             // The local snapshot may be too old for the journal, and the store may have a newer one.
             self.install(row, following);
@@ -160,14 +154,12 @@ impl Shell {
         if number.is_none() && row.members == [self.services.journal] {
             recovery.commit_all();
         }
-        let mut ledger = internal.then(|| LedgerCore::new(self.settings.groups.clone()));
-        if let Some(ledger) = &mut ledger {
-            ledger.partitions = ledger_partitions(image, row.id);
-            for record in snapshot.into_iter().flat_map(|snapshot| snapshot.records) {
-                ledger.apply_record(&record.key, record.value.as_ref());
-            }
-        }
         let services = &self.services;
+        let slots = internal.then(|| Slots::new(self.settings.groups.clone()));
+        if let Some(slots) = &slots {
+            let stored = snapshot.into_iter().flat_map(|snapshot| snapshot.slots);
+            stored.for_each(|stored| slots.restore(services.now(), &stored));
+        }
         let replication =
             millstream_replication::Settings::new(row.id, services.journal, number.unwrap_or_default());
         let settings = ReplicaSettings {
@@ -185,15 +177,21 @@ impl Shell {
         if let Some(snapshot) = &row.snapshot {
             replica.snapshot_named(snapshot.lsn);
         }
-        let mut core = Core::new(replica, out, ledger, &self.settings);
+        if let Some(tag) = replica.unknown() {
+            tracing::error!(
+                group = %row.id, tag,
+                "a newer release has kept something in this group that this one cannot read: it stays as it is, and the group \
+                 is not led by this node; start a newer release"
+            );
+        }
+        let mut core = Core::new(replica, out, &self.settings);
         core.waits_for_number = number.is_none();
         core.kept = kept;
-        let group = Group::new(row.id, Arc::clone(services), core);
+        let group = Group::new(row.id, Arc::clone(services), core, slots);
         self.groups.write().insert(row.id, Arc::clone(&group));
         self.spawn_with_store(Arc::clone(self).work(Arc::clone(&group)));
         if internal {
-            self.tasks
-                .spawn(Arc::clone(self).drive_ledger(Arc::clone(&group)));
+            self.tasks.spawn(Arc::clone(self).drive_slots(Arc::clone(&group)));
         }
         Some(group)
     }
@@ -207,9 +205,6 @@ impl Shell {
         following.assigned.insert(row.id, assignment.clone());
         group.with(|core| {
             core.alone = row.members == [self.services.journal];
-            if let Some(ledger) = &mut core.ledger {
-                ledger.partitions = ledger_partitions(image, row.id);
-            }
             core.step(
                 &self.services,
                 Input::Assign {
@@ -234,9 +229,6 @@ impl Shell {
         for (group, partitions) in by_group {
             let Some(group) = self.group(group) else { continue };
             group.with(|core| {
-                if let Some(ledger) = &mut core.ledger {
-                    ledger.partitions = ledger_partitions(image, group.id);
-                }
                 for (partition, tenant, base_epoch) in partitions {
                     core.open(&self.services, partition, tenant, base_epoch);
                 }
@@ -287,10 +279,7 @@ impl Shell {
             let Some(group) = self.group(id) else { continue };
             done &= self.delete_from(&group, topic, &partitions).await;
         }
-        if let Some(group) = self.ledger_group() {
-            let topics = BTreeSet::from([topic.id]);
-            group.with(|core| core.forget_topics(&group, &topics));
-        }
+        self.forget_topics(&BTreeSet::from([topic.id]));
         done
     }
 
@@ -333,9 +322,10 @@ impl Shell {
     /// Counts partitions that a person should look at: those in quarantine, and those that groups have and the
     /// catalog does not, which are kept and not served (log.md 34).
     fn count_troubled(&self, image: &Image) {
-        let (mut unknown, mut quarantined) = (0, 0);
+        let (mut unknown, mut quarantined, mut newer) = (0, 0, 0);
         for group in self.all_groups() {
             group.read(|core| {
+                newer += i64::from(core.replica.unknown().is_some());
                 for (id, state) in core.state().partitions() {
                     unknown += i64::from(image.topic_by_id(id.topic).is_none());
                     quarantined += i64::from(state.quarantine().is_some());
@@ -344,6 +334,7 @@ impl Shell {
         }
         let metrics = &self.services.metrics;
         metrics.quarantined_partitions.set(quarantined);
+        metrics.newer_groups.set(newer);
         if metrics.unknown_partitions.set(unknown) == 0 && unknown > 0 {
             tracing::warn!(
                 unknown,
@@ -365,18 +356,6 @@ fn partitions_of(topic: &TopicRow) -> impl Iterator<Item = (PartitionId, &Partit
             row,
         )
     })
-}
-
-/// The partitions of the topic of consumer groups that live in this group.
-fn ledger_partitions(image: &Image, group: GroupId) -> Vec<(PartitionId, i32)> {
-    let Ok(name) = GROUPS_TOPIC.parse() else {
-        return Vec::new();
-    };
-    let Some(topic) = image.topic(TenantId::SYSTEM, &name) else {
-        return Vec::new();
-    };
-    let here = partitions_of(topic).filter(|(_, row)| row.group == group);
-    here.map(|(partition, row)| (partition, row.base_epoch)).collect()
 }
 
 /// A group's row as its log sees it.

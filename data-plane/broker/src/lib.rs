@@ -47,6 +47,7 @@ pub mod replica;
 mod retention;
 mod settings;
 mod shell;
+mod slots;
 mod snapshot;
 mod start;
 mod store_check;

@@ -182,7 +182,7 @@ impl Services {
             lsn: snapshot.state.applied(),
         };
         let keep = row.purpose == GroupPurpose::Internal;
-        let mut recovery = Recovery::new(snapshot.state.clone(), keep);
+        let mut recovery = Recovery::new(snapshot.state.clone(), keep).beside(snapshot.unknown);
         self.replay(row.id, &mut recovery)?;
         let recovery = recovery.finish()?;
         skip_to(&self.reader, &self.writer, row.id, base).await?;
@@ -218,5 +218,7 @@ impl Services {
 /// Whether what a restart found goes as far as the catalog's snapshot.
 pub(crate) fn suffices(found: Option<&Found>, row: &GroupRow) -> bool {
     let named = row.snapshot.map(|stored| stored.lsn);
-    found.map_or(named.is_none_or(|lsn| lsn == Lsn::ZERO), |found| found.recovery.reaches(named))
+    found.map_or(named.is_none_or(|lsn| lsn == Lsn::ZERO), |found| {
+        found.recovery.reaches(named)
+    })
 }

@@ -235,9 +235,7 @@ impl Handle {
             let _ = tokio::time::timeout(GIVE_UP_WAIT, shell.tasks.wait()).await;
         }
         for group in &groups {
-            if group.read(|core| core.replica.unsaved().entries) > 0
-                && let Err(error) = shell.save_locally(group).await
-            {
+            if let Err(error) = shell.save_locally(group).await {
                 tracing::warn!(group = %group.id, %error, "no local snapshot at the end");
             }
         }
@@ -354,9 +352,9 @@ fn open(
     let mut replays: BTreeMap<GroupId, Replay> = snapshots
         .into_iter()
         .map(|(group, snapshot)| {
-            // Without a catalog yet, the records in the snapshot tell an internal group.
-            let keep = is_internal(group) || !snapshot.records.is_empty();
-            let recovery = Recovery::new(snapshot.state.clone(), keep);
+            // Without a catalog yet, the slots in the snapshot tell an internal group.
+            let keep = is_internal(group) || !snapshot.slots.is_empty();
+            let recovery = Recovery::new(snapshot.state.clone(), keep).beside(snapshot.unknown);
             (
                 group,
                 Replay {
