@@ -140,7 +140,11 @@ impl<T> Replica<T> {
             ..
         } = recovery;
         let unknown = unknown.or_else(|| undecided.iter().find_map(Undecided::unknown_tag));
-        debug_assert_eq!(state.group(), settings.replication.group);
+        assert_eq!(
+            state.group(),
+            settings.replication.group,
+            "bug: a replica begins with its own group's state"
+        );
         let mut replica = Replica {
             planted: settings.planted,
             me: settings.replication.me,
@@ -187,7 +191,10 @@ impl<T> Replica<T> {
     /// The only replica of its group has halted: applies all that its disk holds, for with one replica that is
     /// exactly what is committed (log.md 5).
     pub fn settle_alone(&mut self, out: &mut Vec<Output<T>>) {
-        debug_assert!(self.is_halted());
+        assert!(
+            self.is_halted(),
+            "bug: only a replica that has halted is settled alone"
+        );
         self.apply_up_to(self.machine.durable_lsn(), out);
     }
 
@@ -402,13 +409,13 @@ impl<T> Replica<T> {
 
     /// The one place where a producer is told that its batch is as durable as it asked.
     fn acknowledge(&mut self, waiting: Waiting<T>, taken: bool, out: &mut Vec<Output<T>>) {
-        debug_assert!(
+        assert!(
             self.planted.apply_before_commit
                 || match waiting.acks {
                     Acks::All => waiting.lsn <= self.machine.high_watermark(),
                     Acks::Leader | Acks::None => waiting.lsn <= self.machine.durable_lsn(),
                 },
-            "nothing is acknowledged before it is durable"
+            "bug: what is acknowledged is durable, or committed where all are asked for"
         );
         let log_start = self
             .state

@@ -41,10 +41,11 @@ impl Tail {
     pub(crate) fn push(&mut self, partition: PartitionId, batch: Batch) {
         self.bytes += batch.bytes.len() + BATCH_COST;
         let batches = self.partitions.entry(partition).or_default();
-        debug_assert!(
+        assert!(
             batches
                 .back()
-                .is_none_or(|last| last.end_offset <= batch.base_offset)
+                .is_none_or(|last| last.end_offset <= batch.base_offset),
+            "bug: a partition's batches come in the order of their offsets"
         );
         batches.push_back(batch);
         self.order.push_back(partition);
