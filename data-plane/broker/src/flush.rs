@@ -2,7 +2,7 @@
 //! store, the disk and the catalog.
 
 use crate::condition::WANTED_INTERVAL_MS;
-use crate::group::{Core, Group};
+use crate::group::{Core, Group, Slots};
 use crate::read::{PLANS_MAX, plan};
 use crate::reading::{FailedRead, Plan, push_all};
 use crate::replica::{Done, Facts, Taken, Work};
@@ -117,7 +117,7 @@ impl Shell {
                 };
                 let work = core.replica.next_work(&facts);
                 if let Some(Work::Save(_)) = &work {
-                    saved = self.encode(core);
+                    saved = self.encode(group, core);
                 }
                 (work, core.replica.is_at_rest())
             });
@@ -255,10 +255,9 @@ impl Shell {
     }
 
     /// The state as it is, encoded.
-    fn encode(&self, core: &Core) -> Bytes {
-        let ledger = core.ledger.as_ref().map(|ledger| ledger.coordinator.ledger());
-        let records = ledger.into_iter().flat_map(|ledger| ledger.records());
-        let bytes = snapshot::encode(core.state(), records);
+    fn encode(&self, group: &Group, core: &Core) -> Bytes {
+        let slots = group.slots.as_ref().map(Slots::stored).unwrap_or_default();
+        let bytes = snapshot::encode(core.state(), &slots);
         self.services.metrics.snapshots.inc();
         self.services.metrics.snapshot_bytes.inc_by(bytes.len() as u64);
         bytes
@@ -290,13 +289,16 @@ impl Shell {
         }
     }
 
-    /// Takes a snapshot and keeps it on this disk alone.
+    /// Takes a snapshot and keeps it on this disk alone, unless nothing is unsaved.
     pub(crate) async fn save_locally(&self, group: &Arc<Group>) -> Result<(), BackgroundError> {
         let bytes = group.with(|core| {
-            core.replica.take_snapshot(self.services.now_ms());
-            self.encode(core)
+            core.replica.take_last_snapshot(self.services.now_ms())?;
+            Some(self.encode(group, core))
         });
-        Ok(self.keep_locally(group.id, bytes).await?)
+        match bytes {
+            Some(bytes) => Ok(self.keep_locally(group.id, bytes).await?),
+            None => Ok(()),
+        }
     }
 
     async fn keep_locally(&self, group: GroupId, bytes: Bytes) -> std::io::Result<()> {

@@ -48,6 +48,7 @@ pub mod replica;
 mod retention;
 mod settings;
 mod shell;
+mod slots;
 mod snapshot;
 mod standing;
 mod start;

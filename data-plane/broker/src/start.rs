@@ -14,7 +14,7 @@ use crate::broker::Broker;
 use crate::condition::Condition;
 use crate::damage::DamagedObjects;
 use crate::follow::{Follower, Found};
-use crate::group::{Disk, Services};
+use crate::group::{Disk, Group, Services};
 use crate::groups::GroupsHandle;
 use crate::join::Joining;
 use crate::kept::Kept;
@@ -210,9 +210,7 @@ impl Handle {
             let _ = tokio::time::timeout(GIVE_UP_WAIT, shell.tasks.wait()).await;
         }
         for group in &groups {
-            if group.read(|core| core.replica.unsaved().entries) > 0
-                && let Err(error) = shell.save_locally(group).await
-            {
+            if let Err(error) = shell.save_locally(group).await {
                 tracing::warn!(group = %group.id, %error, "no local snapshot at the end");
             }
         }
@@ -251,6 +249,12 @@ impl Handle {
         let bytes = i64::try_from(bytes.sum::<usize>()).unwrap_or(i64::MAX);
         let services = &self.shell.services;
         services.metrics.tail_bytes.set(bytes);
+        let is_newer = |group: &&Arc<Group>| group.read(|core| core.replica.unknown().is_some());
+        let newer = groups.iter().filter(is_newer).count();
+        services
+            .metrics
+            .newer_groups
+            .set(i64::try_from(newer).unwrap_or(i64::MAX));
         let cached = services.tier.cached_bytes();
         let cached = i64::try_from(cached).unwrap_or(i64::MAX);
         services.metrics.cached_bytes.set(cached);
@@ -329,9 +333,9 @@ fn open(
     let mut replays: BTreeMap<GroupId, Replay> = snapshots
         .into_iter()
         .map(|(group, snapshot)| {
-            // Without a catalog yet, the records in the snapshot tell an internal group.
-            let keep = is_internal(group) || !snapshot.records.is_empty();
-            let recovery = Recovery::new(snapshot.state.clone(), keep);
+            // Without a catalog yet, the slots in the snapshot tell an internal group.
+            let keep = is_internal(group) || !snapshot.slots.is_empty();
+            let recovery = Recovery::new(snapshot.state.clone(), keep).beside(snapshot.unknown);
             (
                 group,
                 Replay {

@@ -1,6 +1,7 @@
 //! Everything that hostile tenants and strangers do, at once, while a quiet tenant's day goes on and takes about as long
 //! as it does alone.
 
+use crate::harness::http::get;
 use crate::harness::tools::leave_out;
 use crate::harness::{Key, Server, Start, Work};
 use crate::hostile::bystander::Quiet;
@@ -12,6 +13,8 @@ use crate::hostile::http::{CREATE_KEY, PRODUCE, silent_sockets, unfinished_calls
 use crate::tenants::tenant;
 use crate::wire::Wire;
 use millstream_kafka_wire::messages::MetadataRequest;
+use millstream_rust::rpc::control::Role;
+use millstream_rust::rpc::data::DeleteGroupRequest;
 use millstream_rust::{Client, Position};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -165,6 +168,48 @@ async fn hurried_over_grpc(stop: CancellationToken, client: Client) {
     }
 }
 
+/// Frames of which half arrives.
+fn half_frames(stop: &CancellationToken, kafka: &str, key: &Key) {
+    let mut frame = (64 * 1024u32).to_be_bytes().to_vec();
+    frame.resize(32 * 1024, 0);
+    let mut crowd = VecDeque::new();
+    while !stop.is_cancelled() {
+        match Wire::try_authenticated(kafka, key) {
+            Some(mut wire) => {
+                wire.send(&frame);
+                crowd.push_back(wire);
+            }
+            None => std::thread::sleep(Duration::from_millis(50)),
+        }
+        if crowd.len() > 64 {
+            crowd.pop_front();
+        }
+    }
+}
+
+/// Deletes consumer groups with a key that may only produce.
+async fn deletes_groups(stop: CancellationToken, producer: Client) {
+    while !stop.is_cancelled() {
+        let group = DeleteGroupRequest {
+            group: "quiet".into(),
+        };
+        let refused = producer.data().delete_group(group).await;
+        assert_eq!(refused.unwrap_err().code(), tonic::Code::PermissionDenied);
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Asks the tenants' port about everybody.
+fn asks_for_metrics(stop: &CancellationToken, http: &str) {
+    while !stop.is_cancelled() {
+        // The crowd at this door may have closed this connection.
+        if let Ok((status, _)) = get(http, "/metrics") {
+            assert_eq!(status, 404);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// A tenant with a topic and these quotas.
 async fn hostile(server: &Server, name: &str, quotas: &[(&str, f64)]) -> Key {
     let (account, key) = tenant(&server.client(), name).await;
@@ -197,6 +242,7 @@ async fn begin(server: &Server, silent: &Key) -> Attacks {
         ("bodies of strangers", CREATE_KEY, None),
         ("bodies of a tenant", PRODUCE, Some(silent)),
         ("more of them", PRODUCE, Some(silent)),
+        ("too large for their method", CREATE_KEY, Some(silent)),
     ] {
         let calls = unfinished_calls(http.clone(), path, key.cloned(), stop.clone());
         attacks.begin(name, calls);
@@ -219,7 +265,8 @@ async fn begin(server: &Server, silent: &Key) -> Attacks {
     attacks.begin("impatient reader", async move {
         impatient_reader(&reader, TOPIC, &also).await;
     });
-    let crowds: [(_, Caller, _); 4] = [
+    let crowds: [(_, Caller, _); 5] = [
+        ("half frames", half_frames, silent),
         ("logged-in crowd", logged_in_crowd, &crowd),
         ("logged-in crowd too", logged_in_crowd, &crowd),
         ("hurried", hurried, &hasty),
@@ -230,13 +277,29 @@ async fn begin(server: &Server, silent: &Key) -> Attacks {
         attacks.begin_on_a_thread(name, move |stop| attack(&stop, &kafka, &key));
     }
     let client = server.client_as(&hasty);
-    attacks.begin("hurried over gRPC", hurried_over_grpc(stop, client));
+    attacks.begin("hurried over gRPC", hurried_over_grpc(stop.clone(), client));
+    let made = server
+        .client_as(silent)
+        .admin()
+        .create_key("", "producer", Role::Producer)
+        .await;
+    let made = made.unwrap();
+    let producer = Key {
+        id: made.key.unwrap().id,
+        secret: made.secret,
+    };
+    attacks.begin(
+        "deletes groups",
+        deletes_groups(stop, server.client_as(&producer)),
+    );
+    let http = http.clone();
+    attacks.begin_on_a_thread("asks for metrics", move |stop| asks_for_metrics(&stop, &http));
     attacks
 }
 
 /// The reasons for which the Kafka door has closed nobody so far.
 fn not_closed_for_yet(server: &Server) -> Vec<&'static str> {
-    let (_, text) = crate::harness::http::get(&server.doors.admin, "/metrics").unwrap();
+    let (_, text) = get(&server.doors.admin, "/metrics").unwrap();
     let seen = |reason: &&str| {
         text.contains(&format!(
             "millstream_kafka_connections_closed_total{{reason=\"{reason}\"}}"

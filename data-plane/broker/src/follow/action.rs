@@ -22,13 +22,6 @@ pub enum Action {
         /// Its row.
         row: Arc<GroupRow>,
     },
-    /// Tell an internal group which partitions of the topic of consumer groups are its own.
-    Ledger {
-        /// The group.
-        group: GroupId,
-        /// Each with its base epoch.
-        partitions: Vec<(PartitionId, i32)>,
-    },
     /// Tell a group which snapshot the catalog names: who did not report it itself does not know, and keeps its journal.
     Named {
         /// The group.

@@ -77,10 +77,7 @@ async fn attempt(shell: &Shell, image: &Image, topic: TopicId) -> Attempt {
         let version = delete_from(shell, group, topic, partitions).await;
         reported = reported.and_then(|newest| Some(newest.max(version?)));
     }
-    if let Some(group) = shell.ledger_group() {
-        let topics = BTreeSet::from([topic.id]);
-        group.with(|core| core.forget_topics(&group, &topics));
-    }
+    shell.forget_topics(&BTreeSet::from([topic.id]));
     match reported {
         Some(version) => Attempt::Reported { version },
         None => Attempt::Failed,

@@ -6,7 +6,7 @@ use super::found::Found;
 use super::install;
 use super::local::{Held, Local, OnDisk};
 use super::plan::Following;
-use crate::group::{Core, Group, LedgerCore, Services};
+use crate::group::{Core, Group, Services, Slots};
 use crate::replica::{Replica, Settings as ReplicaSettings};
 use crate::shell::Shell;
 use millstream_metadata::{GroupPurpose, GroupRow, Image};
@@ -117,11 +117,6 @@ impl Follower {
         match action {
             Action::TakeUp { row } => self.take_up(row),
             Action::Install { row } => self.install(row),
-            Action::Ledger { group, partitions } => self.within(*group, |core| {
-                if let Some(ledger) = &mut core.ledger {
-                    ledger.partitions.clone_from(partitions);
-                }
-            }),
             Action::Named { group, snapshot } => {
                 self.within(*group, |core| core.replica.snapshot_named(*snapshot));
             }
@@ -149,7 +144,16 @@ impl Follower {
         let is_internal = row.purpose == GroupPurpose::Internal;
         let found = self.found.remove(&row.id);
         let found = found.unwrap_or_else(|| Found::nothing(row.id, is_internal));
+        let slots = slots_of(&self.shell, row, &found);
         let core = core_of(&self.shell, row, found);
+        if let Some(tag) = core.replica.unknown() {
+            tracing::error!(
+                group = %row.id, tag,
+                "a newer release has kept something in this group that this one cannot read: it stays as it is, and the group \
+                 is not led by this node; start a newer release"
+            );
+            self.shell.services.metrics.newer_groups.inc();
+        }
         let quarantined = i64::try_from(core.quarantined.len()).unwrap_or(i64::MAX);
         self.shell
             .services
@@ -157,11 +161,11 @@ impl Follower {
             .quarantined_partitions
             .inc_by(quarantined);
         let shell = &self.shell;
-        let group = Group::new(row.id, Arc::clone(&shell.services), core);
+        let group = Group::new(row.id, Arc::clone(&shell.services), core, slots);
         shell.groups.write().insert(row.id, Arc::clone(&group));
         shell.spawn_with_store(Arc::clone(shell).work(Arc::clone(&group)));
         if is_internal {
-            shell.tasks.spawn(Arc::clone(shell).drive_ledger(group));
+            shell.tasks.spawn(Arc::clone(shell).drive_slots(group));
         }
     }
 
@@ -231,25 +235,25 @@ impl Follower {
     }
 }
 
+/// The slots of an internal group, as its snapshot has them.
+fn slots_of(shell: &Shell, row: &GroupRow, found: &Found) -> Option<Slots> {
+    let is_internal = row.purpose == GroupPurpose::Internal;
+    let slots = is_internal.then(|| Slots::new(shell.settings.groups.clone()))?;
+    let stored = found.snapshot.iter().flat_map(|snapshot| &snapshot.slots);
+    stored.for_each(|stored| slots.restore(shell.services.now(), stored));
+    Some(slots)
+}
+
 /// A replica that goes on with what was found of it.
 fn core_of(shell: &Shell, row: &GroupRow, found: Found) -> Core {
     let services: &Services = &shell.services;
     // Without a number yet nobody can appoint this replica.
     let number = services.registration.get().copied();
     let Found {
-        mut recovery,
-        snapshot,
-        kept,
+        mut recovery, kept, ..
     } = found;
     if number.is_none() && row.members == [services.journal] {
         recovery.commit_all();
-    }
-    let mut ledger =
-        (row.purpose == GroupPurpose::Internal).then(|| LedgerCore::new(shell.settings.groups.clone()));
-    if let Some(ledger) = &mut ledger {
-        for record in snapshot.into_iter().flat_map(|snapshot| snapshot.records) {
-            ledger.apply_record(&record.key, record.value.as_ref());
-        }
     }
     let replication =
         millstream_replication::Settings::new(row.id, services.journal, number.unwrap_or_default());
@@ -265,7 +269,7 @@ fn core_of(shell: &Shell, row: &GroupRow, found: Found) -> Core {
         // The journal gave all that its files hold; what was released of it can be read no more.
         replica.step(services.now_ms(), Input::Released { up_to: start }, &mut out);
     }
-    let mut core = Core::new(replica, out, ledger, &shell.settings);
+    let mut core = Core::new(replica, out, &shell.settings);
     core.waits_for_number = number.is_none();
     core.kept = kept;
     core

@@ -9,7 +9,7 @@ use millstream_partition::GroupState;
 /// What a restart found of a group.
 pub(crate) struct Found {
     pub(crate) recovery: Recovery,
-    /// The ledger's records in the snapshot.
+    /// The snapshot that it begins with.
     pub(crate) snapshot: Option<Snapshot>,
     /// Where the journal has its batches.
     pub(crate) kept: Kept,

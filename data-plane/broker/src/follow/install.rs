@@ -78,7 +78,7 @@ impl Services {
             lsn: snapshot.state.applied(),
         };
         let keep = row.purpose == GroupPurpose::Internal;
-        let mut recovery = Recovery::new(snapshot.state.clone(), keep);
+        let mut recovery = Recovery::new(snapshot.state.clone(), keep).beside(snapshot.unknown);
         self.replay(row.id, &mut recovery)?;
         let recovery = recovery.finish()?;
         skip_to(&self.reader, &self.writer, row.id, base).await?;

@@ -42,8 +42,6 @@ pub struct Planted {
 pub(super) struct Served {
     /// What it was last told.
     pub(super) assignment: Option<Assignment>,
-    /// The partitions of the topic of consumer groups that it knows to be its own, each with its base epoch.
-    pub(super) ledger: Vec<(PartitionId, i32)>,
     /// The last entry of the snapshot that it knows the catalog to name.
     pub(super) named: Lsn,
 }
@@ -153,9 +151,6 @@ impl Local {
             }
             Action::Install { row } => {
                 self.installing.insert(row.id);
-            }
-            Action::Ledger { group, partitions } => {
-                self.served.entry(*group).or_default().ledger = partitions.clone();
             }
             Action::Named { group, snapshot } => {
                 self.served.entry(*group).or_default().named = *snapshot;

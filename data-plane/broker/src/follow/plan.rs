@@ -12,9 +12,8 @@
 
 use super::action::{Action, ToOpen};
 use super::local::{Held, Local, Served, must_delete, named};
-use crate::groups::GROUPS_TOPIC;
-use millstream_metadata::{Difference, GroupPurpose, GroupRow, Image, PartitionRow, TopicRow, TopicState};
-use millstream_model::{GroupId, JournalId, PartitionId, PartitionIndex, TenantId, TopicId};
+use millstream_metadata::{Difference, GroupRow, Image, PartitionRow, TopicRow, TopicState};
+use millstream_model::{GroupId, JournalId, PartitionId, PartitionIndex, TopicId};
 use millstream_replication::{Assignment, Member};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -109,7 +108,7 @@ impl Planner<'_> {
             touched.extend(self.new.groups().map(|row| row.id));
         }
         let nodes_count = self.difference.nodes && !local.planted.old_incarnations;
-        if nodes_count || self.ledger_moved() {
+        if nodes_count {
             touched.extend(local.served.keys());
         }
         for id in touched {
@@ -119,15 +118,6 @@ impl Planner<'_> {
                 self.group(row);
             }
         }
-    }
-
-    /// Whether the topic of consumer groups has changed.
-    fn ledger_moved(&self) -> bool {
-        let topics = &self.difference.topics;
-        [self.old, self.new]
-            .into_iter()
-            .filter_map(ledger_topic)
-            .any(|topic| topics.contains(&topic.id))
     }
 
     fn group(&mut self, row: &Arc<GroupRow>) {
@@ -146,14 +136,6 @@ impl Planner<'_> {
         }
         let nothing = Served::default();
         let known = local.served.get(&row.id).unwrap_or(&nothing);
-        // Before it leads: it may write at once.
-        let ledger = ledger_partitions(self.new, row);
-        if ledger != known.ledger {
-            self.act(Action::Ledger {
-                group: row.id,
-                partitions: ledger,
-            });
-        }
         let snapshot = named(row);
         if snapshot > known.named {
             self.act(Action::Named {
@@ -333,20 +315,6 @@ pub(crate) fn partitions_of(topic: &TopicRow) -> impl Iterator<Item = (Partition
             row,
         )
     })
-}
-
-/// The topic of consumer groups.
-pub(crate) fn ledger_topic(image: &Image) -> Option<&Arc<TopicRow>> {
-    image.topic(TenantId::SYSTEM, &GROUPS_TOPIC.parse().ok()?)
-}
-
-/// The partitions of the topic of consumer groups that live in an internal group.
-fn ledger_partitions(image: &Image, group: &GroupRow) -> Vec<(PartitionId, i32)> {
-    let topic = ledger_topic(image).filter(|_| group.purpose == GroupPurpose::Internal);
-    let all = topic.into_iter().flat_map(|topic| partitions_of(topic));
-    all.filter(|(_, row)| row.group == group.id)
-        .map(|(partition, row)| (partition, row.base_epoch))
-        .collect()
 }
 
 /// A group's row as its log sees it.

@@ -2,9 +2,8 @@
 
 use super::super::local::{OnDisk, Planted};
 use super::world::{ME, NUMBER, Node, OTHER, group, image_of_groups, node, topic};
-use crate::groups::GROUPS_TOPIC;
 use millstream_metadata::{Change, GroupRow, Image, Replica, Row, RowKey, TopicRow, TopicState};
-use millstream_model::{Epoch, GroupId, JournalId, Lsn, Registration, TenantId};
+use millstream_model::{Epoch, GroupId, JournalId, Lsn, Registration};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::sync::Arc;
@@ -116,11 +115,7 @@ impl History {
         self.topics += 1;
         let count = 1 + self.below(3);
         let groups: Vec<_> = (0..count).map(|_| GroupId(1 + self.below(GROUPS))).collect();
-        let mut row = topic(self.topics, groups);
-        if self.below(4) == 0 && super::super::plan::ledger_topic(&self.catalog).is_none() {
-            row.name = GROUPS_TOPIC.parse().unwrap();
-            row.tenant = TenantId::SYSTEM;
-        }
+        let row = topic(self.topics, groups);
         self.put(Row::Topic(row.into()));
     }
 

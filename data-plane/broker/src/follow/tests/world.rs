@@ -234,7 +234,7 @@ impl Node {
                     return Err(format!("{topic} is deleted twice at once"));
                 }
             }
-            Action::Ledger { .. } | Action::Named { .. } | Action::Unknown(_) | Action::Lost(_) => {}
+            Action::Named { .. } | Action::Unknown(_) | Action::Lost(_) => {}
         }
         Ok(())
     }
