@@ -17,8 +17,10 @@ struct HeldBy<'a>(&'a Running);
 
 impl Held for HeldBy<'_> {
     fn partitions(&self, group: GroupId) -> BTreeSet<PartitionId> {
-        assert_eq!(group, GROUP, "there is one");
-        let held = self.0.replica.state().partitions();
+        let simulated = (group == GROUP).then_some(&self.0.replica);
+        let held = simulated
+            .into_iter()
+            .flat_map(|replica| replica.state().partitions());
         held.map(|(id, _)| *id).collect()
     }
 
@@ -49,6 +51,10 @@ impl World {
                 match &action {
                     // The process has made its replica; it does nothing before it is told who leads.
                     Action::TakeUp { .. } => {}
+                    // A journal gets groups of its own, too; what is simulated is the one that they hold together.
+                    Action::Assign { group, .. } | Action::Named { group, .. } if *group != GROUP => {}
+                    // For operators.
+                    Action::Lost(_) => {}
                     Action::Assign { assignment, .. } => {
                         let (assignment, time) = (assignment.clone(), self.wall(node));
                         self.step(node, Input::Assign { assignment, time })?;

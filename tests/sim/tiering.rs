@@ -1,7 +1,7 @@
 //! A shell's background work: what the replica wants uploaded, saved, stored, reported and released.
 
 use crate::seen::Happening;
-use crate::world::{Check, Event, GROUP, World};
+use crate::world::{Check, Event, World};
 use bytes::Bytes;
 use millstream_broker::reading::{plan_of, push_all};
 use millstream_broker::replica::{Done, Facts, TieringSettings, Work};
