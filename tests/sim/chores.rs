@@ -1,6 +1,7 @@
 //! A shell's background duties: opening partitions, trims, the journal's idle hours.
 
 use crate::clients::Ticket;
+use crate::epochs::base_epoch;
 use crate::seen::Happening;
 use crate::world::{Check, Event, GROUP, PARTITIONS, TENANT, VICTIM, World, partition};
 use millstream_broker::replica::Propose;
@@ -103,7 +104,7 @@ impl World {
                     node,
                     id,
                     Change::Opened(Opened {
-                        base_epoch: 0,
+                        base_epoch: base_epoch(index),
                         log_start: Offset(0),
                     }),
                 )?;
