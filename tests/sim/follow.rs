@@ -1,8 +1,9 @@
 //! Following the catalog: the production planner, carried out by a simulated node.
 
 use crate::clients::Ticket;
+use crate::epochs::base_epoch;
 use crate::node::Running;
-use crate::world::{Check, GROUP, PARTITIONS, TENANT, World, partition};
+use crate::world::{Check, GROUP, TENANT, VICTIM, World, partition};
 use millstream_broker::follow::{Action, Held};
 use millstream_broker::replica::Propose;
 use millstream_metadata::{Class, PartitionRow, TopicRow, TopicState};
@@ -65,8 +66,8 @@ impl World {
                         }
                     }
                     Action::Open { partitions, .. } => {
-                        for (id, ..) in partitions {
-                            if !self.open(node, *id)? {
+                        for (id, _, base_epoch) in partitions {
+                            if !self.open(node, *id, *base_epoch)? {
                                 not_taken.insert(id.topic);
                             }
                         }
@@ -82,7 +83,7 @@ impl World {
     }
 
     /// As `Core::open` of the broker: whether nothing is left to try.
-    pub fn open(&mut self, node: usize, id: PartitionId) -> Result<bool, String> {
+    pub fn open(&mut self, node: usize, id: PartitionId, base_epoch: i32) -> Result<bool, String> {
         let (now_ms, time) = (self.nodes[node].now_ms(self.now_ms), self.wall(node));
         let Some(running) = &mut self.nodes[node].running else {
             return Ok(true);
@@ -91,7 +92,7 @@ impl World {
             return Ok(true);
         }
         let opened = Opened {
-            base_epoch: 0,
+            base_epoch,
             log_start: Offset(0),
         };
         let propose = Propose {
@@ -111,16 +112,16 @@ impl World {
 
 /// The one that clients use, and the partition to which what none survives is done.
 pub fn topic() -> TopicRow {
-    let here = PartitionRow {
+    let here = |index| PartitionRow {
         group: GROUP,
-        base_epoch: 0,
+        base_epoch: base_epoch(index),
         deleted: false,
     };
     TopicRow {
         id: partition(0).topic,
         tenant: TENANT,
         name: "t".parse().unwrap(),
-        partitions: vec![here; PARTITIONS as usize + 1],
+        partitions: (0..=VICTIM).map(here).collect(),
         class: Class::THREE,
         config: BTreeMap::new(),
         internal: false,
