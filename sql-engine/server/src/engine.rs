@@ -172,7 +172,10 @@ impl Engine {
     pub fn execute(&self, request: Request) -> AnswerStream {
         let (answers, stream) = mpsc::channel(ANSWERS_WAITING);
         let inner = self.inner.clone();
-        tokio::spawn(async move { script::run(&inner, request, answers).await });
+        let workers = inner.settings.workers.clone();
+        workers.spawn(inner.tenant, async move {
+            script::run(&inner, request, answers).await;
+        });
         ReceiverStream::new(stream).boxed()
     }
 
