@@ -56,9 +56,10 @@ pub enum SqlAnswer {
         note: String,
         /// From where a cut push query can go on.
         resume_token: String,
-        /// For a pull query of a table: the commit that it saw; else 0. The property `pull.commit.min` asks for at
-        /// least one.
-        commit: u64,
+        /// For a pull query of a table: a token of the commits that it saw; else empty. It is opaque, and has at most
+        /// 4 KiB. With it in the property `pull.commit.min`, later pull queries of the virtual cluster, from any
+        /// client, see at least these commits.
+        commit_token: String,
     },
 }
 
@@ -173,7 +174,7 @@ impl SqlStream {
                 rows: it.rows,
                 note: it.note,
                 resume_token: it.resume_token,
-                commit: it.commit,
+                commit_token: it.commit_token,
             }),
             Some(Event::Failed(it)) => {
                 return Err(Error::Sql {

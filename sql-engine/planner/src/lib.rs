@@ -38,6 +38,6 @@ pub use plan::{
     PrintPlan, PullAccess, PullPlan, PushPlan, QueryPlan, RowKind, RowSchema, SourceField, SourceNode,
     StoreSpec, SubTopology, SubTopologyId, Topology, TumblingWindow, WindowBounds,
 };
-pub use session::SessionProperties;
+pub use session::{CommitToken, CommitTokenError, SessionProperties};
 pub use source::{Column, KeyFormat, Source, TimestampColumn, ValueFormat};
 pub use statement::plan;

@@ -40,7 +40,7 @@ mod source;
 pub mod streams;
 
 pub use error::ShardError;
-pub use handle::Shard;
+pub use handle::{SHARD, Shard};
 pub use memory::MemoryStreams;
 pub use metrics::Metrics;
 pub use millstream_operators::Pulled;

@@ -69,8 +69,6 @@ pub enum Answer {
     Rows {
         /// The rows.
         rows: RecordBatch,
-        /// For a pull query: the commit that it saw.
-        commit: u64,
     },
     /// What a statement did, in a sentence.
     Message {
@@ -96,9 +94,9 @@ pub enum Answer {
         note: String,
         /// Where a push query that was cut can go on: the session property `resume.token`.
         resume: Option<String>,
-        /// For a pull query of a table: the commit that it saw; else 0. The session property `pull.commit.min` asks
-        /// for at least it.
-        commit: u64,
+        /// For a pull query of a table: a token of the commits that it saw. The session property `pull.commit.min` asks
+        /// for at least them.
+        commit: Option<String>,
     },
 }
 

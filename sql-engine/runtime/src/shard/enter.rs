@@ -198,7 +198,7 @@ pub(super) fn parking(error: &ShardError) -> Parking {
         ShardError::UnknownQuery { .. }
         | ShardError::Query { .. }
         | ShardError::Parked { .. }
-        | ShardError::Behind { .. }
+        | ShardError::Behind
         | ShardError::Damaged { .. }
         | ShardError::Stopped => Parking::ForGood,
     }

@@ -44,10 +44,7 @@ impl ShardCore {
     pub(crate) fn pull(&mut self, request: &PullRequest) -> Result<PulledRows, ShardError> {
         let commit = self.commits.number();
         if commit < request.commit_min {
-            return Err(ShardError::Behind {
-                commit,
-                wanted: request.commit_min,
-            });
+            return Err(ShardError::Behind);
         }
         let unknown = || ShardError::UnknownQuery {
             id: request.query.clone(),
