@@ -38,6 +38,8 @@ pub struct Node {
     pub rotten: bool,
     /// The last number that it served as.
     pub registered: Option<Registration>,
+    /// The local copy of the last snapshot could not be written.
+    pub copy_failed: bool,
 }
 
 /// Who waits for the journal.
@@ -139,6 +141,7 @@ impl Node {
             damaged: false,
             rotten: false,
             registered: None,
+            copy_failed: false,
         }
     }
 

@@ -72,6 +72,7 @@ impl World {
         }
         self.saw(Happening::Rebuild);
         self.nodes[node].snapshot = Some(snapshot);
+        self.nodes[node].copy_failed = false;
         self.nodes[node].ledger = Ledger::default();
         self.after(20, Event::Start { node });
         Ok(())

@@ -95,25 +95,22 @@ impl World {
     }
 
     /// A local copy that could not be replaced may be older than what the journal was recycled below: then the store's
-    /// counts, as soon as it can be had.
+    /// counts, as soon as it can be had. A follower that is merely behind begins with its own: the store's ends behind its
+    /// journal, which has records that no object has yet.
     fn newest_snapshot(&mut self, node: usize) -> bool {
-        let applied = |bytes: &[u8]| {
-            GroupState::decode_snapshot(bytes)
-                .map(|state| state.applied())
-                .ok()
-        };
-        let Some(named) = self.controller.snapshot else {
+        let Some(named) = self.controller.snapshot.filter(|_| self.nodes[node].copy_failed) else {
             return true;
         };
+        let applied = |bytes: &[u8]| GroupState::decode_snapshot(bytes).ok().map(|it| it.applied());
         let local = self.nodes[node].snapshot.as_deref().and_then(applied);
-        if !takes_named_snapshot(self.plant.replica(), local, named.lsn) {
-            return true;
+        if takes_named_snapshot(self.plant.replica(), local, named.lsn) {
+            let Ok(snapshot) = self.store.wait(self.store.tier.get_snapshot(&named.object)) else {
+                return false;
+            };
+            self.saw(Happening::StoreSnapshot);
+            self.nodes[node].snapshot = Some(snapshot);
         }
-        let Ok(snapshot) = self.store.wait(self.store.tier.get_snapshot(&named.object)) else {
-            return false;
-        };
-        self.saw(Happening::StoreSnapshot);
-        self.nodes[node].snapshot = Some(snapshot);
+        self.nodes[node].copy_failed = false;
         true
     }
 

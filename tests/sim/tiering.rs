@@ -177,6 +177,7 @@ impl World {
         let bytes = Bytes::from(running.replica.state().encode_snapshot());
         running.saved = bytes.clone();
         let (length, checksum) = (bytes.len() as u64, crc_fast::crc32_iscsi(&bytes));
+        self.nodes[node].copy_failed = has_no_room;
         if has_no_room {
             self.saw(Happening::NoLocalSnapshot);
         } else {

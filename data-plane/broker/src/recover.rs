@@ -218,5 +218,7 @@ impl Services {
 /// Whether what a restart found goes as far as the catalog's snapshot.
 pub(crate) fn suffices(found: Option<&Found>, row: &GroupRow) -> bool {
     let named = row.snapshot.map(|stored| stored.lsn);
-    found.map_or(named.is_none_or(|lsn| lsn == Lsn::ZERO), |found| found.recovery.reaches(named))
+    found.map_or(named.is_none_or(|lsn| lsn == Lsn::ZERO), |found| {
+        found.recovery.reaches(named)
+    })
 }

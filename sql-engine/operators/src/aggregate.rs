@@ -2,7 +2,7 @@
 
 mod accumulator;
 
-use crate::batch::{Batch, Change, RowFault};
+use crate::batch::{Batch, Change, RowErrors};
 use crate::datum;
 use crate::key::KeyCodec;
 use accumulator::{Accumulator, Argument, Cells};
@@ -10,6 +10,8 @@ use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions,
 use arrow::compute::take;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
+use millstream_columns::RowError;
+use millstream_model::TimestampMs;
 use millstream_planner::{AggregateNode, BoundExpr, RowSchema, arrow_type};
 use millstream_state::{Corrupt, Presence, StateKey, Store, Stored};
 use std::ops::Bound;
@@ -185,7 +187,7 @@ impl Aggregate {
         batch: &Batch,
         needs: Needs,
         evaluated: &[Option<ArrayRef>],
-        faults: &mut Vec<RowFault>,
+        row_errors: &mut RowErrors,
     ) -> Result<Batch, ArrowError> {
         assert_eq!(
             needs.keys.len(),
@@ -233,10 +235,7 @@ impl Aggregate {
                 Ok::<_, &'static str>(())
             });
             if let Err(message) = applied {
-                faults.push(RowFault {
-                    time,
-                    message: message.to_owned(),
-                });
+                row_errors.push(RowError::new(TimestampMs(time), message));
             }
         }
         if let Some(window) = self.node.window {
@@ -270,16 +269,13 @@ impl Aggregate {
     }
 
     /// What the calls aggregate, per row; nothing is changed.
-    pub(crate) fn arguments(&self, batch: &Batch, faults: &mut Vec<RowFault>) -> Vec<Option<ArrayRef>> {
+    pub(crate) fn arguments(&self, batch: &Batch, row_errors: &mut RowErrors) -> Vec<Option<ArrayRef>> {
         let calls = &self.node.aggregates;
         let exprs: Vec<_> = calls.iter().filter_map(|call| call.argument.as_ref()).collect();
         let mut evaluated = BoundExpr::evaluate_all(&exprs, &batch.rows).into_iter();
         let argument = |call: &millstream_planner::AggregateCall| {
             let evaluated = call.argument.as_ref().and_then(|_| evaluated.next())?;
-            faults.extend(evaluated.errors.into_iter().map(|e| RowFault {
-                time: batch.times[e.row],
-                message: e.message,
-            }));
+            row_errors.extend(evaluated.errors.into_iter().map(|error| batch.by_time(error)));
             Some(evaluated.values)
         };
         calls.iter().map(argument).collect()

@@ -3,6 +3,8 @@
 use arrow::array::{BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::{filter_record_batch, take_record_batch};
 use arrow::error::ArrowError;
+use millstream_columns::RowError;
+use millstream_model::TimestampMs;
 
 /// How a row changes the table that it belongs to. Rows of a stream are all inserts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +65,12 @@ impl Batch {
             .map_or(Change::Insert, |changes| changes[row])
     }
 
+    /// A row that failed, by its time.
+    pub fn by_time(&self, error: RowError) -> RowError<TimestampMs> {
+        let time = TimestampMs(self.times[error.at]);
+        error.with_row(time)
+    }
+
     /// So many rows from `from` on.
     pub fn slice(&self, from: usize, length: usize) -> Self {
         let range = from..from + length;
@@ -100,11 +108,5 @@ impl Batch {
     }
 }
 
-/// A row that took no part, or only in part, and why: one record of the processing log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RowFault {
-    /// The row's time, ms.
-    pub time: i64,
-    /// What failed.
-    pub message: String,
-}
+/// Rows that took no part, or only in part, by their time: each is one record of the processing log.
+pub type RowErrors = Vec<RowError<TimestampMs>>;

@@ -29,7 +29,7 @@ mod statement;
 
 pub use bind::aggregate::aggregate_functions;
 
-pub use bound::{BoundExpr, Evaluated, RowError};
+pub use bound::{BoundExpr, Evaluated};
 pub use metastore::{Metastore, QueryFacts};
 pub use millstream_functions::{arrow_field, arrow_type};
 pub use plan::{

@@ -48,7 +48,7 @@ pub use planted::PlantedCore;
 pub use processing_log::{PROCESSING_LOG_TOPIC, Said};
 pub use pull::{PullRequest, PulledRows};
 pub use query::{PushEnd, PushItem, PushSink, QueryOptions, QuerySpec, QueryStart};
-pub use report::{PartitionReport, ProcessingError, QueryReport, QueryState};
+pub use report::{PartitionReport, QueryReport, QueryState};
 pub use settings::{Meters, ShardSettings};
 pub use shard_core::{Done, Rows, ShardCore, Todo};
 pub use sink::SinkWriter;

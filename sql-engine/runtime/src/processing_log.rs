@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// The topic that ksqlDB makes for service id `default_`, without the id: a tenant is a service here.
 pub const PROCESSING_LOG_TOPIC: &str = "ksql_processing_log";
 
-/// What queries' faults were, for the processing log.
+/// What rows of each query failed of, for the processing log.
 pub type Said = Vec<(String, Vec<String>)>;
 
 /// How long to wait before looking whether the tenant has made the topic.
