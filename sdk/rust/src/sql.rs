@@ -7,7 +7,6 @@ use arrow::buffer::Buffer;
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::reader::{StreamDecoder, StreamReader};
 use bytes::Bytes;
-use futures::Stream;
 use futures::StreamExt;
 use millstream_rpc::sql::{ExecuteRequest, ExecuteResponse, RowKind, execute_response::Event};
 use std::collections::{BTreeMap, VecDeque};
@@ -125,13 +124,6 @@ impl SqlStream {
                 Some(Ok(response)) => self.take_in(response)?,
             }
         }
-    }
-
-    /// The answers as a `Stream`, for combinators.
-    pub fn into_stream(self) -> impl Stream<Item = Result<SqlAnswer, Error>> + Send {
-        futures::stream::try_unfold(self, |mut answers| async move {
-            Ok(answers.next_answer().await?.map(|answer| (answer, answers)))
-        })
     }
 
     fn take_in(&mut self, response: ExecuteResponse) -> Result<(), Error> {
