@@ -23,11 +23,12 @@ use bytes::Bytes;
 use millstream_model::limits::{
     SQL_CHANGELOG_PIECE_BYTES_MAX, SQL_CLOSE_RUNS_MAX, SQL_FLUSH_AFTER_MS, SQL_FLUSH_BYTES,
 };
-use millstream_model::{Offset, OwnerEpoch};
+use millstream_model::{Backoff, Offset, OwnerEpoch, Waits};
 use std::collections::VecDeque;
+use std::time::Duration;
 
-/// The wait after a flush that failed, ms.
-const FLUSH_AGAIN_MS: u64 = 5_000;
+/// The waits after flushes that failed.
+const FLUSH_AGAIN: Waits = Waits::new(Duration::from_secs(5), Duration::from_secs(30));
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -67,6 +68,7 @@ pub struct Commits {
     flushing: Option<(Tag, u64)>,
     /// After one that failed: none before this moment.
     flush_not_before_ms: u64,
+    flush_again: Backoff,
     /// What is durable.
     durable: Tag,
     now_ms: u64,
@@ -104,6 +106,7 @@ impl Commits {
             layers: Layers::default(),
             flushing: None,
             flush_not_before_ms: 0,
+            flush_again: Backoff::new(FLUSH_AGAIN),
             durable: Tag::default(),
             now_ms: 0,
             waiting_since_ms: None,
@@ -191,7 +194,7 @@ impl Commits {
                 }
             }
             Input::Flushed => self.flushed(),
-            Input::FlushFailed => self.flush_failed(),
+            Input::FlushFailed { random } => self.flush_failed(random),
             Input::OwnerMet => self.stop(StopReason::Fenced),
         }
     }
@@ -428,6 +431,7 @@ impl Commits {
         };
         assert!(tag.end >= self.durable.end, "bug: the tag moves on");
         self.durable = tag;
+        self.flush_again.reset();
         self.layers.flushed();
         let mut outputs = vec![Output::Trim { before: tag.end }];
         if self.phase == Phase::Accepting {
@@ -437,7 +441,7 @@ impl Commits {
         outputs
     }
 
-    fn flush_failed(&mut self) -> Vec<Output> {
+    fn flush_failed(&mut self, random: u64) -> Vec<Output> {
         if self.phase == Phase::Accepting {
             let damage = "what is left of it could not be written; start again".to_owned();
             return self.stop(StopReason::Damaged(damage));
@@ -446,7 +450,8 @@ impl Commits {
             self.runs += runs;
             self.layers.unflushed();
             self.waiting_since_ms.get_or_insert(self.now_ms);
-            self.flush_not_before_ms = self.now_ms + FLUSH_AGAIN_MS;
+            let wait = self.flush_again.next(random);
+            self.flush_not_before_ms = self.now_ms + u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         }
         Vec::new()
     }

@@ -229,7 +229,7 @@ fn an_operator_goes_on_without_what_is_lost() {
     // What cannot be written is not accepted.
     let (mut commits, _) = open(tag(12, 4, 7));
     assert!(matches!(
-        commits.step(Input::FlushFailed).as_slice(),
+        commits.step(Input::FlushFailed { random: 0 }).as_slice(),
         [Output::Stop(_)]
     ));
 }
@@ -311,11 +311,35 @@ fn a_flush_that_failed_is_made_again_with_what_came_since() {
     commit(&mut commits, put("a", 1), 10);
     flush(commits.step(Input::Tick { now_ms: 30_000 }));
     commit(&mut commits, put("b", 1), 11);
-    assert_eq!(commits.step(Input::FlushFailed), []);
+    assert_eq!(commits.step(Input::FlushFailed { random: 0 }), []);
     assert_eq!(keys(&commits).len(), 2);
     assert_eq!(commits.step(Input::Tick { now_ms: 30_001 }), [], "not at once");
     let flushed = flush(commits.step(Input::Tick { now_ms: 90_000 }));
     assert_eq!(flushed, (vec!["a".to_owned(), "b".to_owned()], tag(12, 5, 9)));
+}
+
+#[test]
+fn a_store_that_fails_again_and_again_is_asked_ever_more_seldom() {
+    let mut commits = ready();
+    commit(&mut commits, put("a", 1), 10);
+    let mut now_ms = 30_000;
+    let mut waits = Vec::new();
+    for _ in 0..5 {
+        flush(commits.step(Input::Tick { now_ms }));
+        assert_eq!(commits.step(Input::FlushFailed { random: 0 }), []);
+        let again = commits.flush_at_ms().unwrap();
+        waits.push(again - now_ms);
+        now_ms = again;
+    }
+    assert_eq!(waits, [2_500, 5_000, 10_000, 15_000, 15_000]);
+    flush(commits.step(Input::Tick { now_ms }));
+    commits.step(Input::Flushed);
+    // The next failure is the first again.
+    commit(&mut commits, put("b", 1), 11);
+    now_ms = commits.flush_at_ms().unwrap();
+    flush(commits.step(Input::Tick { now_ms }));
+    commits.step(Input::FlushFailed { random: 0 });
+    assert_eq!(commits.flush_at_ms(), Some(now_ms + 2_500));
 }
 
 #[test]

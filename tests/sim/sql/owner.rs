@@ -292,7 +292,8 @@ impl Owner {
     fn flush(&mut self, changes: &Layer, tag: Tag, world: &mut World) -> Check {
         let input = if world.chance(15) {
             world.seen.add(Happening::FailedFlush);
-            Input::FlushFailed
+            let random = world.random.random();
+            Input::FlushFailed { random }
         } else if !world.database.flush(self.opened, changes, tag) {
             Input::OwnerMet
         } else {
@@ -300,7 +301,9 @@ impl Owner {
             world.note(|| format!("owner {} has flushed {tag:?}", self.name));
             // The flush is durable, but its answer may be lost.
             match world.chance(5) {
-                true => Input::FlushFailed,
+                true => Input::FlushFailed {
+                    random: world.random.random(),
+                },
                 false => Input::Flushed,
             }
         };

@@ -276,7 +276,9 @@ impl Runner {
             Err(error) => {
                 tracing::warn!("the shard's state is flushed later, the changelog has it: {error}");
                 self.meters.metrics.flush_failures.inc();
-                Input::FlushFailed
+                Input::FlushFailed {
+                    random: rand::random(),
+                }
             }
         };
         let outputs = self.core.commits.step(input);

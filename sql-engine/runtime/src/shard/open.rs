@@ -100,7 +100,9 @@ impl Runner {
                         Err(ColdError::Fenced) => return Err(ShardError::Stopped),
                         Err(error) => {
                             tracing::error!("what is left of the shard cannot be written: {error}");
-                            Input::FlushFailed
+                            Input::FlushFailed {
+                                random: rand::random(),
+                            }
                         }
                     }
                 }

@@ -8,7 +8,7 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use millstream_functions::work;
-use millstream_model::{PartitionIndex, limits};
+use millstream_model::{Backoff, PartitionIndex, Waits, limits};
 use millstream_parser::SourceKind;
 use millstream_planner::{
     BoundExpr, CommitToken, CommitTokenError, PullAccess, PullPlan, SessionProperties, Source, SourceField,
@@ -26,8 +26,8 @@ const FETCH_BYTES: usize = 1024 * 1024;
 /// How long a pull query waits for the commit that it asks for: some commit intervals as they are by default.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
 
-/// The wait between two looks.
-const COMMIT_LOOK: Duration = Duration::from_millis(10);
+/// The waits between two looks.
+const COMMIT_LOOK: Waits = Waits::new(Duration::from_millis(10), Duration::from_millis(100));
 
 /// Rows evaluated and sent at once: the first ones of an answer, and the most.
 const PART_ROWS_FIRST: usize = 64;
@@ -157,10 +157,11 @@ impl Inner {
     /// Waits a while for a commit that is still to come.
     async fn pull_in_time(&self, request: &PullRequest) -> Result<PulledRows, StatementError> {
         let until = Instant::now() + COMMIT_PATIENCE;
+        let mut backoff = Backoff::new(COMMIT_LOOK);
         loop {
             match self.shard().await?.pull(request.clone()).await {
                 Err(ShardError::Behind) if Instant::now() < until => {
-                    tokio::time::sleep(COMMIT_LOOK).await;
+                    tokio::time::sleep(backoff.next(rand::random())).await;
                 }
                 pulled => return pulled.map_err(of_shard),
             }

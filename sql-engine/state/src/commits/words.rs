@@ -63,7 +63,10 @@ pub enum Input {
     /// The flush is durable.
     Flushed,
     /// The flush failed.
-    FlushFailed,
+    FlushFailed {
+        /// Evenly drawn from all numbers: by chance, shards whose store failed them together come back apart.
+        random: u64,
+    },
     /// Another owner was met.
     OwnerMet,
 }
