@@ -59,6 +59,32 @@ fn every_cited_rule_has_its_paragraph() {
     none(problems);
 }
 
+/// `decision 043`, wherever a sentence begins: where a number in a comment comes from.
+#[test]
+fn every_cited_decision_is_there() {
+    let files = std::fs::read_dir(root().join("docs/decisions")).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let known: BTreeSet<u32> = names
+        .filter_map(|name| name.split_once('-')?.0.parse().ok())
+        .collect();
+    let mut problems = Vec::new();
+    let mut citations = 0;
+    for path in sources() {
+        let text = std::fs::read_to_string(root().join(&path)).unwrap();
+        for number in ["decision", "Decision"]
+            .iter()
+            .flat_map(|word| cited(&text, word))
+        {
+            citations += 1;
+            if !known.contains(&number) {
+                problems.push(format!("{path} cites decision {number:03}, which does not exist"));
+            }
+        }
+    }
+    assert!(citations > 2, "code cites decisions: {citations}");
+    none(problems);
+}
+
 #[test]
 fn a_citation_is_read_as_it_is_written() {
     let table: [(&str, &[u32]); 5] = [

@@ -5,7 +5,7 @@
 //!                                              shards ascending
 //! ```
 //!
-//! Big-endian. The sum finds texts that were cut or mistyped; it keeps nobody from making one, and one that was made
+//! Big-endian (decision 049 says why it is no number). The sum finds texts that were cut or mistyped; it keeps nobody from making one, and one that was made
 //! asks for no more than its maker may see.
 
 use base64::Engine;
