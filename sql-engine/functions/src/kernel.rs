@@ -212,7 +212,7 @@ impl Args {
         let array = array
             .as_any()
             .downcast_ref()
-            .expect("arguments have the types that were resolved");
+            .expect("bug: arguments have the types that were resolved");
         Arg {
             array,
             constant: *constant,

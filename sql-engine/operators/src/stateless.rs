@@ -28,7 +28,7 @@ pub(crate) fn filter(
             debug_assert_eq!(
                 changes[row + 1],
                 Change::UpdateAfter,
-                "an update is two neighbours"
+                "bug: an update is two neighbours"
             );
             match (keep[row], keep[row + 1]) {
                 (true, false) => changes[row] = Change::Delete,

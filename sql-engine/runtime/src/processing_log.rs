@@ -33,7 +33,7 @@ pub(crate) struct ProcessingLog {
 impl ProcessingLog {
     pub(crate) fn new() -> Self {
         Self {
-            topic: PROCESSING_LOG_TOPIC.parse().expect("a legal name"),
+            topic: PROCESSING_LOG_TOPIC.parse().expect("bug: a legal name"),
             partitions: None,
             looked: None,
             unwritten: Vec::new(),

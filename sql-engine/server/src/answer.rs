@@ -172,10 +172,7 @@ impl StatementError {
 
     /// A bug of ours.
     pub(crate) fn internal(reason: impl std::fmt::Display) -> Self {
-        Self::new(
-            StatementErrorKind::Internal,
-            format!("this is a bug of Millstream: {reason}"),
-        )
+        Self::new(StatementErrorKind::Internal, format!("bug: {reason}"))
     }
 
     /// What parser or planner found in `text`.

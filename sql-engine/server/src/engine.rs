@@ -414,7 +414,7 @@ impl Rows {
 
 /// The topic of a query that could not be planned: its name is not known.
 fn unknown_topic() -> TopicName {
-    "unknown".parse().expect("a legal name")
+    "unknown".parse().expect("bug: a legal name")
 }
 
 pub(crate) fn topic_name(name: &str) -> Result<TopicName, StatementError> {

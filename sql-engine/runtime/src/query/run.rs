@@ -248,7 +248,7 @@ impl RunningQuery {
         let StreamFetched { next, records, .. } = fetched;
         debug_assert!(
             records.last().is_none_or(|last| last.offset < next),
-            "read on behind"
+            "bug: read on behind"
         );
         let Some(input) = self.input_at(partition, from) else {
             return false;

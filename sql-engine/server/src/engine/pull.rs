@@ -330,7 +330,7 @@ fn table_fields(
             .columns
             .iter()
             .all(|c| arrow_type(&c.sql_type) != DataType::Null),
-        "columns have types"
+        "bug: columns have types"
     );
     let options = RecordBatchOptions::new().with_row_count(Some(times.len()));
     RecordBatch::try_new_with_options(schema, arrays, &options)
