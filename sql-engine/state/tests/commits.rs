@@ -321,25 +321,21 @@ fn a_flush_that_failed_is_made_again_with_what_came_since() {
 #[test]
 fn a_store_that_fails_again_and_again_is_asked_ever_more_seldom() {
     let mut commits = ready();
-    commit(&mut commits, put("a", 1), 10);
-    let mut now_ms = 30_000;
-    let mut waits = Vec::new();
-    for _ in 0..5 {
+    // So much that a flush is due at once.
+    commit(&mut commits, put("a", SQL_FLUSH_BYTES), 10);
+    let fails = |commits: &mut Commits| {
+        let now_ms = commits.flush_at_ms().unwrap();
         flush(commits.step(Input::Tick { now_ms }));
         assert_eq!(commits.step(Input::FlushFailed { random: 0 }), []);
-        let again = commits.flush_at_ms().unwrap();
-        waits.push(again - now_ms);
-        now_ms = again;
-    }
+        commits.flush_at_ms().unwrap() - now_ms
+    };
+    let waits: Vec<u64> = (0..5).map(|_| fails(&mut commits)).collect();
     assert_eq!(waits, [2_500, 5_000, 10_000, 15_000, 15_000]);
+    let now_ms = commits.flush_at_ms().unwrap();
     flush(commits.step(Input::Tick { now_ms }));
     commits.step(Input::Flushed);
-    // The next failure is the first again.
-    commit(&mut commits, put("b", 1), 11);
-    now_ms = commits.flush_at_ms().unwrap();
-    flush(commits.step(Input::Tick { now_ms }));
-    commits.step(Input::FlushFailed { random: 0 });
-    assert_eq!(commits.flush_at_ms(), Some(now_ms + 2_500));
+    commit(&mut commits, put("b", SQL_FLUSH_BYTES), 100);
+    assert_eq!(fails(&mut commits), 2_500, "the first again");
 }
 
 #[test]
