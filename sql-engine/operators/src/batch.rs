@@ -8,10 +8,10 @@ use millstream_model::TimestampMs;
 
 /// How a row changes the table that it belongs to. Rows of a stream are all inserts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum RowChange {
     /// A key that was not there.
     Insert,
-    /// What an update replaces; the row behind it is its [`Change::UpdateAfter`].
+    /// What an update replaces; the row behind it is its [`RowChange::UpdateAfter`].
     UpdateBefore,
     /// What an update puts in place.
     UpdateAfter,
@@ -19,7 +19,7 @@ pub enum Change {
     Delete,
 }
 
-impl Change {
+impl RowChange {
     /// Whether the row no longer holds.
     pub fn retracts(self) -> bool {
         matches!(self, Self::UpdateBefore | Self::Delete)
@@ -34,7 +34,7 @@ pub struct Batch {
     /// Each row's time, ms.
     pub times: Vec<i64>,
     /// Each row's change; `None` when all are inserts.
-    pub changes: Option<Vec<Change>>,
+    pub changes: Option<Vec<RowChange>>,
 }
 
 impl Batch {
@@ -59,10 +59,10 @@ impl Batch {
     }
 
     /// The change of one row.
-    pub fn change(&self, row: usize) -> Change {
+    pub fn change(&self, row: usize) -> RowChange {
         self.changes
             .as_ref()
-            .map_or(Change::Insert, |changes| changes[row])
+            .map_or(RowChange::Insert, |changes| changes[row])
     }
 
     /// A row that failed, by its time.

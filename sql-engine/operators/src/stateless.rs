@@ -1,6 +1,6 @@
 //! Filter, project and rekey: operators that keep nothing.
 
-use crate::batch::{Batch, Change, RowErrors};
+use crate::batch::{Batch, RowChange, RowErrors};
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
@@ -22,17 +22,17 @@ pub(crate) fn filter(
         .collect();
     if let Some(changes) = &mut batch.changes {
         for row in 0..changes.len().saturating_sub(1) {
-            if changes[row] != Change::UpdateBefore {
+            if changes[row] != RowChange::UpdateBefore {
                 continue;
             }
             debug_assert_eq!(
                 changes[row + 1],
-                Change::UpdateAfter,
+                RowChange::UpdateAfter,
                 "bug: an update is two neighbours"
             );
             match (keep[row], keep[row + 1]) {
-                (true, false) => changes[row] = Change::Delete,
-                (false, true) => changes[row + 1] = Change::Insert,
+                (true, false) => changes[row] = RowChange::Delete,
+                (false, true) => changes[row + 1] = RowChange::Insert,
                 _ => {}
             }
         }
@@ -87,9 +87,9 @@ pub(crate) fn rekey(
     // Old and new row may have different keys now: an update is a delete here and an insert there.
     for change in batch.changes.iter_mut().flatten() {
         *change = if change.retracts() {
-            Change::Delete
+            RowChange::Delete
         } else {
-            Change::Insert
+            RowChange::Insert
         };
     }
     if keep.iter().all(|keep| *keep) {

@@ -3,7 +3,7 @@
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::compute::concat_batches;
-use millstream_operators::{Batch, Change, Pipeline, PullRows, RowErrors};
+use millstream_operators::{Batch, Pipeline, PullRows, RowChange, RowErrors};
 use millstream_parser::parse_statement;
 use millstream_planner::{Metastore, NodeKind, Plan, SessionProperties, SubTopology, plan};
 use proptest::prelude::*;
@@ -70,7 +70,7 @@ fn batch(sub: &SubTopology, rows: &[Row]) -> Batch {
     Batch::inserts(RecordBatch::try_new(schema, columns).unwrap(), times)
 }
 
-type Output = (Vec<RecordBatch>, Vec<i64>, Vec<Change>, RowErrors);
+type Output = (Vec<RecordBatch>, Vec<i64>, Vec<RowChange>, RowErrors);
 
 fn take(out: &mut Output, batch: Batch) {
     out.2.extend((0..batch.len()).map(|row| batch.change(row)));

@@ -130,8 +130,8 @@ impl Shard {
     }
 
     /// Removes the state of all queries but these: what is left of drops that a crash cut short.
-    pub async fn retain(&self, ids: Vec<String>) -> Result<(), ShardError> {
-        self.ask(|reply| Command::Retain { ids, reply }).await?
+    pub async fn remove_all_but(&self, ids: Vec<String>) -> Result<(), ShardError> {
+        self.ask(|reply| Command::RemoveAllBut { ids, reply }).await?
     }
 
     /// Reads committed rows.

@@ -60,7 +60,7 @@ pub(crate) enum Command {
         id: String,
         reply: oneshot::Sender<()>,
     },
-    Retain {
+    RemoveAllBut {
         ids: Vec<String>,
         reply: Reply<()>,
     },

@@ -8,7 +8,7 @@ use arrow::datatypes::Int64Type;
 use bytes::Bytes;
 use millstream_columns::{FormatError, JsonEncoder, KeyEncoder, KeyWindow, RowError};
 use millstream_model::{Offset, PartitionIndex, TimestampMs, TopicName};
-use millstream_operators::{Batch, Change, RowErrors};
+use millstream_operators::{Batch, RowChange, RowErrors};
 use millstream_parser::SourceKind;
 use millstream_planner::Source;
 use std::collections::{HashMap, HashSet};
@@ -109,7 +109,7 @@ impl SinkWriter {
             .zip(kept)
             .filter_map(|(it, kept)| kept.then_some(it))
         {
-            let value = (batch.change(placed.row) != Change::Delete).then(|| {
+            let value = (batch.change(placed.row) != RowChange::Delete).then(|| {
                 let mut json = Vec::with_capacity(128);
                 self.values.encode(&columns[values_from..], placed.row, &mut json);
                 Bytes::from(json)
@@ -131,17 +131,19 @@ impl SinkWriter {
         let mut all = Vec::with_capacity(batch.len());
         for row in 0..batch.len() {
             let change = batch.change(row);
-            if change == Change::UpdateBefore || (change == Change::Delete && !self.is_table()) {
+            if change == RowChange::UpdateBefore || (change == RowChange::Delete && !self.is_table()) {
                 continue;
             }
             let time = match &self.time {
-                Some((column, rule)) if change != Change::Delete => match rule.of(&columns[*column], row) {
-                    Ok(time) => time,
-                    Err(message) => {
-                        row_errors.push(batch.by_time(RowError::new(row, message)));
-                        continue;
+                Some((column, rule)) if change != RowChange::Delete => {
+                    match rule.of(&columns[*column], row) {
+                        Ok(time) => time,
+                        Err(message) => {
+                            row_errors.push(batch.by_time(RowError::new(row, message)));
+                            continue;
+                        }
                     }
-                },
+                }
                 _ => batch.times[row],
             };
             let key = self.key.encode(&columns[..key_count], row, None);

@@ -8,7 +8,7 @@ use arrow::error::ArrowError;
 use millstream_columns::{
     Decoded, DecodedKeys, FormatError, JsonDecoder, KeyDecoder, KeyFormat, KeyWindow, RowError, RowState,
 };
-use millstream_operators::{Batch, Change, RowErrors};
+use millstream_operators::{Batch, RowChange, RowErrors};
 use millstream_parser::SourceKind;
 use millstream_planner::{Column, RowSchema, Source, SourceField, arrow_field};
 use std::sync::Arc;
@@ -199,8 +199,8 @@ impl SourceReader {
             .map(|field| self.column(*field, partition, records, &keys, &values, &times))
             .collect();
         let change = |state: &RowState| match state {
-            RowState::Tombstone => Change::Delete,
-            _ => Change::Insert,
+            RowState::Tombstone => RowChange::Delete,
+            _ => RowChange::Insert,
         };
         let changes = self.table.then(|| values.states.iter().map(change).collect());
         let options = RecordBatchOptions::new().with_row_count(Some(records.len()));

@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::nullif;
 use arrow::error::ArrowError;
 use millstream_model::{Backoff, Offset, Waits};
-use millstream_operators::{Batch, Change, RowErrors};
+use millstream_operators::{Batch, RowChange, RowErrors};
 use std::time::{Duration, Instant};
 
 /// Rows that may wait in one lane behind a repartition before its writer pauses.
@@ -317,7 +317,7 @@ fn repartition(stage: &mut Stage, writer: usize, batch: &Batch, next: &mut Stage
 /// What a push query's client sees: rows as they become; of deleted ones only the keys.
 fn visible(batch: &Batch, blanked: &[bool], limit: Option<u64>) -> Result<RecordBatch, ArrowError> {
     let keep: Vec<bool> = (0..batch.len())
-        .map(|row| batch.change(row) != Change::UpdateBefore)
+        .map(|row| batch.change(row) != RowChange::UpdateBefore)
         .collect();
     let batch = if keep.iter().all(|keep| *keep) {
         batch.clone()
@@ -325,7 +325,7 @@ fn visible(batch: &Batch, blanked: &[bool], limit: Option<u64>) -> Result<Record
         batch.filter(&keep)?
     };
     let gone: Vec<bool> = (0..batch.len())
-        .map(|row| batch.change(row) == Change::Delete)
+        .map(|row| batch.change(row) == RowChange::Delete)
         .collect();
     let rows = if gone.iter().any(|gone| *gone) {
         let mask = BooleanArray::from(gone);
