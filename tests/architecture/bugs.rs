@@ -34,8 +34,9 @@ fn without_word(code: &str) -> Vec<String> {
     for call in PANICS {
         for (at, _) in code.match_indices(call) {
             let message = &code[at + call.len()..];
-            let is_word = message.starts_with(|letter: char| letter.is_ascii_uppercase());
-            if !message.starts_with("bug: ") && !(call == ".expect(\"" && is_word) {
+            let is_of_parser =
+                call == ".expect(\"" && message.starts_with(|letter: char| letter.is_ascii_uppercase());
+            if !is_of_parser && !message.starts_with("bug: ") {
                 let end = message.find('"').unwrap_or(message.len());
                 found.push(format!("{call}{}", &message[..end]));
             }
