@@ -1,7 +1,7 @@
 //! A folder as object store: `object_store`'s own, but large objects are written past the page cache.
 //!
 //! An object is written once and read from the caches or not for long: pages that the kernel had to find for it, write
-//! out and drop again cost more CPU than the rest of the flush. An upload of several parts goes into a file beside its
+//! out and drop again cost more CPU than the rest of the flush (decision 009). An upload of several parts goes into a file beside its
 //! destination (`name#number`, which no listing shows), is synced and then renamed, as the inner store does it. Nothing is
 //! written to a folder that has taken the place of this one, nor believed to be missing there.
 

@@ -7,7 +7,8 @@
 //!
 //! A tenant whose polls are short may use every worker. Whose polls are long leaves half of the workers to others for
 //! a while, since a poll cannot be stopped half-way, and lets the runtime look at its sockets before each of them: a
-//! worker that always finds something to do looks at them after 61 polls only, and the others may be asleep meanwhile.
+//! worker that always finds something to do looks at them after 61 polls only (tokio's `event_interval`), and the others
+//! may be asleep meanwhile. What that cost: decision 043.
 
 use millstream_model::limits::{TURN_LONG_MS, TURN_NARROW_MS};
 use parking_lot::Mutex;

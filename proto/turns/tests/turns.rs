@@ -49,7 +49,8 @@ async fn a_crowd_of_one_tenant_stands_in_one_line() {
         })
         .await;
     let between = polls.load(Ordering::SeqCst) - before;
-    // Without lines, a thousand for each step. The runtime looks at who has yielded after 61 polls of others.
+    // Without lines, a thousand for each step. The runtime looks at who has yielded after 61 polls of others (tokio's
+    // `event_interval`).
     assert!(
         between <= steps * 100,
         "{between} pieces of work of the crowd went before {steps} of the other's"
