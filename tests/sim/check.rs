@@ -1,8 +1,7 @@
 //! What must hold: log.md's promises, as seen from replicas, clients and consumers.
 
-use crate::node::GROUP;
 use crate::read::Records;
-use crate::world::{Check, NODES, PARTITIONS, VICTIM, World, partition};
+use crate::world::{Check, GROUP, NODES, PARTITIONS, VICTIM, World, partition};
 use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, checksum};
 use millstream_broker::bounds::{Look, check_position, ends, epoch_end, look_up};
@@ -193,11 +192,10 @@ impl World {
     /// An entry is committed: every member of the ISR has it on its disk (log.md 16), whether the entry came later or
     /// the member. The leader counts more of them than the controller has committed, never fewer.
     pub fn check_committed(&self, entry: EntryId) -> Check {
-        let isr = &self.controller.row.isr;
         let lacking = self
             .nodes
             .iter()
-            .position(|node| isr.contains(&node.id) && !node.keeps(entry));
+            .position(|node| self.is_in_sync(node.id) && !node.keeps(entry));
         match lacking {
             Some(node) => Err(format!(
                 "{entry:?} is committed, in-sync {node} does not have it on its disk"
@@ -257,7 +255,7 @@ impl World {
     /// After everything was given time to recover.
     pub fn check_end(&mut self) -> Check {
         let last = self.check.last();
-        let row = self.controller.row.clone();
+        let row = self.group_row().clone();
         self.note(|| format!("the end: {last:?}, {row:?}"));
         for node in 0..NODES {
             let disk = self.nodes[node].disk.clone();
@@ -375,7 +373,7 @@ impl World {
 
     /// If all disks were lost now: what the last snapshot knows to be in the store can be read from there alone.
     fn check_store(&mut self) -> Check {
-        let Some(named) = self.controller.snapshot else {
+        let Some(named) = self.group_row().snapshot else {
             return Ok(());
         };
         let bytes = self.store.wait(self.store.tier.get_snapshot(&named.object));

@@ -26,8 +26,10 @@ pub enum Plant {
     ReportedBeforeStored,
     OlderSnapshotCounts,
     ReleasedBeforeReported,
-    /// Of the controller, which is a model here: what the catalog must not do.
+    AssignedByEpoch,
+    // Of the controller, which misuses the catalog.
     StaleProposalAccepted,
+    AnsweredBeforeDurable,
     // Of the commits of a SQL shard.
     SqlStateBeforeCommit,
     SqlTrimBeforeFlush,
@@ -67,7 +69,9 @@ impl FromStr for Plant {
             "older-snapshot-counts" => Plant::OlderSnapshotCounts,
             "reported-before-stored" => Plant::ReportedBeforeStored,
             "released-before-reported" => Plant::ReleasedBeforeReported,
+            "assigned-by-epoch" => Plant::AssignedByEpoch,
             "stale-proposal-accepted" => Plant::StaleProposalAccepted,
+            "answered-before-durable" => Plant::AnsweredBeforeDurable,
             "sql-state-before-commit" => Plant::SqlStateBeforeCommit,
             "sql-trim-before-flush" => Plant::SqlTrimBeforeFlush,
             "sql-replay-before-fence" => Plant::SqlReplayBeforeFence,
@@ -123,6 +127,13 @@ impl Plant {
                 refused_goes_behind: self == Plant::RefusedGoesBehind,
                 only_a_refusal_asks_again: self == Plant::OnlyARefusalAsksAgain,
             },
+        }
+    }
+
+    pub fn follow(self) -> millstream_broker::follow::Planted {
+        millstream_broker::follow::Planted {
+            assigned_by_epoch: self == Plant::AssignedByEpoch,
+            ..Default::default()
         }
     }
 

@@ -1,8 +1,7 @@
 //! Consumers, and whoever else reads: what is committed, from the journal and from the store.
 
-use crate::node::GROUP;
 use crate::seen::Happening;
-use crate::world::{Check, Event, NODES, World, partition};
+use crate::world::{Check, Event, GROUP, NODES, World, partition};
 use bytes::Bytes;
 use millstream_broker::reading::{Plan, cut, plan_of, read_journal, read_store};
 use millstream_kafka_wire::batch::batches;

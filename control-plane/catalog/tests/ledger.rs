@@ -13,7 +13,9 @@ use millstream_metadata::{
 };
 use millstream_model::limits::{SQL_BODY_BYTES_MAX, TENANT_SQL_BYTES_MAX};
 use millstream_model::segment::{ObjectOwner, ObjectRef};
-use millstream_model::{Epoch, GroupId, JournalId, KeyId, Lsn, NodeId, Registration, TenantId, TimestampMs};
+use millstream_model::{
+    Epoch, GroupId, JournalId, KeyId, Lsn, NodeId, Registration, SlotKind, TenantId, TimestampMs,
+};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -157,7 +159,8 @@ fn the_first_start_makes_a_tenant_groups_and_internal_topics_once() {
     );
     let name = "__groups".parse().unwrap();
     let internal = world.image.topic(TenantId::SYSTEM, &name).unwrap();
-    assert_eq!(internal.partitions.len(), 8);
+    assert_eq!(internal.partitions.len(), 64);
+    assert_eq!(internal.id, SlotKind::Groups.topic());
     let tenants: BTreeSet<GroupId> = internal
         .partitions
         .iter()

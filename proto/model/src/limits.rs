@@ -1,5 +1,7 @@
 //! Every cap of the service, in one place, each with its reason (design.md, invariant 7).
 
+use crate::slot::SLOTS;
+
 /// One Kafka request frame, bytes: Kafka's `socket.request.max.bytes` (100 MiB).
 pub const KAFKA_FRAME_BYTES_MAX: usize = 100 * 1024 * 1024;
 
@@ -67,14 +69,23 @@ pub const PRODUCER_SILENT_MS_MAX: i64 = 86_400_000;
 /// Batches remembered per idempotent producer: Kafka's five.
 pub const PRODUCER_BATCHES_MAX: usize = 5;
 
+/// The last changes that an image of the catalog remembers: a node that missed more than so many compares whole images,
+/// which takes it a few milliseconds for a thousand topics.
+pub const IMAGE_CHANGES_MAX: u64 = 4_096;
+
 /// Members of one consumer group.
 pub const GROUP_MEMBERS_MAX: usize = 1_000;
 
 /// Metadata, assignment or protocol bytes of one group member.
 pub const GROUP_MEMBER_BYTES_MAX: usize = 1024 * 1024;
 
-/// Consumer groups of one tenant.
+/// Consumer groups that one tenant may have whatever their names are: they are counted in each slot by itself
+/// ([`SLOT_TENANT_GROUPS_MAX`]), for slots may lie on different nodes.
 pub const TENANT_GROUPS_MAX: usize = 10_000;
+
+/// Consumer groups of one tenant in one slot: [`TENANT_GROUPS_MAX`] groups spread over the slots come to 156 in each, and to
+/// more than 256 in one of them as good as never (eight standard deviations).
+pub const SLOT_TENANT_GROUPS_MAX: usize = 256;
 
 /// Bytes of metadata with one committed offset: Kafka's `offset.metadata.max.bytes`.
 pub const OFFSET_METADATA_BYTES_MAX: usize = 4096;
@@ -391,6 +402,9 @@ const _: () = {
     assert!(GRPC_REQUEST_BYTES_MAX <= GRPC_MESSAGE_BYTES_MAX);
     assert!(GRPC_BODY_PATIENCE_MS <= GRPC_BODY_MS_MAX);
 
+    // A tenant gets its groups, and what it gets beyond stays below twice as many.
+    assert!(SLOT_TENANT_GROUPS_MAX * SLOTS as usize >= TENANT_GROUPS_MAX * 3 / 2);
+    assert!(SLOT_TENANT_GROUPS_MAX * SLOTS as usize <= TENANT_GROUPS_MAX * 2);
     // A group's record fits in a batch.
     assert!(GROUP_MEMBER_BYTES_MAX <= GROUP_BYTES_MAX);
     assert!(GROUP_BYTES_MAX + GROUP_APPEND_BYTES_MAX <= BATCH_BYTES_MAX);

@@ -2,12 +2,12 @@
 
 use crate::authorise::authorise_node;
 use crate::decide::command::{Decide, Subject};
-use crate::decide::nodes::incarnation;
+use crate::decide::nodes::{incarnation, live_member, next};
 use crate::draft::Draft;
 use crate::seeds::Seeds;
 use millstream_metadata::{
-    Actor, GroupRow, Image, ProposeIsr, Refusal, ReportDeleted, ReportSnapshot, Row, RowKey, TopicRow,
-    TopicState,
+    Actor, GroupRow, Image, ProposeIsr, Refusal, ReportDeleted, ReportSnapshot, Resign, Row, RowKey,
+    TopicRow, TopicState,
 };
 use millstream_model::{Epoch, GroupId};
 use std::sync::Arc;
@@ -51,6 +51,25 @@ impl Decide for ProposeIsr {
             isr,
             ..row.as_ref().clone()
         });
+        Ok(())
+    }
+
+    fn subject(&self, _image: &Image, _reply: &()) -> Option<Subject> {
+        None
+    }
+}
+
+impl Decide for Resign {
+    fn decide(&self, draft: &mut Draft, _seeds: &mut Seeds, actor: &Actor) -> Result<(), Refusal> {
+        let row = led(draft, actor, self.group, self.epoch)?;
+        let Some(leader) = row.leader else { return Ok(()) };
+        if let Some(successor) = live_member(draft, &row, leader) {
+            draft.put_group(GroupRow {
+                epoch: next(row.epoch),
+                leader: Some(successor),
+                ..row.as_ref().clone()
+            });
+        }
         Ok(())
     }
 

@@ -8,8 +8,8 @@ use millstream_metadata::{
     RecoveredGroup, Refusal, Replica, Reply, Row, RowKey, TopicRow, TopicState, VirtualClusterRow,
 };
 use millstream_model::{
-    Epoch, GroupId, JournalId, NodeId, PartitionId, PartitionIndex, ProducerId, Registration, TenantId,
-    TimestampMs, TopicId,
+    Epoch, GroupId, JournalId, NodeId, PartitionId, PartitionIndex, ProducerId, Registration, SLOTS,
+    SlotKind, TenantId, TimestampMs, TopicId,
 };
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -71,7 +71,23 @@ impl Catalog {
     }
 
     pub fn create_topic(&self, tenant: u64, name: &str, partitions: u32, config: &[(&str, &str)]) -> TopicId {
-        let id = TopicId::random();
+        self.put_topic(TopicId::random(), tenant, name, partitions, config)
+    }
+
+    /// The topic of consumer groups.
+    pub fn create_groups(&self) -> TopicId {
+        let kind = SlotKind::Groups;
+        self.put_topic(kind.topic(), 0, kind.topic_name(), SLOTS, &[])
+    }
+
+    fn put_topic(
+        &self,
+        id: TopicId,
+        tenant: u64,
+        name: &str,
+        partitions: u32,
+        config: &[(&str, &str)],
+    ) -> TopicId {
         let group = if tenant == 0 { INTERNAL } else { TENANTS };
         let row = PartitionRow {
             group,
