@@ -23,6 +23,8 @@ mod clients;
 mod controller;
 #[path = "sim/disk.rs"]
 mod disk;
+#[path = "sim/epochs.rs"]
+mod epochs;
 #[path = "sim/faults.rs"]
 mod faults;
 #[path = "sim/follow.rs"]
@@ -219,6 +221,8 @@ finds! {
     finds_released_before_reported: ReleasedBeforeReported within 100;
     finds_assigned_by_epoch: AssignedByEpoch within 100;
     finds_stale_proposal_accepted: StaleProposalAccepted within 100;
+    finds_stamped_an_epoch_low: StampedAnEpochLow within 100;
+    finds_refused_before_durable: RefusedBeforeDurable within 100;
     finds_answered_before_durable: AnsweredBeforeDurable within 100;
 }
 

@@ -190,10 +190,12 @@ impl World {
         }
     }
 
-    /// An image arrives. What is older than what a node knows is passed over (log.md 36).
+    /// An image arrives. What is older than what a node knows is passed over (log.md 36). A process that joins follows
+    /// nothing yet: it begins with the copy on its disk, however old that is.
     pub fn image(&mut self, to: usize, image: Image) -> Check {
-        let known = &self.nodes[to].image;
-        if self.is_cut(NODES, to) || (image.term(), image.version()) <= (known.term(), known.version()) {
+        let this = &self.nodes[to];
+        let known = (this.image.term(), this.image.version());
+        if self.is_cut(NODES, to) || this.running.is_none() || (image.term(), image.version()) <= known {
             return Ok(());
         }
         self.nodes[to].image = image;

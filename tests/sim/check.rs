@@ -1,5 +1,6 @@
 //! What must hold: log.md's promises, as seen from replicas, clients and consumers.
 
+use crate::epochs::{Epochs, leader_epoch};
 use crate::read::Records;
 use crate::world::{Check, GROUP, NODES, PARTITIONS, VICTIM, World, partition};
 use bytes::Bytes;
@@ -21,8 +22,11 @@ pub struct Checker {
     applied: BTreeMap<Lsn, (EntryHeader, Option<u64>)>,
     /// The state after each entry, by the checksum of its snapshot.
     states: BTreeMap<Lsn, u64>,
-    /// Committed batches by (partition, first offset): the checksums of their bytes.
-    batches: BTreeMap<(u32, i64), u64>,
+    /// Committed batches by (partition, first offset): the checksums of their bytes, and the epochs in which they were
+    /// ordered.
+    batches: BTreeMap<(u32, i64), (u64, Epoch)>,
+    /// What clients know of leader epochs.
+    pub epochs: Epochs,
     /// What consumers have read, by (partition, offset).
     seen: BTreeMap<(u32, i64), u64>,
     /// What producers were told: (partition, offset, value).
@@ -56,7 +60,9 @@ impl Checker {
             Effect::Appended { base_offset, .. } => {
                 let payload = payload.ok_or_else(|| format!("{} has no payload", done.lsn))?;
                 let place = (done.partition.index.0, base_offset.0);
-                self.batches.entry(place).or_insert_with(|| sum(payload));
+                self.batches
+                    .entry(place)
+                    .or_insert_with(|| (sum(payload), header.epoch));
             }
             _ => {}
         }
@@ -98,15 +104,36 @@ impl Checker {
         self.led = self.led.max(epoch);
     }
 
-    /// A batch was read: it has the bytes that were committed, wherever it was read from.
-    pub fn batch(&self, partition: u32, batch: &BatchView) -> Check {
+    /// A batch was read: it has the bytes that were committed, wherever it was read from, and its leader epoch.
+    pub fn batch(&mut self, partition: u32, batch: &BatchView) -> Check {
         let base_offset = batch.header().base_offset.0;
-        if self.batches.get(&(partition, base_offset)) == Some(&sum(batch.bytes())) {
-            return Ok(());
+        match self.batches.get(&(partition, base_offset)) {
+            Some((committed, ordered)) if *committed == sum(batch.bytes()) => {
+                self.epochs.batch(partition, batch, *ordered)
+            }
+            _ => Err(format!(
+                "the batch read at {partition}/{base_offset} is not the one that was committed there"
+            )),
         }
-        Err(format!(
-            "the batch read at {partition}/{base_offset} is not the one that was committed there"
-        ))
+    }
+
+    /// A fetch was answered with these records in a leader epoch: none of them is of a later one.
+    pub fn served(&self, partition: u32, records: &Records, served_in: LeaderEpoch) -> Check {
+        let later = records.iter().find_map(|(offset, _)| {
+            let epoch = self.epochs.at(partition, *offset)?;
+            (epoch > served_in).then_some((*offset, epoch))
+        });
+        match later {
+            Some((offset, epoch)) => Err(format!(
+                "{partition}/{offset} of epoch {epoch} is served in epoch {served_in}"
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// The highest epoch that was led.
+    pub fn led(&self) -> Epoch {
+        self.led
     }
 
     /// A consumer has read a record: whoever reads the offset again must find the same.
@@ -217,7 +244,7 @@ impl World {
         let (epoch, is_known) = (replica.machine().epoch(), replica.log_end_is_known());
         for index in 0..PARTITIONS {
             let state = replica.state().partition(&partition(index));
-            let now = LeaderEpoch(i32::try_from(epoch.0).unwrap());
+            let now = leader_epoch(index, epoch);
             let latest = look_up(
                 state,
                 now,
@@ -232,6 +259,7 @@ impl World {
                 self.check.end(epoch, index, end.end_offset)?;
             }
             self.check.reads_on(epoch, index, state, is_known)?;
+            self.check_epochs(epoch, index, state, is_known)?;
         }
         Ok(())
     }

@@ -226,34 +226,11 @@ impl World {
             self.write(seat, image, changes, Vec::new());
             return Ok(());
         }
-        let mut batch = Batch::new(&before);
-        let (mut decided, mut behind) = (Vec::new(), Vec::new());
-        while decided.len() < COMMANDS_BATCH_MAX {
-            let mut seeds = self.seeds();
-            let Some(active) = self.controllers.active(seat) else {
-                return Ok(());
-            };
-            let is_command = |ask: &mut Ask| matches!(ask.wanted, Wanted::Command(_));
-            let Some(ask) = active.waiting.pop_front_if(is_command) else {
-                break;
-            };
-            let Wanted::Command(command) = &ask.wanted else {
-                unreachable!("it was looked at")
-            };
-            let outcome = match self.plant {
-                Plant::StaleProposalAccepted => batch.add(&mut seeds, &ask.actor, &rebased(command, &before)),
-                _ => batch.add(&mut seeds, &ask.actor, command),
-            };
-            if let (Ok(_), Command::Heartbeat(beat), Actor::Node(node)) = (&outcome, command, &ask.actor) {
-                let (now_ms, registration, version) = (self.now_ms, beat.registration, beat.version);
-                active.sessions.heard(now_ms, *node, registration, version);
-                behind.extend(ask.from.filter(|_| version < before.version()));
-            }
-            decided.push((ask, outcome));
-        }
-        for (to, _) in behind {
-            let image = before.clone();
-            self.send(NODES, to, Event::Image { to, image }, None);
+        let (batch, mut decided) = self.put_together(seat, &before);
+        if self.plant == Plant::RefusedBeforeDurable {
+            let (refused, taken): (Vec<_>, Vec<_>) = decided.into_iter().partition(|(_, it)| it.is_err());
+            self.answer_all(seat, refused);
+            decided = taken;
         }
         if batch.is_empty() {
             self.answer_all(seat, decided);
@@ -269,6 +246,41 @@ impl World {
         }
         self.write(seat, image, changes, decided);
         Ok(())
+    }
+
+    /// As many commands as fit into a transaction, each decided on what the ones before it would leave. Who is behind is sent
+    /// what is durable.
+    fn put_together(&mut self, seat: usize, durable: &Image) -> (Batch, Vec<Decided>) {
+        let mut batch = Batch::new(durable);
+        let (mut decided, mut behind) = (Vec::new(), Vec::new());
+        while decided.len() < COMMANDS_BATCH_MAX {
+            let mut seeds = self.seeds();
+            let Some(active) = self.controllers.active(seat) else {
+                break;
+            };
+            let is_command = |ask: &mut Ask| matches!(ask.wanted, Wanted::Command(_));
+            let Some(ask) = active.waiting.pop_front_if(is_command) else {
+                break;
+            };
+            let Wanted::Command(command) = &ask.wanted else {
+                unreachable!("it was looked at")
+            };
+            let outcome = match self.plant {
+                Plant::StaleProposalAccepted => batch.add(&mut seeds, &ask.actor, &rebased(command, durable)),
+                _ => batch.add(&mut seeds, &ask.actor, command),
+            };
+            if let (Ok(_), Command::Heartbeat(beat), Actor::Node(node)) = (&outcome, command, &ask.actor) {
+                let (now_ms, registration, version) = (self.now_ms, beat.registration, beat.version);
+                active.sessions.heard(now_ms, *node, registration, version);
+                behind.extend(ask.from.filter(|_| version < durable.version()));
+            }
+            decided.push((ask, outcome));
+        }
+        for (to, _) in behind {
+            let image = durable.clone();
+            self.send(NODES, to, Event::Image { to, image }, None);
+        }
+        (batch, decided)
     }
 
     fn write(&mut self, seat: usize, image: Image, changes: Vec<Change>, answers: Vec<Decided>) {

@@ -1,6 +1,7 @@
 //! Following the catalog: the production planner, carried out by a simulated node.
 
 use crate::clients::Ticket;
+use crate::epochs::base_epoch;
 use crate::node::Running;
 use crate::world::{Check, GROUP, PARTITIONS, TENANT, World, partition};
 use millstream_broker::follow::{Action, Held};
@@ -91,7 +92,7 @@ impl World {
             return Ok(true);
         }
         let opened = Opened {
-            base_epoch: 0,
+            base_epoch: base_epoch(id.index.0),
             log_start: Offset(0),
         };
         let propose = Propose {
@@ -111,16 +112,16 @@ impl World {
 
 /// The one that clients use, and the partition to which what none survives is done.
 pub fn topic() -> TopicRow {
-    let here = PartitionRow {
+    let here = |index| PartitionRow {
         group: GROUP,
-        base_epoch: 0,
+        base_epoch: base_epoch(index),
         deleted: false,
     };
     TopicRow {
         id: partition(0).topic,
         tenant: TENANT,
         name: "t".parse().unwrap(),
-        partitions: vec![here; PARTITIONS as usize + 1],
+        partitions: (0..=PARTITIONS).map(here).collect(),
         class: Class::THREE,
         config: BTreeMap::new(),
         internal: false,

@@ -20,6 +20,7 @@ pub enum Plant {
     RepeatIsAppended,
     EndIsKnownAtOnce,
     HeaderTimestampBelieved,
+    StampedAnEpochLow,
     RefusedGoesBehind,
     OnlyARefusalAsksAgain,
     WaitersForgotten,
@@ -30,6 +31,7 @@ pub enum Plant {
     // Of the controller, which misuses the catalog.
     StaleProposalAccepted,
     AnsweredBeforeDurable,
+    RefusedBeforeDurable,
     // Of the commits of a SQL shard.
     SqlStateBeforeCommit,
     SqlTrimBeforeFlush,
@@ -63,6 +65,7 @@ impl FromStr for Plant {
             "repeat-is-appended" => Plant::RepeatIsAppended,
             "end-is-known-at-once" => Plant::EndIsKnownAtOnce,
             "header-timestamp-believed" => Plant::HeaderTimestampBelieved,
+            "stamped-an-epoch-low" => Plant::StampedAnEpochLow,
             "refused-goes-behind" => Plant::RefusedGoesBehind,
             "only-a-refusal-asks-again" => Plant::OnlyARefusalAsksAgain,
             "waiters-forgotten" => Plant::WaitersForgotten,
@@ -71,6 +74,7 @@ impl FromStr for Plant {
             "released-before-reported" => Plant::ReleasedBeforeReported,
             "assigned-by-epoch" => Plant::AssignedByEpoch,
             "stale-proposal-accepted" => Plant::StaleProposalAccepted,
+            "refused-before-durable" => Plant::RefusedBeforeDurable,
             "answered-before-durable" => Plant::AnsweredBeforeDurable,
             "sql-state-before-commit" => Plant::SqlStateBeforeCommit,
             "sql-trim-before-flush" => Plant::SqlTrimBeforeFlush,
@@ -117,6 +121,7 @@ impl Plant {
             repeat_is_appended: self == Plant::RepeatIsAppended,
             end_is_known_at_once: self == Plant::EndIsKnownAtOnce,
             header_timestamp_believed: self == Plant::HeaderTimestampBelieved,
+            stamped_an_epoch_low: self == Plant::StampedAnEpochLow,
             older_snapshot_counts: self == Plant::OlderSnapshotCounts,
             waiters_forgotten: self == Plant::WaitersForgotten,
             tiering: millstream_broker::replica::PlantedTiering {

@@ -12,7 +12,7 @@ use crate::store::Store;
 use bytes::Bytes;
 use millstream_broker::replica::{Done, Lost};
 use millstream_metadata::{Image, Refusal, Reply};
-use millstream_model::{GroupId, Offset, PartitionId, PartitionIndex, TenantId, TopicId};
+use millstream_model::{GroupId, LeaderEpoch, Offset, PartitionId, PartitionIndex, TenantId, TopicId};
 use millstream_replication::Message;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -152,6 +152,8 @@ pub struct World {
     pub clients: Vec<Client>,
     /// Consumers' positions, by partition.
     pub positions: Vec<i64>,
+    /// The leader epochs in which consumers were last answered, by partition.
+    pub fetched: Vec<LeaderEpoch>,
     pub check: Checker,
     pub faulty: bool,
     /// Who does not reach whom; the controller is `NODES`.
@@ -181,6 +183,7 @@ impl World {
             store: Store::new(seed),
             clients,
             positions: vec![0; PARTITIONS as usize],
+            fetched: vec![LeaderEpoch(0); PARTITIONS as usize],
             check: Checker::default(),
             faulty: true,
             cut: BTreeSet::new(),

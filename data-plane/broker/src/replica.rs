@@ -55,6 +55,8 @@ pub struct Planted {
     pub end_is_known_at_once: bool,
     /// The largest timestamp is what a batch's header says, not what its records have: retention goes by it.
     pub header_timestamp_believed: bool,
+    /// Batches bear the leader epoch before the one in which they are ordered (against log.md 26).
+    pub stamped_an_epoch_low: bool,
     /// Who waits for a commit is not told when the leadership ends.
     pub waiters_forgotten: bool,
     /// A start begins with the snapshot on its disk, however old it is.
