@@ -8,7 +8,7 @@ mod calls;
 mod connected;
 mod meters;
 
-pub use calls::{Allowance, fetch_patience};
+pub use calls::{Allowance, fetch_patience, patience};
 pub use connected::{Connected, NotConnected, TooManyConnected};
 pub use meters::Meters;
 
