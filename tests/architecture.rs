@@ -12,6 +12,8 @@ mod asserted;
 mod circles;
 #[path = "architecture/laws.rs"]
 mod laws;
+#[path = "architecture/pages.rs"]
+mod pages;
 #[path = "architecture/pure.rs"]
 mod pure;
 
