@@ -1,7 +1,5 @@
 //! What the pages say of limits is what the code has. Whoever changes a number here or there learns of the other.
 
-#![allow(clippy::unwrap_used)]
-
 use millstream_model::limits::*;
 
 const KIB: usize = 1024;
