@@ -144,7 +144,7 @@ impl Crate {
 }
 
 /// A file without its comments, texts in quotes and tests.
-fn code(text: &str) -> String {
+pub fn code(text: &str) -> String {
     let mut code = String::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {

@@ -1,7 +1,6 @@
 //! A shell's background duties: trims, the journal's idle hours, what it could not open at once.
 
 use crate::clients::Ticket;
-use crate::epochs::base_epoch;
 use crate::seen::Happening;
 use crate::world::{Check, Event, GROUP, PARTITIONS, TENANT, VICTIM, World, partition};
 use millstream_broker::replica::Propose;
@@ -33,7 +32,7 @@ impl World {
         self.follow_again(node)?;
         if self.nodes[node].leads() && !self.quiet() {
             // As whoever asks for one does.
-            self.open(node, partition(VICTIM), base_epoch(VICTIM))?;
+            self.open(node, partition(VICTIM))?;
             if self.chance(6) {
                 self.trim(node)?;
             }

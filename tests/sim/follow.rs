@@ -3,7 +3,7 @@
 use crate::clients::Ticket;
 use crate::epochs::base_epoch;
 use crate::node::Running;
-use crate::world::{Check, GROUP, TENANT, VICTIM, World, partition};
+use crate::world::{Check, GROUP, PARTITIONS, TENANT, World, partition};
 use millstream_broker::follow::{Action, Held};
 use millstream_broker::replica::Propose;
 use millstream_metadata::{Class, PartitionRow, TopicRow, TopicState};
@@ -66,8 +66,8 @@ impl World {
                         }
                     }
                     Action::Open { partitions, .. } => {
-                        for (id, _, base_epoch) in partitions {
-                            if !self.open(node, *id, *base_epoch)? {
+                        for (id, ..) in partitions {
+                            if !self.open(node, *id)? {
                                 not_taken.insert(id.topic);
                             }
                         }
@@ -83,7 +83,7 @@ impl World {
     }
 
     /// As `Core::open` of the broker: whether nothing is left to try.
-    pub fn open(&mut self, node: usize, id: PartitionId, base_epoch: i32) -> Result<bool, String> {
+    pub fn open(&mut self, node: usize, id: PartitionId) -> Result<bool, String> {
         let (now_ms, time) = (self.nodes[node].now_ms(self.now_ms), self.wall(node));
         let Some(running) = &mut self.nodes[node].running else {
             return Ok(true);
@@ -92,7 +92,7 @@ impl World {
             return Ok(true);
         }
         let opened = Opened {
-            base_epoch,
+            base_epoch: base_epoch(id.index.0),
             log_start: Offset(0),
         };
         let propose = Propose {
@@ -121,7 +121,7 @@ pub fn topic() -> TopicRow {
         id: partition(0).topic,
         tenant: TENANT,
         name: "t".parse().unwrap(),
-        partitions: (0..=VICTIM).map(here).collect(),
+        partitions: (0..=PARTITIONS).map(here).collect(),
         class: Class::THREE,
         config: BTreeMap::new(),
         internal: false,

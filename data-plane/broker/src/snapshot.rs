@@ -128,7 +128,7 @@ fn put_slot(out: &mut BytesMut, slot: &StoredSlot) {
 }
 
 fn length(bytes: usize) -> u32 {
-    u32::try_from(bytes).expect("a snapshot is bounded far below 4 GiB")
+    u32::try_from(bytes).expect("bug: a snapshot is bounded far below 4 GiB")
 }
 
 /// Reads a stored snapshot.

@@ -1,4 +1,4 @@
-//! Every cap of the service, in one place, each with its reason (design.md, invariant 7).
+//! The caps that clients meet or that have to fit one another, in one place, each with its reason (design.md, invariant 7).
 
 use crate::slot::SLOTS;
 
@@ -115,6 +115,9 @@ pub const SQL_COMMIT_INTERVAL_MS_MIN: u64 = 100;
 /// The longest: what is not committed is read again after a crash, and pull queries do not see it.
 pub const SQL_COMMIT_INTERVAL_MS_MAX: u64 = 600_000;
 
+/// The commit token of a pull query, bytes of its text (sql.md 21): the last commit of a shard takes 16 of them.
+pub const SQL_COMMIT_TOKEN_BYTES_MAX: usize = 4 * 1024;
+
 /// Records of the processing log that one query may leave between two commits; the rest is counted.
 pub const SQL_LOG_RECORDS_MAX: usize = 1_000;
 
@@ -217,6 +220,10 @@ pub const KAFKA_ANSWERS_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// records walks through them one after the other, and file descriptors are few.
 pub const TIER_OPEN_FILES_MAX: u64 = 256;
 
+/// File descriptors that are no connection: journal, catalog, SQL state, kept files of a local store (two each). Where the
+/// system gives fewer than these and two doors' connections, the doors have fewer.
+pub const DESCRIPTORS_OF_FILES: u64 = 512 + 2 * TIER_OPEN_FILES_MAX;
+
 /// Memory for reads from a local object store that is kept for the next ones, bytes: two of the largest fetches.
 pub const TIER_IDLE_BUFFERS_BYTES_MAX: usize = 2 * FETCH_BYTES_MAX;
 
@@ -268,8 +275,14 @@ pub const ROOM_PROGRESS_BYTES: usize = 64 * 1024;
 /// … in so many ms: slower than any link that Kafka is used over, and short enough for those who wait.
 pub const ROOM_PATIENCE_MS: u64 = 10_000;
 
+/// How long a client of the HTTP port may take from connecting to the end of its first request's head, TLS included, ms.
+pub const HTTP_HEAD_MS_MAX: u64 = 10_000;
+
 /// One gRPC request of a method that carries no records, bytes: the partitions of a tenant by name, offsets of a group.
 pub const GRPC_REQUEST_BYTES_MAX: usize = 1024 * 1024;
+
+/// One gRPC request with SQL, bytes: the text, and properties with it.
+pub const GRPC_SQL_REQUEST_BYTES_MAX: usize = 2 * SQL_TEXT_BYTES_MAX;
 
 /// A gRPC health question, bytes: the name of a service.
 pub const HEALTH_REQUEST_BYTES_MAX: usize = 1024;
@@ -314,6 +327,7 @@ pub const MEMBER_DEBT_WAIT_MS_MAX: u64 = 2_000;
 
 /// The same for a login, ms: a member that comes back waits for it before its first heartbeat, and for that as well.
 pub const LOGIN_DEBT_WAIT_MS_MAX: u64 = MEMBER_DEBT_WAIT_MS_MAX / 2;
+
 /// One piece of a SQL commit in the changelog, bytes before compression: a commit is a run of them, and a value that is
 /// larger is cut over several. Small beside a batch, so that a large commit does not hold up the tenant's other writes.
 pub const SQL_CHANGELOG_PIECE_BYTES_MAX: usize = 1024 * 1024;
@@ -340,6 +354,9 @@ pub const SQL_SINK_MESSAGE_BYTES: usize = BATCH_BYTES_MAX;
 /// functions included. Four of the largest values; more of a row would hold up its tenant's other queries, and many
 /// rows are divided until each part stays within it.
 pub const SQL_ROW_BYTES_MAX: usize = 4 * SQL_VALUE_BYTES_MAX;
+
+/// A turn of a SQL task ends when it has taken this long, also inside a batch, ms: others of its tenant wait (sql.md 23).
+pub const SQL_TURN_MS_MAX: u64 = 5;
 
 /// What a SQL task makes of the rows that it takes at once, bytes, before it takes fewer of them.
 pub const SQL_PASS_BYTES_MAX: usize = 2 * SQL_ROW_BYTES_MAX;

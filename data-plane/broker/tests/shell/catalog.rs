@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use millstream_access::Principal;
+use millstream_metadata::topic_defaults::TopicDefaults;
 use millstream_metadata::{
     Actor, Change, Class, ClusterRow, Command, Commands, Committed, EnvironmentId, GroupPurpose, GroupRow,
     GroupsRecovered, Image, ImagePublisher, ImageWatch, NodeRow, OrganisationId, PartitionRow, ProducerIds,
@@ -109,6 +110,20 @@ impl Catalog {
             created: TimestampMs::now(),
         }))]);
         id
+    }
+
+    /// What topics get whose makers did not say: of the service, and of a virtual cluster.
+    pub fn set_topic_defaults(&self, service: TopicDefaults, tenant: u64, own: TopicDefaults) {
+        let image = self.image();
+        let cluster = ClusterRow {
+            topic_defaults: service,
+            ..image.cluster().clone()
+        };
+        let row = VirtualClusterRow {
+            topic_defaults: own,
+            ..image.virtual_cluster(TenantId(tenant)).unwrap().as_ref().clone()
+        };
+        self.put([Row::Cluster(cluster.into()), Row::VirtualCluster(Arc::new(row))]);
     }
 
     pub fn delete_topic(&self, id: TopicId) {
