@@ -87,6 +87,8 @@ pub(crate) struct Aggregate {
     stream_time: i64,
     committed_time: i64,
     late_rows: u64,
+    /// Rows that belong to no group.
+    keyless_rows: u64,
 }
 
 /// Keys that a batch will touch, one per row.
@@ -112,6 +114,7 @@ impl Aggregate {
             stream_time: i64::MIN,
             committed_time: i64::MIN,
             late_rows: 0,
+            keyless_rows: 0,
         }
     }
 
@@ -133,6 +136,10 @@ impl Aggregate {
 
     pub(crate) fn late_rows(&self) -> u64 {
         self.late_rows
+    }
+
+    pub(crate) fn keyless_rows(&self) -> u64 {
+        self.keyless_rows
     }
 
     pub(crate) fn restore_time(&mut self, time: i64) {
@@ -204,6 +211,7 @@ impl Aggregate {
                 .iter()
                 .any(|key| key.is_null(row))
             {
+                self.keyless_rows += u64::from(!batch.change(row).retracts());
                 continue;
             }
             self.stream_time = self.stream_time.max(time);
