@@ -7,14 +7,13 @@ use crate::silent::Silent;
 use millstream_access::{Operation, Principal, Resource, allowed};
 use millstream_broker::Broker;
 use millstream_broker::interface::groups::{Client, GroupError};
+use millstream_door::quotas::patience;
 use millstream_door::{Action, Connection, Logins, Overstayed, Owes, Quotas, Share, Turn};
 use millstream_kafka_wire::frame::RequestFrame;
 use millstream_kafka_wire::{ApiKey, ErrorCode};
 use millstream_metadata::{Actor, Image, Refusal, Request};
 use millstream_model::ConsumerGroupName;
-use millstream_model::limits::{
-    GROUP_BYTES_MAX, GROUP_MEMBER_BYTES_MAX, GROUP_TEXT_BYTES_MAX, MEMBER_DEBT_WAIT_MS_MAX,
-};
+use millstream_model::limits::{GROUP_BYTES_MAX, GROUP_MEMBER_BYTES_MAX, GROUP_TEXT_BYTES_MAX};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -97,13 +96,15 @@ impl Session {
     }
 
     /// How long a request may wait for debts, from when it was received: no member of a group is thrown out for it, nor
-    /// for what stands before its request. A produce steps aside meanwhile; a fetch does not, and reads nothing then.
+    /// for what stands before its request.
     pub(crate) fn patience(&self, api: ApiKey) -> Duration {
-        let longest = self.shared.debt_patience;
-        match api {
-            ApiKey::Produce => longest,
-            _ => longest.min(Duration::from_millis(MEMBER_DEBT_WAIT_MS_MAX)),
-        }
+        let action = match api {
+            // It steps aside meanwhile.
+            ApiKey::Produce => Action::Produce,
+            // A fetch does not, and what is behind it waits for it. Whatever else it is, a member may have to wait for it.
+            _ => Action::UseGroup,
+        };
+        patience(action).min(self.shared.debt_patience)
     }
 
     /// Counts a produce that wanted no answer.

@@ -19,6 +19,7 @@ use millstream_kafka_wire::messages::produce_response::{
 };
 use millstream_kafka_wire::messages::{ProduceRequest, ProduceResponse};
 use millstream_metadata::{Image, TopicRow};
+use millstream_model::limits::SILENT_DEBT_WAIT_MS_MAX;
 use millstream_model::{Offset, OwnerEpoch, PartitionId};
 use std::sync::Arc;
 use std::task::Poll;
@@ -29,9 +30,6 @@ const TIMEOUT_MS_MAX: i32 = 300_000;
 
 /// The shortest: a producer's timeout is for other replicas, the leader's own disk is given its time in any case.
 const TIMEOUT_MS_MIN: i32 = 1_000;
-
-/// How long a produce that wants no answer waits for its caller's debt before the connection is closed.
-const SILENT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// From this version on producers may send zstd (KIP-110).
 const ZSTD_FROM: i16 = 7;
@@ -89,7 +87,7 @@ pub(super) fn run(mut call: Call, request: RequestFrame) -> BoxFuture<'static, R
         let session = Arc::clone(&call.session);
         let patience = match silent {
             // Nobody waits for an answer, so nobody gives it up; a refusal would lose the records.
-            true => SILENT_PATIENCE,
+            true => Duration::from_millis(SILENT_DEBT_WAIT_MS_MAX),
             false => session.patience(call.api),
         };
         let until = Shrinking::new(call.received + patience);
