@@ -7,12 +7,12 @@
 mod calls;
 mod connected;
 mod meters;
-mod patience;
+mod shrinking;
 
 pub use calls::{Allowance, fetch_patience, patience};
 pub use connected::{Connected, NotConnected, TooManyConnected};
 pub use meters::Meters;
-pub use patience::{Patience, Shrinking};
+pub use shrinking::{Patience, Shrinking};
 
 use connected::Counts;
 use millstream_access::Principal;
