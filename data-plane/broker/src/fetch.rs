@@ -5,6 +5,7 @@ use crate::group::{Core, Group};
 use crate::interface::{
     AbortedTransaction, Fetch, FetchError, FetchPartition, Fetched, FetchedPartition, Isolation,
 };
+use crate::metrics::Counted;
 use crate::read::{GaveUp, Tries, plan_for_reader};
 use crate::read_memory::ReadShare;
 use crate::reading::Plan;
@@ -77,10 +78,10 @@ impl Shell {
                 return self.answer(round, bytes, &share);
             }
             if registered {
-                let parked = &self.services.metrics.fetches_parked;
-                parked.inc();
+                // Who asked may be gone before it is woken, and the fetch with it.
+                let parked = Counted::one_of(&self.services.metrics.fetches_parked);
                 let woken = tokio::time::timeout_at(deadline, waiter.notified()).await;
-                parked.dec();
+                drop(parked);
                 if woken.is_err() {
                     return self.answer(round, bytes, &share);
                 }

@@ -263,3 +263,19 @@ fn reason(error: &ProduceError) -> &'static str {
         ProduceError::ShuttingDown => "shutting_down",
     }
 }
+
+/// One of those that a gauge shows, until it is dropped: what waits may be dropped at any await.
+pub(crate) struct Counted(Gauge);
+
+impl Counted {
+    pub(crate) fn one_of(gauge: &Gauge) -> Counted {
+        gauge.inc();
+        Counted(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

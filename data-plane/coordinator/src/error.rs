@@ -52,8 +52,8 @@ pub enum GroupError {
         /// The most allowed.
         max: usize,
     },
-    /// An assignment, protocol or instance id is larger than allowed.
-    #[error("the member's data is larger than allowed")]
+    /// What a member says of itself, or what its leader assigns, is larger than allowed.
+    #[error("the member's data, or its assignments, are larger than allowed")]
     MemberTooLarge,
     /// There is no such group.
     #[error("there is no such group")]

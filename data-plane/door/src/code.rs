@@ -57,7 +57,9 @@ pub fn kafka_code(kind: Kind) -> ErrorCode {
         Kind::InconsistentProtocol => ErrorCode::InconsistentGroupProtocol,
         Kind::InvalidSessionTimeout => ErrorCode::InvalidSessionTimeout,
         Kind::FencedInstance => ErrorCode::FencedInstanceId,
-        Kind::GroupFull | Kind::MemberTooLarge => ErrorCode::GroupMaxSizeReached,
+        Kind::GroupFull => ErrorCode::GroupMaxSizeReached,
+        // Kafka's store refuses the record, and its clients are told UNKNOWN_SERVER_ERROR: some try that again.
+        Kind::MemberTooLarge => ErrorCode::InvalidRequest,
         Kind::TooManyGroups | Kind::CapExceeded => ErrorCode::PolicyViolation,
         Kind::OffsetMetadataTooLarge => ErrorCode::OffsetMetadataTooLarge,
         Kind::UnknownGroup => ErrorCode::GroupIdNotFound,

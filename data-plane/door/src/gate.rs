@@ -19,7 +19,7 @@ mod refusal;
 mod rule;
 mod sending;
 
-pub use metrics::GateMetrics;
+pub use metrics::{Counted, GateMetrics};
 pub use rule::{Access, Answers, Asked, Rule, rule_of};
 
 use crate::{Connection as RoomOf, Meter, Owner, Quotas, Rooms};

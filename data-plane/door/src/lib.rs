@@ -30,13 +30,13 @@ pub mod room;
 pub mod waiting;
 
 pub use code::kafka_code;
-pub use gate::{Gate, GateMetrics, GateParts, GateSettings, Keeper};
+pub use gate::{Counted, Gate, GateMetrics, GateParts, GateSettings, Keeper};
 pub use leadership::{Leadership, leadership};
 pub use login::{Login, LoginError, LoginSettings, Logins, while_valid};
 pub use millstream_turns::Turn;
 pub use permissions::{Action, Denied};
 pub use places::{NoPlace, Place, Places};
 pub use problem::Refused;
-pub use quotas::{Allowance, Connected, Meter, Owes, Quotas, THROTTLE_MAX};
+pub use quotas::{Allowance, Connected, Meter, Owes, Quotas, Shrinking, THROTTLE_MAX};
 pub use room::{Overstay, Owner};
 pub use waiting::{Connection, Overstayed, Rooms, RoomsSettings, Share};

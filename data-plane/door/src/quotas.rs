@@ -7,15 +7,18 @@
 mod calls;
 mod connected;
 mod meters;
+mod shrinking;
 
 pub use calls::{Allowance, fetch_patience, patience};
 pub use connected::{Connected, NotConnected, TooManyConnected};
 pub use meters::Meters;
+pub use shrinking::{Patience, Shrinking};
 
 use connected::Counts;
 use millstream_access::Principal;
 use millstream_access::quota::DELAY_MS_MAX;
 use millstream_metadata::{Image, ImageWatch, Quota};
+use millstream_model::limits::MEMBER_DEBT_WAIT_MS_MAX;
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -27,8 +30,11 @@ use tokio::time::Instant;
 /// How long who owes is told to wait at most at once; what it owes beyond that it goes on owing.
 pub const THROTTLE_MAX: Duration = Duration::from_millis(DELAY_MS_MAX);
 
-/// How long a wait sleeps at most before it looks again: a quota may have been raised.
+/// How long a wait sleeps at most before it looks again: a quota may have been raised, or its patience shortened. The
+/// shortest that it is shortened to is longer than this.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+const _: () = assert!(LOOK_INTERVAL.as_millis() < MEMBER_DEBT_WAIT_MS_MAX as u128);
 
 /// What a quota counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -129,7 +135,7 @@ impl Quotas {
         who: &Principal,
         meter: Meter,
         amount: u64,
-        until: Instant,
+        until: impl Patience,
     ) -> Result<Duration, Owes> {
         let begun = self.wait_for(meter, until, |meters, image, now_ms| {
             meters.begin(image, who, meter, now_ms, amount)
@@ -174,7 +180,7 @@ impl Quotas {
     async fn wait_for<R>(
         &self,
         meter: Meter,
-        until: Instant,
+        until: impl Patience,
         attempt: impl Fn(&mut Meters, &Image, u64) -> Result<R, Duration>,
     ) -> Result<R, Owes> {
         let begun = Instant::now();
@@ -187,14 +193,14 @@ impl Quotas {
             };
             match tried {
                 Ok(done) => break Ok(done),
-                Err(owed) if now >= until => {
+                Err(owed) if now >= until.ends() => {
                     let wait = owed.min(THROTTLE_MAX);
                     break Err(Owes { meter, wait });
                 }
                 Err(owed) => {
                     waited = true;
                     let wake = now + owed.min(LOOK_INTERVAL);
-                    tokio::time::sleep_until(wake.min(until)).await;
+                    tokio::time::sleep_until(wake.min(until.ends())).await;
                 }
             }
         };

@@ -4,7 +4,7 @@
 
 use millstream_access::Principal;
 use millstream_door::quotas::patience;
-use millstream_door::{Action, Allowance, Meter, Quotas, Refused, kafka_code};
+use millstream_door::{Action, Allowance, Meter, Quotas, Refused, Shrinking, kafka_code};
 use millstream_kafka_wire::ErrorCode;
 use millstream_metadata::{Change, Image, ImageWatch, OrganisationId, Quota, QuotaRow, QuotaScope, Row};
 use millstream_model::{Kind, TenantId};
@@ -77,6 +77,22 @@ async fn a_fetch_gets_what_its_meter_has_one_batch_at_least_and_nothing_while_it
     assert_eq!(nothing.owes().unwrap().meter, Meter::Fetch);
     let produced = quotas.begin_produce(&who, 5, now).await;
     assert_eq!(produced, Ok(Duration::ZERO), "the meters do not touch");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_produce_gives_up_sooner_when_somebody_behind_it_should_not_wait() {
+    let (quotas, who, begun) = (quotas(), who(), Instant::now());
+    quotas.take(&who, Meter::Produce, 1_000_000);
+    let until = Shrinking::new(begun + Duration::from_secs(10));
+    let waiting = quotas.begin_produce(&who, 5, &until);
+    let behind = async {
+        tokio::time::sleep(Duration::from_millis(2500)).await;
+        until.shorten(begun + Duration::from_millis(4500));
+        until.shorten(begun + Duration::from_secs(8));
+    };
+    let (refused, ()) = tokio::join!(waiting, behind);
+    assert_eq!(refused.unwrap_err().meter, Meter::Produce);
+    assert_eq!(begun.elapsed(), Duration::from_millis(4500));
 }
 
 #[test]

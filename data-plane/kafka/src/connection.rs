@@ -3,6 +3,7 @@
 mod answer;
 mod frames;
 mod login;
+mod owing;
 mod pipeline;
 mod plain;
 
@@ -17,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use answer::{Answer, Finished};
+pub(crate) use owing::{Finish, Unbegun};
 
 /// What bounds a connection, and what it shares with the others.
 #[derive(Clone, Copy)]

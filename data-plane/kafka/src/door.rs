@@ -5,7 +5,7 @@ use crate::metrics::Metrics;
 use crate::session::Shared;
 use crate::settings::Settings;
 use millstream_broker::Broker;
-use millstream_door::{LoginSettings, Logins, NoPlace, Place, Places, Quotas, Rooms};
+use millstream_door::{Counted, LoginSettings, Logins, NoPlace, Place, Places, Quotas, Rooms};
 use millstream_model::limits::LOGIN_DEBT_WAIT_MS_MAX;
 use millstream_model::{Backoff, Waits};
 use prometheus_client::registry::Registry;
@@ -219,14 +219,14 @@ impl Door {
 
     async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, place: Place) {
         let metrics = &self.shared.metrics;
-        metrics.connections.inc();
+        let open = Counted::one_of(&metrics.connections);
         let close = self.stop.child_token();
         let end = tokio::select! {
             end = self.serve(stream, peer, &close, &place) => end,
             () = close.cancelled() => Err(connection::End::Closed),
             why = place.leaves() => Err(why.into()),
         };
-        metrics.connections.dec();
+        drop(open);
         match end {
             Ok(()) => metrics.closed("client"),
             Err(connection::End::NoPlace(why)) => self.refuse(peer, why),

@@ -26,6 +26,7 @@ mod error;
 mod metrics;
 mod session;
 mod settings;
+mod silent;
 mod topics;
 
 pub use door::{BindError, Bound, Handle, bind};

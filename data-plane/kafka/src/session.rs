@@ -1,15 +1,19 @@
 //! What a request's handler knows: who calls, over which connection, in which version.
 
+use crate::connection::Unbegun;
 use crate::error::Code;
 use crate::metrics::Metrics;
+use crate::silent::Silent;
 use millstream_access::{Operation, Principal, Resource, allowed};
 use millstream_broker::Broker;
-use millstream_broker::interface::groups::Client;
+use millstream_broker::interface::groups::{Client, GroupError};
 use millstream_door::quotas::patience;
 use millstream_door::{Action, Connection, Logins, Overstayed, Owes, Quotas, Share, Turn};
 use millstream_kafka_wire::frame::RequestFrame;
 use millstream_kafka_wire::{ApiKey, ErrorCode};
 use millstream_metadata::{Actor, Image, Refusal, Request};
+use millstream_model::ConsumerGroupName;
+use millstream_model::limits::{GROUP_BYTES_MAX, GROUP_MEMBER_BYTES_MAX, GROUP_TEXT_BYTES_MAX};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -40,8 +44,14 @@ pub(crate) struct Session {
     pub(crate) shared: Arc<Shared>,
     pub(crate) who: Principal,
     pub(crate) peer: SocketAddr,
+    /// Its produces that wait for their caller's debts.
+    pub(crate) unbegun: Unbegun,
+    /// What it has produced without wanting an answer.
+    pub(crate) silent: Silent,
     /// Whether the log says already that this connection asked for transactions.
     asked_for_transactions: AtomicBool,
+    /// The same of data of members that is too large.
+    brought_too_much: AtomicBool,
     /// As the room for requests knows it.
     connection: Connection,
     /// Its tenant's part of the processor.
@@ -60,7 +70,10 @@ impl Session {
             shared,
             who,
             peer,
+            unbegun: Unbegun::default(),
+            silent: Silent::default(),
             asked_for_transactions: AtomicBool::new(false),
+            brought_too_much: AtomicBool::new(false),
             connection,
             turn,
         }
@@ -82,15 +95,22 @@ impl Session {
         Ok(Some(share))
     }
 
-    /// How long a request may wait for debts, from when it was received: no member of a group is thrown out for it.
-    fn patience(&self, api: ApiKey) -> Duration {
+    /// How long a request may wait for debts, from when it was received: no member of a group is thrown out for it, nor
+    /// for what stands before its request.
+    pub(crate) fn patience(&self, api: ApiKey) -> Duration {
         let action = match api {
+            // It steps aside meanwhile.
             ApiKey::Produce => Action::Produce,
-            ApiKey::Fetch => Action::Fetch,
-            // Whatever else it is, a member may have to wait for it.
+            // A fetch does not, and what is behind it waits for it. Whatever else it is, a member may have to wait for it.
             _ => Action::UseGroup,
         };
         patience(action).min(self.shared.debt_patience)
+    }
+
+    /// Counts a produce that wanted no answer.
+    pub(crate) fn produced_silently(&self, received: std::time::Instant) {
+        let metrics = &self.shared.metrics;
+        metrics.answered(ApiKey::Produce, received.elapsed());
     }
 }
 
@@ -132,12 +152,12 @@ impl Call {
     }
 
     /// Waits until the caller owes no requests, and counts this one. What moves no bytes goes on after its patience,
-    /// and the debt stays.
+    /// and the debt stays. A produce waits where it waits for bytes.
     pub(crate) async fn begin(&mut self) {
         let quotas = &self.session.shared.quotas;
         let until = self.received + self.session.patience(self.api);
         let begun = match self.api {
-            ApiKey::Produce => quotas.begin_action(Action::Produce, self.who(), until).await,
+            ApiKey::Produce => return,
             ApiKey::Fetch => quotas.begin_action(Action::Fetch, self.who(), until).await,
             _ => Ok(quotas.begin_call(self.who(), until).await),
         };
@@ -206,6 +226,23 @@ impl Call {
         );
     }
 
+    /// Says in the log that a member brought more than a group takes, for no answer of a group has a text: once for each
+    /// connection, however often it tries again.
+    pub(crate) fn log_too_large(&self, group: &ConsumerGroupName, error: &GroupError) {
+        let too_large = *error == GroupError::MemberTooLarge;
+        if !too_large || self.session.brought_too_much.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (peer, who) = (self.session.peer, self.who());
+        let client = self.client_id.as_deref().unwrap_or_default();
+        let (of_one, of_all) = (GROUP_MEMBER_BYTES_MAX, GROUP_BYTES_MAX);
+        tracing::warn!(
+            %peer, key = %who.key, tenant = %who.tenant, client, %group, api = self.api.name(),
+            "refused a group's member: what a member says of itself may have {of_one} bytes, what is said of all members, \
+             assignments included, {of_all}, a name in it {GROUP_TEXT_BYTES_MAX}"
+        );
+    }
+
     /// Who calls, as a group's members are described.
     pub(crate) fn client(&self) -> Client {
         let host = format!("/{}", self.session.peer.ip().to_canonical());
@@ -250,11 +287,7 @@ impl Call {
     }
 
     /// The group of this name, if the caller may do that to groups.
-    pub(crate) fn check_group(
-        &self,
-        action: Action,
-        group: &str,
-    ) -> Result<millstream_model::ConsumerGroupName, ErrorCode> {
+    pub(crate) fn check_group(&self, action: Action, group: &str) -> Result<ConsumerGroupName, ErrorCode> {
         action.permit(self.who()).map_err(|denied| denied.code())?;
         group.parse().map_err(|_| ErrorCode::InvalidGroupId)
     }

@@ -321,6 +321,10 @@ pub const OWNER_SHARE: usize = 2;
 /// and it must still be answered.
 pub const DEBT_WAIT_MS_MAX: u64 = 10_000;
 
+/// The same for a produce that wants no answer (acks=0), ms: nobody gives up on it, and who is not told of a refusal loses the
+/// records.
+pub const SILENT_DEBT_WAIT_MS_MAX: u64 = 60_000;
+
 /// The same for what moves no bytes, ms: a third of the shortest session timeout that a group's member may have (6 s),
 /// for who comes back over a new connection goes on with heartbeats, and nothing there says what it had asked for.
 pub const MEMBER_DEBT_WAIT_MS_MAX: u64 = 2_000;

@@ -67,6 +67,13 @@ fn of_limits() -> Vec<String> {
         format!("it waits for that {member} at most (a login {login}) and goes on"),
         format!("Calls of the control and SQL services wait for at most {debt} and are then refused"),
         format!("A produce waits for a debt for at most {debt} and is then refused"),
+        format!("a produce is refused {member} after the first such request behind it"),
+        format!(
+            "A produce with acks=0 cannot be told: it waits for at most {}",
+            seconds(SILENT_DEBT_WAIT_MS_MAX)
+        ),
+        format!("Of one connection {PIPELINE_REQUESTS_MAX} requests are read ahead of their answers"),
+        format!("for a debt of requests {member} at most"),
         format!(
             "share {}, taken as their bytes arrive",
             mib(KAFKA_REQUESTS_BYTES_MAX)

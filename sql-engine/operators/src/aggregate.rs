@@ -89,6 +89,8 @@ pub(crate) struct Aggregate {
     stream_time: i64,
     committed_time: i64,
     late_rows: u64,
+    /// Rows that belong to no group.
+    keyless_rows: u64,
 }
 
 /// Keys that a batch will touch, one per row.
@@ -114,6 +116,7 @@ impl Aggregate {
             stream_time: i64::MIN,
             committed_time: i64::MIN,
             late_rows: 0,
+            keyless_rows: 0,
         }
     }
 
@@ -135,6 +138,10 @@ impl Aggregate {
 
     pub(crate) fn late_rows(&self) -> u64 {
         self.late_rows
+    }
+
+    pub(crate) fn keyless_rows(&self) -> u64 {
+        self.keyless_rows
     }
 
     pub(crate) fn restore_time(&mut self, time: i64) {
@@ -206,6 +213,7 @@ impl Aggregate {
                 .iter()
                 .any(|key| key.is_null(row))
             {
+                self.keyless_rows += u64::from(!batch.change(row).retracts());
                 continue;
             }
             self.stream_time = self.stream_time.max(time);

@@ -61,7 +61,7 @@ impl Pulled {
     pub fn rows(&self, from: usize, length: usize) -> Result<Batch, ArrowError> {
         let mut batch = self.committed.slice(from, length);
         for step in &self.behind {
-            batch = step.process(batch, &mut Vec::new())?;
+            batch = step.process(batch, &mut Vec::new(), &mut 0)?;
         }
         Ok(batch)
     }
@@ -91,6 +91,8 @@ pub struct PullRows<'a> {
 #[derive(Debug)]
 pub struct Pipeline {
     steps: Vec<Step>,
+    /// Rows without a key that steps without state left out.
+    keyless_rows: u64,
 }
 
 impl Pipeline {
@@ -130,14 +132,17 @@ impl Pipeline {
                 | NodeKind::Output => {}
             }
         }
-        Self { steps }
+        Self {
+            steps,
+            keyless_rows: 0,
+        }
     }
 
     /// Runs rows through all steps. An error here is a bug of ours or a damaged plan, not a bad row.
     pub fn process(&mut self, batch: Batch, row_errors: &mut RowErrors) -> Result<Batch, ArrowError> {
         let mut batch = batch;
         for step in &mut self.steps {
-            batch = step.process(batch, row_errors)?;
+            batch = step.process(batch, row_errors, &mut self.keyless_rows)?;
         }
         Ok(batch)
     }
@@ -156,10 +161,11 @@ impl Pipeline {
         let is_state = |step: &Step| matches!(step, Step::Latest(_) | Step::Aggregate(_));
         let stateless = self.steps.iter().position(is_state).unwrap_or(self.steps.len());
         let (pure, rest) = self.steps.split_at_mut(stateless);
+        let mut keyless = 0;
         let (prepared, made) = work::pass(SQL_PASS_BYTES_MAX, || {
             let mut batch = batch.clone();
             for step in pure {
-                batch = step.process(batch, row_errors)?;
+                batch = step.process(batch, row_errors, &mut keyless)?;
             }
             let arguments = match rest.first() {
                 Some(Step::Aggregate(aggregate)) => Some(aggregate.arguments(&batch, row_errors)),
@@ -172,13 +178,14 @@ impl Pipeline {
             return Ok(None);
         }
         let (mut batch, mut arguments) = prepared?;
+        self.keyless_rows += keyless;
         for step in rest {
             batch = match (step, arguments.take()) {
                 (Step::Aggregate(aggregate), Some(arguments)) => {
                     let needs = aggregate.needs(&batch);
                     aggregate.process(&batch, needs, &arguments, row_errors)?
                 }
-                (step, _) => step.process(batch, row_errors)?,
+                (step, _) => step.process(batch, row_errors, &mut self.keyless_rows)?,
             };
         }
         Ok(Some(batch))
@@ -206,6 +213,11 @@ impl Pipeline {
     /// Rows that came too late for their window and took no part.
     pub fn late_rows(&self) -> u64 {
         self.aggregates().map(Aggregate::late_rows).sum()
+    }
+
+    /// Rows that were to be grouped and took no part, because what they are grouped by is NULL.
+    pub fn keyless_rows(&self) -> u64 {
+        self.keyless_rows + self.aggregates().map(Aggregate::keyless_rows).sum::<u64>()
     }
 
     fn aggregates(&self) -> impl Iterator<Item = &Aggregate> {
@@ -385,7 +397,12 @@ fn keeps_keys(columns: &[NamedExpr], keys: usize) -> bool {
 }
 
 impl Step {
-    fn process(&mut self, batch: Batch, row_errors: &mut RowErrors) -> Result<Batch, ArrowError> {
+    fn process(
+        &mut self,
+        batch: Batch,
+        row_errors: &mut RowErrors,
+        keyless: &mut u64,
+    ) -> Result<Batch, ArrowError> {
         match self {
             Self::Latest(latest) => {
                 let needs = latest.needs(&batch);
@@ -396,7 +413,7 @@ impl Step {
                 let arguments = aggregate.arguments(&batch, row_errors);
                 aggregate.process(&batch, needs, &arguments, row_errors)
             }
-            Self::Stateless(step) => step.process(batch, row_errors),
+            Self::Stateless(step) => step.process(batch, row_errors, keyless),
         }
     }
 
@@ -410,7 +427,12 @@ impl Step {
 }
 
 impl Stateless {
-    fn process(&self, batch: Batch, row_errors: &mut RowErrors) -> Result<Batch, ArrowError> {
+    fn process(
+        &self,
+        batch: Batch,
+        row_errors: &mut RowErrors,
+        keyless: &mut u64,
+    ) -> Result<Batch, ArrowError> {
         match self {
             Self::Filter(predicate) => stateless::filter(predicate, batch, row_errors),
             Self::Project { columns, schema } => stateless::project(columns, schema, batch, row_errors),
@@ -418,7 +440,11 @@ impl Stateless {
                 keys,
                 null_keys,
                 schema,
-            } => stateless::rekey(keys, *null_keys, schema, batch, row_errors),
+            } => {
+                let (batch, without) = stateless::rekey(keys, *null_keys, schema, batch, row_errors)?;
+                *keyless += without;
+                Ok(batch)
+            }
         }
     }
 

@@ -61,14 +61,14 @@ pub(crate) fn project(
     rebuild(batch, schema, arrays)
 }
 
-/// Puts new key columns before all others.
+/// Puts new key columns before all others. Answers how many rows took no part because they have no key, too.
 pub(crate) fn rekey(
     keys: &[NamedExpr],
     null_keys: NullKeys,
     schema: &SchemaRef,
     batch: Batch,
     row_errors: &mut RowErrors,
-) -> Result<Batch, ArrowError> {
+) -> Result<(Batch, u64), ArrowError> {
     let mut arrays: Vec<ArrayRef> = Vec::with_capacity(keys.len() + batch.rows.num_columns());
     let mut failed = vec![false; batch.len()];
     let exprs: Vec<&BoundExpr> = keys.iter().map(|key| &key.expr).collect();
@@ -82,6 +82,9 @@ pub(crate) fn rekey(
     // A row without a key takes no part; one whose key failed neither, whatever is said of nulls.
     let null = |row: usize| null_keys == NullKeys::Drop && arrays.iter().any(|key| key.is_null(row));
     let keep: Vec<bool> = (0..batch.len()).map(|row| !failed[row] && !null(row)).collect();
+    // A row that an update replaces was counted when it came.
+    let keyless = |row: &usize| !failed[*row] && null(*row) && !batch.change(*row).retracts();
+    let keyless = (0..batch.len()).filter(keyless).count() as u64;
     arrays.extend(batch.rows.columns().iter().cloned());
     let mut batch = rebuild(batch, schema, arrays)?;
     // Old and new row may have different keys now: an update is a delete here and an insert there.
@@ -93,9 +96,9 @@ pub(crate) fn rekey(
         };
     }
     if keep.iter().all(|keep| *keep) {
-        return Ok(batch);
+        return Ok((batch, keyless));
     }
-    batch.filter(&keep)
+    Ok((batch.filter(&keep)?, keyless))
 }
 
 /// A row that an update replaces failed the same way when it came: it is reported once.

@@ -134,6 +134,8 @@ pub struct QueryView {
     pub errors: u64,
     /// Rows that came after their window's grace.
     pub late_rows: u64,
+    /// Rows that took no part because what they are grouped by is NULL.
+    pub keyless_rows: u64,
     /// Records that are not committed yet.
     pub lag: u64,
     /// Values in its committed state.
@@ -183,7 +185,7 @@ struct Shown(Arc<Board>);
 /// A figure of a query: its name, what it is, its kind, and how it is read.
 type Figure = (&'static str, &'static str, MetricType, fn(&QueryView) -> u64);
 
-const FIGURES: [Figure; 8] = [
+const FIGURES: [Figure; 9] = [
     (
         "rows_in",
         "Records that the query has read",
@@ -207,6 +209,12 @@ const FIGURES: [Figure; 8] = [
         "Rows that came after their window's grace",
         MetricType::Counter,
         |q| q.late_rows,
+    ),
+    (
+        "keyless_rows",
+        "Rows that took no part because what they are grouped by is NULL",
+        MetricType::Counter,
+        |q| q.keyless_rows,
     ),
     (
         "lag_records",

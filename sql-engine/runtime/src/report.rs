@@ -58,6 +58,8 @@ pub struct QueryReport {
     pub rows_per_second: f64,
     /// Rows that came after their window's grace.
     pub late_rows: u64,
+    /// Rows that took no part because what they are grouped by is NULL.
+    pub keyless_rows: u64,
     /// Rows that failed since it was started.
     pub errors: u64,
     /// The latest of them, by their time.

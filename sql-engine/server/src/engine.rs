@@ -300,6 +300,7 @@ impl Inner {
             rows_out: 0,
             rows_per_second: 0.0,
             late_rows: 0,
+            keyless_rows: 0,
             errors: 0,
             recent: Vec::new(),
             state_values: 0,

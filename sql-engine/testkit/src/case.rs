@@ -28,6 +28,7 @@ pub(crate) enum Step {
         sink: String,
         errors: Option<u64>,
         late: Option<u64>,
+        keyless: Option<u64>,
     },
 }
 
@@ -207,17 +208,24 @@ fn expect(asked: &mut Asked, mark: &str, rest: &str) -> Result<(), String> {
 fn report(rest: &str) -> Result<Step, String> {
     let mut words = rest.split_whitespace();
     let sink = words.next().ok_or("expected the sink's name")?.to_owned();
-    let (mut errors, mut late) = (None, None);
+    let (mut errors, mut late, mut keyless) = (None, None, None);
+    let expected = "expected errors=N, late=N or keyless=N";
     for word in words {
-        let (name, count) = word.split_once('=').ok_or("expected errors=N or late=N")?;
+        let (name, count) = word.split_once('=').ok_or(expected)?;
         let count = Some(count.parse().map_err(|_| "expected a number")?);
         match name {
             "errors" => errors = count,
             "late" => late = count,
-            _ => return Err("expected errors=N or late=N".to_owned()),
+            "keyless" => keyless = count,
+            _ => return Err(expected.to_owned()),
         }
     }
-    Ok(Step::Report { sink, errors, late })
+    Ok(Step::Report {
+        sink,
+        errors,
+        late,
+        keyless,
+    })
 }
 
 /// `topic key=… [ts=…] [partition=…] value=…`; the value is the rest of the line.

@@ -152,13 +152,8 @@ fn within(some: &[&Record], all: &[&Record]) -> bool {
         .all(|one| all.iter().any(|other| same(one, other) || same(other, one)))
 }
 
-/// Whether the query that writes `sink` reports what it must.
-pub(crate) fn report(
-    reports: &[QueryReport],
-    sink: &str,
-    errors: Option<u64>,
-    late: Option<u64>,
-) -> Result<(), String> {
+/// Whether the query that writes `sink` reports what it must: rows that failed, came too late and had no key.
+pub(crate) fn report(reports: &[QueryReport], sink: &str, expected: [Option<u64>; 3]) -> Result<(), String> {
     let writes = |report: &&QueryReport| {
         let id = report.id.trim_start_matches("CTAS_").trim_start_matches("CSAS_");
         id.rsplit_once('_').is_some_and(|(name, _)| name == sink)
@@ -166,15 +161,11 @@ pub(crate) fn report(
     let Some(found) = reports.iter().find(writes) else {
         return Err(format!("no query writes {sink}"));
     };
-    if errors.is_some_and(|errors| errors != found.errors) || late.is_some_and(|late| late != found.late_rows)
-    {
-        return Err(format!(
-            "expected errors={} late={}\n  got errors={} late={}",
-            errors.unwrap_or(found.errors),
-            late.unwrap_or(found.late_rows),
-            found.errors,
-            found.late_rows
-        ));
+    let told = |[errors, late, keyless]: [u64; 3]| format!("errors={errors} late={late} keyless={keyless}");
+    let found = [found.errors, found.late_rows, found.keyless_rows];
+    let wanted: [u64; 3] = std::array::from_fn(|at| expected[at].unwrap_or(found[at]));
+    if wanted != found {
+        return Err(format!("expected {}\n  got {}", told(wanted), told(found)));
     }
     Ok(())
 }

@@ -13,7 +13,7 @@
 //! ! 1:8 piece                               … it fails at line 1, column 8, with a message that has the piece (- : no place)
 //! > topic key="a" ts=10 partition=0 value={"V":1}      a record in; all are taken in before the next step
 //! < TOPIC key="a"@0 ts=10 value={"N":1}     a record out: all of a topic, in order of each key
-//! % SINK errors=1 late=2                    what the query that writes it reports
+//! % SINK errors=1 late=2 keyless=0          what the query that writes it reports
 //! ```
 //! A key is `null`, `"text"`, `int:1`, `bigint:1`, `double:1.5`, `hex:00ff` or JSON as it is; `@1000` behind it is a
 //! window's start. The value `null` is a tombstone. `partition` and, for what comes in, `ts` may be left out.

@@ -161,7 +161,12 @@ async fn make(
         }
         // An engine's counts begin with it.
         Step::Report { .. } if world.was_reopened() => Ok(()),
-        Step::Report { sink, errors, late } => check::report(&world.reports().await?, sink, *errors, *late),
+        Step::Report {
+            sink,
+            errors,
+            late,
+            keyless,
+        } => check::report(&world.reports().await?, sink, [*errors, *late, *keyless]),
     }
 }
 

@@ -34,6 +34,18 @@ async fn a_fetch_waits_for_records_and_no_longer() {
     let fetched = waiting.await.unwrap();
     assert_eq!(fetched.partitions[0].records.len(), 1);
     assert_eq!(fetched.partitions[0].high_watermark, Offset(1));
+    // Who leaves while it waits is not counted on.
+    let leaving = {
+        let (broker, who) = (node.broker.clone(), who.clone());
+        tokio::spawn(async move {
+            broker
+                .fetch(&who, fetch_of(first(topic), 1, Duration::from_secs(50)))
+                .await
+        })
+    };
+    eventually("the fetch is parked", || node.metric("fetches_parked") == 1.0).await;
+    leaving.abort();
+    eventually("it is gone", || node.metric("fetches_parked") == 0.0).await;
     // A stop does not wait for those who wait.
     let waiting = {
         let (broker, who) = (node.broker.clone(), who.clone());

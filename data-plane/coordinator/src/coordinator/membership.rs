@@ -75,7 +75,7 @@ impl Group {
             .sum();
         let assigned: usize = assignments.iter().map(|(_, bytes)| bytes.len()).sum();
         if metadata + assigned > GROUP_BYTES_MAX {
-            return Err(GroupError::GroupFull);
+            return Err(GroupError::MemberTooLarge);
         }
         let members = assignments.iter().filter(|(id, _)| self.members.contains_key(id));
         Ok(members

@@ -52,10 +52,11 @@ impl GateMetrics {
 }
 
 /// One of those that a gauge shows, until it is dropped.
-pub(crate) struct Counted(Gauge);
+pub struct Counted(Gauge);
 
 impl Counted {
-    fn one_of(gauge: &Gauge) -> Counted {
+    /// One more.
+    pub fn one_of(gauge: &Gauge) -> Counted {
         gauge.inc();
         Counted(gauge.clone())
     }

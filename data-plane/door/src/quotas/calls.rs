@@ -7,7 +7,7 @@
 //! | produces | debts of requests, then of bytes produced | 10 s | is refused, nothing was begun |
 //! | fetches | debts of requests, then of bytes fetched | its own wait, 10 s | reads nothing |
 
-use super::{Meter, Owes, Quotas};
+use super::{Meter, Owes, Patience, Quotas};
 use crate::permissions::Action;
 use millstream_access::Principal;
 use millstream_model::limits::{DEBT_WAIT_MS_MAX, MEMBER_DEBT_WAIT_MS_MAX};
@@ -50,7 +50,7 @@ impl Allowance {
 impl Quotas {
     /// Counts a call that may be begun in any case: who owes requests waits until then, and goes on. Answers how long
     /// the caller owes.
-    pub async fn begin_call(&self, who: &Principal, until: Instant) -> Duration {
+    pub async fn begin_call(&self, who: &Principal, until: impl Patience) -> Duration {
         match self.begin(who, Meter::Requests, 1, until).await {
             Ok(owed) => owed,
             Err(_) => self.take(who, Meter::Requests, 1),
@@ -66,7 +66,7 @@ impl Quotas {
         &self,
         action: Action,
         who: &Principal,
-        until: Instant,
+        until: impl Patience,
     ) -> Result<Duration, Owes> {
         if !action.moves_bytes() {
             return Ok(self.begin_call(who, until).await);
@@ -79,7 +79,12 @@ impl Quotas {
     ///
     /// # Errors
     /// When the caller still owes at `until`. Nothing was taken.
-    pub async fn begin_produce(&self, who: &Principal, bytes: u64, until: Instant) -> Result<Duration, Owes> {
+    pub async fn begin_produce(
+        &self,
+        who: &Principal,
+        bytes: u64,
+        until: impl Patience,
+    ) -> Result<Duration, Owes> {
         let begun = self.begin(who, Meter::Produce, bytes, until).await;
         begun.inspect_err(|owes| self.refused(owes.meter))
     }

@@ -76,6 +76,7 @@ async fn create(
         let value = one
             .value
             .ok_or_else(|| (ErrorCode::InvalidConfig, format!("{} = null", one.name)))?;
+        // Given twice, the last one holds, as with Kafka (only IncrementalAlterConfigs refuses that).
         config.insert(one.name, value);
     }
     let command = CreateTopic {

@@ -10,6 +10,7 @@ use millstream_kafka_wire::messages::delete_topics_request::DeleteTopicState;
 use millstream_kafka_wire::messages::delete_topics_response::DeletableTopicResult;
 use millstream_kafka_wire::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
 use millstream_metadata::{DeleteTopic, TopicRow};
+use millstream_model::TopicId;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -30,6 +31,7 @@ impl Handler for DeleteTopics {
             request.topic_names.into_iter().map(named).collect()
         };
         let twice = twice(&wanted);
+        let both = by_name_and_id(call, &wanted);
         let mut responses: Vec<DeletableTopicResult> = Vec::with_capacity(wanted.len());
         let mut told = BTreeSet::new();
         for wanted in wanted {
@@ -44,6 +46,15 @@ impl Handler for DeleteTopics {
                     continue;
                 }
                 let text = "the topic is named twice in one request".to_owned();
+                Err((ErrorCode::InvalidRequest, text))
+            } else if let Some(row) = named_by(call, &wanted).ok().filter(|row| both.contains(&row.id)) {
+                // One answer for the topic, with its name and its id, as Kafka's.
+                let name = row.name.as_str().to_owned();
+                if !told.insert((Some(name.clone()), row.id.0)) {
+                    continue;
+                }
+                (response.name, response.topic_id) = (Some(name), row.id.0);
+                let text = "the topic is named by its name and by its id in one request".to_owned();
                 Err((ErrorCode::InvalidRequest, text))
             } else {
                 delete(call, &wanted).await
@@ -75,7 +86,30 @@ fn twice(wanted: &[DeleteTopicState]) -> BTreeSet<(Option<String>, Uuid)> {
     again.collect()
 }
 
+/// Topics that one entry gives by name and another by id: as little is known of what was meant.
+fn by_name_and_id(call: &Call, wanted: &[DeleteTopicState]) -> BTreeSet<TopicId> {
+    let ids = |by_name: bool| -> BTreeSet<TopicId> {
+        let wanted = wanted.iter().filter(|wanted| wanted.name.is_some() == by_name);
+        let rows = wanted.filter_map(|wanted| named_by(call, wanted).ok());
+        rows.map(|row| row.id).collect()
+    };
+    ids(true).intersection(&ids(false)).copied().collect()
+}
+
 async fn delete(call: &Call, wanted: &DeleteTopicState) -> Result<Arc<TopicRow>, (ErrorCode, String)> {
+    let row = named_by(call, wanted)?;
+    let command = DeleteTopic {
+        tenant: call.who().tenant,
+        name: row.name.as_str().to_owned(),
+    };
+    match call.submit(command).await {
+        Ok(_) => Ok(row),
+        Err(refusal) => Err((refusal.code(), refusal.to_string())),
+    }
+}
+
+/// The topic that an entry means.
+fn named_by(call: &Call, wanted: &DeleteTopicState) -> Result<Arc<TopicRow>, (ErrorCode, String)> {
     let named = match &wanted.name {
         Some(_) if !wanted.topic_id.is_nil() => {
             return Err((
@@ -92,13 +126,5 @@ async fn delete(call: &Call, wanted: &DeleteTopicState) -> Result<Arc<TopicRow>,
         Some(name) => Named::Name(name),
         None => by_id(wanted.topic_id),
     };
-    let row = find(&call.image(), call, named).map_err(|code| (code, "there is no such topic".to_owned()))?;
-    let command = DeleteTopic {
-        tenant: call.who().tenant,
-        name: row.name.as_str().to_owned(),
-    };
-    match call.submit(command).await {
-        Ok(_) => Ok(row),
-        Err(refusal) => Err((refusal.code(), refusal.to_string())),
-    }
+    find(&call.image(), call, named).map_err(|code| (code, "there is no such topic".to_owned()))
 }

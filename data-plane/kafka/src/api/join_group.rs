@@ -18,14 +18,12 @@ impl Handler for JoinGroup {
             Ok(group) => group,
             Err(code) => return refused(call, call.code(&code), member_id),
         };
-        match call
-            .broker()
-            .groups()
-            .join(call.who(), group, join(call, request))
-            .await
-        {
+        let joining = join(call, request);
+        let joined = call.broker().groups().join(call.who(), group.clone(), joining);
+        match joined.await {
             Ok(joined) => answer(call, joined),
             Err(error) => {
+                call.log_too_large(&group, &error);
                 let code = call.code(&error);
                 match error {
                     GroupError::MemberIdRequired { member_id } => refused(call, code, member_id),

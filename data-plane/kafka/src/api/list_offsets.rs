@@ -28,6 +28,7 @@ impl Handler for ListOffsets {
         } else {
             Isolation::ReadUncommitted
         };
+        call.session.silent.seen(call.broker(), call.who()).await;
         let mut topics = Vec::with_capacity(request.topics.len());
         for topic in request.topics {
             let found = find(&call.image(), call, Named::Name(&topic.name));

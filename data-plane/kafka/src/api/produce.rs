@@ -1,7 +1,7 @@
 //! Produce: batches get their places in the order of the requests; the answer waits until they are durable.
 
 use super::find_coordinator::NO_TRANSACTIONS;
-use crate::connection::{Answer, End, Finished};
+use crate::connection::{Answer, End, Finish, Finished};
 use crate::error::Code;
 use crate::session::Call;
 use crate::topics::{by_id, find, partition};
@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use millstream_access::Named;
 use millstream_broker::interface::{Acks, PendingProduce, Produce, ProduceError, Produced};
 use millstream_door::leadership::leader;
-use millstream_door::produce;
+use millstream_door::{Action, Owes, Shrinking, produce};
 use millstream_kafka_wire::ErrorCode;
 use millstream_kafka_wire::batch::{BatchHeader, Compression};
 use millstream_kafka_wire::frame::RequestFrame;
@@ -19,8 +19,10 @@ use millstream_kafka_wire::messages::produce_response::{
 };
 use millstream_kafka_wire::messages::{ProduceRequest, ProduceResponse};
 use millstream_metadata::{Image, TopicRow};
-use millstream_model::{OwnerEpoch, PartitionId};
+use millstream_model::limits::SILENT_DEBT_WAIT_MS_MAX;
+use millstream_model::{Offset, OwnerEpoch, PartitionId};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 /// The longest that a producer may make us wait.
@@ -28,9 +30,6 @@ const TIMEOUT_MS_MAX: i32 = 300_000;
 
 /// The shortest: a producer's timeout is for other replicas, the leader's own disk is given its time in any case.
 const TIMEOUT_MS_MIN: i32 = 1_000;
-
-/// How long a produce that wants no answer waits for its caller's debt before the connection is closed.
-const SILENT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// From this version on producers may send zstd (KIP-110).
 const ZSTD_FROM: i16 = 7;
@@ -85,68 +84,101 @@ pub(super) fn run(mut call: Call, request: RequestFrame) -> BoxFuture<'static, R
     Box::pin(async move {
         let message: ProduceRequest = super::unfolded(&mut call, &request).await?;
         let silent = message.acks == 0;
-        pay(&mut call, &message).await;
-        // Requests of a connection come here one after the other, and no await is in here: batches get their places
-        // in the order of the requests.
-        let (topics, begun) = begin(&call, message);
-        Ok(Answer::Later(Box::pin(async move {
-            let mut response = ProduceResponse::default();
-            let mut failed = None;
-            let mut begun = begun.into_iter();
-            for topic in topics {
-                let finished = finish(&call, topic, &mut begun, &mut response.node_endpoints).await;
-                failed = failed.or_else(|| {
-                    let failed = finished
-                        .partition_responses
-                        .iter()
-                        .find(|partition| partition.error_code != 0);
-                    failed.map(|partition| partition.error_message.clone().unwrap_or_default())
-                });
-                response.responses.push(finished);
-            }
-            let throttle = call.muted();
-            if silent {
-                // Nobody reads an answer: a closed connection is how such a producer learns that it must look
-                // for the leader anew, as with Kafka.
-                return match failed {
-                    Some(reason) => Err(End::SilentProduce(reason)),
-                    None => Ok(Finished {
-                        frame: None,
-                        throttle,
-                    }),
-                };
-            }
-            response.throttle_time_ms = call.throttle(Duration::ZERO);
-            Ok(Finished {
-                frame: Some(request.answer(&response)?),
-                throttle,
-            })
-        })))
+        let session = Arc::clone(&call.session);
+        let patience = match silent {
+            // Nobody waits for an answer, so nobody gives it up; a refusal would lose the records.
+            true => Duration::from_millis(SILENT_DEBT_WAIT_MS_MAX),
+            false => session.patience(call.api),
+        };
+        let until = Shrinking::new(call.received + patience);
+        let mut begin: BoxFuture<'static, Finish> =
+            Box::pin(paid_and_begun(call, request, message, until.clone()));
+        // Who owes nothing is begun here; who does, or stands behind one who does, steps aside.
+        if session.unbegun.is_empty()
+            && let Poll::Ready(finish) = futures::poll!(&mut begin)
+        {
+            return Ok(Answer::Later(finish));
+        }
+        let patience = (!silent).then_some(until);
+        Ok(Answer::Owing { begin, patience })
     })
 }
 
-/// Waits until the caller owes nothing for what it has produced, and counts this request's batches. Who owes for longer
-/// than an answer may take is refused, and tries again: the debt stays.
-async fn pay(call: &mut Call, message: &ProduceRequest) {
-    if call.owes.is_some() {
-        return;
+/// Waits for the caller's debts, and begins or refuses the produce. Returns its answer, or what that will be.
+async fn paid_and_begun(
+    mut call: Call,
+    request: RequestFrame,
+    message: ProduceRequest,
+    until: Shrinking,
+) -> Finish {
+    let silent = message.acks == 0;
+    if let Err(owes) = pay(&call, &message, &until).await {
+        call.refuse(owes);
     }
+    // Produces of a connection come here one after the other, and no await is in here: batches get their places in
+    // the order of the requests.
+    let (topics, begun) = begin(&call, message);
+    if silent {
+        // Nothing is waited for: the places are known, and who asks next on this connection may ask for them.
+        let finished = finish_silently(&call, topics, begun).await;
+        return Box::pin(std::future::ready(finished));
+    }
+    Box::pin(async move {
+        let mut response = ProduceResponse::default();
+        let mut begun = begun.into_iter();
+        for topic in topics {
+            let finished = finish(&call, topic, &mut begun, &mut response.node_endpoints).await;
+            response.responses.push(finished);
+        }
+        response.throttle_time_ms = call.throttle(Duration::ZERO);
+        Ok(Finished {
+            frame: Some(request.answer(&response)?),
+            throttle: call.muted(),
+        })
+    })
+}
+
+/// Nobody reads an answer: a closed connection is how such a producer learns that it must look for the leader anew, as
+/// with Kafka.
+async fn finish_silently(call: &Call, topics: Vec<Topic>, begun: Vec<Begun>) -> Result<Finished, End> {
+    let mut begun = begun.into_iter();
+    let mut failed = None;
+    for topic in topics {
+        let row = topic.row.clone();
+        let finished = finish(call, topic, &mut begun, &mut Vec::new()).await;
+        for one in finished.partition_responses {
+            if one.error_code != 0 {
+                failed = failed.or(Some(one.error_message.unwrap_or_default()));
+            } else if let Some(row) = &row
+                && let Ok(partition) = partition(row, one.index)
+            {
+                call.session.silent.sent(partition, Offset(one.base_offset));
+            }
+        }
+    }
+    match failed {
+        Some(reason) => Err(End::SilentProduce(reason)),
+        None => Ok(Finished {
+            frame: None,
+            throttle: call.muted(),
+        }),
+    }
+}
+
+/// Waits until the caller owes nothing, neither requests nor bytes, and counts this request and its batches.
+///
+/// # Errors
+/// Who owes for longer than an answer may take is refused, and tries again: the debt stays.
+async fn pay(call: &Call, message: &ProduceRequest, until: &Shrinking) -> Result<(), Owes> {
     let partitions = message.topic_data.iter().flat_map(|topic| &topic.partition_data);
     let records = partitions.filter_map(|partition| partition.records.as_ref());
     let bytes: u64 = records.map(|records| records.len() as u64).sum();
-    let patience = match message.acks {
-        // Nobody waits for an answer, so nobody gives it up; a refusal would lose the records.
-        0 => SILENT_PATIENCE,
-        _ => call.session.shared.debt_patience,
-    };
-    let until = call.received + patience;
-    let quotas = call.session.shared.quotas.clone();
-    match quotas.begin_produce(call.who(), bytes, until).await {
-        Ok(owed) => {
-            call.throttle(owed);
-        }
-        Err(owes) => call.refuse(owes),
-    }
+    let quotas = &call.session.shared.quotas;
+    let owed = quotas.begin_action(Action::Produce, call.who(), until).await?;
+    call.throttle(owed);
+    let owed = quotas.begin_produce(call.who(), bytes, until).await?;
+    call.throttle(owed);
+    Ok(())
 }
 
 /// Gives every batch its place, or says why not.

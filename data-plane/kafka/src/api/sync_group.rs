@@ -43,17 +43,21 @@ impl Handler for SyncGroup {
             protocol: request.protocol_name,
             assignments: assignments.collect(),
         };
-        match call.broker().groups().sync(call.who(), group, sync).await {
+        let synced = call.broker().groups().sync(call.who(), group.clone(), sync);
+        match synced.await {
             Ok(synced) => SyncGroupResponse {
                 protocol_type: synced.protocol_type,
                 protocol_name: synced.protocol,
                 assignment: synced.assignment,
                 ..SyncGroupResponse::default()
             },
-            Err(error) => SyncGroupResponse {
-                error_code: call.code(&error),
-                ..SyncGroupResponse::default()
-            },
+            Err(error) => {
+                call.log_too_large(&group, &error);
+                SyncGroupResponse {
+                    error_code: call.code(&error),
+                    ..SyncGroupResponse::default()
+                }
+            }
         }
     }
 }

@@ -1,25 +1,22 @@
-//! After authentication: requests are read ahead, handled in order, answered in order.
+//! After authentication: requests are read ahead, handled in order, answered in order. What waits for its caller's debts
+//! steps aside, so that what moves no bytes need not ([`owing`]).
 
-use super::answer::{Answer, Finished, write};
+use super::answer::{Answer, Finished, Mute, write};
 use super::frames::{Frames, Received};
+use super::owing::{self, Finish, Owing};
 use super::{End, Limits};
 use crate::api;
 use crate::session::{Call, Session};
-use futures::future::BoxFuture;
 use millstream_door::Share;
 use millstream_kafka_wire::ApiKey;
 use millstream_kafka_wire::frame::RequestFrame;
 use millstream_model::limits::{KAFKA_ANSWERS_BYTES_MAX, PIPELINE_REQUESTS_MAX};
-use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-
-/// The longest that a connection is muted at once.
-const THROTTLE_MAX: Duration = Duration::from_secs(60);
 
 /// How long requests of a client that has gone may go on: an acks=0 producer need not stay for them.
 const GONE_PATIENCE: Duration = Duration::from_secs(10);
@@ -30,11 +27,8 @@ struct Slot {
     received: std::time::Instant,
     /// The answer's share of what may wait to be written, of this connection and of all.
     _space: Option<(OwnedSemaphorePermit, Option<Share>)>,
-    answer: BoxFuture<'static, Result<Finished, End>>,
+    answer: Finish,
 }
-
-/// Until when no request is begun: clients of a service that is late are answered first, then muted.
-type Mute = Mutex<Option<Instant>>;
 
 /// Serves requests until the client leaves, errs, or the door closes.
 pub(super) async fn run<R, W>(
@@ -49,15 +43,17 @@ where
 {
     let (requests, waiting) = mpsc::channel(PIPELINE_REQUESTS_MAX);
     let (slots, answers) = mpsc::channel(PIPELINE_REQUESTS_MAX);
+    let (aside, owing) = mpsc::channel(PIPELINE_REQUESTS_MAX);
     let mute = Mute::default();
     let finished = CancellationToken::new();
     let all = async {
         tokio::try_join!(
             read(frames, requests, limits, &finished),
             async {
-                let executed = execute(waiting, slots, &session, &mute).await;
+                let executed = execute(waiting, Begun { slots, aside }, &session, &mute);
+                tokio::try_join!(executed, owing::begin(owing, &session, &mute))?;
                 finished.cancel();
-                executed
+                Ok::<_, End>(())
             },
             answer(answers, writer, limits, &session, &mute),
         )
@@ -90,10 +86,18 @@ async fn read<R: AsyncRead + Unpin>(
     }
 }
 
+/// Where requests go once they are handled.
+struct Begun {
+    /// To be answered.
+    slots: mpsc::Sender<Slot>,
+    /// To be begun when their caller has paid.
+    aside: mpsc::Sender<Owing>,
+}
+
 /// Handles one request after the other.
 async fn execute(
     mut waiting: mpsc::Receiver<Received>,
-    slots: mpsc::Sender<Slot>,
+    begun: Begun,
     session: &Arc<Session>,
     mute: &Mute,
 ) -> Result<(), End> {
@@ -104,46 +108,73 @@ async fn execute(
         at: received,
     }) = waiting.recv().await
     {
-        let until = mute.lock().take();
-        if let Some(until) = until {
-            tokio::time::sleep_until(until).await;
-        }
+        mute.ended().await;
         let request = RequestFrame::read(bytes)?;
         let api = request.key;
         let mut call = Call::new(Arc::clone(session), &request, Instant::from_std(received), share);
+        if !moves_bytes(api) {
+            session.unbegun.followed(call.received + session.patience(api));
+        }
         call.begin().await;
-        let (answer, taken): (BoxFuture<'static, _>, _) =
-            match session.turn.run(api::handle(call, request)).await? {
-                Answer::Later(answer) => (answer, None),
-                Answer::Now { frame, throttle } => {
-                    let bytes = u32::try_from(frame.len().min(KAFKA_ANSWERS_BYTES_MAX)).unwrap_or(u32::MAX);
-                    let taken = Arc::clone(&space)
-                        .acquire_many_owned(bytes)
-                        .await
-                        .map_err(|_| End::Closed)?;
-                    let room = session.room_for_answer(api, frame.len()).await?;
-                    // The mute begins here; the writer begins it only for answers that are still on their way.
-                    let ready = std::future::ready(Ok(Finished {
-                        frame: Some(frame),
-                        throttle: Duration::ZERO,
-                    }));
-                    if !throttle.is_zero() {
-                        *mute.lock() = Some(Instant::now() + throttle.min(THROTTLE_MAX));
-                    }
-                    (Box::pin(ready), Some((taken, room)))
+        let (answer, taken) = match session.turn.run(api::handle(call, request)).await? {
+            Answer::Later(answer) => (answer, None),
+            Answer::Owing { begin, patience } => {
+                let (sender, receiver) = oneshot::channel();
+                let silent = patience.is_none();
+                session.unbegun.push(patience);
+                let owing = Owing {
+                    received,
+                    begin,
+                    answer: (!silent).then_some(sender),
+                };
+                if begun.aside.send(owing).await.is_err() {
+                    return Ok(());
                 }
-            };
+                if silent {
+                    continue;
+                }
+                (once_begun(receiver), None)
+            }
+            Answer::Now { frame, throttle } => {
+                let bytes = u32::try_from(frame.len().min(KAFKA_ANSWERS_BYTES_MAX)).unwrap_or(u32::MAX);
+                let taken = Arc::clone(&space)
+                    .acquire_many_owned(bytes)
+                    .await
+                    .map_err(|_| End::Closed)?;
+                let room = session.room_for_answer(api, frame.len()).await?;
+                // The mute begins here; the writer begins it only for answers that are still on their way.
+                let ready: Finish = Box::pin(std::future::ready(Ok(Finished {
+                    frame: Some(frame),
+                    throttle: Duration::ZERO,
+                })));
+                mute.throttle(throttle);
+                (ready, Some((taken, room)))
+            }
+        };
         let slot = Slot {
             api,
             received,
             _space: taken,
             answer,
         };
-        if slots.send(slot).await.is_err() {
+        if begun.slots.send(slot).await.is_err() {
             return Ok(());
         }
     }
     Ok(())
+}
+
+/// Whether a request waits for debts of bytes itself.
+fn moves_bytes(api: ApiKey) -> bool {
+    matches!(api, ApiKey::Produce | ApiKey::Fetch)
+}
+
+/// The answer of a produce that has stepped aside.
+fn once_begun(begun: oneshot::Receiver<Finish>) -> Finish {
+    Box::pin(async {
+        let finish = begun.await.map_err(|_| End::Closed)?;
+        finish.await
+    })
 }
 
 /// Writes the answers in the order of the requests.
@@ -160,11 +191,7 @@ async fn answer<W: AsyncWrite + Unpin>(
             write(&mut writer, frame, limits).await?;
         }
         session.shared.metrics.answered(slot.api, slot.received.elapsed());
-        if !throttle.is_zero() {
-            let until = Instant::now() + throttle.min(THROTTLE_MAX);
-            let mut mute = mute.lock();
-            *mute = Some(mute.map_or(until, |before| before.max(until)));
-        }
+        mute.throttle(throttle);
     }
     let _ = writer.shutdown().await;
     Ok(())

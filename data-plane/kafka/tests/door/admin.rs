@@ -67,6 +67,42 @@ async fn topics_are_created_and_deleted_in_every_version() {
     server.stop().await;
 }
 
+/// Nobody knows what is meant by a topic that one entry names and another gives by its id, so nothing is deleted.
+#[tokio::test]
+async fn a_topic_given_by_name_and_by_id_is_not_deleted() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let twice = client.create_topic("twice", 1).await;
+    let once = client.create_topic("once", 1).await;
+    let named = |name: &str| DeleteTopicState {
+        name: Some(name.to_owned()),
+        ..Default::default()
+    };
+    let of_id = |topic_id| DeleteTopicState {
+        topic_id,
+        ..Default::default()
+    };
+    let request = DeleteTopicsRequest {
+        topics: vec![of_id(twice), named("once"), named("twice")],
+        timeout_ms: 1000,
+        ..Default::default()
+    };
+    let told = client.newest(&request).await.responses;
+    let told: Vec<_> = told
+        .iter()
+        .map(|one| (one.name.as_deref(), one.topic_id, one.error_code))
+        .collect();
+    let refused = ErrorCode::InvalidRequest.number();
+    assert_eq!(told, [(Some("twice"), twice, refused), (Some("once"), once, 0)]);
+    let request = DeleteTopicsRequest {
+        topics: vec![of_id(twice)],
+        timeout_ms: 1000,
+        ..Default::default()
+    };
+    assert_eq!(client.newest(&request).await.responses[0].error_code, 0);
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn wrong_topics_are_refused_in_words() {
     let server = Server::start().await;

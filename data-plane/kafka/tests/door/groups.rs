@@ -20,6 +20,7 @@ use millstream_kafka_wire::messages::{
 };
 use millstream_kafka_wire::{ApiKey, ErrorCode};
 use millstream_metadata::Grant;
+use millstream_model::limits::{GROUP_BYTES_MAX, GROUP_MEMBER_BYTES_MAX};
 use millstream_model::{SlotKind, TenantId};
 
 pub fn join_request(group: &str, member_id: &str) -> JoinGroupRequest {
@@ -330,5 +331,31 @@ async fn groups_belong_to_their_tenant() {
     let mut writer = server.client_of(&writer).await;
     let refused = writer.ask(9, &join_request("same", "")).await;
     assert_eq!(refused.error_code, ErrorCode::GroupAuthorizationFailed.number());
+    server.stop().await;
+}
+
+/// A group of one is not "full", and no client should try the same again.
+#[tokio::test]
+async fn what_is_too_large_of_a_member_is_an_invalid_request() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let invalid = ErrorCode::InvalidRequest.number();
+    let mut large = join_request("large", "");
+    large.protocols[0].metadata = Bytes::from(vec![0; GROUP_MEMBER_BYTES_MAX + 1]);
+    assert_eq!(client.newest(&large).await.error_code, invalid);
+    let joined = join(&mut client, 9, "large").await;
+    let sync = SyncGroupRequest {
+        group_id: "large".to_owned(),
+        generation_id: joined.generation_id,
+        member_id: joined.member_id.clone(),
+        protocol_type: joined.protocol_type,
+        protocol_name: joined.protocol_name,
+        assignments: vec![SyncGroupRequestAssignment {
+            member_id: joined.member_id,
+            assignment: Bytes::from(vec![0; GROUP_BYTES_MAX + 1]),
+        }],
+        ..SyncGroupRequest::default()
+    };
+    assert_eq!(client.newest(&sync).await.error_code, invalid);
     server.stop().await;
 }

@@ -4,7 +4,10 @@ use crate::client::{Client, batch, versions};
 use crate::records::{fetch_request, produce_request};
 use crate::server::Server;
 use millstream_kafka_wire::ApiKey;
-use millstream_kafka_wire::messages::{FetchRequest, ListGroupsRequest, MetadataRequest, ProduceRequest};
+use millstream_kafka_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use millstream_kafka_wire::messages::{
+    FetchRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest,
+};
 use std::time::{Duration, Instant};
 
 #[tokio::test]
@@ -103,6 +106,38 @@ async fn acks_zero_is_not_answered_but_in_order_and_kept_when_the_client_leaves(
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     panic!("the records of a client that left did not all arrive");
+}
+
+/// As with Kafka, which handles the requests of a connection one after the other.
+#[tokio::test]
+async fn who_sends_without_an_answer_finds_the_records_when_it_asks_for_the_end() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let topic = client.create_topic("found", 2).await;
+    let partition = |partition_index| ListOffsetsPartition {
+        partition_index,
+        current_leader_epoch: -1,
+        timestamp: -1,
+        max_num_offsets: 1,
+    };
+    let ends = ListOffsetsRequest {
+        topics: vec![ListOffsetsTopic {
+            name: "found".to_owned(),
+            partitions: vec![partition(0), partition(1)],
+        }],
+        ..ListOffsetsRequest::default()
+    };
+    for count in 1..=20 {
+        for index in [0, 1] {
+            client
+                .send(13, &produce_request("found", topic, index, 0, batch(&["x"])))
+                .await;
+        }
+        let told = client.newest(&ends).await;
+        let told: Vec<i64> = told.topics[0].partitions.iter().map(|one| one.offset).collect();
+        assert_eq!(told, [count, count]);
+    }
+    server.stop().await;
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use millstream_kafka_wire::messages::offset_commit_request::{
 };
 use millstream_kafka_wire::messages::{
     HeartbeatRequest, JoinGroupRequest, ListGroupsRequest, MetadataRequest, OffsetCommitRequest,
-    OffsetFetchRequest, ProduceResponse, SyncGroupRequest,
+    OffsetFetchRequest, ProduceRequest, ProduceResponse, SyncGroupRequest,
 };
 use millstream_metadata::{Grant, Quota};
 use std::time::{Duration, Instant};
@@ -260,5 +260,64 @@ async fn no_member_is_thrown_out_for_a_debt_of_requests() {
         rounds += 1;
     }
     assert!(rounds < 10, "it waits for what it owes: {rounds} rounds");
+    server.stop().await;
+}
+
+/// A member whose heartbeats come behind produces in debt, on the same connection, is not thrown out: what moves no bytes
+/// goes past them, and those that want an answer are refused in time for its answer. The debt stays.
+#[tokio::test]
+async fn no_member_is_thrown_out_for_a_produce_in_debt_before_its_heartbeat() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let topic = client.create_topic("deep", 1).await;
+    let beat = member(&mut client).await;
+    let quota = limited(|quota| quota.produce_bytes_per_second = Some(10));
+    server.catalog.set_quota(1, quota);
+    let request = produce_request("deep", topic, 0, -1, batch(&["x"; 200]));
+    assert_eq!(code(&client.ask(13, &request).await), 0);
+    for _ in 0..3 {
+        let produces = [client.send(13, &request).await, client.send(13, &request).await];
+        let beats = client.send(4, &beat).await;
+        for id in produces {
+            let refused = ErrorCode::NotEnoughReplicas.number();
+            assert_eq!(code(&client.answer::<ProduceRequest>(13, id).await), refused);
+        }
+        assert_eq!(client.answer::<HeartbeatRequest>(4, beats).await.error_code, 0);
+    }
+    server.stop().await;
+}
+
+/// Produces that want no answer wait for their debt behind those that come after them, and keep their order among
+/// produces.
+#[tokio::test]
+async fn what_follows_a_silent_produce_in_debt_goes_past_it_but_for_produces() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let topic = client.create_topic("deep", 1).await;
+    let beat = member(&mut client).await;
+    let quota = limited(|quota| quota.produce_bytes_per_second = Some(10));
+    server.catalog.set_quota(1, quota);
+    let produce = |acks, value| produce_request("deep", topic, 0, acks, batch(&[value]));
+    let value = "x".repeat(1000);
+    assert_eq!(code(&client.ask(13, &produce(-1, &value)).await), 0);
+    for value in ["a", "b"] {
+        client.send(13, &produce(0, value)).await;
+    }
+    // For longer than a session.
+    for _ in 0..4 {
+        assert_eq!(client.newest(&beat).await.error_code, 0);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    let fetch = fetch_request("deep", topic, 0, 0, 0);
+    let fetched = client.ask(13, &fetch).await;
+    assert_eq!(
+        fetched.responses[0].partitions[0].high_watermark, 1,
+        "it is not begun"
+    );
+    let last = client.send(13, &produce(-1, "c")).await;
+    server.catalog.set_quota(1, Quota::default());
+    let response = client.answer::<ProduceRequest>(13, last).await;
+    let partition = &response.responses[0].partition_responses[0];
+    assert_eq!((partition.error_code, partition.base_offset), (0, 3));
     server.stop().await;
 }

@@ -94,19 +94,19 @@ async fn describe(client: &Client, name: String, output: OutputFormat) -> Result
         let Some(Partition { topic, index }) = it.partition else {
             continue;
         };
-        let end = client
-            .list_offsets(&topic, &[index], Position::Latest)
-            .await?
-            .first()
-            .copied()
-            .unwrap_or(-1);
+        let end = first(client, &topic, index, Position::Latest).await?;
+        // Below its start a partition has nothing left to read.
+        let start = match it.offset < end {
+            true => first(client, &topic, index, Position::Earliest).await?,
+            false => end,
+        };
         let owner = owners.remove(&(topic.clone(), index));
         listing.row(vec![
             topic.into(),
             index.into(),
             it.offset.into(),
             end.into(),
-            end.saturating_sub(it.offset).into(),
+            lag(it.offset, start, end).into(),
             owner.into(),
         ]);
     }
@@ -129,4 +129,35 @@ async fn describe(client: &Client, name: String, output: OutputFormat) -> Result
         writeln!(std::io::stdout(), "{}", visible(&line))?;
     }
     Ok(listing.print(output)?)
+}
+
+/// Where a position is in a partition.
+async fn first(client: &Client, topic: &str, index: u32, position: Position) -> Result<i64, Error> {
+    let found = client.list_offsets(topic, &[index], position).await?;
+    Ok(found.first().copied().unwrap_or(-1))
+}
+
+/// How many offsets are left to read for who has committed `offset`: of those that are there, and never less than none,
+/// whatever was committed.
+fn lag(offset: i64, start: i64, end: i64) -> i64 {
+    end.saturating_sub(offset.max(start)).max(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lag;
+
+    #[test]
+    fn the_lag_is_what_is_left_to_read() {
+        for (offset, start, end, left) in [
+            (2, 0, 10, 8),
+            (10, 0, 10, 0),
+            (2, 10, 10, 0),
+            (2, 5, 10, 5),
+            (110, 0, 10, 0),
+            (-1, 3, 10, 7),
+        ] {
+            assert_eq!(lag(offset, start, end), left, "{offset} in {start}..{end}");
+        }
+    }
 }

@@ -309,6 +309,10 @@ async fn send_queries(out: &Out, reports: &[QueryReport]) -> Result<u64, Stop> {
             "LATE_ROWS",
             Cells::number(reports.iter().map(|r| signed(r.late_rows))),
         ),
+        (
+            "KEYLESS_ROWS",
+            Cells::number(reports.iter().map(|r| signed(r.keyless_rows))),
+        ),
         ("ERRORS", Cells::number(reports.iter().map(|r| signed(r.errors)))),
         (
             "MISPLACED_KEYS",
