@@ -52,6 +52,7 @@ impl Runner {
         at <= Instant::now()
             || rows >= self.settings.commit_rows
             || queries().any(crate::query::RunningQuery::is_cache_full)
+            || self.is_overlay_full()
     }
 
     /// Begins a commit; [`Runner::happened`] goes on with it.
