@@ -63,7 +63,7 @@ fn token_provider(who: Principal, roots: Arc<RootKeys>) -> Credentials {
     Credentials::token(move || {
         let mut current = current.lock();
         if let Some((made, token)) = current.as_ref().filter(|(made, _)| made.elapsed() < TOKEN_USE) {
-            debug_assert!(made.elapsed() < TOKEN_LIFE, "a token in use is alive");
+            debug_assert!(made.elapsed() < TOKEN_LIFE, "bug: a token in use is alive");
             return token.clone();
         }
         match mint(&roots, &who, TimestampMs::now(), TOKEN_LIFE) {

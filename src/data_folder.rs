@@ -2,6 +2,7 @@
 
 use crate::settings::Settings;
 use millstream_access::RootKeys;
+use millstream_broker::StoreBefore;
 use millstream_cli::Failure;
 use millstream_durable::{Access, replace};
 use millstream_model::JournalId;
@@ -15,8 +16,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
-/// The version of `node.json` that this release writes.
-const NODE_FORMAT: u32 = 1;
+/// The form of `node.json` and of the folder around it that this release reads and writes. In form 1 snapshots of groups had
+/// no sections, and consumer groups lay in eight partitions by their tenant alone.
+const NODE_FORMAT: u32 = 2;
 
 /// What a node keeps in its folder.
 const IN_THE_FOLDER: [&str; 7] = [
@@ -53,6 +55,15 @@ struct Node {
     cluster: Option<Uuid>,
 }
 
+/// `node.json` does not read: all that it says can be found again.
+fn damaged(file: &Path, error: &serde_json::Error) -> Failure {
+    Failure::new(format!(
+        "{} does not read: {error}; move it away and start again with the same --data-dir: the journal beside it is whole \
+         without it (--cluster says whose it is, where the store is not in the same folder)",
+        file.display()
+    ))
+}
+
 impl DataFolder {
     /// Makes the folder if need be and locks it.
     ///
@@ -84,9 +95,7 @@ impl DataFolder {
         })?;
         let file = path.join("node.json");
         let node = match fs::read(&file) {
-            Ok(bytes) => {
-                serde_json::from_slice(&bytes).map_err(|error| unusable("read node.json", &error))?
-            }
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| damaged(&file, &error))?,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let node = Node {
                     format: NODE_FORMAT,
@@ -98,7 +107,17 @@ impl DataFolder {
             }
             Err(error) => return Err(unusable("read node.json", &error)),
         };
-        if node.format != NODE_FORMAT {
+        if node.format < NODE_FORMAT {
+            return Err(unusable(
+                "read what is",
+                &format!(
+                    "it has format {}, of an earlier release, whose data this release (format {NODE_FORMAT}) does not read, \
+                     and node.json says so; go on with that release or start with an empty folder",
+                    node.format
+                ),
+            ));
+        }
+        if node.format > NODE_FORMAT {
             return Err(unusable(
                 "read node.json",
                 &format!("format {} needs a newer release", node.format),
@@ -134,6 +153,14 @@ impl DataFolder {
     /// The cluster that this node belongs to.
     pub fn cluster(&self) -> Option<Uuid> {
         self.node.cluster
+    }
+
+    /// What is known of this node's store.
+    pub fn store_before(&self) -> StoreBefore {
+        match self.node.cluster {
+            Some(_) => StoreBefore::HeldCluster,
+            None => StoreBefore::Unknown,
+        }
     }
 
     /// Remembers the cluster for ever.

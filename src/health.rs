@@ -1,9 +1,10 @@
-//! Whether this process takes work, and if not, why: one table of reason codes, from which probes get a word and operators
-//! the whole story.
+//! Whether this process takes work, and if not, why: reason codes ([`Code`]), from which probes get a word and operators the
+//! whole story.
 //!
 //! Unready is what a client would notice at once: writes refused, partitions without a leader, data that cannot be read,
 //! a certificate that nobody accepts. What only changes to the catalog or a later restart would notice is a warning.
 
+use crate::code::Code;
 use millstream_broker::{Condition, Handle, Standing, StoreFault};
 use millstream_controller as controller;
 use millstream_door::Rooms;
@@ -14,74 +15,6 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
-
-/// Why a process does not take work, or not as it should. Words are stable: monitors match them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Code {
-    Starting,
-    Draining,
-    RefusedByController,
-    ReadsOnly,
-    JournalDamaged,
-    JournalFull,
-    StoreFull,
-    StoreRefused,
-    StoreUnreachable,
-    NoLeader,
-    PartitionDamaged,
-    ObjectDamaged,
-    CertificateExpired,
-    CertificateNotYetValid,
-    NotController,
-    RequestsWait,
-}
-
-impl Code {
-    /// As it is told.
-    pub fn word(self) -> &'static str {
-        match self {
-            Code::Starting => "starting",
-            Code::Draining => "draining",
-            Code::RefusedByController => "refused-by-controller",
-            Code::ReadsOnly => "reads-only",
-            Code::JournalDamaged => "journal-damaged",
-            Code::JournalFull => "journal-full",
-            Code::StoreFull => "store-full",
-            Code::StoreRefused => "store-refused",
-            Code::StoreUnreachable => "store-unreachable",
-            Code::NoLeader => "no-leader",
-            Code::PartitionDamaged => "partition-damaged",
-            Code::ObjectDamaged => "object-damaged",
-            Code::CertificateExpired => "certificate-expired",
-            Code::CertificateNotYetValid => "certificate-not-yet-valid",
-            Code::NotController => "not-controller",
-            Code::RequestsWait => "requests-wait",
-        }
-    }
-
-    /// Whether clients should be sent elsewhere. A store that fails only fills the journal: that is told by its own code;
-    /// and one tenant that crowds the room for requests must not take the node from all others.
-    pub fn is_unready(self) -> bool {
-        match self {
-            Code::StoreFull
-            | Code::StoreRefused
-            | Code::StoreUnreachable
-            | Code::NotController
-            | Code::RequestsWait => false,
-            Code::Starting
-            | Code::Draining
-            | Code::RefusedByController
-            | Code::ReadsOnly
-            | Code::JournalDamaged
-            | Code::JournalFull
-            | Code::NoLeader
-            | Code::PartitionDamaged
-            | Code::ObjectDamaged
-            | Code::CertificateExpired
-            | Code::CertificateNotYetValid => true,
-        }
-    }
-}
 
 /// A reason, in words for operators: it may name folders and objects, never for tenants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -378,7 +311,10 @@ pub fn now_s() -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Code, Reason, Report, of_certificate, of_condition, of_room, of_standing};
+    use super::{
+        Code, DRAINING, Reason, Report, STARTING, of_certificate, of_condition, of_phase, of_room,
+        of_standing,
+    };
     use millstream_broker::{Condition, Standing, StoreFault, StoreTrouble};
     use millstream_listener::Validity;
 
@@ -460,7 +396,13 @@ mod tests {
             told(of_standing(Standing::Waiting)),
             (false, "unready reads-only\n".into())
         );
-        assert!(!told(of_standing(Standing::Refused)).0);
+        assert_eq!(
+            told(of_standing(Standing::Refused)),
+            (false, "unready refused-by-controller\n".into())
+        );
+        let of_phase = |phase| told(of_phase(phase).reasons);
+        assert_eq!(of_phase(STARTING), (false, "unready starting\n".into()));
+        assert_eq!(of_phase(DRAINING), (false, "unready draining\n".into()));
         assert_eq!(of_room(0), None);
         let crowded = of_room(3).into_iter().collect();
         assert_eq!(told(crowded), (true, "ready requests-wait\n".into()));

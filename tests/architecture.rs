@@ -8,10 +8,14 @@
 
 #[path = "architecture/asserted.rs"]
 mod asserted;
+#[path = "architecture/bugs.rs"]
+mod bugs;
 #[path = "architecture/circles.rs"]
 mod circles;
 #[path = "architecture/laws.rs"]
 mod laws;
+#[path = "architecture/pages.rs"]
+mod pages;
 #[path = "architecture/pure.rs"]
 mod pure;
 

@@ -7,7 +7,7 @@ use crate::error::ShardError;
 use crate::query::{Parking, RunningQuery};
 use futures::StreamExt;
 use millstream_model::TopicName;
-use millstream_state::Change;
+use millstream_state::StateWrite;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
@@ -105,7 +105,7 @@ impl Runner {
                 tracing::info!(query = %query.id, "query goes on");
                 query.take_over(&mut self.core.queries[at]);
                 if query.outgrew {
-                    self.core.forget([Change {
+                    self.core.forget([StateWrite {
                         key: checkpoint::room_key(&query.id),
                         value: None,
                     }]);

@@ -9,7 +9,7 @@ use crate::checkpoint;
 use crate::query::RunningQuery;
 use crate::report::QueryReport;
 use millstream_model::limits::{SQL_OVERLAY_BYTES_MAX, SQL_OVERLAY_PART};
-use millstream_state::Change;
+use millstream_state::StateWrite;
 use std::time::Instant;
 
 impl Runner {
@@ -112,7 +112,7 @@ impl Runner {
         let wanted = query.settled_bytes();
         query.evict(total, self.settings.state_bytes_max);
         if query.is_persistent() {
-            let note = Change {
+            let note = StateWrite {
                 key: checkpoint::room_key(&query.id),
                 value: Some(checkpoint::room_value(wanted)),
             };
