@@ -51,6 +51,11 @@ impl Retry {
         self.at = Some(self.not_before.map_or(now, |at| at.max(now)));
     }
 
+    /// It waits for room since the shard's last life: others come in first.
+    pub(crate) fn come_last(&mut self, now: Instant) {
+        self.not_before = now.checked_add(self.backoff.waits().last);
+    }
+
     /// It has committed: the next fault is a new one.
     pub(crate) fn recovered(&mut self) {
         self.backoff.reset();

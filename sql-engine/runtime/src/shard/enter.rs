@@ -7,6 +7,7 @@ use crate::query::{Parking, QuerySpec, QueryStart, RunningQuery, State};
 use crate::streams::{StreamPosition, StreamsError};
 use millstream_columns::RowError;
 use millstream_model::{Offset, PartitionIndex, TimestampMs, TopicName};
+use std::time::Instant;
 
 /// Whether a query of this id has lived before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,8 @@ impl Runner {
             }
             Err(error) => return Err(error),
         }
+        // Who is in a commit cannot make room.
+        self.commit_ended().await;
         self.core.queries.push(query);
         self.admit(&id);
         self.watch();
@@ -157,6 +160,7 @@ impl Runner {
                     "there was no room for its state before the shard's last start; {bytes_max} bytes are allowed for all of the tenant's queries"
                 );
                 query.wait_for_room(wanted, why);
+                query.retry.come_last(Instant::now());
             }
             // It is kept, parked, so that it can be seen and its state is not lost.
             (Err(error), _) => query.park(error.to_string(), Parking::ForGood),
