@@ -120,7 +120,7 @@ mod tests {
         let mut taken = 0;
         let walk = Walk::new(text.chars().inspect(|_| taken += 1));
         let lexemes = lexed(&text, walk).unwrap();
-        assert_eq!(lexemes.len(), statements * 11 + 1);
+        assert_eq!(lexemes.len(), statements * 10 + 1);
         (taken, text.chars().count())
     }
 
