@@ -13,6 +13,7 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Why a process does not take work, or not as it should. Words are stable: monitors match them.
@@ -235,11 +236,14 @@ impl Health {
         }
         reasons.extend(of_room(self.rooms.waiting()));
         // Without a controller it serves on: records flow, only changes to the catalog wait.
+        let holds = self.controller.lease().borrow().holds(Instant::now());
         let decides = match self.controller.term() {
-            Some(term) => format!("controller in term {term}"),
-            None => {
-                let text = "this node does not decide now: topics, keys and queries cannot be changed";
-                reasons.push(Reason::new(Code::NotController, text));
+            Some(term) if holds => format!("controller in term {term}"),
+            term => {
+                reasons.push(Reason::new(
+                    Code::NotController,
+                    without_decisions(term.is_some()),
+                ));
                 "not the controller".to_owned()
             }
         };
@@ -249,6 +253,20 @@ impl Health {
             facts: format!("catalog version {version}, {decides}"),
         }
     }
+}
+
+/// What a node says that does not decide; one whose lease ran out has not been overthrown yet.
+fn without_decisions(ran_out: bool) -> String {
+    let why = match ran_out {
+        true => ": its lease ran out, for the object store did not take the renewals",
+        false => "",
+    };
+    format!("this node does not decide now{why}; topics, keys and queries cannot be changed")
+}
+
+/// What is said before the doors are open.
+pub fn starting() -> Report {
+    of_phase(STARTING)
 }
 
 fn of_phase(phase: u8) -> Report {
@@ -377,127 +395,4 @@ pub fn now_s() -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Code, Reason, Report, of_certificate, of_condition, of_room, of_standing};
-    use millstream_broker::{Condition, Standing, StoreFault, StoreTrouble};
-    use millstream_listener::Validity;
-
-    fn told(reasons: Vec<Reason>) -> (bool, String) {
-        let report = Report {
-            reasons,
-            facts: String::new(),
-        };
-        (report.is_ready(), report.short())
-    }
-
-    fn trouble(fault: StoreFault) -> Condition {
-        Condition {
-            store: Some(StoreTrouble {
-                fault,
-                groups: 1,
-                error: "cannot put one/two".into(),
-            }),
-            ..Condition::default()
-        }
-    }
-
-    /// What a client would notice is unready; each by its own code.
-    #[test]
-    fn every_condition_has_its_code() {
-        let with = |change: fn(&mut Condition)| {
-            let mut condition = Condition::default();
-            change(&mut condition);
-            condition
-        };
-        let table = [
-            (Condition::default(), true, "ready\n"),
-            (
-                with(|it| it.journal_damage = Some("at 5".into())),
-                false,
-                "unready journal-damaged\n",
-            ),
-            (
-                with(|it| it.is_journal_full = true),
-                false,
-                "unready journal-full\n",
-            ),
-            (
-                with(|it| it.unserved_partitions = 3),
-                false,
-                "unready no-leader\n",
-            ),
-            (
-                with(|it| it.quarantined_partitions = 1),
-                false,
-                "unready partition-damaged\n",
-            ),
-            (
-                with(|it| it.damaged_objects = 2),
-                false,
-                "unready object-damaged\n",
-            ),
-            (trouble(StoreFault::Failing), true, "ready store-unreachable\n"),
-            (trouble(StoreFault::Refused), true, "ready store-refused\n"),
-            (trouble(StoreFault::Full), true, "ready store-full\n"),
-            (
-                Condition {
-                    is_journal_full: true,
-                    ..trouble(StoreFault::Full)
-                },
-                false,
-                "unready journal-full store-full\n",
-            ),
-        ];
-        for (condition, is_ready, short) in table {
-            assert_eq!(
-                told(of_condition(&condition)),
-                (is_ready, short.to_owned()),
-                "{condition:?}"
-            );
-        }
-        assert!(told(of_standing(Standing::Member)).0);
-        assert_eq!(
-            told(of_standing(Standing::Waiting)),
-            (false, "unready reads-only\n".into())
-        );
-        assert!(!told(of_standing(Standing::Refused)).0);
-        assert_eq!(of_room(0), None);
-        let crowded = of_room(3).into_iter().collect();
-        assert_eq!(told(crowded), (true, "ready requests-wait\n".into()));
-    }
-
-    /// Probes are anybody: they learn of codes, and of nothing that a reason names.
-    #[test]
-    fn names_are_for_operators_only() {
-        let reasons = of_condition(&trouble(StoreFault::Full));
-        let report = Report {
-            reasons,
-            facts: "catalog version 7".into(),
-        };
-        assert!(!report.short().contains("one/two") && !report.short().contains("version"));
-        let full = report.full();
-        assert!(
-            full.contains("warning store-full: ")
-                && full.contains("one/two")
-                && full.ends_with("version 7\n"),
-            "{full}"
-        );
-    }
-
-    #[test]
-    fn a_certificate_is_judged_by_the_clock() {
-        let validity = Validity {
-            from: 100,
-            until: 200,
-        };
-        let code = |now_s| of_certificate(validity, now_s, "f").map(|it| it.code);
-        for (now_s, expected) in [
-            (99, Some(Code::CertificateNotYetValid)),
-            (100, None),
-            (200, None),
-            (201, Some(Code::CertificateExpired)),
-        ] {
-            assert_eq!(code(now_s), expected, "{now_s}");
-        }
-    }
-}
+mod tests;

@@ -168,6 +168,7 @@ impl Commits {
             Input::Fenced { epoch, start, end } => self.fenced(epoch, start, end),
             Input::Opened { tag } => self.opened(tag.unwrap_or_default()),
             Input::Read { pieces, next } => self.read(pieces, next),
+            Input::Unread { damage } => self.unread(&damage),
             Input::Commit(changes) => self.commit(changes),
             Input::Appended { at } => self.appended(at),
             Input::AppendUnclear => {
@@ -297,6 +298,15 @@ impl Commits {
             last: self.replay.last(),
         };
         self.read_on()
+    }
+
+    /// What comes next is damaged in the store: as lost as what a journal lost, for whoever goes on without it.
+    fn unread(&mut self, damage: &str) -> Vec<Output> {
+        assert_eq!(self.phase, Phase::Replaying, "bug: asked for");
+        self.damaged(format!(
+            "from offset {} on it cannot be read: {damage}",
+            self.at.end
+        ))
     }
 
     /// Something of what was committed is gone. An operator who knows may go on with what precedes it: a state is whole

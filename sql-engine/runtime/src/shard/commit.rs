@@ -143,7 +143,9 @@ impl Runner {
                 Done::Logged(outcome)
             }
             Happened::Appended(Ok(at)) => Done::Appended(Ok(at)),
-            Happened::Appended(Err(ChangelogError::Unavailable { reason })) => Done::Appended(Err(reason)),
+            Happened::Appended(Err(
+                ChangelogError::Unavailable { reason } | ChangelogError::Damaged { reason },
+            )) => Done::Appended(Err(reason)),
             Happened::Appended(Err(ChangelogError::Fenced)) | Happened::Flushed(Err(ColdError::Fenced)) => {
                 self.core.commits.step(Input::OwnerMet);
                 self.fenced = true;
