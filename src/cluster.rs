@@ -11,7 +11,7 @@ use millstream_catalog::{
 use millstream_cli::Failure;
 use millstream_controller::{self as controller, CopySettings};
 use millstream_metadata::{Change, HostPort, Image, NodeRow, Row};
-use millstream_server::StoreKind;
+use millstream_server::{StoreKind, Workers};
 use millstream_store::StoreMetrics;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,6 +23,9 @@ use uuid::Uuid;
 
 /// The name of a cluster whose operator gave none.
 const CLUSTER_NAME: &str = "millstream";
+
+/// Threads for SQL statements, at least: one tenant has half of them at most, so that two leave some to a third.
+const STATEMENT_THREADS_MIN: usize = 4;
 
 /// How long a node that knows its cluster waits for the store before it starts without.
 const STORE_PATIENCE: Duration = Duration::from_secs(5);
@@ -309,14 +312,19 @@ pub fn broker_settings(
 }
 
 /// How SQL keeps its state in this store.
-pub fn sql_settings(settings: &Settings) -> millstream_server::Settings {
-    let mut sql = millstream_server::Settings::default();
+pub fn sql_settings(settings: &Settings) -> Result<millstream_server::Settings, Failure> {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let workers = Workers::apart((2 * threads).max(STATEMENT_THREADS_MIN));
+    let mut sql = millstream_server::Settings {
+        workers: workers.map_err(|error| Failure::new(format!("threads cannot be started: {error}")))?,
+        ..millstream_server::Settings::default()
+    };
     sql.shard.state_bytes_max = settings.sql_state_bytes;
     sql.shard.accepts_loss = settings.recover_groups;
     if is_directory(settings) {
         sql.shard.store = StoreKind::Directory;
     }
-    sql
+    Ok(sql)
 }
 
 fn is_directory(settings: &Settings) -> bool {

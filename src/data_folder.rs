@@ -2,6 +2,7 @@
 
 use crate::settings::Settings;
 use millstream_access::RootKeys;
+use millstream_broker::StoreBefore;
 use millstream_cli::Failure;
 use millstream_durable::{Access, replace};
 use millstream_model::JournalId;
@@ -53,6 +54,15 @@ struct Node {
     cluster: Option<Uuid>,
 }
 
+/// `node.json` does not read: all that it says can be found again.
+fn damaged(file: &Path, error: &serde_json::Error) -> Failure {
+    Failure::new(format!(
+        "{} does not read: {error}; move it away and start again with the same --data-dir: the journal beside it is whole \
+         without it (--cluster says whose it is, where the store is not in the same folder)",
+        file.display()
+    ))
+}
+
 impl DataFolder {
     /// Makes the folder if need be and locks it.
     ///
@@ -84,9 +94,7 @@ impl DataFolder {
         })?;
         let file = path.join("node.json");
         let node = match fs::read(&file) {
-            Ok(bytes) => {
-                serde_json::from_slice(&bytes).map_err(|error| unusable("read node.json", &error))?
-            }
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| damaged(&file, &error))?,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let node = Node {
                     format: NODE_FORMAT,
@@ -134,6 +142,14 @@ impl DataFolder {
     /// The cluster that this node belongs to.
     pub fn cluster(&self) -> Option<Uuid> {
         self.node.cluster
+    }
+
+    /// What is known of this node's store.
+    pub fn store_before(&self) -> StoreBefore {
+        match self.node.cluster {
+            Some(_) => StoreBefore::HeldCluster,
+            None => StoreBefore::Unknown,
+        }
     }
 
     /// Remembers the cluster for ever.

@@ -125,7 +125,7 @@ pub async fn start(settings: Settings) -> Result<Running, Failure> {
         .as_deref()
         .map(ready_file::clear)
         .transpose()?;
-    let store = open_store(&settings.store).map_err(told)?;
+    let store = open_store(&settings.store, folder.store_before()).map_err(told)?;
     data_folder::tighten_store(&settings.store);
     let roots = Arc::new(folder.root_keys(&settings)?);
     let certificates = door::certificates(&settings)?;
@@ -196,7 +196,7 @@ pub async fn replace_admin_key(settings: &Settings) -> Result<(), Failure> {
     data_folder::keep_to_owner();
     let mut folder = DataFolder::open_existing(&settings.data_dir)?;
     let roots = folder.root_keys(settings)?;
-    let store = open_store(&settings.store).map_err(told)?;
+    let store = open_store(&settings.store, folder.store_before()).map_err(told)?;
     cluster::find(settings, &store, &mut folder, &roots).await?;
     let catalog = catalog_settings(settings, &store);
     let row = controller::replace_bootstrap_key(store.store, &catalog, roots.current())
@@ -278,7 +278,7 @@ impl Parts {
             registry,
             draining.clone(),
         );
-        let (services, sql) = self.services(&broker, quotas.clone(), registry, &draining);
+        let (services, sql) = self.services(&broker, quotas.clone(), registry, &draining)?;
         let (services, grpc_health) = introspection(services).map_err(told)?;
         let services = Routes::from(services.into_axum_router().fallback(http::unknown));
         let gate = self.gate(&broker, (rooms.clone(), quotas), registry, &draining);
@@ -343,7 +343,7 @@ impl Parts {
         quotas: Quotas,
         registry: &mut Registry,
         draining: &CancellationToken,
-    ) -> (Routes, Option<millstream_server::Server>) {
+    ) -> Result<(Routes, Option<millstream_server::Server>), Failure> {
         let metrics = millstream_grpc::Metrics::register(registry);
         let data = DataDoor::new(broker.clone(), quotas, metrics, draining.clone());
         let name = ClusterName {
@@ -359,11 +359,11 @@ impl Parts {
         let inner = service.add_to(Routes::new(data.into_service()));
         let sql_metrics = millstream_server::Metrics::register(registry);
         if !self.settings.sql {
-            return (inner, None);
+            return Ok((inner, None));
         }
-        let sql = self.sql(inner.clone(), broker.clone(), sql_metrics);
+        let sql = self.sql(inner.clone(), broker.clone(), sql_metrics)?;
         let door = millstream_server::SqlDoor::service(sql.clone(), Arc::new(sql_caller));
-        (inner.add_service(Guarded::new(door)), Some(sql))
+        Ok((inner.add_service(Guarded::new(door)), Some(sql)))
     }
 
     /// Who stands before every gRPC service.
@@ -412,13 +412,13 @@ impl Parts {
         routes: Routes,
         broker: Broker,
         metrics: millstream_server::Metrics,
-    ) -> millstream_server::Server {
+    ) -> Result<millstream_server::Server, Failure> {
         let backends = TenantBackends::new(routes, self.controller.image_watch(), Arc::clone(&self.roots));
         let store: Arc<dyn ObjectStore> = Arc::new(PrefixStore::new(
             self.requests.counted("sql", Arc::clone(&self.store.store)),
             self.store.prefix.clone(),
         ));
-        let settings = sql_settings(&self.settings);
+        let settings = sql_settings(&self.settings)?;
         let server = millstream_server::Server::new(settings, store, Arc::new(backends), metrics);
         let resuming = server.clone();
         tokio::spawn(async move {
@@ -429,7 +429,7 @@ impl Parts {
                 tracing::error!(%error, "the continuous queries could not be resumed");
             }
         });
-        server
+        Ok(server)
     }
 }
 

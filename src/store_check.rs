@@ -4,7 +4,7 @@
 use crate::cluster::{copy_path, told};
 use crate::settings::{Settings, StartArgs};
 use clap::{Args, Subcommand};
-use millstream_broker::{Checked, Finding, OpenStore, check_store, open_store};
+use millstream_broker::{Checked, Finding, OpenStore, StoreBefore, check_store, open_store};
 use millstream_catalog::{CatalogCopy, Identity};
 use millstream_cli::{Failure, OutputFormat};
 use millstream_metadata::Image;
@@ -79,12 +79,11 @@ async fn opened(settings: &Settings, known: &CatalogCopy) -> Result<OpenStore, F
     if let Some(folder) = settings.store.strip_prefix("file://")
         && !std::path::Path::new(folder).is_dir()
     {
-        // Opening makes it.
         return Err(Failure::new(format!(
             "there is no folder {folder}: is --store right?"
         )));
     }
-    let store = open_store(&settings.store).map_err(told)?;
+    let store = open_store(&settings.store, StoreBefore::HeldCluster).map_err(told)?;
     let found = Identity::read(store.store.as_ref(), &store.prefix).await;
     match found.map_err(told)? {
         Some(found) if found.id == known.cluster => Ok(store),

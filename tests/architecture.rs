@@ -8,6 +8,8 @@
 
 #[path = "architecture/asserted.rs"]
 mod asserted;
+#[path = "architecture/bugs.rs"]
+mod bugs;
 #[path = "architecture/circles.rs"]
 mod circles;
 #[path = "architecture/laws.rs"]

@@ -59,6 +59,54 @@ fn every_cited_rule_has_its_paragraph() {
     none(problems);
 }
 
+/// A name that the page of words gives to something is one that the code has.
+#[test]
+fn every_name_in_the_words_is_in_the_code() {
+    let words = |text: &str| -> BTreeSet<String> {
+        let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+        words.map(str::to_owned).collect()
+    };
+    let page = std::fs::read_to_string(root().join("docs/words.md")).unwrap();
+    let quoted: Vec<&str> = page.split('`').skip(1).step_by(2).collect();
+    let mut names = words(&quoted.join(" "));
+    names.retain(|name| name.starts_with(|letter: char| letter.is_ascii_uppercase()));
+    assert!(names.len() > 10, "the page names types: {names:?}");
+    for path in sources() {
+        let code = words(&std::fs::read_to_string(root().join(path)).unwrap());
+        names.retain(|name| !code.contains(name));
+    }
+    let missing = names
+        .iter()
+        .map(|name| format!("docs/words.md names {name}, which is nowhere"));
+    none(missing.collect());
+}
+
+/// `decision 043`, wherever a sentence begins: where a number in a comment comes from.
+#[test]
+fn every_cited_decision_is_there() {
+    let files = std::fs::read_dir(root().join("docs/decisions")).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let known: BTreeSet<u32> = names
+        .filter_map(|name| name.split_once('-')?.0.parse().ok())
+        .collect();
+    let mut problems = Vec::new();
+    let mut citations = 0;
+    for path in sources() {
+        let text = std::fs::read_to_string(root().join(&path)).unwrap();
+        for number in ["decision", "Decision"]
+            .iter()
+            .flat_map(|word| cited(&text, word))
+        {
+            citations += 1;
+            if !known.contains(&number) {
+                problems.push(format!("{path} cites decision {number:03}, which does not exist"));
+            }
+        }
+    }
+    assert!(citations > 2, "code cites decisions: {citations}");
+    none(problems);
+}
+
 #[test]
 fn a_citation_is_read_as_it_is_written() {
     let table: [(&str, &[u32]); 5] = [

@@ -4,6 +4,7 @@ pub mod bystander;
 pub mod crowds;
 pub mod debts;
 pub mod http;
+mod statements;
 mod times;
 mod together;
 

@@ -1,9 +1,11 @@
 //! Commits of SQL queries over the real service: what a killed server left behind is counted once, and at rest nothing
 //! is left to do.
 
-use crate::harness::{Server, Start, Work, until};
-use millstream_rust::{ProducerSettings, Record};
+use crate::harness::{Server, Start, Work, text_of, until, until_some};
+use crate::tenants::tenant;
+use millstream_rust::{Client, Error, ProducerSettings, Record, SqlAnswer};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(120);
@@ -86,4 +88,71 @@ async fn a_table_over_a_stream_counts_each_result_once_whenever_the_server_is_ki
         !names.is_empty() && !names.contains(&&json!("__sql_changelog")),
         "{names:?}"
     );
+}
+
+/// Runs a pull query that sees at least the commits of a token; the token that it ends with.
+async fn commit_of(client: &Client, query: &str, commit_min: &str) -> Result<String, Error> {
+    let properties = BTreeMap::from([("pull.commit.min".to_owned(), commit_min.to_owned())]);
+    let mut answers = client.sql(query, &properties).await?;
+    while let Some(answer) = answers.next_answer().await? {
+        if let SqlAnswer::Finished { commit_token, .. } = answer {
+            return Ok(commit_token);
+        }
+    }
+    panic!("the query did not finish");
+}
+
+/// sql.md 21: what one client has seen another may ask for, over a kill; no other virtual cluster can make sense of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_query_ends_with_a_token_that_later_ones_may_ask_for() {
+    const QUERY: &str = "SELECT * FROM c;";
+    let work = Work::new();
+    let server = Server::first(&work, Start::service());
+    let identity = server.identity();
+    server.cli().ok(&["sql", "-e", CHAIN], "");
+    produce(&server, 0).await;
+    let token = commit_of(&server.client(), QUERY, "").await.unwrap();
+    assert!(!token.is_empty());
+    server.kill();
+
+    let server = Server::again(&work, Start::service(), &identity);
+    let asks = format!("pull.commit.min={token}");
+    let told = until_some("the query goes on", SOON, async || {
+        let args = ["--output", "json", "sql", "--set", &asks, "-e", QUERY];
+        let output = server.cli().run(&args, "");
+        output.status.success().then(|| text_of(&output.stderr))
+    })
+    .await;
+    let (_, later) = told
+        .trim()
+        .split_once("pull.commit.min=")
+        .expect("the token is told");
+    commit_of(&server.client(), QUERY, later).await.unwrap();
+    // A query over a stream sees no commit.
+    assert_eq!(
+        commit_of(&server.client(), "SELECT * FROM s LIMIT 1;", later)
+            .await
+            .unwrap(),
+        ""
+    );
+
+    let (_, key) = tenant(&server.client(), "stranger").await;
+    let stranger = server.client_as(&key);
+    stranger.sql_rows(CHAIN, &BTreeMap::new()).await.unwrap();
+    for (given, says) in [
+        (later, "another virtual cluster's"),
+        ("17", "is not a commit token"),
+    ] {
+        let Err(Error::Sql {
+            code,
+            message,
+            retriable,
+            ..
+        }) = commit_of(&stranger, QUERY, given).await
+        else {
+            panic!("{given} is no token of this virtual cluster");
+        };
+        assert_eq!((code.as_str(), retriable), ("INVALID", false));
+        assert!(message.contains(says), "{message}");
+    }
 }

@@ -54,7 +54,7 @@ impl CatalogCopy {
         let mut out = BytesMut::new();
         out.put_u32_le(MAGIC);
         out.put_u16_le(VERSION);
-        out.put_u16_le(u16::try_from(self.name.len()).expect("the catalog bounds names"));
+        out.put_u16_le(u16::try_from(self.name.len()).expect("bug: the catalog bounds names"));
         out.put_slice(self.cluster.as_bytes());
         out.put_slice(self.name.as_bytes());
         let count_at = out.len();
@@ -62,7 +62,7 @@ impl CatalogCopy {
         let mut count = 0u32;
         for row in self.image.rows() {
             let row = Change::Put(row).to_bytes();
-            out.put_u32_le(u32::try_from(row.len()).expect("the catalog bounds rows"));
+            out.put_u32_le(u32::try_from(row.len()).expect("bug: the catalog bounds rows"));
             out.put_slice(&row);
             count += 1;
         }

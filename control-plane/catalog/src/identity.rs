@@ -310,7 +310,7 @@ fn file(prefix: &Path) -> Path {
 }
 
 fn payload(identity: &Identity) -> PutPayload {
-    let bytes = serde_json::to_vec_pretty(identity).expect("an identity holds only what JSON can say");
+    let bytes = serde_json::to_vec_pretty(identity).expect("bug: an identity holds only what JSON can say");
     PutPayload::from(bytes)
 }
 

@@ -19,7 +19,7 @@ pub struct StoreSettings {
     pub prefix: Path,
     /// The store is a local directory: no boundary files, which it cannot write.
     pub local: bool,
-    /// How often the manifest is looked at; at least 30 s, or an idle cluster costs thousands of requests an hour.
+    /// How often the manifest is looked at; at least 30 s, or an idle cluster costs thousands of requests an hour (log.md 42).
     pub poll_interval: Duration,
     /// Retries of one request to the store beyond its client's own.
     pub retries_max: u32,

@@ -148,7 +148,7 @@ pub(crate) async fn read(
 
 /// Writes the lease over whatever is there.
 pub(crate) async fn write(store: &dyn ObjectStore, prefix: &Path, lease: &Lease) -> Result<(), LeaseError> {
-    let bytes = serde_json::to_vec(lease).expect("a lease holds only what JSON can say");
+    let bytes = serde_json::to_vec(lease).expect("bug: a lease holds only what JSON can say");
     let path = path(prefix);
     let writing = store.put(&path, PutPayload::from(bytes));
     let written = timeout(REQUEST_MAX, writing).await;

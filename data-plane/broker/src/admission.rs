@@ -76,7 +76,7 @@ impl Admitted {
             Ok(bytes) => BytesMut::from(&bytes[..]),
             Err(shared) => BytesMut::from(&shared[..]),
         };
-        let batch = BatchView::read(bytes.freeze()).expect("the same bytes were a batch before");
+        let batch = BatchView::read(bytes.freeze()).expect("bug: the same bytes were a batch before");
         debug_assert_eq!(*batch.header(), header);
         match settings.timestamp_type {
             TimestampType::CreateTime if planted.header_timestamp_believed => (batch, None),

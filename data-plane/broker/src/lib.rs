@@ -69,4 +69,6 @@ pub use millstream_coordinator::Settings as GroupSettings;
 pub use millstream_journal::Settings as JournalSettings;
 pub use millstream_partition::FlushSettings;
 pub use millstream_tier::Settings as TierSettings;
-pub use millstream_tier::{LifecycleError, OpenError as StoreError, OpenStore, StoreFault, open_store};
+pub use millstream_tier::{
+    Before as StoreBefore, LifecycleError, OpenError as StoreError, OpenStore, StoreFault, open_store,
+};

@@ -302,7 +302,6 @@ fn refusal(refused: AppendRefused) -> ProduceError {
             AppendError::Foreign => ProduceError::UnknownPartition,
             AppendError::Quarantined | AppendError::OffsetsUsedUp => ProduceError::Storage,
             AppendError::NotOwner { current } => ProduceError::NotOwner { current },
-            AppendError::NoTransaction => ProduceError::NoTransaction,
             AppendError::Sequence(SequenceError::OutOfOrder {
                 producer,
                 expected,

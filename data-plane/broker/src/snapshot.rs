@@ -103,7 +103,7 @@ pub(crate) fn encode<'a>(state: &GroupState, records: impl Iterator<Item = Recor
 }
 
 fn length(bytes: usize) -> u32 {
-    u32::try_from(bytes).expect("a snapshot is bounded far below 4 GiB")
+    u32::try_from(bytes).expect("bug: a snapshot is bounded far below 4 GiB")
 }
 
 /// Reads a stored snapshot.

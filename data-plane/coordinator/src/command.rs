@@ -16,7 +16,7 @@ pub struct GroupKey {
 impl GroupKey {
     /// Sorts before or at every group of the tenant: the smallest name there is.
     pub(crate) fn first(tenant: TenantId) -> GroupKey {
-        let group = "\0".parse().expect("one character is a name");
+        let group = "\0".parse().expect("bug: one character is a name");
         GroupKey { tenant, group }
     }
 }

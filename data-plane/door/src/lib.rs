@@ -13,8 +13,8 @@
 //! caller's key. What the control plane's service needs of this kit, too, lies in `proto/access` (callers, topics) and
 //! `proto/rpc` (statuses), for planes meet only there.
 //!
-//! [`room`] is the accounting of memory, without a clock; [`waiting`] lets tasks wait for it. [`turns`] shares out the
-//! processor. Not here: any protocol's messages, and what a request does (the broker).
+//! [`room`] is the accounting of memory, without a clock; [`waiting`] lets tasks wait for it, and shares out the
+//! processor by `millstream_turns`. Not here: any protocol's messages, and what a request does (the broker).
 
 pub mod code;
 pub mod fetch;
@@ -27,17 +27,16 @@ pub mod problem;
 pub mod produce;
 pub mod quotas;
 pub mod room;
-pub mod turns;
 pub mod waiting;
 
 pub use code::kafka_code;
 pub use gate::{Gate, GateMetrics, GateParts, GateSettings, Keeper};
 pub use leadership::{Leadership, leadership};
 pub use login::{Login, LoginError, LoginSettings, Logins, while_valid};
+pub use millstream_turns::Turn;
 pub use permissions::{Action, Denied};
 pub use places::{NoPlace, Place, Places};
 pub use problem::Refused;
 pub use quotas::{Allowance, Connected, Meter, Owes, Quotas, THROTTLE_MAX};
 pub use room::{Overstay, Owner};
-pub use turns::{Turn, Turns};
 pub use waiting::{Connection, Overstayed, Rooms, RoomsSettings, Share};

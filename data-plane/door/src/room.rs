@@ -388,7 +388,10 @@ impl Room {
         self.used += bytes;
         *self.owners.entry(frame.owner).or_default() += bytes;
         *self.connections.entry(frame.connection).or_default() += bytes;
-        debug_assert!(self.used <= self.settings.bytes_max, "the room is never overfull");
+        debug_assert!(
+            self.used <= self.settings.bytes_max,
+            "bug: the room is never overfull"
+        );
     }
 
     /// Whether waiting on does not help the first in the queue: who has its share may wait for requests that are being

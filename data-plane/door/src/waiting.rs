@@ -1,10 +1,10 @@
 //! The rooms for requests as tasks use them: take what arrives, wait, be told to go, give back by dropping.
 
 use crate::room::{ConnectionId, Event, FrameId, Overstay, Owner, Room, RoomSettings, Taken};
-use crate::turns::Turns;
 use millstream_model::limits::{
     KAFKA_REQUESTS_BYTES_MAX, LOGIN_REQUESTS_BYTES_MAX, ROOM_PATIENCE_MS, ROOM_PROGRESS_BYTES,
 };
+use millstream_turns::Turns;
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -80,7 +80,7 @@ pub struct Rooms {
     tenants: Arc<Shell>,
     logins: Arc<Shell>,
     connections: Arc<AtomicU64>,
-    turns: Turns,
+    turns: Turns<Owner>,
 }
 
 /// A connection that may take room.
@@ -240,7 +240,7 @@ impl Rooms {
     }
 
     /// How the processor is shared out between those who have room.
-    pub fn turns(&self) -> &Turns {
+    pub fn turns(&self) -> &Turns<Owner> {
         &self.turns
     }
 

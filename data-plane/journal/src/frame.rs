@@ -164,7 +164,7 @@ impl Framed {
 fn batch_sum(payload: &[u8]) -> Option<u32> {
     debug_assert!(
         batch::unseal(payload).is_none_or(|(_, intact)| intact),
-        "an appended batch was checked when it came in"
+        "bug: an appended batch was checked when it came in"
     );
     payload.first_chunk::<SEAL_BYTES>().map(|seal| crc32_iscsi(seal))
 }

@@ -7,6 +7,7 @@ use crate::settings::Settings;
 use millstream_broker::Broker;
 use millstream_door::{LoginSettings, Logins, NoPlace, Place, Places, Quotas, Rooms};
 use millstream_model::limits::LOGIN_DEBT_WAIT_MS_MAX;
+use millstream_model::{Backoff, Waits};
 use prometheus_client::registry::Registry;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::net::SocketAddr;
@@ -21,8 +22,8 @@ use tokio_util::task::TaskTracker;
 /// Connections that the system keeps for us until we accept them.
 const BACKLOG: i32 = 1024;
 
-/// How long accepting rests after an error such as "too many open files".
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long accepting rests after errors such as "too many open files".
+const ACCEPT_PAUSE: Waits = Waits::new(Duration::from_millis(50), Duration::from_millis(500));
 
 /// One in so many refused connections has a line in the log.
 const REFUSALS_PER_LINE: u64 = 1000;
@@ -177,6 +178,7 @@ struct Door {
 
 impl Door {
     async fn accept(self: Arc<Self>, listener: TcpListener, tasks: TaskTracker) {
+        let mut pause = Backoff::new(ACCEPT_PAUSE);
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -184,10 +186,13 @@ impl Door {
                 () = self.stop.cancelled() => return,
             };
             let (stream, peer) = match accepted {
-                Ok(accepted) => accepted,
+                Ok(accepted) => {
+                    pause.reset();
+                    accepted
+                }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a Kafka connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    tokio::time::sleep(pause.next(rand::random())).await;
                     continue;
                 }
             };

@@ -206,7 +206,9 @@ impl Change {
             EntryKind::Owned => Change::Owned {
                 epoch: OwnerEpoch(from.u64()?),
             },
-            EntryKind::EpochStart | EntryKind::Append | EntryKind::Lost => unreachable!("returned above"),
+            EntryKind::EpochStart | EntryKind::Append | EntryKind::Lost => {
+                unreachable!("bug: returned above")
+            }
         };
         from.end()?;
         Ok(change)

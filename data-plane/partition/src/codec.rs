@@ -70,7 +70,7 @@ impl Writer {
 
     /// A count of things that follow; there are never more than fit.
     pub(crate) fn count(&mut self, count: usize) {
-        self.u32(u32::try_from(count).expect("every list here is bounded far below 2^32"));
+        self.u32(u32::try_from(count).expect("bug: every list here is bounded far below 2^32"));
     }
 
     pub(crate) fn text(&mut self, text: &str) {

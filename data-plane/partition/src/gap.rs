@@ -26,9 +26,11 @@ impl Gap {
     pub fn batch(&self) -> Bytes {
         let last = self.end_offset.0 - self.base_offset.0 - 1;
         let mut builder = BatchBuilder::new().stamp(self.base_offset, self.leader_epoch);
-        builder.extend_to(i32::try_from(last).expect("a gap is no longer than a batch may be"));
+        builder.extend_to(i32::try_from(last).expect("bug: a gap is no longer than a batch may be"));
         builder.reach_to(self.timestamp_max);
-        builder.build().expect("a header alone is within every limit")
+        builder
+            .build()
+            .expect("bug: a header alone is within every limit")
     }
 
     pub(crate) fn read(payload: &Bytes) -> Result<Gap, PayloadError> {

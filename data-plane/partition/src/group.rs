@@ -143,11 +143,11 @@ impl GroupState {
 
     /// Applies a committed entry whose payload was read before.
     pub fn apply_change(&mut self, header: &EntryHeader, change: Result<Change, PayloadError>) -> Applied {
-        assert_eq!(header.group, self.group, "an entry of another group");
+        assert_eq!(header.group, self.group, "bug: an entry of another group");
         assert_eq!(
             header.lsn,
             self.applied.next(),
-            "entries are applied in order, without gaps"
+            "bug: entries are applied in order, without gaps"
         );
         self.applied = header.lsn;
         self.epoch = header.epoch;

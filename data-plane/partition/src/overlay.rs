@@ -56,9 +56,6 @@ pub enum AppendError {
         /// The present owner's epoch; 0 when the partition has no owner.
         current: OwnerEpoch,
     },
-    /// A transactional batch, but the producer has no transaction open.
-    #[error("no transaction is open")]
-    NoTransaction,
 }
 
 /// The lower half of an owner's epoch counts the owners under one leader epoch.

@@ -91,7 +91,7 @@ impl FlushBuilder {
         if is_large {
             self.end_block();
         }
-        let run = self.footer.runs.last_mut().expect("a run was begun");
+        let run = self.footer.runs.last_mut().expect("bug: a run was begun");
         let first = run.blocks.is_empty() && self.block.is_none();
         assert!(
             batch.base_offset < batch.end_offset,
@@ -211,7 +211,8 @@ impl FlushBuilder {
         run.blocks.push(Block {
             base_offset: block.base_offset,
             timestamp_max: block.timestamp_max,
-            length: u32::try_from(block.length).expect("a block is at most a batch larger than its setting"),
+            length: u32::try_from(block.length)
+                .expect("bug: a block is at most a batch larger than its setting"),
             checksum,
         });
     }

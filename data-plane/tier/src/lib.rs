@@ -43,7 +43,7 @@ mod verify;
 pub use error::TierError;
 pub use flush::{Batch, Flush, FlushBuilder};
 pub use lifecycle::LifecycleError;
-pub use open::{OpenError, OpenStore, open_store};
+pub use open::{Before, OpenError, OpenStore, open_store};
 pub use read::ReadRun;
 pub use settings::Settings;
 pub use tier::Tier;

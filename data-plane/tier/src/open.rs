@@ -95,15 +95,25 @@ pub enum OpenError {
     },
 }
 
-/// Opens the store that `url` names. A missing folder is made; a bucket must exist. Credentials, region and endpoint
+/// What is known of a store before it is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// Nothing: a missing folder is made.
+    Unknown,
+    /// A cluster is there: a folder that is missing, or empty, is away, as one whose file system is not mounted, and none is
+    /// made in its place.
+    HeldCluster,
+}
+
+/// Opens the store that `url` names; a bucket must exist. Credentials, region and endpoint
 /// of S3 come from the environment (`AWS_ACCESS_KEY_ID`, `AWS_REGION`, `AWS_ENDPOINT_URL` …); an endpoint given as
 /// `http://…` is used as it is.
 ///
 /// # Errors
 /// When the URL is of another form, or the folder or client cannot be used.
-pub fn open_store(url: &str) -> Result<OpenStore, OpenError> {
+pub fn open_store(url: &str, before: Before) -> Result<OpenStore, OpenError> {
     if let Some(folder) = url.strip_prefix("file://") {
-        return open_folder(url, folder);
+        return open_folder(url, folder, before);
     }
     match url.strip_prefix("s3://") {
         Some(rest) => open_bucket(url, rest),
@@ -111,28 +121,20 @@ pub fn open_store(url: &str) -> Result<OpenStore, OpenError> {
     }
 }
 
-fn open_folder(url: &str, folder: &str) -> Result<OpenStore, OpenError> {
+fn open_folder(url: &str, folder: &str, before: Before) -> Result<OpenStore, OpenError> {
     if !folder.starts_with('/') {
         return Err(OpenError::Form { url: url.to_owned() });
     }
-    let unusable = |source| OpenError::Folder {
-        folder: folder.to_owned(),
-        source,
-    };
-    std::fs::create_dir_all(folder).map_err(unusable)?;
-    let whole = std::fs::canonicalize(folder).map_err(unusable)?;
-    if let Some(outer) = whole
-        .ancestors()
-        .skip(1)
-        .map(|outer| outer.join(CLUSTER_FILE))
-        .find(is_ours)
-    {
-        return Err(OpenError::Nested {
+    if before == Before::Unknown {
+        let unusable = |source| OpenError::Folder {
             folder: folder.to_owned(),
-            outer: outer.display().to_string(),
-        });
+            source,
+        };
+        std::fs::create_dir_all(folder).map_err(unusable)?;
+        refuse_nested(folder, &std::fs::canonicalize(folder).map_err(unusable)?)?;
     }
-    let store = Folder::open(folder).map_err(|source| OpenError::Client {
+    let known = before == Before::HeldCluster;
+    let store = Folder::open(folder, known).map_err(|source| OpenError::Client {
         url: url.to_owned(),
         source,
     })?;
@@ -141,6 +143,17 @@ fn open_folder(url: &str, folder: &str) -> Result<OpenStore, OpenError> {
         prefix: Path::default(),
         bucket: None,
     })
+}
+
+fn refuse_nested(folder: &str, whole: &std::path::Path) -> Result<(), OpenError> {
+    let mut above = whole.ancestors().skip(1).map(|outer| outer.join(CLUSTER_FILE));
+    match above.find(is_ours) {
+        Some(outer) => Err(OpenError::Nested {
+            folder: folder.to_owned(),
+            outer: outer.display().to_string(),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// Whether a file says who a cluster is, and is no other's file of that name.

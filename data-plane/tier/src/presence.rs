@@ -28,7 +28,7 @@ struct Seen {
 /// The folder is gone, or another one lies in its place.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the folder is not the one that was opened: {} is missing; is its file system mounted?",
+    "the folder is not the cluster's: {} is missing; is its file system mounted, and is --store right?",
     file.display()
 )]
 struct Gone {
@@ -36,10 +36,16 @@ struct Gone {
 }
 
 impl Presence {
-    pub(crate) fn of(folder: &str) -> Presence {
+    /// Of a folder; `known` says that a cluster was there once, whether it is now or not.
+    pub(crate) fn of(folder: &str, known: bool) -> Presence {
         let file = PathBuf::from(folder).join(CLUSTER_FILE);
-        let seen = AtomicBool::new(file.exists());
+        let seen = AtomicBool::new(known || file.exists());
         Presence(Arc::new(Seen { file, seen }))
+    }
+
+    /// What is answered while nothing is at its path.
+    pub(crate) fn gone(&self) -> Error {
+        self.0.gone()
     }
 
     /// Fails when the folder is another one. What else the file system answers is told by whatever is done then.
@@ -101,6 +107,15 @@ impl Presence {
 const STORE: &str = "Folder";
 
 impl Seen {
+    fn gone(&self) -> Error {
+        Error::Generic {
+            store: STORE,
+            source: Box::new(Gone {
+                file: self.file.clone(),
+            }),
+        }
+    }
+
     fn check(&self) -> Result<()> {
         match std::fs::metadata(&self.file) {
             Ok(_) => {
@@ -110,11 +125,7 @@ impl Seen {
             Err(error)
                 if error.kind() == std::io::ErrorKind::NotFound && self.seen.load(Ordering::Relaxed) =>
             {
-                let file = self.file.clone();
-                Err(Error::Generic {
-                    store: STORE,
-                    source: Box::new(Gone { file }),
-                })
+                Err(self.gone())
             }
             Err(_) => Ok(()),
         }

@@ -72,7 +72,7 @@ impl ApiKey {
 
     fn facts(self) -> &'static ApiFacts {
         let index = made::ALL_FACTS.binary_search_by_key(&self, |facts| facts.key);
-        &made::ALL_FACTS[index.expect("the enum and the facts are made from one list")]
+        &made::ALL_FACTS[index.expect("bug: the enum and the facts are made from one list")]
     }
 }
 

@@ -15,6 +15,7 @@ use millstream_model::limits::{
     CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_RESERVE, HTTP2_CONNECTION_WINDOW_BYTES, HTTP2_RESETS_MAX,
     HTTP2_SEND_BUFFER_BYTES, HTTP2_STREAM_WINDOW_BYTES, HTTP2_STREAMS_MAX,
 };
+use millstream_model::{Backoff, Waits};
 use rustls::ServerConfig;
 use std::convert::Infallible;
 use std::io;
@@ -31,8 +32,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::{BoxError, Service};
 
-/// How long accepting rests when the system has no descriptor to give.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long accepting rests when the system has no descriptor to give, again and again.
+const ACCEPT_PAUSE: Waits = Waits::new(Duration::from_millis(50), Duration::from_millis(500));
 
 /// How often such a rest is told.
 const ACCEPT_TELL: Duration = Duration::from_secs(10);
@@ -142,6 +143,7 @@ struct Port {
 impl Port {
     async fn accept(self: Arc<Self>, listener: TcpListener, tasks: TaskTracker) {
         let mut told: Option<Instant> = None;
+        let mut pause = Backoff::new(ACCEPT_PAUSE);
         loop {
             let accepted = tokio::select! {
                 () = self.stop.cancelled() => return,
@@ -149,6 +151,7 @@ impl Port {
             };
             match accepted {
                 Ok((stream, peer)) => {
+                    pause.reset();
                     let visit = self.visitors.admit(peer.ip());
                     tasks.spawn(Arc::clone(&self).connection(stream, peer, visit));
                 }
@@ -162,7 +165,7 @@ impl Port {
                     }
                     tokio::select! {
                         () = self.stop.cancelled() => return,
-                        () = tokio::time::sleep(ACCEPT_PAUSE) => {}
+                        () = tokio::time::sleep(pause.next(rand::random())) => {}
                     }
                 }
             }

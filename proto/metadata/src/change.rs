@@ -32,7 +32,7 @@ impl Change {
     /// Its sent form in one piece: the key with its length, a byte that says whether a value follows, the value.
     pub fn to_bytes(&self) -> Vec<u8> {
         let (key, value) = self.encode();
-        let length = u16::try_from(key.len()).expect("the catalog bounds names, so keys are short");
+        let length = u16::try_from(key.len()).expect("bug: the catalog bounds names, so keys are short");
         let mut out = Vec::with_capacity(3 + key.len() + value.as_ref().map_or(0, Vec::len));
         out.extend_from_slice(&length.to_be_bytes());
         out.extend_from_slice(&key);

@@ -98,7 +98,7 @@ pub(crate) fn take_text(bytes: &mut &[u8]) -> Option<String> {
 
 /// Appends a text.
 pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
-    let length = u32::try_from(text.len()).expect("the catalog bounds names far below 4 GiB");
+    let length = u32::try_from(text.len()).expect("bug: the catalog bounds names far below 4 GiB");
     out.extend_from_slice(&length.to_be_bytes());
     out.extend_from_slice(text.as_bytes());
 }
@@ -121,7 +121,7 @@ mod draw {
 
     impl Draw {
         pub fn small(&self) -> u32 {
-            u32::try_from(self.number % 1_000_000).expect("it is below a million")
+            u32::try_from(self.number % 1_000_000).expect("bug: it is below a million")
         }
 
         pub fn uuid(&self) -> Uuid {
@@ -133,11 +133,11 @@ mod draw {
         }
 
         pub fn key(&self) -> KeyId {
-            KeyId::from_random([u8::try_from(self.number % 251).expect("it is a byte"); 20])
+            KeyId::from_random([u8::try_from(self.number % 251).expect("bug: it is a byte"); 20])
         }
 
         pub fn time(&self) -> TimestampMs {
-            TimestampMs(i64::try_from(self.number >> 1).expect("half of a number fits"))
+            TimestampMs(i64::try_from(self.number >> 1).expect("bug: half of a number fits"))
         }
 
         pub fn object(&self, is_shared: bool) -> ObjectRef {

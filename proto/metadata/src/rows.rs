@@ -153,7 +153,7 @@ macro_rules! rows {
             let tags = [$(<$row as Kind>::TAG),*];
             let mut index = 1;
             while index < tags.len() {
-                assert!(tags[index - 1] < tags[index], "a new kind of row takes the next tag");
+                assert!(tags[index - 1] < tags[index], "bug: a new kind of row takes the next tag");
                 index += 1;
             }
         };

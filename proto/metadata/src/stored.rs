@@ -60,7 +60,7 @@ pub enum StoredError {
 pub(crate) fn value<R: Kind>(row: &R) -> Vec<u8> {
     let mut out = vec![R::VERSION];
     serde_json::to_writer(&mut out, row)
-        .expect("rows hold only what JSON can say, and memory takes every write");
+        .expect("bug: rows hold only what JSON can say, and memory takes every write");
     out
 }
 

@@ -104,6 +104,9 @@ pub const SQL_COMMIT_INTERVAL_MS_MIN: u64 = 100;
 /// The longest: what is not committed is read again after a crash, and pull queries do not see it.
 pub const SQL_COMMIT_INTERVAL_MS_MAX: u64 = 600_000;
 
+/// The commit token of a pull query, bytes of its text (sql.md 21): the last commit of a shard takes 16 of them.
+pub const SQL_COMMIT_TOKEN_BYTES_MAX: usize = 4 * 1024;
+
 /// Records of the processing log that one query may leave between two commits; the rest is counted.
 pub const SQL_LOG_RECORDS_MAX: usize = 1_000;
 

@@ -157,7 +157,10 @@ impl Printer {
                 Ok(())
             }
             SqlAnswer::Finished {
-                note, resume_token, ..
+                note,
+                resume_token,
+                commit_token,
+                ..
             } => {
                 self.flush()?;
                 if !note.is_empty() {
@@ -166,6 +169,12 @@ impl Printer {
                 if !resume_token.is_empty() {
                     tell(format_args!(
                         "Go on where it was: --set resume.token={resume_token}"
+                    ));
+                }
+                // A person reads the rows; a script may have its next query see at least the same.
+                if !commit_token.is_empty() && self.output == OutputFormat::Json {
+                    tell(format_args!(
+                        "See at least this commit: --set pull.commit.min={commit_token}"
                     ));
                 }
                 Ok(())

@@ -7,7 +7,6 @@ use arrow::buffer::Buffer;
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::reader::{StreamDecoder, StreamReader};
 use bytes::Bytes;
-use futures::Stream;
 use futures::StreamExt;
 use millstream_rpc::sql::{ExecuteRequest, ExecuteResponse, RowKind, execute_response::Event};
 use std::collections::{BTreeMap, VecDeque};
@@ -56,9 +55,10 @@ pub enum SqlAnswer {
         note: String,
         /// From where a cut push query can go on.
         resume_token: String,
-        /// For a pull query of a table: the commit that it saw; else 0. The property `pull.commit.min` asks for at
-        /// least one.
-        commit: u64,
+        /// For a pull query of a table: a token of the commits that it saw; else empty. It is opaque, and has at most
+        /// 4 KiB. With it in the property `pull.commit.min`, later pull queries of the virtual cluster, from any
+        /// client, see at least these commits.
+        commit_token: String,
     },
 }
 
@@ -126,13 +126,6 @@ impl SqlStream {
         }
     }
 
-    /// The answers as a `Stream`, for combinators.
-    pub fn into_stream(self) -> impl Stream<Item = Result<SqlAnswer, Error>> + Send {
-        futures::stream::try_unfold(self, |mut answers| async move {
-            Ok(answers.next_answer().await?.map(|answer| (answer, answers)))
-        })
-    }
-
     fn take_in(&mut self, response: ExecuteResponse) -> Result<(), Error> {
         let statement = response.statement;
         match response.event {
@@ -173,7 +166,7 @@ impl SqlStream {
                 rows: it.rows,
                 note: it.note,
                 resume_token: it.resume_token,
-                commit: it.commit,
+                commit_token: it.commit_token,
             }),
             Some(Event::Failed(it)) => {
                 return Err(Error::Sql {

@@ -2,7 +2,8 @@
 
 use crate::json::{ColumnBuilder, JsonDecoder, JsonEncoder, Scanner, Value, write_value};
 use crate::kafka;
-use crate::row::{Decoded, FormatError, RowError, RowState};
+use crate::row::{Decoded, FormatError, RowState};
+use crate::row_error::RowError;
 use arrow::array::{ArrayRef, Int64Array, Int64Builder};
 use arrow::datatypes::FieldRef;
 
@@ -99,8 +100,8 @@ impl KeyDecoder {
         let mut decoded = self.bodies(&bodies);
         for row in short {
             decoded.states[row] = RowState::Failed;
-            let message = "key: too short to hold a window".to_owned();
-            decoded.errors.push(RowError { row, message });
+            let error = RowError::new(row, "key: too short to hold a window");
+            decoded.errors.push(error);
         }
         let windowed = self.window != KeyWindow::None;
         DecodedKeys {
@@ -150,10 +151,8 @@ impl KeyDecoder {
         for (row, failure) in failures.into_iter().enumerate() {
             let Some(message) = failure else { continue };
             decoded.states[row] = RowState::Failed;
-            decoded.errors.push(RowError {
-                row,
-                message: format!("key column '{}': {message}", field.name()),
-            });
+            let message = format!("key column '{}': {message}", field.name());
+            decoded.errors.push(RowError::new(row, message));
         }
         decoded
     }

@@ -12,7 +12,9 @@ pub mod json;
 pub mod kafka;
 pub mod key;
 mod row;
+mod row_error;
 
 pub use json::{JsonDecoder, JsonEncoder};
 pub use key::{DecodedKeys, KeyDecoder, KeyEncoder, KeyFormat, KeyWindow};
-pub use row::{Decoded, FormatError, RowError, RowState};
+pub use row::{Decoded, FormatError, RowState};
+pub use row_error::RowError;

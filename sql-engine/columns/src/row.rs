@@ -1,5 +1,6 @@
 //! What decoding yields: columns, and the fate of each record.
 
+use crate::row_error::RowError;
 use arrow::array::ArrayRef;
 
 /// What became of one record.
@@ -13,15 +14,6 @@ pub enum RowState {
     Failed,
 }
 
-/// Why one record could not be decoded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RowError {
-    /// The record's index in the input.
-    pub row: usize,
-    /// What was wrong, naming the field.
-    pub message: String,
-}
-
 /// One array per field, one slot per record.
 #[derive(Clone, Debug)]
 pub struct Decoded {
@@ -29,7 +21,7 @@ pub struct Decoded {
     pub columns: Vec<ArrayRef>,
     /// One per record.
     pub states: Vec<RowState>,
-    /// One per failed record, in order.
+    /// One per failed record, by its index in the input, naming the field.
     pub errors: Vec<RowError>,
 }
 

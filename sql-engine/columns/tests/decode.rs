@@ -18,7 +18,7 @@ fn one(data_type: DataType, text: &str) -> Result<String, String> {
         .unwrap()
         .decode([Some(text.as_bytes())].into_iter());
     match decoded.states[0] {
-        RowState::Failed => Err(decoded.errors[0].message.clone()),
+        RowState::Failed => Err(decoded.errors[0].message.to_string()),
         RowState::Tombstone => Ok("tombstone".to_owned()),
         RowState::Value => {
             let mut out = Vec::new();
@@ -173,7 +173,7 @@ fn a_failed_record_leaves_its_neighbours() {
         ]
     );
     assert_eq!(decoded.errors.len(), 1);
-    assert_eq!(decoded.errors[0].row, 1);
+    assert_eq!(decoded.errors[0].at, 1);
     assert_eq!(decoded.columns[0].as_primitive::<Int32Type>().value(3), 4);
     assert!(decoded.columns[1].is_null(3));
 }

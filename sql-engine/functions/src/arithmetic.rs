@@ -1,15 +1,16 @@
-//! `+ - * / %` and the sign, as Java computes them; overflow and division by zero are row faults.
+//! `+ - * / %` and the sign, as Java computes them; overflow and division by zero are row errors.
 //!
 //! Operands are first converted to one type: INT, BIGINT, DOUBLE, or DECIMAL each with its own precision and
 //! scale. Whole numbers divide to whole numbers, towards zero. DOUBLEs never fail (1.0 / 0 is Infinity).
 
 use crate::java::{divide_half_up, power_of_ten};
-use crate::kernel::{Args, Kernel, Resolved, RowFault};
+use crate::kernel::{Args, Kernel, Resolved};
 use crate::{cast, common_type};
 use arrow::array::{ArrayRef, ArrowPrimitiveType, Datum, Scalar};
 use arrow::compute::kernels::numeric;
 use arrow::datatypes::{Decimal128Type, Float64Type, Int32Type, Int64Type, i256};
 use arrow::error::ArrowError;
+use millstream_columns::RowError;
 use millstream_parser::SqlType;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -75,13 +76,13 @@ fn concat(args: &Args) -> ArrayRef {
 
 /// What whole numbers need to be computed with row by row.
 trait Whole: Copy {
-    fn checked(self, op: Arithmetic, other: Self) -> Result<Self, RowFault>;
+    fn checked(self, op: Arithmetic, other: Self) -> Result<Self, RowError<()>>;
 }
 
 macro_rules! whole {
     ($native:ty, $name:literal) => {
         impl Whole for $native {
-            fn checked(self, op: Arithmetic, other: $native) -> Result<$native, RowFault> {
+            fn checked(self, op: Arithmetic, other: $native) -> Result<$native, RowError<()>> {
                 let result = match op {
                     Arithmetic::Add => self.checked_add(other),
                     Arithmetic::Subtract => self.checked_sub(other),

@@ -1,4 +1,4 @@
-//! Conversions: which happen by themselves, and CAST. A value that cannot be converted is a row fault and null.
+//! Conversions: which happen by themselves, and CAST. A value that cannot be converted is a row error and null.
 //!
 //! Where Java would wrap or saturate silently (BIGINT or DOUBLE to INTEGER), the row fails instead.
 

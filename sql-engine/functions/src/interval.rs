@@ -1,9 +1,10 @@
 //! Adding and subtracting intervals: `DATEADD(unit, count, date)` and its likes.
 
-use crate::kernel::{Args, Resolved, RowFault};
+use crate::kernel::{Args, Resolved};
 use arrow::array::ArrayRef;
 use arrow::datatypes::{Date32Type, Int32Type, Time32MillisecondType, TimestampMillisecondType};
 use chrono::{DateTime, Months, NaiveDate};
+use millstream_columns::RowError;
 use millstream_parser::SqlType;
 use std::sync::Arc;
 
@@ -81,16 +82,16 @@ pub fn shifted(
 }
 
 /// The interval of a row; None when its count is null.
-fn interval(args: &Args, row: usize, direction: Direction) -> Result<Option<(Unit, i64)>, RowFault> {
+fn interval(args: &Args, row: usize, direction: Direction) -> Result<Option<(Unit, i64)>, RowError<()>> {
     let (word, count) = (args.text(0), args.primitive::<Int32Type>(1));
     let (Some(word), Some(count)) = (word.get(row), count.get(row)) else {
         return Ok(None);
     };
-    let unit = Unit::of(word).ok_or_else(|| RowFault::from(format!("unknown time unit {word}")))?;
+    let unit = Unit::of(word).ok_or_else(|| RowError::from(format!("unknown time unit {word}")))?;
     Ok(Some((unit, direction.signed(count))))
 }
 
-fn out_of_range() -> RowFault {
+fn out_of_range() -> RowError<()> {
     "the time is out of range".into()
 }
 

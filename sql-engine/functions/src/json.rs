@@ -1,7 +1,8 @@
 //! EXTRACTJSONFIELD and IS_JSON_STRING.
 
-use crate::kernel::{Args, RowFault};
+use crate::kernel::Args;
 use arrow::array::ArrayRef;
+use millstream_columns::RowError;
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -11,7 +12,7 @@ enum Step<'p> {
 }
 
 /// EXTRACTJSONFIELD(text, '$.a.b[0]'): the value as text (a string without its quotes), null when it is not
-/// there or is null, a row fault when the text is not JSON.
+/// there or is null, a row error when the text is not JSON.
 pub fn extract(args: &Args) -> ArrayRef {
     let (text, path) = (args.text(0), args.text(1));
     args.strings(|row| {
@@ -41,8 +42,8 @@ pub fn extract(args: &Args) -> ArrayRef {
 }
 
 /// `$` followed by `.name`, `['name']` and `[index]`.
-fn steps(path: &str) -> Result<Vec<Step<'_>>, RowFault> {
-    let wrong = || RowFault::from("a JSON path is '$' followed by '.name' and '[index]'");
+fn steps(path: &str) -> Result<Vec<Step<'_>>, RowError<()>> {
+    let wrong = || RowError::from("a JSON path is '$' followed by '.name' and '[index]'");
     let mut rest = path.strip_prefix('$').ok_or_else(wrong)?;
     let mut steps = Vec::new();
     while !rest.is_empty() {

@@ -1,6 +1,6 @@
 //! A function with its types resolved, and what its kernel sees: arguments by row, constants once.
 
-use crate::{arrow_field, arrow_type, faults, work};
+use crate::{arrow_field, arrow_type, row_errors, work};
 use arrow::array::{Array, ArrayAccessor, ArrayRef, ArrowPrimitiveType, BooleanArray};
 use arrow::array::{PrimitiveArray, StringArray, new_null_array};
 use arrow::datatypes::DataType;
@@ -8,6 +8,7 @@ use datafusion_common::{Result as DataFusionResult, ScalarValue};
 use datafusion_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
+use millstream_columns::RowError;
 use millstream_model::limits::SQL_VALUE_BYTES_MAX;
 use millstream_parser::SqlType;
 use std::borrow::Cow;
@@ -15,11 +16,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-/// Why a row failed, for the processing log.
-pub type RowFault = Cow<'static, str>;
-
 /// A row's value, null, or why it failed.
-pub type RowResult<T> = Result<Option<T>, RowFault>;
+pub type RowResult<T> = Result<Option<T>, RowError<()>>;
 
 /// Computes a whole column; a failed row is null in it and reported.
 pub type Kernel = Arc<dyn Fn(&Args) -> ArrayRef + Send + Sync>;
@@ -127,7 +125,7 @@ impl ScalarUDFImpl for Function {
         let result = if self.return_type.is_primitive() || work::has_room(args.copied_bytes()) {
             (self.kernel)(&args)
         } else {
-            faults::report(None, || work::TOO_MUCH.to_owned());
+            row_errors::report(RowError::new(None, work::TOO_MUCH));
             new_null_array(&arrow_type(&self.return_type), rows)
         };
         if matches!(result.data_type(), DataType::Utf8) || result.data_type().is_nested() {
@@ -214,7 +212,7 @@ impl Args {
         let array = array
             .as_any()
             .downcast_ref()
-            .expect("arguments have the types that were resolved");
+            .expect("bug: arguments have the types that were resolved");
         Arg {
             array,
             constant: *constant,
@@ -231,8 +229,8 @@ impl Args {
 
     /// A failed row: reports it and gives null.
     pub fn settle<T>(&self, row: usize, result: RowResult<T>) -> Option<T> {
-        result.unwrap_or_else(|fault| {
-            faults::report((!self.all_constant).then_some(row), || fault.into_owned());
+        result.unwrap_or_else(|error| {
+            row_errors::report(error.with_row((!self.all_constant).then_some(row)));
             None
         })
     }
@@ -269,7 +267,7 @@ impl Args {
     }
 }
 
-fn within_caps(length: usize, total: &mut usize) -> Result<(), RowFault> {
+fn within_caps(length: usize, total: &mut usize) -> Result<(), RowError<()>> {
     check_length(length)?;
     room_for(*total + length)?;
     *total += length;
@@ -277,7 +275,7 @@ fn within_caps(length: usize, total: &mut usize) -> Result<(), RowFault> {
 }
 
 /// Refuses a column of so many bytes when they are more than may be made.
-pub fn room_for(bytes: usize) -> Result<(), RowFault> {
+pub fn room_for(bytes: usize) -> Result<(), RowError<()>> {
     match work::has_room(bytes) {
         true => Ok(()),
         false => Err(work::TOO_MUCH.into()),
@@ -286,7 +284,7 @@ pub fn room_for(bytes: usize) -> Result<(), RowFault> {
 
 /// Refuses a value that would be larger than a SQL value may be, or than its row may still make; call it before making
 /// the value.
-pub fn check_length(bytes: usize) -> Result<(), RowFault> {
+pub fn check_length(bytes: usize) -> Result<(), RowError<()>> {
     if bytes > SQL_VALUE_BYTES_MAX {
         return Err(format!("a value of {bytes} bytes exceeds the limit of {SQL_VALUE_BYTES_MAX}").into());
     }

@@ -5,7 +5,7 @@
 //! and a DataFusion scalar function that computes it.
 //!
 //! Invariants: a kernel is total: a row that fails is null in the result and is reported with its reason
-//! ([`faults`]); nulls go in and out as ksqlDB's rules say (a null argument gives null unless documented); no
+//! ([`row_errors`]); nulls go in and out as ksqlDB's rules say (a null argument gives null unless documented); no
 //! value grows beyond [`limits::SQL_VALUE_BYTES_MAX`](millstream_model::limits::SQL_VALUE_BYTES_MAX).
 //! Not here: comparisons, AND, OR, CASE, LIKE (DataFusion's, bound by `planner`), aggregates (`operators`).
 
@@ -15,7 +15,6 @@ mod arithmetic;
 mod arrow_type;
 mod cast;
 mod choose;
-pub mod faults;
 mod interval;
 pub mod java;
 mod json;
@@ -23,6 +22,7 @@ mod kernel;
 mod math;
 mod nested;
 mod registry;
+pub mod row_errors;
 mod text;
 mod time;
 pub mod work;

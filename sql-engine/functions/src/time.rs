@@ -1,10 +1,11 @@
 //! Functions on time: text by Java's patterns, epoch milliseconds, days.
 
 use crate::java::{DatePattern, TimeZone};
-use crate::kernel::{Args, RowFault};
+use crate::kernel::Args;
 use arrow::array::ArrayRef;
 use arrow::datatypes::{ArrowPrimitiveType, Date32Type, Int64Type, TimestampMillisecondType};
 use chrono_tz::Tz;
+use millstream_columns::RowError;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -17,7 +18,7 @@ struct Compiled {
 }
 
 impl Compiled {
-    fn pattern(&mut self, text: &str) -> Result<&DatePattern, RowFault> {
+    fn pattern(&mut self, text: &str) -> Result<&DatePattern, RowError<()>> {
         const KEPT_MAX: usize = 64;
         if !self.patterns.contains_key(text) {
             if self.patterns.len() >= KEPT_MAX {
@@ -34,12 +35,12 @@ impl Compiled {
     }
 }
 
-fn zone(name: &str) -> Result<TimeZone, RowFault> {
+fn zone(name: &str) -> Result<TimeZone, RowError<()>> {
     crate::java::zone_by_name(name).ok_or_else(|| format!("unknown time zone '{name}'").into())
 }
 
 /// The third argument's zone at a row: UTC when there is no such argument, None when it is null.
-fn zone_at(args: &Args, row: usize) -> Result<Option<TimeZone>, RowFault> {
+fn zone_at(args: &Args, row: usize) -> Result<Option<TimeZone>, RowError<()>> {
     if args.len() < 3 {
         return Ok(Some(Tz::UTC));
     }

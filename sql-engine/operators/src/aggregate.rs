@@ -2,7 +2,7 @@
 
 mod accumulator;
 
-use crate::batch::{Batch, Change, RowFault};
+use crate::batch::{Batch, RowChange, RowErrors};
 use crate::datum;
 use crate::key::KeyCodec;
 use accumulator::{Accumulator, Argument, Cells};
@@ -10,6 +10,8 @@ use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions,
 use arrow::compute::take;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
+use millstream_columns::RowError;
+use millstream_model::TimestampMs;
 use millstream_planner::{AggregateNode, BoundExpr, RowSchema, arrow_type};
 use millstream_state::{Corrupt, Presence, StateKey, Store, Stored};
 use std::ops::Bound;
@@ -17,17 +19,17 @@ use std::sync::Arc;
 
 /// What is kept of one key (and window).
 #[derive(Clone, Debug)]
-pub(crate) struct Group {
+pub(crate) struct Aggregates {
     /// The latest time of its rows, ms: the time of its result.
     time: i64,
     accumulators: Vec<Accumulator>,
 }
 
-impl Group {
+impl Aggregates {
     /// Takes a row in, or back; what was before, if it is wanted. When it errs nothing has changed.
     fn change(
         &mut self,
-        change: Change,
+        change: RowChange,
         arguments: &[Argument<'_>],
         row: usize,
         updates: Updates,
@@ -52,7 +54,7 @@ impl Group {
     }
 }
 
-impl Stored for Group {
+impl Stored for Aggregates {
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.time.to_be_bytes());
         for accumulator in &self.accumulators {
@@ -82,7 +84,7 @@ pub(crate) struct Aggregate {
     codec: KeyCodec,
     key_count: usize,
     schema: SchemaRef,
-    store: Store<Group>,
+    store: Store<Aggregates>,
     /// The latest time of all rows that reached it, ms: late is what lies too far behind it.
     stream_time: i64,
     committed_time: i64,
@@ -119,7 +121,7 @@ impl Aggregate {
         &self.codec
     }
 
-    pub(crate) fn store(&self) -> &Store<Group> {
+    pub(crate) fn store(&self) -> &Store<Aggregates> {
         &self.store
     }
 
@@ -148,7 +150,7 @@ impl Aggregate {
             .iter()
             .map(|call| Accumulator::decode(call, &mut bytes))
             .collect::<Result<_, _>>()?;
-        self.store.load(key, Group { time, accumulators });
+        self.store.load(key, Aggregates { time, accumulators });
         Ok(())
     }
 
@@ -185,7 +187,7 @@ impl Aggregate {
         batch: &Batch,
         needs: Needs,
         evaluated: &[Option<ArrayRef>],
-        faults: &mut Vec<RowFault>,
+        row_errors: &mut RowErrors,
     ) -> Result<Batch, ArrowError> {
         assert_eq!(
             needs.keys.len(),
@@ -213,7 +215,7 @@ impl Aggregate {
             }
             let (window, change, updates) = (key.window, batch.change(row), self.updates);
             let calls = &self.node.aggregates;
-            let new = || Group {
+            let new = || Aggregates {
                 time,
                 accumulators: calls.iter().map(Accumulator::new).collect(),
             };
@@ -222,21 +224,18 @@ impl Aggregate {
                 group.time = group.time.max(time);
                 let now = &group.accumulators;
                 match (presence, before) {
-                    (Presence::New, _) => out.push(row, window, group.time, Change::Insert, now),
+                    (Presence::New, _) => out.push(row, window, group.time, RowChange::Insert, now),
                     (Presence::Present, before) => {
                         if let Some(before) = before {
-                            out.push(row, window, group.time, Change::UpdateBefore, &before);
+                            out.push(row, window, group.time, RowChange::UpdateBefore, &before);
                         }
-                        out.push(row, window, group.time, Change::UpdateAfter, now);
+                        out.push(row, window, group.time, RowChange::UpdateAfter, now);
                     }
                 }
                 Ok::<_, &'static str>(())
             });
             if let Err(message) = applied {
-                faults.push(RowFault {
-                    time,
-                    message: message.to_owned(),
-                });
+                row_errors.push(RowError::new(TimestampMs(time), message));
             }
         }
         if let Some(window) = self.node.window {
@@ -270,16 +269,13 @@ impl Aggregate {
     }
 
     /// What the calls aggregate, per row; nothing is changed.
-    pub(crate) fn arguments(&self, batch: &Batch, faults: &mut Vec<RowFault>) -> Vec<Option<ArrayRef>> {
+    pub(crate) fn arguments(&self, batch: &Batch, row_errors: &mut RowErrors) -> Vec<Option<ArrayRef>> {
         let calls = &self.node.aggregates;
         let exprs: Vec<_> = calls.iter().filter_map(|call| call.argument.as_ref()).collect();
         let mut evaluated = BoundExpr::evaluate_all(&exprs, &batch.rows).into_iter();
         let argument = |call: &millstream_planner::AggregateCall| {
             let evaluated = call.argument.as_ref().and_then(|_| evaluated.next())?;
-            faults.extend(evaluated.errors.into_iter().map(|e| RowFault {
-                time: batch.times[e.row],
-                message: e.message,
-            }));
+            row_errors.extend(evaluated.errors.into_iter().map(|error| batch.by_time(error)));
             Some(evaluated.values)
         };
         calls.iter().map(argument).collect()
@@ -296,7 +292,7 @@ impl Aggregate {
                 .saturating_sub(window.retention_ms)
                 .saturating_add(1)
         });
-        let mut rows: Vec<(&StateKey, &Group)> = match keys {
+        let mut rows: Vec<(&StateKey, &Aggregates)> = match keys {
             Some(keys) => keys
                 .iter()
                 .flat_map(|key| self.store.committed(key, windows.0, windows.1))
@@ -310,7 +306,13 @@ impl Aggregate {
         rows.retain(|(key, _)| self.node.window.is_none() || key.window >= floor);
         let mut out = Output::new(&self.node, rows.len());
         for (index, (key, group)) in rows.iter().enumerate() {
-            out.push(index, key.window, group.time, Change::Insert, &group.accumulators);
+            out.push(
+                index,
+                key.window,
+                group.time,
+                RowChange::Insert,
+                &group.accumulators,
+            );
         }
         let keys = self
             .codec
@@ -330,7 +332,7 @@ struct Output {
     rows: Vec<u32>,
     windows: Vec<i64>,
     times: Vec<i64>,
-    changes: Vec<Change>,
+    changes: Vec<RowChange>,
     cells: Vec<Cells>,
 }
 
@@ -346,7 +348,7 @@ impl Output {
         }
     }
 
-    fn push(&mut self, row: usize, window: i64, time: i64, change: Change, accumulators: &[Accumulator]) {
+    fn push(&mut self, row: usize, window: i64, time: i64, change: RowChange, accumulators: &[Accumulator]) {
         // A batch has far fewer than 2^32 rows.
         self.rows.push(u32::try_from(row).unwrap_or(u32::MAX));
         self.windows.push(window);

@@ -3,13 +3,15 @@
 use arrow::array::{BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::{filter_record_batch, take_record_batch};
 use arrow::error::ArrowError;
+use millstream_columns::RowError;
+use millstream_model::TimestampMs;
 
 /// How a row changes the table that it belongs to. Rows of a stream are all inserts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum RowChange {
     /// A key that was not there.
     Insert,
-    /// What an update replaces; the row behind it is its [`Change::UpdateAfter`].
+    /// What an update replaces; the row behind it is its [`RowChange::UpdateAfter`].
     UpdateBefore,
     /// What an update puts in place.
     UpdateAfter,
@@ -17,7 +19,7 @@ pub enum Change {
     Delete,
 }
 
-impl Change {
+impl RowChange {
     /// Whether the row no longer holds.
     pub fn retracts(self) -> bool {
         matches!(self, Self::UpdateBefore | Self::Delete)
@@ -32,7 +34,7 @@ pub struct Batch {
     /// Each row's time, ms.
     pub times: Vec<i64>,
     /// Each row's change; `None` when all are inserts.
-    pub changes: Option<Vec<Change>>,
+    pub changes: Option<Vec<RowChange>>,
 }
 
 impl Batch {
@@ -57,10 +59,16 @@ impl Batch {
     }
 
     /// The change of one row.
-    pub fn change(&self, row: usize) -> Change {
+    pub fn change(&self, row: usize) -> RowChange {
         self.changes
             .as_ref()
-            .map_or(Change::Insert, |changes| changes[row])
+            .map_or(RowChange::Insert, |changes| changes[row])
+    }
+
+    /// A row that failed, by its time.
+    pub fn by_time(&self, error: RowError) -> RowError<TimestampMs> {
+        let time = TimestampMs(self.times[error.at]);
+        error.with_row(time)
     }
 
     /// So many rows from `from` on.
@@ -100,11 +108,5 @@ impl Batch {
     }
 }
 
-/// A row that took no part, or only in part, and why: one record of the processing log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RowFault {
-    /// The row's time, ms.
-    pub time: i64,
-    /// What failed.
-    pub message: String,
-}
+/// Rows that took no part, or only in part, by their time: each is one record of the processing log.
+pub type RowErrors = Vec<RowError<TimestampMs>>;

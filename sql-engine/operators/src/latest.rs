@@ -1,6 +1,6 @@
 //! A table read from a topic: the latest row per key, so that every record becomes a change with what was before.
 
-use crate::batch::{Batch, Change};
+use crate::batch::{Batch, RowChange};
 use crate::datum;
 use crate::key::{KeyCodec, to_array};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
@@ -98,7 +98,7 @@ impl LatestRows {
         keys.into_iter().enumerate().map(key).collect()
     }
 
-    /// Rows are upserts, or deletes where the batch says [`Change::Delete`] (the record was a tombstone).
+    /// Rows are upserts, or deletes where the batch says [`RowChange::Delete`] (the record was a tombstone).
     pub(crate) fn process(&mut self, batch: &Batch, needs: Vec<StateKey>) -> Result<Batch, ArrowError> {
         assert_eq!(needs.len(), batch.len(), "bug: needs were asked for this batch");
         let mut out = Rows::default();
@@ -108,9 +108,9 @@ impl LatestRows {
                 .map(|column| ScalarValue::try_from_array(batch.rows.column(column), row))
                 .collect::<Result<_, _>>()?;
             let old = self.store.get(&key);
-            if batch.change(row) == Change::Delete {
+            if batch.change(row) == RowChange::Delete {
                 if let Some(old) = old {
-                    out.push(head, &old.values, time, Change::Delete);
+                    out.push(head, &old.values, time, RowChange::Delete);
                     self.store.remove(&key);
                 }
                 continue;
@@ -119,10 +119,10 @@ impl LatestRows {
                 .map(|column| ScalarValue::try_from_array(batch.rows.column(column), row))
                 .collect::<Result<_, _>>()?;
             if let Some(old) = old {
-                out.push(head.clone(), &old.values, time, Change::UpdateBefore);
-                out.push(head, &values, time, Change::UpdateAfter);
+                out.push(head.clone(), &old.values, time, RowChange::UpdateBefore);
+                out.push(head, &values, time, RowChange::UpdateAfter);
             } else {
-                out.push(head, &values, time, Change::Insert);
+                out.push(head, &values, time, RowChange::Insert);
             }
             self.store.put(key, LatestRow { time, values });
         }
@@ -157,7 +157,7 @@ impl LatestRows {
                 .iter()
                 .map(|c| ScalarValue::try_from_array(c, index))
                 .collect::<Result<_, _>>()?;
-            out.push(head, &row.values, row.time, Change::Insert);
+            out.push(head, &row.values, row.time, RowChange::Insert);
         }
         out.finish(&self.types, &self.schema)
     }
@@ -168,11 +168,11 @@ impl LatestRows {
 struct Rows {
     rows: Vec<Vec<ScalarValue>>,
     times: Vec<i64>,
-    changes: Vec<Change>,
+    changes: Vec<RowChange>,
 }
 
 impl Rows {
-    fn push(&mut self, mut head: Vec<ScalarValue>, values: &[ScalarValue], time: i64, change: Change) {
+    fn push(&mut self, mut head: Vec<ScalarValue>, values: &[ScalarValue], time: i64, change: RowChange) {
         head.extend_from_slice(values);
         self.rows.push(head);
         self.times.push(time);

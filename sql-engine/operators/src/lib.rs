@@ -21,7 +21,7 @@ mod latest;
 mod pipeline;
 mod stateless;
 
-pub use batch::{Batch, Change, RowFault};
+pub use batch::{Batch, RowChange, RowErrors};
 pub use key::KeyCodec;
 pub use millstream_state::{Corrupt, StateKey, Stored};
 pub use pipeline::{Pipeline, PullRows, Pulled, StoreChange};

@@ -1,7 +1,7 @@
 //! The operators of one task in a row: from a sub-topology's source to its end.
 
 use crate::aggregate::{Aggregate, Updates};
-use crate::batch::{Batch, RowFault};
+use crate::batch::{Batch, RowErrors};
 use crate::latest::LatestRows;
 use crate::stateless;
 use arrow::datatypes::SchemaRef;
@@ -134,10 +134,10 @@ impl Pipeline {
     }
 
     /// Runs rows through all steps. An error here is a bug of ours or a damaged plan, not a bad row.
-    pub fn process(&mut self, batch: Batch, faults: &mut Vec<RowFault>) -> Result<Batch, ArrowError> {
+    pub fn process(&mut self, batch: Batch, row_errors: &mut RowErrors) -> Result<Batch, ArrowError> {
         let mut batch = batch;
         for step in &mut self.steps {
-            batch = step.process(batch, faults)?;
+            batch = step.process(batch, row_errors)?;
         }
         Ok(batch)
     }
@@ -147,28 +147,28 @@ impl Pipeline {
     pub fn process_some(
         &mut self,
         batch: &Batch,
-        faults: &mut Vec<RowFault>,
+        row_errors: &mut RowErrors,
     ) -> Result<Option<Batch>, ArrowError> {
         if batch.len() <= 1 {
-            return self.process(batch.clone(), faults).map(Some);
+            return self.process(batch.clone(), row_errors).map(Some);
         }
-        let before = faults.len();
+        let before = row_errors.len();
         let is_state = |step: &Step| matches!(step, Step::Latest(_) | Step::Aggregate(_));
         let stateless = self.steps.iter().position(is_state).unwrap_or(self.steps.len());
         let (pure, rest) = self.steps.split_at_mut(stateless);
         let (prepared, made) = work::pass(SQL_PASS_BYTES_MAX, || {
             let mut batch = batch.clone();
             for step in pure {
-                batch = step.process(batch, faults)?;
+                batch = step.process(batch, row_errors)?;
             }
             let arguments = match rest.first() {
-                Some(Step::Aggregate(aggregate)) => Some(aggregate.arguments(&batch, faults)),
+                Some(Step::Aggregate(aggregate)) => Some(aggregate.arguments(&batch, row_errors)),
                 _ => None,
             };
             Ok::<_, ArrowError>((batch, arguments))
         });
         if made.exhausted {
-            faults.truncate(before);
+            row_errors.truncate(before);
             return Ok(None);
         }
         let (mut batch, mut arguments) = prepared?;
@@ -176,9 +176,9 @@ impl Pipeline {
             batch = match (step, arguments.take()) {
                 (Step::Aggregate(aggregate), Some(arguments)) => {
                     let needs = aggregate.needs(&batch);
-                    aggregate.process(&batch, needs, &arguments, faults)?
+                    aggregate.process(&batch, needs, &arguments, row_errors)?
                 }
-                (step, _) => step.process(batch, faults)?,
+                (step, _) => step.process(batch, row_errors)?,
             };
         }
         Ok(Some(batch))
@@ -385,7 +385,7 @@ fn keeps_keys(columns: &[NamedExpr], keys: usize) -> bool {
 }
 
 impl Step {
-    fn process(&mut self, batch: Batch, faults: &mut Vec<RowFault>) -> Result<Batch, ArrowError> {
+    fn process(&mut self, batch: Batch, row_errors: &mut RowErrors) -> Result<Batch, ArrowError> {
         match self {
             Self::Latest(latest) => {
                 let needs = latest.needs(&batch);
@@ -393,10 +393,10 @@ impl Step {
             }
             Self::Aggregate(aggregate) => {
                 let needs = aggregate.needs(&batch);
-                let arguments = aggregate.arguments(&batch, faults);
-                aggregate.process(&batch, needs, &arguments, faults)
+                let arguments = aggregate.arguments(&batch, row_errors);
+                aggregate.process(&batch, needs, &arguments, row_errors)
             }
-            Self::Stateless(step) => step.process(batch, faults),
+            Self::Stateless(step) => step.process(batch, row_errors),
         }
     }
 
@@ -410,15 +410,15 @@ impl Step {
 }
 
 impl Stateless {
-    fn process(&self, batch: Batch, faults: &mut Vec<RowFault>) -> Result<Batch, ArrowError> {
+    fn process(&self, batch: Batch, row_errors: &mut RowErrors) -> Result<Batch, ArrowError> {
         match self {
-            Self::Filter(predicate) => stateless::filter(predicate, batch, faults),
-            Self::Project { columns, schema } => stateless::project(columns, schema, batch, faults),
+            Self::Filter(predicate) => stateless::filter(predicate, batch, row_errors),
+            Self::Project { columns, schema } => stateless::project(columns, schema, batch, row_errors),
             Self::Rekey {
                 keys,
                 null_keys,
                 schema,
-            } => stateless::rekey(keys, *null_keys, schema, batch, faults),
+            } => stateless::rekey(keys, *null_keys, schema, batch, row_errors),
         }
     }
 

@@ -1,37 +1,38 @@
 //! Filter, project and rekey: operators that keep nothing.
 
-use crate::batch::{Batch, Change, RowFault};
+use crate::batch::{Batch, RowChange, RowErrors};
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
+use millstream_columns::RowError;
 use millstream_planner::{BoundExpr, Evaluated, NamedExpr, NullKeys};
 
 /// Keeps rows whose predicate is true. An update of which only one side passes becomes an insert or a delete.
 pub(crate) fn filter(
     predicate: &BoundExpr,
     mut batch: Batch,
-    faults: &mut Vec<RowFault>,
+    row_errors: &mut RowErrors,
 ) -> Result<Batch, ArrowError> {
     let (mask, errors) = predicate.evaluate_filter(&batch.rows);
     for error in errors {
-        report(&batch, error.row, error.message, faults);
+        report(&batch, error, row_errors);
     }
     let keep: Vec<bool> = (0..batch.len())
         .map(|row| mask.is_valid(row) && mask.value(row))
         .collect();
     if let Some(changes) = &mut batch.changes {
         for row in 0..changes.len().saturating_sub(1) {
-            if changes[row] != Change::UpdateBefore {
+            if changes[row] != RowChange::UpdateBefore {
                 continue;
             }
             debug_assert_eq!(
                 changes[row + 1],
-                Change::UpdateAfter,
-                "an update is two neighbours"
+                RowChange::UpdateAfter,
+                "bug: an update is two neighbours"
             );
             match (keep[row], keep[row + 1]) {
-                (true, false) => changes[row] = Change::Delete,
-                (false, true) => changes[row + 1] = Change::Insert,
+                (true, false) => changes[row] = RowChange::Delete,
+                (false, true) => changes[row + 1] = RowChange::Insert,
                 _ => {}
             }
         }
@@ -47,13 +48,13 @@ pub(crate) fn project(
     columns: &[NamedExpr],
     schema: &SchemaRef,
     batch: Batch,
-    faults: &mut Vec<RowFault>,
+    row_errors: &mut RowErrors,
 ) -> Result<Batch, ArrowError> {
     let exprs: Vec<&BoundExpr> = columns.iter().map(|column| &column.expr).collect();
     let mut arrays = Vec::with_capacity(exprs.len());
     for Evaluated { values, errors } in BoundExpr::evaluate_all(&exprs, &batch.rows) {
         for error in errors {
-            report(&batch, error.row, error.message, faults);
+            report(&batch, error, row_errors);
         }
         arrays.push(values);
     }
@@ -66,15 +67,15 @@ pub(crate) fn rekey(
     null_keys: NullKeys,
     schema: &SchemaRef,
     batch: Batch,
-    faults: &mut Vec<RowFault>,
+    row_errors: &mut RowErrors,
 ) -> Result<Batch, ArrowError> {
     let mut arrays: Vec<ArrayRef> = Vec::with_capacity(keys.len() + batch.rows.num_columns());
     let mut failed = vec![false; batch.len()];
     let exprs: Vec<&BoundExpr> = keys.iter().map(|key| &key.expr).collect();
     for Evaluated { values, errors } in BoundExpr::evaluate_all(&exprs, &batch.rows) {
         for error in errors {
-            failed[error.row] = true;
-            report(&batch, error.row, error.message, faults);
+            failed[error.at] = true;
+            report(&batch, error, row_errors);
         }
         arrays.push(values);
     }
@@ -86,9 +87,9 @@ pub(crate) fn rekey(
     // Old and new row may have different keys now: an update is a delete here and an insert there.
     for change in batch.changes.iter_mut().flatten() {
         *change = if change.retracts() {
-            Change::Delete
+            RowChange::Delete
         } else {
-            Change::Insert
+            RowChange::Insert
         };
     }
     if keep.iter().all(|keep| *keep) {
@@ -98,12 +99,9 @@ pub(crate) fn rekey(
 }
 
 /// A row that an update replaces failed the same way when it came: it is reported once.
-fn report(batch: &Batch, row: usize, message: String, faults: &mut Vec<RowFault>) {
-    if !batch.change(row).retracts() {
-        faults.push(RowFault {
-            time: batch.times[row],
-            message,
-        });
+fn report(batch: &Batch, error: RowError, row_errors: &mut RowErrors) {
+    if !batch.change(error.at).retracts() {
+        row_errors.push(batch.by_time(error));
     }
 }
 

@@ -3,7 +3,7 @@
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::compute::concat_batches;
-use millstream_operators::{Batch, Change, Pipeline, PullRows, RowFault};
+use millstream_operators::{Batch, Pipeline, PullRows, RowChange, RowErrors};
 use millstream_parser::parse_statement;
 use millstream_planner::{Metastore, NodeKind, Plan, SessionProperties, SubTopology, plan};
 use proptest::prelude::*;
@@ -70,7 +70,7 @@ fn batch(sub: &SubTopology, rows: &[Row]) -> Batch {
     Batch::inserts(RecordBatch::try_new(schema, columns).unwrap(), times)
 }
 
-type Output = (Vec<RecordBatch>, Vec<i64>, Vec<Change>, Vec<RowFault>);
+type Output = (Vec<RecordBatch>, Vec<i64>, Vec<RowChange>, RowErrors);
 
 fn take(out: &mut Output, batch: Batch) {
     out.2.extend((0..batch.len()).map(|row| batch.change(row)));
@@ -165,22 +165,22 @@ fn rows_of_which_too_much_would_be_made_are_not_taken() {
         let mut pipeline = Pipeline::new(&sub);
         let heavy = |key: u8| (key, Some(8_000_000), i64::from(key));
         let rows: Vec<Row> = (0..12).map(heavy).collect();
-        let mut faults = Vec::new();
+        let mut row_errors = Vec::new();
         assert!(
             pipeline
-                .process_some(&batch(&sub, &rows), &mut faults)
+                .process_some(&batch(&sub, &rows), &mut row_errors)
                 .unwrap()
                 .is_none()
         );
-        assert!(faults.is_empty() && pipeline.changes().is_empty());
+        assert!(row_errors.is_empty() && pipeline.changes().is_empty());
         let mut taken = 0;
         for part in rows.chunks(3) {
             taken += pipeline
-                .process_some(&batch(&sub, part), &mut faults)
+                .process_some(&batch(&sub, part), &mut row_errors)
                 .unwrap()
                 .unwrap()
                 .len();
         }
-        assert_eq!((taken, faults), (12, Vec::new()), "{text}");
+        assert_eq!((taken, row_errors), (12, Vec::new()), "{text}");
     }
 }

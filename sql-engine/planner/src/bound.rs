@@ -6,27 +6,19 @@ use arrow::record_batch::RecordBatch;
 use datafusion_common::DataFusionError;
 use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::Column;
-use millstream_functions::{arrow_type, faults, work};
+use millstream_columns::RowError;
+use millstream_functions::{arrow_type, row_errors, work};
 use millstream_model::limits::SQL_ROW_BYTES_MAX;
 use millstream_parser::SqlType;
 use std::fmt;
 use std::sync::Arc;
-
-/// One row that could not be evaluated in full: its value (or the part that failed) is null.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RowError {
-    /// The row's index in the batch.
-    pub row: usize,
-    /// What failed, for the processing log.
-    pub message: String,
-}
 
 /// What an expression is worth for each row of a batch.
 #[derive(Clone, Debug)]
 pub struct Evaluated {
     /// One value per row, of the expression's Arrow type.
     pub values: ArrayRef,
-    /// In row order; at most one per row.
+    /// In row order, by the index in the batch; at most one per row. The value of such a row, or the part that failed, is null.
     pub errors: Vec<RowError>,
 }
 
@@ -129,9 +121,9 @@ impl BoundExpr {
     /// The values of two parts of a batch, one behind the other.
     fn joined(&self, mut first: Evaluated, second: Evaluated) -> Evaluated {
         let middle = first.values.len();
-        let shifted = second.errors.into_iter().map(|e| RowError {
-            row: e.row + middle,
-            ..e
+        let shifted = second.errors.into_iter().map(|error| {
+            let row = error.at + middle;
+            error.with_row(row)
         });
         first.errors.extend(shifted);
         match concat(&[&first.values, &second.values]) {
@@ -146,10 +138,7 @@ impl BoundExpr {
     /// Null for every row, each with the message if there is one.
     fn nulls(&self, rows: usize, message: Option<&str>) -> Evaluated {
         let failed = |message: &str| {
-            let error = |row| RowError {
-                row,
-                message: message.to_owned(),
-            };
+            let error = |row| RowError::new(row, message.to_owned());
             (0..rows).map(error).collect()
         };
         Evaluated {
@@ -159,7 +148,7 @@ impl BoundExpr {
     }
 
     fn evaluate_once(&self, batch: &RecordBatch) -> Evaluated {
-        let (values, reported) = faults::collect(|| self.run(batch));
+        let (values, reported) = row_errors::collect(|| self.run(batch));
         match values {
             Ok(values) if reported.is_empty() => Evaluated {
                 values,
@@ -185,7 +174,7 @@ impl BoundExpr {
             None => vec![false; batch.num_rows()],
         };
         for error in &errors {
-            keep[error.row] = false;
+            keep[error.at] = false;
         }
         (BooleanArray::from(keep), errors)
     }
@@ -194,38 +183,35 @@ impl BoundExpr {
         self.expr.evaluate(batch)?.into_array(batch.num_rows())
     }
 
-    /// Finds the failed rows of a batch whose evaluation reported faults. A fault's row is the batch's own
+    /// Finds the failed rows of a batch whose evaluation reported errors. An error's row is the batch's own
     /// when nothing in the expression picks rows; else halves are evaluated again, down to single rows.
     fn locate(
         &self,
         batch: &RecordBatch,
         first: usize,
-        reported: &[faults::Fault],
+        reported: &[row_errors::Reported],
         errors: &mut Vec<RowError>,
     ) {
         let rows = batch.num_rows();
         if rows == 1 || !self.picks_rows {
             let mut messages: Vec<Option<&str>> = vec![None; rows];
-            for fault in reported {
-                let range = fault.row.map_or(0..rows, |row| row..(row + 1).min(rows));
+            for error in reported {
+                let range = error.at.map_or(0..rows, |row| row..(row + 1).min(rows));
                 for slot in messages.get_mut(range).into_iter().flatten() {
-                    slot.get_or_insert(&fault.message);
+                    slot.get_or_insert(&error.message);
                 }
             }
             let found = messages
                 .iter()
                 .enumerate()
                 .filter_map(|(row, message)| message.map(|m| (row, m)));
-            errors.extend(found.map(|(row, m)| RowError {
-                row: first + row,
-                message: m.to_owned(),
-            }));
+            errors.extend(found.map(|(row, m)| RowError::new(first + row, m.to_owned())));
             return;
         }
         let middle = rows / 2;
         for (from, length) in [(0, middle), (middle, rows - middle)] {
             let half = batch.slice(from, length);
-            let (_, reported) = faults::collect(|| self.run(&half));
+            let (_, reported) = row_errors::collect(|| self.run(&half));
             if !reported.is_empty() {
                 self.locate(&half, first + from, &reported, errors);
             }

@@ -29,7 +29,7 @@ mod statement;
 
 pub use bind::aggregate::aggregate_functions;
 
-pub use bound::{BoundExpr, Evaluated, RowError};
+pub use bound::{BoundExpr, Evaluated};
 pub use metastore::{Metastore, QueryFacts};
 pub use millstream_functions::{arrow_field, arrow_type};
 pub use plan::{
@@ -38,6 +38,6 @@ pub use plan::{
     PrintPlan, PullAccess, PullPlan, PushPlan, QueryPlan, RowKind, RowSchema, SourceField, SourceNode,
     StoreSpec, SubTopology, SubTopologyId, Topology, TumblingWindow, WindowBounds,
 };
-pub use session::SessionProperties;
+pub use session::{CommitToken, CommitTokenError, SessionProperties};
 pub use source::{Column, KeyFormat, Source, TimestampColumn, ValueFormat};
 pub use statement::plan;

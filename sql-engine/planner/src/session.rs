@@ -1,5 +1,9 @@
 //! The properties that SET sets: which exist, and what they may be.
 
+mod commit_token;
+
+pub use commit_token::{CommitToken, CommitTokenError};
+
 use millstream_model::limits::{SQL_COMMIT_INTERVAL_MS_MAX, SQL_COMMIT_INTERVAL_MS_MIN};
 use millstream_parser::{Spanned, SqlError, closest};
 use std::collections::BTreeMap;
@@ -12,12 +16,14 @@ enum Allowed {
     Words(&'static [&'static str]),
     /// A whole number from the first to the second.
     Number(u64, u64),
+    /// A [`CommitToken`], or nothing.
+    Commit,
 }
 
 const CACHE: &str = "cache.max.bytes.buffering";
 const COMMIT_INTERVAL: &str = "commit.interval.ms";
 
-/// Ours (sql.md 21): pull queries see at least this commit.
+/// Ours (sql.md 21): pull queries see at least the commits of this token; without one the newest.
 const PULL_COMMIT_MIN: &str = "pull.commit.min";
 
 /// The properties that are, each of which does what it says: name, values, and what holds where it is not set.
@@ -45,7 +51,7 @@ const KNOWN: &[(&str, Allowed, &str)] = &[
         Allowed::Words(&["at_least_once", "exactly_once", "exactly_once_v2"]),
         "at_least_once",
     ),
-    (PULL_COMMIT_MIN, Allowed::Number(0, i64::MAX as u64), "0"),
+    (PULL_COMMIT_MIN, Allowed::Commit, ""),
 ];
 
 /// Other names of properties.
@@ -128,13 +134,13 @@ impl SessionProperties {
         self.get(CACHE)?.trim().parse().ok()
     }
 
-    /// `pull.commit.min`: the earliest commit that a pull query of a table may see; 0 unless set.
-    #[must_use]
-    pub fn pull_commit_min(&self) -> u64 {
-        let number = self
-            .get(PULL_COMMIT_MIN)
-            .and_then(|value| value.trim().parse().ok());
-        number.unwrap_or(0)
+    /// `pull.commit.min`: the earliest commits that a pull query of a table may see, if it is set.
+    ///
+    /// # Errors
+    /// When the text is no token.
+    pub fn pull_commit_min(&self) -> Result<Option<CommitToken>, CommitTokenError> {
+        let value = self.get(PULL_COMMIT_MIN).filter(|value| !value.is_empty());
+        value.map(CommitToken::read).transpose()
     }
 
     /// What a query that is made now keeps to for as long as it lives.
@@ -223,6 +229,14 @@ fn fits(key: &str, allowed: Allowed, value: &str) -> Result<(), Refused> {
                 format!("a whole number from {from} to {to}")
             },
         ),
+        Allowed::Commit => {
+            let token = if value.is_empty() {
+                Ok(())
+            } else {
+                CommitToken::read(value).map(|_| ())
+            };
+            return token.map_err(|error| Refused::Invalid(format!("{name}: {error}")));
+        }
     };
     if !fits {
         return Err(Refused::Invalid(format!("{name} must be {wants}, not '{value}'")));

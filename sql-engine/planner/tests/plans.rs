@@ -306,7 +306,7 @@ fn shown(expression: &str) -> (String, Vec<usize>) {
     });
     (
         text.collect::<Vec<_>>().join(" "),
-        evaluated.errors.iter().map(|error| error.row).collect(),
+        evaluated.errors.iter().map(|error| error.at).collect(),
     )
 }
 

@@ -18,8 +18,8 @@ use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 use millstream_model::Offset;
-use millstream_operators::{Batch, Change as RowChange, Corrupt, StateKey};
-use millstream_state::Change;
+use millstream_operators::{Batch, Corrupt, RowChange, StateKey};
+use millstream_state::StateWrite;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -116,7 +116,7 @@ fn state_key(query: &str, store: &str, task: usize, key: &StateKey) -> Vec<u8> {
 }
 
 /// What must be written so that the query can go on from here.
-pub(crate) fn changes(query: &RunningQuery) -> Result<Vec<Change>, ArrowError> {
+pub(crate) fn changes(query: &RunningQuery) -> Result<Vec<StateWrite>, ArrowError> {
     let mut changes = Vec::new();
     let mut tasks = Vec::new();
     for (index, stage) in query.stages.iter().enumerate() {
@@ -126,7 +126,7 @@ pub(crate) fn changes(query: &RunningQuery) -> Result<Vec<Change>, ArrowError> {
                 times: task.pipeline.stream_times(),
                 clock: task.clock,
             });
-            changes.extend(task.pipeline.changes().into_iter().map(|change| Change {
+            changes.extend(task.pipeline.changes().into_iter().map(|change| StateWrite {
                 key: state_key(&query.id, &change.store, number_of_task, &change.key),
                 value: change.value,
             }));
@@ -134,7 +134,7 @@ pub(crate) fn changes(query: &RunningQuery) -> Result<Vec<Change>, ArrowError> {
                 for writer in (0..query.stages[index - 1].tasks.len()).filter(|w| inbox.needs_writing(*w)) {
                     let place = [number(index), number(number_of_task), number(writer)].concat();
                     let key = [lane_prefix(&query.id), place].concat();
-                    changes.push(Change {
+                    changes.push(StateWrite {
                         key,
                         value: lane_bytes(&inbox.lane(writer))?,
                     });
@@ -156,7 +156,7 @@ pub(crate) fn changes(query: &RunningQuery) -> Result<Vec<Change>, ArrowError> {
         stores: query.stores.iter().map(store).collect(),
     };
     let value = serde_json::to_vec(&tag).map_err(|e| ArrowError::JsonError(e.to_string()))?;
-    changes.push(Change {
+    changes.push(StateWrite {
         key: tag_key(&query.id),
         value: Some(value),
     });

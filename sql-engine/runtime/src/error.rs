@@ -46,13 +46,8 @@ pub enum ShardError {
         reason: String,
     },
     /// A pull asked for a commit that is still to come.
-    #[error("the tables are as of commit {commit}, {wanted} was asked for; try again")]
-    Behind {
-        /// The last one.
-        commit: u64,
-        /// The earliest that would do.
-        wanted: u64,
-    },
+    #[error("the commit that 'pull.commit.min' asks for is still to come; try again")]
+    Behind,
     /// The shard is at a commit that does not end: its log or its store hangs.
     #[error("the tenant's queries do not answer: their log or state store takes too long; try again")]
     Busy,

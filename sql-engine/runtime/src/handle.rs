@@ -18,8 +18,8 @@ use tokio::sync::{Notify, mpsc, oneshot};
 /// How long a question to a shard may take: between two turns it answers at once, a commit comes in between.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
 
-/// A tenant has one shard (sql.md 14).
-const SHARD: u32 = 0;
+/// The number of the one shard that a tenant has (sql.md 14).
+pub const SHARD: u32 = 0;
 
 /// A running shard. Cheap to clone; it stops when told to.
 #[derive(Clone)]
@@ -130,8 +130,8 @@ impl Shard {
     }
 
     /// Removes the state of all queries but these: what is left of drops that a crash cut short.
-    pub async fn retain(&self, ids: Vec<String>) -> Result<(), ShardError> {
-        self.ask(|reply| Command::Retain { ids, reply }).await?
+    pub async fn remove_all_but(&self, ids: Vec<String>) -> Result<(), ShardError> {
+        self.ask(|reply| Command::RemoveAllBut { ids, reply }).await?
     }
 
     /// Reads committed rows.

@@ -40,7 +40,7 @@ mod source;
 pub mod streams;
 
 pub use error::ShardError;
-pub use handle::Shard;
+pub use handle::{SHARD, Shard};
 pub use memory::MemoryStreams;
 pub use metrics::Metrics;
 pub use millstream_operators::Pulled;
@@ -48,7 +48,7 @@ pub use planted::PlantedCore;
 pub use processing_log::{PROCESSING_LOG_TOPIC, Said};
 pub use pull::{PullRequest, PulledRows};
 pub use query::{PushEnd, PushItem, PushSink, QueryOptions, QuerySpec, QueryStart};
-pub use report::{PartitionReport, ProcessingError, QueryReport, QueryState};
+pub use report::{PartitionReport, QueryReport, QueryState};
 pub use settings::{Meters, ShardSettings};
 pub use shard_core::{Done, Rows, ShardCore, Todo};
 pub use sink::SinkWriter;

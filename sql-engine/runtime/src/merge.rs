@@ -9,7 +9,7 @@
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::interleave_record_batch;
 use arrow::error::ArrowError;
-use millstream_operators::{Batch, Change};
+use millstream_operators::{Batch, RowChange};
 use std::collections::VecDeque;
 
 /// Rows from one writer to one reader.
@@ -198,7 +198,7 @@ impl Inbox {
             times.push(source.times[*row]);
             changes.push(source.change(*row));
         }
-        let plain = changes.iter().all(|change| *change == Change::Insert);
+        let plain = changes.iter().all(|change| *change == RowChange::Insert);
         let rows = interleave_record_batch(&sources, &indices)?;
         Ok(Batch {
             rows,
@@ -209,7 +209,7 @@ impl Inbox {
 }
 
 /// What a row has beside its columns: its time, its clock and its change.
-const ROW_BYTES: usize = 2 * size_of::<i64>() + size_of::<Change>();
+const ROW_BYTES: usize = 2 * size_of::<i64>() + size_of::<RowChange>();
 
 /// Bytes of the rows themselves, not of what else lies in their buffers.
 fn bytes_of(rows: &RecordBatch) -> usize {

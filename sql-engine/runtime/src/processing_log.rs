@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// The topic that ksqlDB makes for service id `default_`, without the id: a tenant is a service here.
 pub const PROCESSING_LOG_TOPIC: &str = "ksql_processing_log";
 
-/// What queries' faults were, for the processing log.
+/// What rows of each query failed of, for the processing log.
 pub type Said = Vec<(String, Vec<String>)>;
 
 /// How long to wait before looking whether the tenant has made the topic.
@@ -33,7 +33,7 @@ pub(crate) struct ProcessingLog {
 impl ProcessingLog {
     pub(crate) fn new() -> Self {
         Self {
-            topic: PROCESSING_LOG_TOPIC.parse().expect("a legal name"),
+            topic: PROCESSING_LOG_TOPIC.parse().expect("bug: a legal name"),
             partitions: None,
             looked: None,
             unwritten: Vec::new(),

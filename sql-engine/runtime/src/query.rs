@@ -14,15 +14,15 @@ pub(crate) use retry::{Parking, Retry};
 use crate::merge::Inbox;
 use crate::metrics::{Metrics, QueryView};
 use crate::processing_log::clipped;
-use crate::report::{PartitionReport, ProcessingError, QueryReport, QueryState};
+use crate::report::{PartitionReport, QueryReport, QueryState};
 use crate::sink::SinkWriter;
 use crate::source::SourceReader;
 use crate::streams::RefusedRecord;
 use arrow::array::RecordBatch;
-use millstream_columns::FormatError;
+use millstream_columns::{FormatError, RowError};
 use millstream_model::limits::SQL_LOG_RECORDS_MAX;
-use millstream_model::{Backoff, Offset, PartitionIndex, ProducerId, TopicId, TopicName};
-use millstream_operators::{KeyCodec, Pipeline, RowFault};
+use millstream_model::{Backoff, Offset, PartitionIndex, ProducerId, TimestampMs, TopicId, TopicName};
+use millstream_operators::{KeyCodec, Pipeline, RowErrors};
 use millstream_planner::{Source, Topology};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -238,7 +238,7 @@ pub(crate) struct RunningQuery {
     pub(crate) rate: Rate,
     pub(crate) metrics: Metrics,
     errors: u64,
-    recent: VecDeque<ProcessingError>,
+    recent: VecDeque<RowError<TimestampMs>>,
     /// What the processing log has not been told.
     unlogged: Vec<String>,
     /// Messages beyond those.
@@ -359,24 +359,21 @@ impl RunningQuery {
             .collect()
     }
 
-    pub(crate) fn log(&mut self, faults: Vec<RowFault>) {
-        for fault in faults {
-            tracing::debug!(query = %self.id, time = fault.time, "row failed: {}", fault.message);
+    pub(crate) fn log(&mut self, row_errors: RowErrors) {
+        for error in row_errors {
+            tracing::debug!(query = %self.id, time = error.at.0, "row failed: {}", error.message);
             self.errors += 1;
             self.metrics.row_errors.inc();
             if self.recent.len() == RECENT_ERRORS {
                 self.recent.pop_front();
             }
-            let message = clipped(&fault.message).to_owned();
+            let message = clipped(&error.message).to_owned();
             if self.is_persistent() && self.unlogged.len() < SQL_LOG_RECORDS_MAX {
                 self.unlogged.push(message.clone());
             } else {
                 self.unlogged_more += 1;
             }
-            self.recent.push_back(ProcessingError {
-                time: fault.time,
-                message,
-            });
+            self.recent.push_back(RowError::new(error.at, message));
         }
     }
 
@@ -419,14 +416,12 @@ impl RunningQuery {
     pub(crate) fn skip(&mut self, refused: Vec<RefusedRecord>) {
         let count = refused.len() as u64;
         self.rows_out = self.rows_out.saturating_sub(count);
-        let fault = |record: RefusedRecord| RowFault {
-            time: record.timestamp.0,
-            message: format!(
-                "its result cannot be written to partition {}: {}",
-                record.partition, record.reason
-            ),
+        let error = |record: RefusedRecord| {
+            let (partition, reason) = (record.partition, record.reason);
+            let message = format!("its result cannot be written to partition {partition}: {reason}");
+            RowError::new(record.timestamp, message)
         };
-        self.log(refused.into_iter().map(fault).collect());
+        self.log(refused.into_iter().map(error).collect());
     }
 
     /// What the processing log is to be told, once.

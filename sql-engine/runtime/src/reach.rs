@@ -10,7 +10,7 @@ use crate::streams::StreamFetched;
 use millstream_model::limits::SQL_SINK_LEFTOVERS_MAX;
 use millstream_model::{Offset, PartitionIndex, ProducerId, TopicName};
 use millstream_operators::Corrupt;
-use millstream_state::Change;
+use millstream_state::StateWrite;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -112,18 +112,18 @@ impl Reach {
     }
 
     /// The rows that the next commit takes along.
-    pub(crate) fn changes(&self) -> Vec<Change> {
+    pub(crate) fn changes(&self) -> Vec<StateWrite> {
         let row = |place: &Place| {
-            Some(Change {
+            Some(StateWrite {
                 key: key_of(place),
                 value: serde_json::to_vec(self.places.get(place)?).ok(),
             })
         };
-        let writers = || Change {
+        let writers = || StateWrite {
             key: WRITERS.to_vec(),
             value: serde_json::to_vec(&self.writers).ok(),
         };
-        let mut changes: Vec<Change> = self.changed.iter().filter_map(row).collect();
+        let mut changes: Vec<StateWrite> = self.changed.iter().filter_map(row).collect();
         changes.extend(self.writers_changed.then(writers));
         changes
     }

@@ -1,6 +1,7 @@
 //! What a query says of itself: state, offsets, lag, rates, recent errors.
 
 use millstream_model::{Offset, PartitionIndex, TopicName};
+use millstream_operators::RowErrors;
 use std::time::Duration;
 
 /// Whether a query runs.
@@ -38,15 +39,6 @@ impl PartitionReport {
     }
 }
 
-/// One record of the processing log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProcessingError {
-    /// The row's time, ms.
-    pub time: i64,
-    /// What failed.
-    pub message: String,
-}
-
 /// A query, as of now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QueryReport {
@@ -68,8 +60,8 @@ pub struct QueryReport {
     pub late_rows: u64,
     /// Rows that failed since it was started.
     pub errors: u64,
-    /// The latest of them.
-    pub recent: Vec<ProcessingError>,
+    /// The latest of them, by their time.
+    pub recent: RowErrors,
     /// Values in its committed state.
     pub state_values: usize,
     /// About how many bytes its state takes in memory, with what is not committed and what waits behind repartitions.

@@ -60,7 +60,7 @@ pub(crate) enum Command {
         id: String,
         reply: oneshot::Sender<()>,
     },
-    Retain {
+    RemoveAllBut {
         ids: Vec<String>,
         reply: Reply<()>,
     },
@@ -290,7 +290,7 @@ impl Runner {
                 Ok(Ok(_)) => outcome = Turn::Moved,
                 Ok(Err(error)) => query.park(format!("it cannot go on: {error}"), Parking::ForGood),
                 Err(_) => {
-                    let reason = "it failed in a way that it should not; this is a bug of Millstream";
+                    let reason = "bug: it failed in a way that it should not";
                     query.park(reason.to_owned(), Parking::ForGood);
                 }
             }

@@ -23,7 +23,7 @@ use crate::sink::Pending;
 use crate::streams::{StreamFetched, StreamsError, WrittenTo};
 use bytes::Bytes;
 use millstream_model::{Offset, OwnerEpoch, PartitionIndex, ProducerId, Retry, TopicName};
-use millstream_state::{Change, Commits, Input, Output};
+use millstream_state::{CommitInput, CommitOutput, Commits, StateWrite};
 use std::collections::BTreeMap;
 
 /// Results of one query that were taken from its sink and are not acknowledged yet.
@@ -97,14 +97,14 @@ pub struct ShardCore {
     pub(crate) commits: Commits,
     pub(crate) reach: Reach,
     /// Rows of queries that are gone.
-    forgotten: Vec<Change>,
+    forgotten: Vec<StateWrite>,
     writer: Option<ProducerId>,
     unwritten: Vec<Unwritten>,
     stage: Stage,
     /// The stage to go on with when the unclear run counts.
     unclear: Option<Stage>,
     /// Rows that a planted bug keeps for the next commit.
-    late: Vec<Change>,
+    late: Vec<StateWrite>,
     pub(crate) planted: PlantedCore,
 }
 
@@ -136,7 +136,7 @@ impl ShardCore {
     }
 
     /// These rows go with the next commit.
-    pub(crate) fn forget(&mut self, rows: impl IntoIterator<Item = Change>) {
+    pub(crate) fn forget(&mut self, rows: impl IntoIterator<Item = StateWrite>) {
         self.forgotten.extend(rows);
     }
 
@@ -167,7 +167,7 @@ impl ShardCore {
         assert!(!self.is_committing(), "bug: one commit at a time");
         if let Some(stage) = self.unclear.take() {
             self.stage = stage;
-            return self.next_piece(Input::Retry);
+            return self.next_piece(CommitInput::Retry);
         }
         self.leave_behind();
         for query in &mut self.queries {
@@ -226,7 +226,7 @@ impl ShardCore {
             self.reach.register(writer);
             self.stage = Stage::Registering;
             let changes = self.reach.changes();
-            return self.next_piece(Input::Commit(changes));
+            return self.next_piece(CommitInput::Commit(changes));
         }
         self.stage = Stage::Writing;
         let write = |it: &Unwritten| (it.topic.clone(), it.records.clone());
@@ -281,7 +281,7 @@ impl ShardCore {
         }
         changes.extend(self.reach.changes());
         self.stage = Stage::Appending;
-        self.next_piece(Input::Commit(changes))
+        self.next_piece(CommitInput::Commit(changes))
     }
 
     /// Takes in what came of the last [`Todo`].
@@ -296,10 +296,10 @@ impl ShardCore {
             (Stage::Logging, Done::Logged(Ok(()))) => self.run(),
             (Stage::Logging, Done::Logged(Err(error))) => self.later(error.to_string()),
             (Stage::Registering | Stage::Appending, Done::Appended(Ok(at))) => {
-                self.next_piece(Input::Appended { at })
+                self.next_piece(CommitInput::Appended { at })
             }
             (Stage::Registering | Stage::Appending, Done::Appended(Err(reason))) => {
-                self.commits.step(Input::AppendUnclear);
+                self.commits.step(CommitInput::AppendUnclear);
                 self.unclear = Some(self.stage);
                 self.stage = Stage::Idle;
                 Todo::Later(reason)
@@ -311,14 +311,14 @@ impl ShardCore {
         }
     }
 
-    fn next_piece(&mut self, input: Input) -> Todo {
+    fn next_piece(&mut self, input: CommitInput) -> Todo {
         let outputs = self.commits.step(input);
-        let counts = |output: &Output| matches!(output, Output::Committed { .. });
-        let (counted, asked): (Vec<Output>, Vec<Output>) = outputs.into_iter().partition(counts);
+        let counts = |output: &CommitOutput| matches!(output, CommitOutput::Committed { .. });
+        let (counted, asked): (Vec<CommitOutput>, Vec<CommitOutput>) = outputs.into_iter().partition(counts);
         if !counted.is_empty() && self.stage == Stage::Appending {
             self.fold();
         }
-        if let Some(Output::Append { epoch, piece }) = asked.into_iter().next() {
+        if let Some(CommitOutput::Append { epoch, piece }) = asked.into_iter().next() {
             return Todo::Append { epoch, piece };
         }
         if self.commits.is_committing() {

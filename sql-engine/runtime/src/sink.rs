@@ -6,9 +6,9 @@ use crate::streams::{StreamRecord, partition_for};
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
 use bytes::Bytes;
-use millstream_columns::{FormatError, JsonEncoder, KeyEncoder, KeyWindow};
+use millstream_columns::{FormatError, JsonEncoder, KeyEncoder, KeyWindow, RowError};
 use millstream_model::{Offset, PartitionIndex, TimestampMs, TopicName};
-use millstream_operators::{Batch, Change, RowFault};
+use millstream_operators::{Batch, RowChange, RowErrors};
 use millstream_parser::SourceKind;
 use millstream_planner::Source;
 use std::collections::{HashMap, HashSet};
@@ -94,11 +94,11 @@ impl SinkWriter {
     }
 
     /// Adds rows. A row without a key goes to the partition of the task that made it.
-    pub fn push(&mut self, batch: &Batch, task: u32, faults: &mut Vec<RowFault>) {
+    pub fn push(&mut self, batch: &Batch, task: u32, row_errors: &mut RowErrors) {
         let key_count = self.source.key_count;
         let values_from = key_count + if self.window == KeyWindow::None { 0 } else { 2 };
         let columns = batch.rows.columns();
-        let placed = self.place(batch, task, faults);
+        let placed = self.place(batch, task, row_errors);
         // Only what stays is encoded: between two commits that may be one change of many.
         let kept = match self.coalesce {
             true => last_of_each_key(&placed),
@@ -109,7 +109,7 @@ impl SinkWriter {
             .zip(kept)
             .filter_map(|(it, kept)| kept.then_some(it))
         {
-            let value = (batch.change(placed.row) != Change::Delete).then(|| {
+            let value = (batch.change(placed.row) != RowChange::Delete).then(|| {
                 let mut json = Vec::with_capacity(128);
                 self.values.encode(&columns[values_from..], placed.row, &mut json);
                 Bytes::from(json)
@@ -125,26 +125,25 @@ impl SinkWriter {
     }
 
     /// Time, partition and key of every row that makes a record.
-    fn place(&self, batch: &Batch, task: u32, faults: &mut Vec<RowFault>) -> Vec<Placed> {
+    fn place(&self, batch: &Batch, task: u32, row_errors: &mut RowErrors) -> Vec<Placed> {
         let key_count = self.source.key_count;
         let columns = batch.rows.columns();
         let mut all = Vec::with_capacity(batch.len());
         for row in 0..batch.len() {
             let change = batch.change(row);
-            if change == Change::UpdateBefore || (change == Change::Delete && !self.is_table()) {
+            if change == RowChange::UpdateBefore || (change == RowChange::Delete && !self.is_table()) {
                 continue;
             }
             let time = match &self.time {
-                Some((column, rule)) if change != Change::Delete => match rule.of(&columns[*column], row) {
-                    Ok(time) => time,
-                    Err(message) => {
-                        faults.push(RowFault {
-                            time: batch.times[row],
-                            message,
-                        });
-                        continue;
+                Some((column, rule)) if change != RowChange::Delete => {
+                    match rule.of(&columns[*column], row) {
+                        Ok(time) => time,
+                        Err(message) => {
+                            row_errors.push(batch.by_time(RowError::new(row, message)));
+                            continue;
+                        }
                     }
-                },
+                }
                 _ => batch.times[row],
             };
             let key = self.key.encode(&columns[..key_count], row, None);

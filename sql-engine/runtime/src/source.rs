@@ -6,9 +6,9 @@ use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, RecordBatchOpt
 use arrow::datatypes::{FieldRef, SchemaRef};
 use arrow::error::ArrowError;
 use millstream_columns::{
-    Decoded, DecodedKeys, FormatError, JsonDecoder, KeyDecoder, KeyFormat, KeyWindow, RowState,
+    Decoded, DecodedKeys, FormatError, JsonDecoder, KeyDecoder, KeyFormat, KeyWindow, RowError, RowState,
 };
-use millstream_operators::{Batch, Change, RowFault};
+use millstream_operators::{Batch, RowChange, RowErrors};
 use millstream_parser::SourceKind;
 use millstream_planner::{Column, RowSchema, Source, SourceField, arrow_field};
 use std::sync::Arc;
@@ -55,19 +55,17 @@ struct Kept<'a> {
     partition: i32,
     records: &'a [StreamRecord],
     keep: Vec<bool>,
-    faults: &'a mut Vec<RowFault>,
+    row_errors: &'a mut RowErrors,
 }
 
 impl Kept<'_> {
-    /// A record takes no part; its first fault is told.
-    fn fault(&mut self, row: usize, message: &str) {
+    /// A record takes no part; its first error is told.
+    fn fail(&mut self, row: usize, message: &str) {
         if std::mem::replace(&mut self.keep[row], false) {
             let record = &self.records[row];
             let (partition, offset) = (self.partition, record.offset);
-            self.faults.push(RowFault {
-                time: record.timestamp.0,
-                message: format!("partition {partition}, offset {offset}: {message}"),
-            });
+            let message = format!("partition {partition}, offset {offset}: {message}");
+            self.row_errors.push(RowError::new(record.timestamp, message));
         }
     }
 
@@ -78,7 +76,7 @@ impl Kept<'_> {
             Ok(time) => format!("its time is negative: {time}"),
             Err(message) => message,
         };
-        self.fault(row, &fault);
+        self.fail(row, &fault);
         0
     }
 }
@@ -174,7 +172,7 @@ impl SourceReader {
         &self,
         partition: i32,
         records: &[StreamRecord],
-        faults: &mut Vec<RowFault>,
+        row_errors: &mut RowErrors,
     ) -> Result<ReadRows, ArrowError> {
         let keys = self
             .keys
@@ -186,7 +184,7 @@ impl SourceReader {
             partition,
             records,
             keep: vec![true; records.len()],
-            faults,
+            row_errors,
         };
         self.skip(&keys.keys, &values, &mut kept);
         let times = self.times(records, &keys.keys, &values);
@@ -201,8 +199,8 @@ impl SourceReader {
             .map(|field| self.column(*field, partition, records, &keys, &values, &times))
             .collect();
         let change = |state: &RowState| match state {
-            RowState::Tombstone => Change::Delete,
-            _ => Change::Insert,
+            RowState::Tombstone => RowChange::Delete,
+            _ => RowChange::Insert,
         };
         let changes = self.table.then(|| values.states.iter().map(change).collect());
         let options = RecordBatchOptions::new().with_row_count(Some(records.len()));
@@ -244,7 +242,7 @@ impl SourceReader {
     /// Leaves out what did not decode and what has no part in a stream or a table.
     fn skip(&self, keys: &Decoded, values: &Decoded, kept: &mut Kept<'_>) {
         for error in keys.errors.iter().chain(&values.errors) {
-            kept.fault(error.row, &error.message);
+            kept.fail(error.at, &error.message);
         }
         for (row, state) in values.states.iter().enumerate() {
             if *state == RowState::Tombstone && !self.table {
@@ -253,7 +251,7 @@ impl SourceReader {
         }
         for (row, state) in keys.states.iter().enumerate() {
             if *state == RowState::Tombstone && self.table {
-                kept.fault(row, "a table's record needs a key");
+                kept.fail(row, "a table's record needs a key");
             }
         }
     }

@@ -317,7 +317,7 @@ pub trait Changelog: Send + Sync + 'static {
 
 /// The partition of a key as the Java client places it: murmur2, sign bit off, modulo the partition count (sql.md 5).
 pub fn partition_for(key: &[u8], partitions: u32) -> PartitionIndex {
-    debug_assert!(partitions > 0, "a topic has at least one partition");
+    debug_assert!(partitions > 0, "bug: a topic has at least one partition");
     PartitionIndex((murmur2(key) & 0x7fff_ffff) % partitions.max(1))
 }
 

@@ -69,8 +69,6 @@ pub enum Answer {
     Rows {
         /// The rows.
         rows: RecordBatch,
-        /// For a pull query: the commit that it saw.
-        commit: u64,
     },
     /// What a statement did, in a sentence.
     Message {
@@ -96,9 +94,9 @@ pub enum Answer {
         note: String,
         /// Where a push query that was cut can go on: the session property `resume.token`.
         resume: Option<String>,
-        /// For a pull query of a table: the commit that it saw; else 0. The session property `pull.commit.min` asks
-        /// for at least it.
-        commit: u64,
+        /// For a pull query of a table: a token of the commits that it saw. The session property `pull.commit.min` asks
+        /// for at least them.
+        commit: Option<String>,
     },
 }
 
@@ -174,10 +172,7 @@ impl StatementError {
 
     /// A bug of ours.
     pub(crate) fn internal(reason: impl std::fmt::Display) -> Self {
-        Self::new(
-            StatementErrorKind::Internal,
-            format!("this is a bug of Millstream: {reason}"),
-        )
+        Self::new(StatementErrorKind::Internal, format!("bug: {reason}"))
     }
 
     /// What parser or planner found in `text`.

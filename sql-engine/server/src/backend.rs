@@ -1,6 +1,7 @@
 //! What the server is built on: one log and one catalog per tenant, and one object store.
 
 use crate::catalog::SqlCatalog;
+use crate::workers::Workers;
 use async_trait::async_trait;
 use millstream_model::TenantId;
 use millstream_runtime::{ShardSettings, Streams};
@@ -13,6 +14,8 @@ pub struct Settings {
     pub shard: ShardSettings,
     /// The block cache that all shards of the process share, bytes.
     pub cache_bytes: u64,
+    /// Where statements run.
+    pub workers: Workers,
 }
 
 impl Default for Settings {
@@ -20,6 +23,7 @@ impl Default for Settings {
         Self {
             shard: ShardSettings::default(),
             cache_bytes: 32 * 1024 * 1024,
+            workers: Workers::default(),
         }
     }
 }

@@ -23,7 +23,7 @@ use millstream_model::{TenantId, TopicName};
 use millstream_planner::{Metastore, QueryFacts, SessionProperties};
 use millstream_runtime::metrics::{Place, QueryView};
 use millstream_runtime::{
-    Meters, QueryReport, QuerySpec, QueryState, Shard, ShardError, StreamPosition, StreamsError,
+    Meters, QueryReport, QuerySpec, QueryState, SHARD, Shard, ShardError, StreamPosition, StreamsError,
 };
 use millstream_state::ColdCache;
 use object_store::ObjectStore;
@@ -90,7 +90,7 @@ impl Out {
             rows,
             note: String::new(),
             resume: None,
-            commit: 0,
+            commit: None,
         })
         .await
     }
@@ -172,7 +172,10 @@ impl Engine {
     pub fn execute(&self, request: Request) -> AnswerStream {
         let (answers, stream) = mpsc::channel(ANSWERS_WAITING);
         let inner = self.inner.clone();
-        tokio::spawn(async move { script::run(&inner, request, answers).await });
+        let workers = inner.settings.workers.clone();
+        workers.spawn(inner.tenant, async move {
+            script::run(&inner, request, answers).await;
+        });
         ReceiverStream::new(stream).boxed()
     }
 
@@ -228,7 +231,7 @@ impl Inner {
         if let Some(shard) = shard.as_ref().filter(|shard| !shard.has_stopped_idle()) {
             return Ok(shard.clone());
         }
-        let path = Path::from(format!("sql/{}/0", self.tenant.account()));
+        let path = Path::from(format!("sql/{}/{SHARD}", self.tenant.account()));
         let meters = Meters {
             metrics: self.metrics.shards.clone(),
             place: self.metrics.shards.place(&self.tenant.to_string()),
@@ -414,7 +417,7 @@ impl Rows {
 
 /// The topic of a query that could not be planned: its name is not known.
 fn unknown_topic() -> TopicName {
-    "unknown".parse().expect("a legal name")
+    "unknown".parse().expect("bug: a legal name")
 }
 
 pub(crate) fn topic_name(name: &str) -> Result<TopicName, StatementError> {
@@ -453,7 +456,7 @@ pub(crate) fn of_shard(error: ShardError) -> StatementError {
         ShardError::State { .. }
         | ShardError::StateDamaged
         | ShardError::Parked { .. }
-        | ShardError::Behind { .. }
+        | ShardError::Behind
         | ShardError::Busy
         | ShardError::Stopped => StatementError::new(Kind::Unavailable, error.to_string()),
         // To try again does not help, nor is it the caller's fault.

@@ -112,15 +112,10 @@ fn event(answer: Answer, ipc: &mut Ipc) -> Result<Vec<Event>, ArrowError> {
                 title,
             })
         }
-        Answer::Rows { rows, commit } => {
+        Answer::Rows { rows } => {
             let parts = ipc.rows(&rows)?.into_iter();
             return Ok(parts
-                .map(|ipc| {
-                    Event::Rows(wire::Rows {
-                        ipc: ipc.into(),
-                        commit,
-                    })
-                })
+                .map(|ipc| Event::Rows(wire::Rows { ipc: ipc.into() }))
                 .collect());
         }
         Answer::Property { name, value } => Event::Property(wire::PropertyChange { name, value }),
@@ -133,7 +128,7 @@ fn event(answer: Answer, ipc: &mut Ipc) -> Result<Vec<Event>, ArrowError> {
             rows,
             note,
             resume_token: resume.unwrap_or_default(),
-            commit,
+            commit_token: commit.unwrap_or_default(),
         }),
     }])
 }

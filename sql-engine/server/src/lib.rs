@@ -26,6 +26,7 @@ mod metrics;
 pub mod remote;
 mod rows;
 mod server;
+mod workers;
 
 pub use answer::{
     Access, Answer, AnswerStream, Caller, Request, RowsKind, StatementError, StatementErrorKind,
@@ -39,3 +40,4 @@ pub use metrics::Metrics;
 pub use millstream_runtime::{QueryReport, QueryState, ShardSettings, Streams, StreamsError};
 pub use millstream_state::{ColdCache, StoreKind};
 pub use server::Server;
+pub use workers::Workers;

@@ -250,8 +250,6 @@ impl Streams for RemoteStreams {
                     .boxed(),
                 Err(error) => {
                     tracing::debug!(%error, "a watch was refused");
-                    // The caller asks again at once; this keeps it from spinning.
-                    tokio::time::sleep(Backoff::new(RETRY).next(rand::random())).await;
                     futures::stream::empty().boxed()
                 }
             }

@@ -11,7 +11,7 @@
 //! twice, the second time late: one that does not go on the run at hand is passed over. Whole runs are counted without a
 //! gap, whoever wrote them: where one is missing, so is state that was committed.
 
-use crate::Change;
+use crate::StateWrite;
 use crate::store::Corrupt;
 use bytes::Bytes;
 use millstream_model::OwnerEpoch;
@@ -44,7 +44,7 @@ pub struct PlantedReplay {
 }
 
 /// Cuts a run into pieces of at most so many bytes. At least one.
-pub fn cut(id: RunId, changes: &[Change], piece_bytes_max: usize) -> Vec<Bytes> {
+pub fn cut(id: RunId, changes: &[StateWrite], piece_bytes_max: usize) -> Vec<Bytes> {
     let body = encode(changes);
     let room = piece_bytes_max.saturating_sub(HEAD_BYTES).max(1);
     let count = body.len().div_ceil(room).max(1);
@@ -66,8 +66,8 @@ fn length(of: usize) -> u32 {
     u32::try_from(of).unwrap_or(u32::MAX)
 }
 
-fn encode(changes: &[Change]) -> Vec<u8> {
-    let size = |change: &Change| 8 + change.key.len() + change.value.as_ref().map_or(0, Vec::len);
+fn encode(changes: &[StateWrite]) -> Vec<u8> {
+    let size = |change: &StateWrite| 8 + change.key.len() + change.value.as_ref().map_or(0, Vec::len);
     let mut body = Vec::with_capacity(changes.iter().map(size).sum());
     for change in changes {
         body.extend_from_slice(&length(change.key.len()).to_be_bytes());
@@ -267,7 +267,7 @@ impl Replay {
 #[cfg(test)]
 mod tests {
     use super::{HEAD_BYTES, PlantedReplay, Replay, ReplayError, RunId, WholeRun};
-    use crate::Change;
+    use crate::StateWrite;
     use bytes::Bytes;
     use millstream_model::OwnerEpoch;
     use millstream_model::limits::SQL_CHANGELOG_PIECE_BYTES_MAX;
@@ -279,18 +279,18 @@ mod tests {
         }
     }
 
-    fn cut(id: RunId, changes: &[Change]) -> Vec<Bytes> {
+    fn cut(id: RunId, changes: &[StateWrite]) -> Vec<Bytes> {
         super::cut(id, changes, SQL_CHANGELOG_PIECE_BYTES_MAX)
     }
 
-    fn change(key: &str, value: Option<Vec<u8>>) -> Change {
-        Change {
+    fn change(key: &str, value: Option<Vec<u8>>) -> StateWrite {
+        StateWrite {
             key: key.into(),
             value,
         }
     }
 
-    fn large(name: &str) -> Vec<Change> {
+    fn large(name: &str) -> Vec<StateWrite> {
         vec![change(name, Some(vec![7; 3 * SQL_CHANGELOG_PIECE_BYTES_MAX]))]
     }
 
@@ -324,7 +324,7 @@ mod tests {
             whole.extend(replay.piece(piece).unwrap());
         }
         assert_eq!(whole.len(), 1);
-        let read = whole[0].changes.iter().map(|(key, value)| Change {
+        let read = whole[0].changes.iter().map(|(key, value)| StateWrite {
             key: key.to_vec(),
             value: value.as_ref().map(|value| value.to_vec()),
         });

@@ -62,11 +62,11 @@ impl From<slatedb::Error> for ColdError {
 const L0_SSTS_MAX: usize = 128;
 
 /// How often the compactor and its worker look for work: a database at rest must cost next to nothing (SlateDB's default
-/// is 5 s for each), and there are at most two flushes a minute under a trickle.
+/// is 5 s for each), and there are at most two flushes a minute under a trickle (sql.md 17; `cold/requests.rs` counts).
 const COMPACTION_POLL: Duration = Duration::from_secs(60);
 
 /// Tables that are compacted together, at least and at most: each time costs some nine writes of its own, whatever their
-/// size. Eight minutes of flushes.
+/// size (sql.md 17; `cold/requests.rs` counts what comes of it). Eight minutes of flushes.
 const COMPACTION_SOURCES: (usize, usize) = (16, 32);
 
 /// Where the tag is.

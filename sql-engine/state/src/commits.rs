@@ -14,20 +14,21 @@
 
 mod words;
 
-pub use words::{Input, Output, Planted, StopReason, Tag};
+pub use words::{CommitInput, CommitOutput, Planted, StopReason, Tag};
 
-use crate::Change;
+use crate::StateWrite;
 use crate::changelog::{Replay, RunId, WholeRun, cut};
 use crate::layers::Layers;
 use bytes::Bytes;
 use millstream_model::limits::{
     SQL_CHANGELOG_PIECE_BYTES_MAX, SQL_CLOSE_RUNS_MAX, SQL_FLUSH_AFTER_MS, SQL_FLUSH_BYTES,
 };
-use millstream_model::{Offset, OwnerEpoch};
+use millstream_model::{Backoff, Offset, OwnerEpoch, Waits};
 use std::collections::VecDeque;
+use std::time::Duration;
 
-/// The wait after a flush that failed, ms.
-const FLUSH_AGAIN_MS: u64 = 5_000;
+/// The waits after flushes that failed.
+const FLUSH_AGAIN: Waits = Waits::new(Duration::from_secs(5), Duration::from_secs(30));
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -48,7 +49,7 @@ struct Run {
     /// What is not acknowledged; the first is asked for, or unclear.
     pieces: VecDeque<Bytes>,
     unclear: bool,
-    changes: Vec<Change>,
+    changes: Vec<StateWrite>,
 }
 
 /// The machine.
@@ -67,6 +68,7 @@ pub struct Commits {
     flushing: Option<(Tag, u64)>,
     /// After one that failed: none before this moment.
     flush_not_before_ms: u64,
+    flush_again: Backoff,
     /// What is durable.
     durable: Tag,
     now_ms: u64,
@@ -104,6 +106,7 @@ impl Commits {
             layers: Layers::default(),
             flushing: None,
             flush_not_before_ms: 0,
+            flush_again: Backoff::new(FLUSH_AGAIN),
             durable: Tag::default(),
             now_ms: 0,
             waiting_since_ms: None,
@@ -140,7 +143,7 @@ impl Commits {
         self.flushing.is_some()
     }
 
-    /// When a flush is due, in the time of [`Input::Tick`].
+    /// When a flush is due, in the time of [`CommitInput::Tick`].
     pub fn flush_at_ms(&self) -> Option<u64> {
         if self.flushing.is_some() || !self.is_ready() {
             return None;
@@ -159,73 +162,73 @@ impl Commits {
     }
 
     /// Takes in what happened.
-    pub fn step(&mut self, input: Input) -> Vec<Output> {
+    pub fn step(&mut self, input: CommitInput) -> Vec<CommitOutput> {
         if self.phase == Phase::Stopped {
             return Vec::new();
         }
         match input {
-            Input::Open => self.open(),
-            Input::Fenced { epoch, start, end } => self.fenced(epoch, start, end),
-            Input::Opened { tag } => self.opened(tag.unwrap_or_default()),
-            Input::Read { pieces, next } => self.read(pieces, next),
-            Input::Unread { damage } => self.unread(&damage),
-            Input::Commit(changes) => self.commit(changes),
-            Input::Appended { at } => self.appended(at),
-            Input::AppendUnclear => {
+            CommitInput::Open => self.open(),
+            CommitInput::Fenced { epoch, start, end } => self.fenced(epoch, start, end),
+            CommitInput::Opened { tag } => self.opened(tag.unwrap_or_default()),
+            CommitInput::Read { pieces, next } => self.read(pieces, next),
+            CommitInput::Unread { damage } => self.unread(&damage),
+            CommitInput::Commit(changes) => self.commit(changes),
+            CommitInput::Appended { at } => self.appended(at),
+            CommitInput::AppendUnclear => {
                 if let Some(run) = &mut self.run {
                     run.unclear = true;
                 }
                 Vec::new()
             }
-            Input::Retry => self.retry(),
-            Input::Tick { now_ms } => {
+            CommitInput::Retry => self.retry(),
+            CommitInput::Tick { now_ms } => {
                 self.now_ms = self.now_ms.max(now_ms);
                 match self.flush_at_ms() {
                     Some(at) if at <= self.now_ms => self.flush(),
                     _ => Vec::new(),
                 }
             }
-            Input::Close => {
+            CommitInput::Close => {
                 match self.is_ready() && self.flushing.is_none() && self.runs > SQL_CLOSE_RUNS_MAX {
                     true => self.flush(),
                     false => Vec::new(),
                 }
             }
-            Input::Flushed => self.flushed(),
-            Input::FlushFailed => self.flush_failed(),
-            Input::OwnerMet => self.stop(StopReason::Fenced),
+            CommitInput::Flushed => self.flushed(),
+            CommitInput::FlushFailed { random } => self.flush_failed(random),
+            CommitInput::OwnerMet => self.stop(StopReason::Fenced),
         }
     }
 
-    fn stop(&mut self, reason: StopReason) -> Vec<Output> {
+    fn stop(&mut self, reason: StopReason) -> Vec<CommitOutput> {
         self.phase = Phase::Stopped;
-        vec![Output::Stop(reason)]
+        vec![CommitOutput::Stop(reason)]
     }
 
-    fn open(&mut self) -> Vec<Output> {
+    fn open(&mut self) -> Vec<CommitOutput> {
         assert_eq!(self.phase, Phase::Closed, "bug: a machine opens once");
         if self.planted.replay_before_fence {
             self.phase = Phase::Opening;
             self.found = (Offset(0), Offset(i64::MAX));
-            return vec![Output::OpenDatabase];
+            return vec![CommitOutput::OpenDatabase];
         }
         self.phase = Phase::Fencing;
-        vec![Output::Fence]
+        vec![CommitOutput::Fence]
     }
 
-    fn fenced(&mut self, epoch: OwnerEpoch, start: Offset, end: Offset) -> Vec<Output> {
+    fn fenced(&mut self, epoch: OwnerEpoch, start: Offset, end: Offset) -> Vec<CommitOutput> {
         assert_eq!(self.phase, Phase::Fencing, "bug: asked for");
         self.epoch = epoch;
         if self.planted.replay_before_fence {
             self.phase = Phase::Ready;
-            return vec![Output::Ready];
+            return vec![CommitOutput::Ready];
         }
         self.phase = Phase::Opening;
         self.found = (start, end);
-        vec![Output::OpenDatabase]
+        vec![CommitOutput::OpenDatabase]
     }
 
-    fn opened(&mut self, tag: Tag) -> Vec<Output> {
+    fn opened(&mut self, tag: Tag) -> Vec<CommitOutput> {
         assert_eq!(
             self.phase,
             Phase::Opening,
@@ -253,20 +256,20 @@ impl Commits {
         self.read_on()
     }
 
-    fn read_on(&mut self) -> Vec<Output> {
+    fn read_on(&mut self) -> Vec<CommitOutput> {
         if self.at.end < self.found.1 {
-            return vec![Output::Read { from: self.at.end }];
+            return vec![CommitOutput::Read { from: self.at.end }];
         }
         self.phase = Phase::Ready;
-        vec![Output::Ready]
+        vec![CommitOutput::Ready]
     }
 
-    fn read(&mut self, pieces: Vec<Bytes>, next: Offset) -> Vec<Output> {
+    fn read(&mut self, pieces: Vec<Bytes>, next: Offset) -> Vec<CommitOutput> {
         assert_eq!(self.phase, Phase::Replaying, "bug: asked for");
         assert!(next >= self.at.end, "bug: reading goes on");
         if self.planted.replay_before_fence && next == self.at.end {
             self.phase = Phase::Fencing;
-            return vec![Output::Fence];
+            return vec![CommitOutput::Fence];
         }
         if next > self.found.1 {
             // Behind our fence only who came after us appends. A tag in the middle of its run would cut that off.
@@ -312,7 +315,7 @@ impl Commits {
     /// Something of what was committed is gone. An operator who knows may go on with what precedes it: a state is whole
     /// at each commit, so this is what a crash before the next one would have left. All of the changelog up to the fence
     /// is passed over then, and that is durable before anything is committed behind it: nobody meets the damage again.
-    fn damaged(&mut self, damage: String) -> Vec<Output> {
+    fn damaged(&mut self, damage: String) -> Vec<CommitOutput> {
         if !self.accepts_loss {
             return self.stop(StopReason::Damaged(damage));
         }
@@ -326,7 +329,10 @@ impl Commits {
         self.flushing = Some((tag, std::mem::take(&mut self.runs)));
         self.waiting_since_ms = None;
         let changes = self.layers.begin_flush();
-        vec![Output::Accepted { damage }, Output::Flush { changes, tag }]
+        vec![
+            CommitOutput::Accepted { damage },
+            CommitOutput::Flush { changes, tag },
+        ]
     }
 
     fn apply(&mut self, run: WholeRun) {
@@ -341,7 +347,7 @@ impl Commits {
         self.waiting_since_ms.get_or_insert(self.now_ms);
     }
 
-    fn commit(&mut self, changes: Vec<Change>) -> Vec<Output> {
+    fn commit(&mut self, changes: Vec<StateWrite>) -> Vec<CommitOutput> {
         assert!(self.is_ready(), "bug: commits begin when the shard is open");
         assert!(self.run.is_none(), "bug: one commit at a time");
         let id = RunId {
@@ -363,16 +369,16 @@ impl Commits {
     }
 
     /// Asks for the first piece that is not acknowledged.
-    fn append(&self) -> Vec<Output> {
+    fn append(&self) -> Vec<CommitOutput> {
         let piece = self.run.as_ref().and_then(|run| run.pieces.front());
-        let append = |piece: &Bytes| Output::Append {
+        let append = |piece: &Bytes| CommitOutput::Append {
             epoch: self.epoch,
             piece: piece.clone(),
         };
         piece.map(append).into_iter().collect()
     }
 
-    fn retry(&mut self) -> Vec<Output> {
+    fn retry(&mut self) -> Vec<CommitOutput> {
         let Some(run) = self.run.as_mut().filter(|run| run.unclear) else {
             return Vec::new();
         };
@@ -380,7 +386,7 @@ impl Commits {
         self.append()
     }
 
-    fn appended(&mut self, at: Offset) -> Vec<Output> {
+    fn appended(&mut self, at: Offset) -> Vec<CommitOutput> {
         let Some(run) = &mut self.run else {
             assert!(self.planted.state_before_commit, "bug: asked for");
             return Vec::new();
@@ -400,7 +406,7 @@ impl Commits {
     }
 
     /// The run counts: its values may be seen and flushed.
-    fn count(&mut self) -> Vec<Output> {
+    fn count(&mut self) -> Vec<CommitOutput> {
         let Some(run) = &mut self.run else {
             return Vec::new();
         };
@@ -416,38 +422,39 @@ impl Commits {
             }
         }
         self.wait_for_flush();
-        vec![Output::Committed { number: id.number }]
+        vec![CommitOutput::Committed { number: id.number }]
     }
 
-    fn flush(&mut self) -> Vec<Output> {
+    fn flush(&mut self) -> Vec<CommitOutput> {
         assert!(self.flushing.is_none(), "bug: one flush at a time");
         let tag = self.at;
         self.flushing = Some((tag, std::mem::take(&mut self.runs)));
         self.waiting_since_ms = None;
         let changes = self.layers.begin_flush();
-        let mut outputs = vec![Output::Flush { changes, tag }];
+        let mut outputs = vec![CommitOutput::Flush { changes, tag }];
         if self.planted.trim_before_flush {
-            outputs.push(Output::Trim { before: tag.end });
+            outputs.push(CommitOutput::Trim { before: tag.end });
         }
         outputs
     }
 
-    fn flushed(&mut self) -> Vec<Output> {
+    fn flushed(&mut self) -> Vec<CommitOutput> {
         let Some((tag, _)) = self.flushing.take() else {
             return Vec::new();
         };
         assert!(tag.end >= self.durable.end, "bug: the tag moves on");
         self.durable = tag;
+        self.flush_again.reset();
         self.layers.flushed();
-        let mut outputs = vec![Output::Trim { before: tag.end }];
+        let mut outputs = vec![CommitOutput::Trim { before: tag.end }];
         if self.phase == Phase::Accepting {
             self.phase = Phase::Ready;
-            outputs.push(Output::Ready);
+            outputs.push(CommitOutput::Ready);
         }
         outputs
     }
 
-    fn flush_failed(&mut self) -> Vec<Output> {
+    fn flush_failed(&mut self, random: u64) -> Vec<CommitOutput> {
         if self.phase == Phase::Accepting {
             let damage = "what is left of it could not be written; start again".to_owned();
             return self.stop(StopReason::Damaged(damage));
@@ -456,7 +463,8 @@ impl Commits {
             self.runs += runs;
             self.layers.unflushed();
             self.waiting_since_ms.get_or_insert(self.now_ms);
-            self.flush_not_before_ms = self.now_ms + FLUSH_AGAIN_MS;
+            let wait = self.flush_again.next(random);
+            self.flush_not_before_ms = self.now_ms + u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         }
         Vec::new()
     }

@@ -1,6 +1,6 @@
 //! Committed changes that the durable layer does not have yet: in the changelog only, or on their way.
 
-use crate::Change;
+use crate::StateWrite;
 use crate::changelog::Changed;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -85,7 +85,7 @@ impl Layers {
     }
 }
 
-impl Change {
+impl StateWrite {
     /// As the layers keep it.
     pub fn shared(self) -> Changed {
         (Bytes::from(self.key), self.value.map(Bytes::from))

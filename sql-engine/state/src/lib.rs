@@ -8,7 +8,7 @@
 //!                  cold     SlateDB on the object store; read whole when a shard opens (all state is hot for now)
 //! ```
 //!
-//! In: [`Store`]s that operators change, and the [`Change`]s of a commit. Out: the same values after any crash.
+//! In: [`Store`]s that operators change, and the [`StateWrite`]s of a commit. Out: the same values after any crash.
 //!
 //! Invariants: only committed values are in hot or cold; a commit counts whole or not at all; the changelog is trimmed
 //! only to what cold has durably ([`Commits`], which also names who may write: the owner's epoch).
@@ -16,16 +16,16 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod change;
 mod changelog;
 mod cold;
 mod commits;
 mod layers;
 mod store;
+mod write;
 
-pub use change::Change;
 pub use changelog::{Changed, PlantedReplay, Replay, ReplayError, RunId, WholeRun, cut};
 pub use cold::{Cold, ColdCache, ColdError, StoreKind};
-pub use commits::{Commits, Input, Output, Planted, StopReason, Tag};
+pub use commits::{CommitInput, CommitOutput, Commits, Planted, StopReason, Tag};
 pub use layers::{Layer, Layers};
 pub use store::{Corrupt, Presence, StateKey, Store, Stored};
+pub use write::StateWrite;

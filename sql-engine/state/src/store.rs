@@ -208,11 +208,6 @@ impl<V: Stored> Store<V> {
         gone
     }
 
-    /// Whether there is anything to commit.
-    pub fn is_dirty(&self) -> bool {
-        !self.overlay.is_empty()
-    }
-
     /// What a checkpoint must write: absolute values, `None` for what went.
     pub fn changes(&self) -> hash_map::Iter<'_, StateKey, Option<V>> {
         self.overlay.iter()

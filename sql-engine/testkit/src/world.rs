@@ -187,7 +187,7 @@ impl World {
             let recent = report
                 .recent
                 .iter()
-                .map(|error| error.message.clone())
+                .map(|error| error.message.as_ref())
                 .collect::<Vec<_>>()
                 .join("; ");
             match report.state {

@@ -10,6 +10,7 @@ use crate::hostile::debts::{
     impatient_producer, impatient_reader, reconnecting_producer, reconnecting_reader, set_quota,
 };
 use crate::hostile::http::{CREATE_KEY, PRODUCE, silent_sockets, unfinished_calls};
+use crate::hostile::statements::heavy_statements;
 use crate::tenants::tenant;
 use crate::wire::Wire;
 use millstream_kafka_wire::messages::MetadataRequest;
@@ -292,6 +293,10 @@ async fn begin(server: &Server, silent: &Key) -> Attacks {
         "deletes groups",
         deletes_groups(stop, server.client_as(&producer)),
     );
+    let heavy = hostile(server, "heavy", &[]).await;
+    for session in heavy_statements(server, &heavy, &attacks.stop).await {
+        attacks.tasks.push(("heavy statements", session));
+    }
     let http = http.clone();
     attacks.begin_on_a_thread("asks for metrics", move |stop| asks_for_metrics(&stop, &http));
     attacks

@@ -193,10 +193,15 @@ impl Talk {
         answer.brokers[0].node_id
     }
 
-    /// Makes a topic and waits until it can be used. Its id is called `<id of NAME>`.
+    /// Makes a topic and waits until it can be used. Its id is called `<id of NAME>`. It keeps its records for ever unless
+    /// `configs` say otherwise: those of the scripts are years old, and both brokers look from time to time what is too
+    /// old for a topic with the default.
     pub fn topic(&mut self, name: &str, partitions: i32, configs: &[(&str, &str)]) -> Uuid {
+        let for_ever = ("retention.ms", "-1");
+        let says = configs.iter().any(|(name, _)| *name == for_ever.0);
         let configs = configs
             .iter()
+            .chain((!says).then_some(&for_ever))
             .map(|(name, value)| create_topics_request::CreatableTopicConfig {
                 name: (*name).to_owned(),
                 value: Some((*value).to_owned()),

@@ -6,7 +6,7 @@ use super::world::{Check, World, topic};
 use bytes::Bytes;
 use millstream_model::{Offset, OwnerEpoch, PartitionIndex, ProducerId, TopicName};
 use millstream_runtime::{Done, ShardCore, StreamRecord, StreamsError, Todo, WrittenTo};
-use millstream_state::{Commits, Input, Layer, Output, StopReason, Tag};
+use millstream_state::{CommitInput, CommitOutput, Commits, Layer, StopReason, Tag};
 use rand::Rng;
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ impl Owner {
             fenced: false,
             patience: 0,
         };
-        let outputs = owner.core.step(Input::Open);
+        let outputs = owner.core.step(CommitInput::Open);
         owner.ask_all(outputs);
         owner
     }
@@ -88,7 +88,7 @@ impl Owner {
         if busy && (!self.ready || world.random.random_bool(0.6)) {
             return self.serve(world);
         }
-        let outputs = self.core.step(Input::Tick { now_ms: world.now_ms });
+        let outputs = self.core.step(CommitInput::Tick { now_ms: world.now_ms });
         self.ask_all(outputs);
         if !self.ready {
             return Ok(());
@@ -120,15 +120,15 @@ impl Owner {
         world.check_windowed(self.core.commit_number(), &rows, positions[0])
     }
 
-    fn ask_all(&mut self, outputs: Vec<Output>) {
+    fn ask_all(&mut self, outputs: Vec<CommitOutput>) {
         for output in outputs {
             let request = match output {
-                Output::Fence => Request::Fence,
-                Output::OpenDatabase => Request::OpenDatabase,
-                Output::Read { from } => Request::Read(from),
-                Output::Flush { changes, tag } => Request::Flush(changes, tag),
-                Output::Trim { before } => Request::Trim(before),
-                Output::Stop(_) => {
+                CommitOutput::Fence => Request::Fence,
+                CommitOutput::OpenDatabase => Request::OpenDatabase,
+                CommitOutput::Read { from } => Request::Read(from),
+                CommitOutput::Flush { changes, tag } => Request::Flush(changes, tag),
+                CommitOutput::Trim { before } => Request::Trim(before),
+                CommitOutput::Stop(_) => {
                     self.fenced = true;
                     continue;
                 }
@@ -173,12 +173,12 @@ impl Owner {
                     self.under_way.push(Request::Fence);
                     return Ok(());
                 }
-                self.opening(Input::Fenced { epoch, start, end }, world)
+                self.opening(CommitInput::Fenced { epoch, start, end }, world)
             }
             Request::OpenDatabase => {
                 self.opened = world.database.open();
                 let tag = world.database.tag;
-                self.opening(Input::Opened { tag }, world)
+                self.opening(CommitInput::Opened { tag }, world)
             }
             Request::Read(from) => {
                 let count = world.random.random_range(1..6);
@@ -187,7 +187,7 @@ impl Owner {
                     self.fenced = true;
                     return Ok(());
                 };
-                self.opening(Input::Read { pieces, next }, world)
+                self.opening(CommitInput::Read { pieces, next }, world)
             }
             Request::OpenWriter => {
                 let writer = world.topics.open_writer();
@@ -214,10 +214,10 @@ impl Owner {
     }
 
     /// Opening goes on; when it is done, the queries come in.
-    fn opening(&mut self, input: Input, world: &mut World) -> Check {
+    fn opening(&mut self, input: CommitInput, world: &mut World) -> Check {
         for output in self.core.step(input) {
             match output {
-                Output::Ready => {
+                CommitOutput::Ready => {
                     let database = &world.database;
                     let read = |prefix: &[u8]| database.scan(prefix);
                     self.core.ready(read).map_err(|error| error.to_string())?;
@@ -233,7 +233,7 @@ impl Owner {
                         self.check_windowed(world)?;
                     }
                 }
-                Output::Stop(StopReason::Damaged(reason)) => return Err(reason),
+                CommitOutput::Stop(StopReason::Damaged(reason)) => return Err(reason),
                 other => self.ask_all(vec![other]),
             }
         }
@@ -275,7 +275,7 @@ impl Owner {
             Err("no answer".to_owned())
         } else {
             let Some(at) = world.log.append(epoch, piece) else {
-                let outputs = self.core.step(Input::OwnerMet);
+                let outputs = self.core.step(CommitInput::OwnerMet);
                 self.ask_all(outputs);
                 return Ok(());
             };
@@ -292,16 +292,19 @@ impl Owner {
     fn flush(&mut self, changes: &Layer, tag: Tag, world: &mut World) -> Check {
         let input = if world.chance(15) {
             world.seen.add(Happening::FailedFlush);
-            Input::FlushFailed
+            let random = world.random.random();
+            CommitInput::FlushFailed { random }
         } else if !world.database.flush(self.opened, changes, tag) {
-            Input::OwnerMet
+            CommitInput::OwnerMet
         } else {
             world.seen.add(Happening::Flush);
             world.note(|| format!("owner {} has flushed {tag:?}", self.name));
             // The flush is durable, but its answer may be lost.
             match world.chance(5) {
-                true => Input::FlushFailed,
-                false => Input::Flushed,
+                true => CommitInput::FlushFailed {
+                    random: world.random.random(),
+                },
+                false => CommitInput::Flushed,
             }
         };
         let outputs = self.core.step(input);

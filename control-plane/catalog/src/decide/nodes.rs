@@ -94,8 +94,9 @@ fn check_rollback(known: Option<&NodeRow>, start: &RegisterNode) -> Result<(), R
         return Ok(());
     }
     let reason = format!(
-        "journal {} knows registration {}, but {} was confirmed: it was rolled back or copied, and may lack \
-         acknowledged records",
+        "journal {} knows registration {}, but {} was confirmed: it was rolled back or copied, or has lost files, and may \
+         lack acknowledged records; put the newest copy in its place, or, if there is none, move it away and start with \
+         --recover-groups, which goes on from the groups' last snapshots in the store",
         start.journal,
         last.unwrap_or_default(),
         node.registration_confirmed

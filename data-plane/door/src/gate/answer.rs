@@ -6,12 +6,12 @@ use crate::gate::refusal::Refusal;
 use crate::gate::sending::trailers;
 use crate::gate::{GateMetrics, Shared};
 use crate::room::Owner;
-use crate::turns::Turn;
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt, StreamBody};
 use millstream_access::revoked;
+use millstream_turns::Turn;
 use tonic::Status;
 use tonic::body::Body;
 

@@ -21,7 +21,7 @@ impl Queue {
         self.owners.entry(owner).or_default().insert(place, id);
         self.all.insert(place, id);
         let before = self.places.insert(id, place);
-        debug_assert!(before.is_none(), "a frame waits once");
+        debug_assert!(before.is_none(), "bug: a frame waits once");
     }
 
     pub(super) fn remove(&mut self, owner: Owner, id: FrameId) {

@@ -129,7 +129,9 @@ fn identity<D: Disk>(disk: &D, random: &mut StdRng) -> Result<JournalId, OpenErr
         source,
     })?;
     if names.iter().any(|name| matches!(Name::of(name), Name::File(_))) {
-        let text = "the folder holds journal files but no superblock: it is a part of a journal";
+        let text = "the folder holds journal files but no superblock: it is a part of a journal; put the missing file \
+                    back, or move the folder away and start with --recover-groups, which goes on from the groups' last \
+                    snapshots in the store";
         return Err(OpenError::Foreign(text.to_owned()));
     }
     let id = version_4(random.random());

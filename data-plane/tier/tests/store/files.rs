@@ -4,7 +4,7 @@ use crate::faulty::{Fault, Faulty};
 use crate::world::{batches, flush, joined, read_all, settings, tier};
 use millstream_model::Offset;
 use millstream_model::segment::SegmentRef;
-use millstream_tier::{Tier, TierError, open_store};
+use millstream_tier::{Before, Tier, TierError, open_store};
 use object_store::ObjectStore;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 /// A folder with one object of eight batches of 300 bytes, in two blocks.
 async fn folder() -> (tempfile::TempDir, Arc<Faulty>, Tier, SegmentRef, Vec<u8>) {
     let folder = tempfile::tempdir().unwrap();
-    let local = open_store(&format!("file://{}", folder.path().display())).unwrap();
+    let local = open_store(&format!("file://{}", folder.path().display()), Before::Unknown).unwrap();
     let wanted = batches(1, 0, 8, 300);
     let flushed = flush(1, &[(0, wanted.clone())]);
     tier(&local.store, &local.prefix).put(&flushed).await.unwrap();

@@ -1,6 +1,6 @@
 //! From a URL to a store.
 
-use millstream_tier::{OpenError, open_store};
+use millstream_tier::{Before, OpenError, open_store};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 
@@ -8,7 +8,7 @@ use object_store::path::Path;
 async fn a_folder_is_made_and_used() {
     let folder = tempfile::tempdir().unwrap();
     let inside = folder.path().join("not/yet");
-    let opened = open_store(&format!("file://{}", inside.display())).unwrap();
+    let opened = open_store(&format!("file://{}", inside.display()), Before::Unknown).unwrap();
     assert_eq!(opened.prefix, Path::default());
     opened
         .store
@@ -33,7 +33,7 @@ fn names(folder: &std::path::Path) -> Vec<String> {
 #[tokio::test]
 async fn a_folder_takes_objects_in_parts_of_any_length() {
     let folder = tempfile::tempdir().unwrap();
-    let store = open_store(&format!("file://{}", folder.path().display()))
+    let store = open_store(&format!("file://{}", folder.path().display()), Before::Unknown)
         .unwrap()
         .store;
     let bytes: Vec<u8> = (0..5_000_000u32).map(|at| (at % 251) as u8).collect();
@@ -66,7 +66,7 @@ async fn a_folder_takes_objects_in_parts_of_any_length() {
 #[tokio::test]
 async fn an_upload_that_is_given_up_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
-    let store = open_store(&format!("file://{}", folder.path().display()))
+    let store = open_store(&format!("file://{}", folder.path().display()), Before::Unknown)
         .unwrap()
         .store;
     for abort in [true, false] {
@@ -83,9 +83,12 @@ async fn an_upload_that_is_given_up_leaves_nothing_behind() {
 
 #[test]
 fn a_bucket_has_a_prefix() {
-    let opened = open_store("s3://bucket/some/prefix/").unwrap();
+    let opened = open_store("s3://bucket/some/prefix/", Before::Unknown).unwrap();
     assert_eq!(opened.prefix, Path::from("some/prefix"));
-    assert_eq!(open_store("s3://bucket").unwrap().prefix, Path::default());
+    assert_eq!(
+        open_store("s3://bucket", Before::Unknown).unwrap().prefix,
+        Path::default()
+    );
 }
 
 #[test]
@@ -98,12 +101,16 @@ fn other_urls_are_refused_in_words() {
         "s3://",
         "s3:///prefix",
     ] {
-        let error = open_store(url).unwrap_err();
+        let error = open_store(url, Before::Unknown).unwrap_err();
         assert!(matches!(error, OpenError::Form { .. }), "{url}");
         assert!(error.to_string().contains("file:///folder or s3://bucket/prefix"));
     }
     let file = tempfile::NamedTempFile::new().unwrap();
-    let error = open_store(&format!("file://{}/below", file.path().display())).unwrap_err();
+    let error = open_store(
+        &format!("file://{}/below", file.path().display()),
+        Before::Unknown,
+    )
+    .unwrap_err();
     assert!(matches!(error, OpenError::Folder { .. }), "{error}");
 }
 
@@ -114,9 +121,9 @@ fn a_folder_inside_another_clusters_is_refused() {
     let file = folder.path().join("cluster.json");
     let inside = format!("file://{}/some/where", folder.path().display());
     std::fs::write(&file, r#"{"name": "of something else"}"#).unwrap();
-    open_store(&inside).unwrap();
+    open_store(&inside, Before::Unknown).unwrap();
     std::fs::write(&file, r#"{"format": 1, "root_key_checks": {}}"#).unwrap();
-    let error = open_store(&inside).unwrap_err();
+    let error = open_store(&inside, Before::Unknown).unwrap_err();
     assert!(matches!(error, OpenError::Nested { .. }), "{error}");
-    open_store(&format!("file://{}", folder.path().display())).unwrap();
+    open_store(&format!("file://{}", folder.path().display()), Before::Unknown).unwrap();
 }

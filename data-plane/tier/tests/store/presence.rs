@@ -1,20 +1,22 @@
 //! A folder that goes away under its user: unmounted, or moved.
 
 use futures::TryStreamExt;
-use millstream_tier::open_store;
+use millstream_tier::{Before, open_store};
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use std::sync::Arc;
 
 fn store_in(folder: &std::path::Path) -> Arc<dyn ObjectStore> {
-    open_store(&format!("file://{}", folder.display())).unwrap().store
+    open_store(&format!("file://{}", folder.display()), Before::Unknown)
+        .unwrap()
+        .store
 }
 
 fn is_gone<T>(result: Result<T, Error>) -> bool {
     let Err(error) = result else { return false };
     let text = error.to_string();
     !matches!(error, Error::NotFound { .. })
-        && text.contains("cluster.json is missing; is its file system mounted?")
+        && text.contains("cluster.json is missing; is its file system mounted, and is --store right?")
 }
 
 #[tokio::test]
@@ -75,4 +77,33 @@ async fn a_folder_that_holds_a_cluster_already_is_known_by_it() {
     std::fs::rename(&here, &away).unwrap();
     assert!(is_gone(store.put(&Path::from("a"), "1".into()).await));
     assert!(!here.exists());
+}
+
+/// A node that has joined begins while its store is not mounted: there is nothing at the path, or an empty folder.
+#[tokio::test]
+async fn a_folder_that_held_a_cluster_is_missed_from_the_first_moment_on() {
+    let outer = tempfile::tempdir().unwrap();
+    let (here, away) = (outer.path().join("store"), outer.path().join("away"));
+    let cluster = Path::from("cluster.json");
+    store_in(&here).put(&cluster, "{}".into()).await.unwrap();
+    std::fs::rename(&here, &away).unwrap();
+    for is_there in [false, true] {
+        if is_there {
+            std::fs::create_dir(&here).unwrap();
+        }
+        let url = format!("file://{}", here.display());
+        let store = open_store(&url, Before::HeldCluster).unwrap().store;
+        assert!(is_gone(store.get(&cluster).await));
+        assert!(is_gone(store.put(&Path::from("a"), "1".into()).await));
+        assert!(is_gone(store.list(None).try_collect::<Vec<_>>().await));
+        assert!(is_gone(store.delete(&Path::from("a")).await));
+        let left = std::fs::read_dir(&here).map_or(0, |names| names.count());
+        assert_eq!((here.exists(), left), (is_there, 0), "nothing was made there");
+        if is_there {
+            std::fs::remove_dir(&here).unwrap();
+        }
+        std::fs::rename(&away, &here).unwrap();
+        assert_eq!(store.get(&cluster).await.unwrap().bytes().await.unwrap(), "{}");
+        std::fs::rename(&here, &away).unwrap();
+    }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use millstream_model::segment::{ObjectOwner, ObjectRef, SegmentRef};
 use millstream_model::{Epoch, GroupId, Offset, PartitionId, PartitionIndex, TimestampMs, TopicId};
-use millstream_tier::{Batch, Flush, FlushBuilder, Settings, Tier, open_store};
+use millstream_tier::{Batch, Before, Flush, FlushBuilder, Settings, Tier, open_store};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -26,7 +26,7 @@ pub type Place = (
 )]
 pub fn stores() -> Vec<Place> {
     let folder = tempfile::tempdir().unwrap();
-    let local = open_store(&format!("file://{}", folder.path().display())).unwrap();
+    let local = open_store(&format!("file://{}", folder.path().display()), Before::Unknown).unwrap();
     let mut stores: Vec<Place> = vec![
         (
             "memory",
@@ -38,7 +38,7 @@ pub fn stores() -> Vec<Place> {
     ];
     match std::env::var("MILLSTREAM_TEST_S3") {
         Ok(url) => {
-            let bucket = open_store(&url).unwrap();
+            let bucket = open_store(&url, Before::Unknown).unwrap();
             let prefix = bucket.prefix.join(TopicId::random().to_string());
             stores.push(("s3", bucket.store, prefix, None));
         }

@@ -222,7 +222,8 @@ impl BatchBuilder {
     /// A batch of one small record, which cannot fail.
     pub(super) fn with(mut self, record: NewRecord<'_>) -> Bytes {
         debug_assert!(Self::size_of(&record) < 1024 && self.compression == Compression::None);
-        self.push(record).expect("one small record is within every limit");
+        self.push(record)
+            .expect("bug: one small record is within every limit");
         self.seal()
     }
 

@@ -202,7 +202,7 @@ impl ColumnBuilder {
                 mut nulls,
             } => {
                 let DataType::List(item) = data_type else {
-                    unreachable!("made from this type")
+                    unreachable!("bug: made from this type")
                 };
                 let child = child.finish(item.data_type());
                 Arc::new(ListArray::new(
@@ -219,7 +219,7 @@ impl ColumnBuilder {
                 mut nulls,
             } => {
                 let DataType::Map(entries, sorted) = data_type else {
-                    unreachable!("made from this type")
+                    unreachable!("bug: made from this type")
                 };
                 let (key, value) = map_fields(entries);
                 let pairs = StructArray::new(
@@ -259,7 +259,7 @@ impl ColumnBuilder {
 fn map_fields(entries: &FieldRef) -> (&FieldRef, &FieldRef) {
     match entries.data_type() {
         DataType::Struct(pair) if pair.len() == 2 => (&pair[0], &pair[1]),
-        _ => unreachable!("Arrow's map entries are a struct of two"),
+        _ => unreachable!("bug: Arrow's map entries are a struct of two"),
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::member::{fill, kind};
 use super::{ColumnBuilder, Scanner, Value};
-use crate::row::{Decoded, FormatError, RowError, RowState};
+use crate::row::{Decoded, FormatError, RowState};
+use crate::row_error::RowError;
 use arrow::datatypes::FieldRef;
 
 /// Decodes JSON objects into the columns of a projection.
@@ -47,7 +48,7 @@ impl JsonDecoder {
                 }
             }
             states.push(outcome.unwrap_or_else(|message| {
-                errors.push(RowError { row, message });
+                errors.push(RowError::new(row, message));
                 RowState::Failed
             }));
         }

@@ -7,7 +7,7 @@ use arrow::datatypes::Schema;
 use arrow::record_batch::RecordBatch;
 use datafusion_common::ScalarValue;
 use datafusion_physical_expr::expressions;
-use millstream_functions::{self as functions, arrow_type, faults};
+use millstream_functions::{self as functions, arrow_type, row_errors};
 use millstream_parser::{Expr, ExprKind, Literal, SqlError, SqlType};
 use std::sync::Arc;
 
@@ -54,13 +54,14 @@ pub fn converted(typed: &Typed, to: &SqlType) -> Option<Typed> {
     ))
 }
 
-/// The value of an expression without columns; the message of its fault; None when it cannot be had.
+/// The value of an expression without columns; why it has none; None when it cannot be had.
 fn evaluate(typed: &Typed) -> Option<Result<ScalarValue, String>> {
     let options = RecordBatchOptions::new().with_row_count(Some(1));
     let batch = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options).ok()?;
-    let (value, mut faults) = faults::collect(|| typed.expr.evaluate(&batch).and_then(|v| v.into_array(1)));
-    if let Some(fault) = faults.pop() {
-        return Some(Err(fault.message));
+    let (value, mut errors) =
+        row_errors::collect(|| typed.expr.evaluate(&batch).and_then(|v| v.into_array(1)));
+    if let Some(error) = errors.pop() {
+        return Some(Err(error.message.into_owned()));
     }
     match value.and_then(|array| ScalarValue::try_from_array(&array, 0)) {
         Ok(value) => Some(Ok(value)),

@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::nullif;
 use arrow::error::ArrowError;
 use millstream_model::{Backoff, Offset, Waits};
-use millstream_operators::{Batch, Change, RowFault};
+use millstream_operators::{Batch, RowChange, RowErrors};
 use std::time::{Duration, Instant};
 
 /// Rows that may wait in one lane behind a repartition before its writer pauses.
@@ -76,14 +76,14 @@ impl RunningQuery {
         if !self.is_running() || self.frozen || self.cut_if_stalled() {
             return Ok(0);
         }
-        let mut faults = Vec::new();
+        let mut row_errors = Vec::new();
         let mut moved = 0;
         for stage in 0..self.stages.len() {
             for task in 0..self.stages[stage].tasks.len() {
-                moved += self.run_task(stage, task, rows_max, &mut faults)?;
+                moved += self.run_task(stage, task, rows_max, &mut row_errors)?;
             }
         }
-        self.log(faults);
+        self.log(row_errors);
         self.dirty |= moved > 0;
         Ok(moved)
     }
@@ -117,14 +117,14 @@ impl RunningQuery {
         stage: usize,
         task: usize,
         rows_max: usize,
-        faults: &mut Vec<RowFault>,
+        row_errors: &mut RowErrors,
     ) -> Result<usize, ArrowError> {
         let (clock, began) = (self.clock, Instant::now());
         let mut moved = 0;
         while moved < rows_max && !self.finished && !self.is_stalled() && !self.is_blocked(stage, task) {
             let part = Instant::now();
             let wanted = self.stages[stage].tasks[task].pace.rows(rows_max - moved);
-            let Some(rows) = self.run_part(stage, task, wanted, faults)? else {
+            let Some(rows) = self.run_part(stage, task, wanted, row_errors)? else {
                 // Too much was made of them: fewer next time.
                 self.stages[stage].tasks[task].pace.refused(wanted);
                 continue;
@@ -147,7 +147,7 @@ impl RunningQuery {
         stage: usize,
         task: usize,
         rows_max: usize,
-        faults: &mut Vec<RowFault>,
+        row_errors: &mut RowErrors,
     ) -> Result<Option<usize>, ArrowError> {
         let writers: Vec<WriterState> = match stage.checked_sub(1) {
             None => Vec::new(),
@@ -167,11 +167,11 @@ impl RunningQuery {
                     input.pass_over(end);
                     return Ok(Some(0));
                 };
-                let (rows, next, told) = (records.len(), last.offset.plus(1), faults.len());
+                let (rows, next, told) = (records.len(), last.offset.plus(1), row_errors.len());
                 let partition = i32::try_from(input.partition.0).unwrap_or(i32::MAX);
-                let read = self.reader.read(partition, records, faults)?;
-                let Some(out) = pipeline.process_some(&read.batch, faults)? else {
-                    faults.truncate(told);
+                let read = self.reader.read(partition, records, row_errors)?;
+                let Some(out) = pipeline.process_some(&read.batch, row_errors)? else {
+                    row_errors.truncate(told);
                     return Ok(None);
                 };
                 input.queue.advance(rows);
@@ -186,12 +186,12 @@ impl RunningQuery {
             TaskInput::Inbox(inbox) => match inbox.take(&writers, rows_max)? {
                 Some(batch) => {
                     let rows = batch.len();
-                    (pipeline.process(batch, faults)?, rows)
+                    (pipeline.process(batch, row_errors)?, rows)
                 }
                 None => return Ok(Some(0)),
             },
         };
-        self.deliver(stage, task, out, faults)?;
+        self.deliver(stage, task, out, row_errors)?;
         Ok(Some(rows))
     }
 
@@ -200,7 +200,7 @@ impl RunningQuery {
         stage: usize,
         task: usize,
         batch: Batch,
-        faults: &mut Vec<RowFault>,
+        row_errors: &mut RowErrors,
     ) -> Result<(), ArrowError> {
         if batch.is_empty() {
             return Ok(());
@@ -212,7 +212,7 @@ impl RunningQuery {
         let positions = self.positions();
         match &mut self.end {
             End::Sink(sink) => {
-                sink.push(&batch, u32::try_from(task).unwrap_or(u32::MAX), faults);
+                sink.push(&batch, u32::try_from(task).unwrap_or(u32::MAX), row_errors);
                 Ok(())
             }
             End::Push { sink, sent, .. } => {
@@ -248,7 +248,7 @@ impl RunningQuery {
         let StreamFetched { next, records, .. } = fetched;
         debug_assert!(
             records.last().is_none_or(|last| last.offset < next),
-            "read on behind"
+            "bug: read on behind"
         );
         let Some(input) = self.input_at(partition, from) else {
             return false;
@@ -317,7 +317,7 @@ fn repartition(stage: &mut Stage, writer: usize, batch: &Batch, next: &mut Stage
 /// What a push query's client sees: rows as they become; of deleted ones only the keys.
 fn visible(batch: &Batch, blanked: &[bool], limit: Option<u64>) -> Result<RecordBatch, ArrowError> {
     let keep: Vec<bool> = (0..batch.len())
-        .map(|row| batch.change(row) != Change::UpdateBefore)
+        .map(|row| batch.change(row) != RowChange::UpdateBefore)
         .collect();
     let batch = if keep.iter().all(|keep| *keep) {
         batch.clone()
@@ -325,7 +325,7 @@ fn visible(batch: &Batch, blanked: &[bool], limit: Option<u64>) -> Result<Record
         batch.filter(&keep)?
     };
     let gone: Vec<bool> = (0..batch.len())
-        .map(|row| batch.change(row) == Change::Delete)
+        .map(|row| batch.change(row) == RowChange::Delete)
         .collect();
     let rows = if gone.iter().any(|gone| *gone) {
         let mask = BooleanArray::from(gone);

@@ -4,7 +4,7 @@ use super::{Command, Ending, Runner, of_commit};
 use crate::checkpoint;
 use crate::error::ShardError;
 use crate::query::{End, PushEnd, PushItem, RunningQuery};
-use millstream_state::Change;
+use millstream_state::StateWrite;
 
 impl Runner {
     /// Takes one command; gives back whom to tell of a stop.
@@ -29,8 +29,8 @@ impl Runner {
                 self.leave(&id);
                 let _ = reply.send(());
             }
-            Command::Retain { ids, reply } => {
-                let outcome = self.retain(&ids).await;
+            Command::RemoveAllBut { ids, reply } => {
+                let outcome = self.remove_all_but(&ids).await;
                 let _ = reply.send(outcome);
             }
             read @ (Command::Pull { .. } | Command::Report { .. }) => {
@@ -105,12 +105,12 @@ impl Runner {
                 Err(error) => return Err(error),
             }
         }
-        let removal = |key| Change { key, value: None };
+        let removal = |key| StateWrite { key, value: None };
         self.core.forget(gone.into_iter().map(removal));
         self.commit().await.map_err(of_commit)
     }
 
-    async fn retain(&mut self, ids: &[String]) -> Result<(), ShardError> {
+    async fn remove_all_but(&mut self, ids: &[String]) -> Result<(), ShardError> {
         let tags = match self.stored(checkpoint::TAGS).await {
             // Each query finds out by itself whether its own tag is lost.
             Err(ShardError::StateDamaged) => return Ok(()),

@@ -9,7 +9,7 @@ use crate::streams::{ChangelogError, StreamWriter, Streams, StreamsError, Writte
 use futures::future::join_all;
 use futures::{FutureExt, StreamExt};
 use millstream_model::{Offset, OwnerEpoch, TopicName};
-use millstream_state::{Cold, ColdError, Input, Output};
+use millstream_state::{Cold, ColdError, CommitInput, CommitOutput};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -147,7 +147,7 @@ impl Runner {
                 ChangelogError::Unavailable { reason } | ChangelogError::Damaged { reason },
             )) => Done::Appended(Err(reason)),
             Happened::Appended(Err(ChangelogError::Fenced)) | Happened::Flushed(Err(ColdError::Fenced)) => {
-                self.core.commits.step(Input::OwnerMet);
+                self.core.commits.step(CommitInput::OwnerMet);
                 self.fenced = true;
                 return;
             }
@@ -233,7 +233,7 @@ impl Runner {
             return;
         };
         let now_ms = self.now_ms();
-        let outputs = self.core.commits.step(Input::Tick { now_ms });
+        let outputs = self.core.commits.step(CommitInput::Tick { now_ms });
         self.execute_all(outputs, &cold);
         if self.rest_at().is_some_and(|at| at <= Instant::now()) {
             self.quiet_since = None;
@@ -249,20 +249,20 @@ impl Runner {
         self.quiet_since.filter(|_| !busy).map(|since| since + after)
     }
 
-    pub(super) fn execute_all(&mut self, outputs: Vec<Output>, cold: &Arc<Cold>) {
+    pub(super) fn execute_all(&mut self, outputs: Vec<CommitOutput>, cold: &Arc<Cold>) {
         for output in outputs {
             match output {
-                Output::Flush { changes, tag } => {
+                CommitOutput::Flush { changes, tag } => {
                     let cold = cold.clone();
                     let flush = async move { Happened::Flushed(cold.flush(&changes, tag).await) };
                     self.under_way.push(flush.boxed());
                 }
-                Output::Trim { before } => {
+                CommitOutput::Trim { before } => {
                     let changelog = self.state.changelog.clone();
                     let trim = async move { Happened::Trimmed(changelog.trim(before).await) };
                     self.under_way.push(trim.boxed());
                 }
-                Output::Stop(_) => self.fenced = true,
+                CommitOutput::Stop(_) => self.fenced = true,
                 other => debug_assert!(false, "bug: {other:?} is asked for in a commit or while opening"),
             }
         }
@@ -273,12 +273,14 @@ impl Runner {
             Ok(()) => {
                 self.meters.metrics.flushes.inc();
                 self.quiet_since = Some(Instant::now());
-                Input::Flushed
+                CommitInput::Flushed
             }
             Err(error) => {
                 tracing::warn!("the shard's state is flushed later, the changelog has it: {error}");
                 self.meters.metrics.flush_failures.inc();
-                Input::FlushFailed
+                CommitInput::FlushFailed {
+                    random: rand::random(),
+                }
             }
         };
         let outputs = self.core.commits.step(input);

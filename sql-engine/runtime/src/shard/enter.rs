@@ -5,8 +5,8 @@ use crate::checkpoint;
 use crate::error::ShardError;
 use crate::query::{Parking, QuerySpec, QueryStart, RunningQuery, State};
 use crate::streams::{StreamPosition, StreamsError};
+use millstream_columns::RowError;
 use millstream_model::{Offset, PartitionIndex, TimestampMs, TopicName};
-use millstream_operators::RowFault;
 
 /// Whether a query of this id has lived before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,12 +109,10 @@ impl Runner {
             .await?;
         if made_again {
             self.ends.forget(&name);
-            query.log(vec![RowFault {
-                time: TimestampMs::now().0,
-                message: format!(
-                    "topic '{name}' was deleted and made again: reading the new one from its first record"
-                ),
-            }]);
+            let message = format!(
+                "topic '{name}' was deleted and made again: reading the new one from its first record"
+            );
+            query.log(vec![RowError::new(TimestampMs::now(), message)]);
         }
         if made_again || !restored {
             let start = if made_again { &QueryStart::Earliest } else { start };
@@ -198,7 +196,7 @@ pub(super) fn parking(error: &ShardError) -> Parking {
         ShardError::UnknownQuery { .. }
         | ShardError::Query { .. }
         | ShardError::Parked { .. }
-        | ShardError::Behind { .. }
+        | ShardError::Behind
         | ShardError::Damaged { .. }
         | ShardError::Stopped => Parking::ForGood,
     }

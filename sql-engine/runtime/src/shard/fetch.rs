@@ -3,8 +3,8 @@
 use super::{BACKOFF, Runner};
 use crate::query::{Parking, TopicInput};
 use crate::streams::{StreamFetch, StreamsError};
+use millstream_columns::RowError;
 use millstream_model::{Offset, PartitionIndex, TimestampMs, TopicName, Waits};
-use millstream_operators::RowFault;
 use std::time::{Duration, Instant};
 
 /// The wait when the log has news but no records yet.
@@ -144,12 +144,9 @@ impl Runner {
             input.queue.clear();
             (input.fetched, input.position) = (to, to);
             query.dirty |= query.is_persistent();
-            query.log(vec![RowFault {
-                time: TimestampMs::now().0,
-                message: format!(
-                    "partition {partition}: offset {from} is not there any more, going on at {to}"
-                ),
-            }]);
+            let message =
+                format!("partition {partition}: offset {from} is not there any more, going on at {to}");
+            query.log(vec![RowError::new(TimestampMs::now(), message)]);
         }
     }
 }

@@ -7,7 +7,9 @@ use crate::shard_core::OPENING;
 use crate::streams::{Changelog, ChangelogError, ChangelogPart};
 use bytes::Bytes;
 use millstream_model::{Backoff, Offset, Waits};
-use millstream_state::{Cold, ColdCache, ColdError, Commits, Input, Output, StopReason, StoreKind};
+use millstream_state::{
+    Cold, ColdCache, ColdError, CommitInput, CommitOutput, Commits, StopReason, StoreKind,
+};
 use object_store::ObjectStore;
 use object_store::path::Path;
 use std::collections::VecDeque;
@@ -64,61 +66,63 @@ impl Runner {
             return Ok(cold.clone());
         }
         let mut commits = Commits::new().accepting_loss(self.settings.accepts_loss);
-        let mut outputs = VecDeque::from(commits.step(Input::Open));
+        let mut outputs = VecDeque::from(commits.step(CommitInput::Open));
         let mut opened = None;
         while let Some(output) = outputs.pop_front() {
             let input = match output {
-                Output::Fence => {
+                CommitOutput::Fence => {
                     let fence = self.state.changelog.fence().await?;
-                    Input::Fenced {
+                    CommitInput::Fenced {
                         epoch: fence.epoch,
                         start: fence.start,
                         end: fence.end,
                     }
                 }
-                Output::OpenDatabase => {
+                CommitOutput::OpenDatabase => {
                     let state = &self.state;
                     let (store, path) = (state.store.clone(), state.path.clone());
                     let pace = self.settings.pace;
                     let cold = Cold::open_at_pace(store, state.kind, path, &state.cache, pace).await?;
                     let tag = cold.tag().await;
                     opened = Some(Arc::new(cold));
-                    Input::Opened { tag }
+                    CommitInput::Opened { tag }
                 }
-                Output::Read { from } => match self.read_on(from).await? {
-                    Ok(ChangelogPart { pieces, next }) => Input::Read { pieces, next },
-                    Err(damage) => Input::Unread { damage },
+                CommitOutput::Read { from } => match self.read_on(from).await? {
+                    Ok(ChangelogPart { pieces, next }) => CommitInput::Read { pieces, next },
+                    Err(damage) => CommitInput::Unread { damage },
                 },
-                Output::Stop(StopReason::Fenced) => return Err(ShardError::Stopped),
-                Output::Stop(reason @ StopReason::Damaged(_)) => {
+                CommitOutput::Stop(StopReason::Fenced) => return Err(ShardError::Stopped),
+                CommitOutput::Stop(reason @ StopReason::Damaged(_)) => {
                     tracing::error!("the shard does not open: {reason}");
                     return Err(ShardError::Damaged { reason });
                 }
-                Output::Accepted { damage } => {
+                CommitOutput::Accepted { damage } => {
                     tracing::error!(
                         "the shard goes on with what precedes the damage, as the operator asked: {damage}"
                     );
                     continue;
                 }
-                Output::Flush { changes, tag } => {
+                CommitOutput::Flush { changes, tag } => {
                     let cold = opened.as_ref().ok_or_else(not_open)?;
                     match cold.flush(&changes, tag).await {
-                        Ok(()) => Input::Flushed,
+                        Ok(()) => CommitInput::Flushed,
                         Err(ColdError::Fenced) => return Err(ShardError::Stopped),
                         Err(error) => {
                             tracing::error!("what is left of the shard cannot be written: {error}");
-                            Input::FlushFailed
+                            CommitInput::FlushFailed {
+                                random: rand::random(),
+                            }
                         }
                     }
                 }
-                Output::Trim { before } => {
+                CommitOutput::Trim { before } => {
                     if let Err(error) = self.state.changelog.trim(before).await {
                         tracing::debug!("the changelog is trimmed with the next flush: {error}");
                     }
                     continue;
                 }
-                Output::Ready => break,
-                Output::Append { .. } | Output::Committed { .. } => continue,
+                CommitOutput::Ready => break,
+                CommitOutput::Append { .. } | CommitOutput::Committed { .. } => continue,
             };
             outputs.extend(commits.step(input));
         }
@@ -129,7 +133,7 @@ impl Runner {
         }
         self.core.open(&rows)?;
         // The clock of the commits begins with the shard.
-        commits.step(Input::Tick {
+        commits.step(CommitInput::Tick {
             now_ms: self.now_ms(),
         });
         self.core.commits = commits;
@@ -177,7 +181,7 @@ impl Runner {
             return Ok(());
         };
         if !self.fenced {
-            let outputs = self.core.commits.step(Input::Close);
+            let outputs = self.core.commits.step(CommitInput::Close);
             self.execute_all(outputs, &cold);
             // While the store is away, the changelog keeps it all for the next life.
             if tokio::time::timeout(CLOSE_MAX, self.wait_until_flushed())

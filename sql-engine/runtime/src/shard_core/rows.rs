@@ -11,7 +11,7 @@ use crate::streams::StreamFetched;
 use bytes::Bytes;
 use millstream_model::{Offset, PartitionIndex, TopicName};
 use millstream_operators::PullRows;
-use millstream_state::{Input, Output};
+use millstream_state::{CommitInput, CommitOutput};
 
 /// Committed rows in key order.
 pub type Rows = Vec<(Bytes, Bytes)>;
@@ -44,10 +44,7 @@ impl ShardCore {
     pub(crate) fn pull(&mut self, request: &PullRequest) -> Result<PulledRows, ShardError> {
         let commit = self.commits.number();
         if commit < request.commit_min {
-            return Err(ShardError::Behind {
-                commit,
-                wanted: request.commit_min,
-            });
+            return Err(ShardError::Behind);
         }
         let unknown = || ShardError::UnknownQuery {
             id: request.query.clone(),
@@ -91,11 +88,11 @@ impl ShardCore {
 /// The same for who executes a shard without its thread, step by step: the simulator.
 impl ShardCore {
     /// What the commit machine says to what happened outside a commit.
-    pub fn step(&mut self, input: Input) -> Vec<Output> {
+    pub fn step(&mut self, input: CommitInput) -> Vec<CommitOutput> {
         self.commits.step(input)
     }
 
-    /// After [`Output::Ready`]: committed rows are read from the database with `durable`.
+    /// After [`CommitOutput::Ready`]: committed rows are read from the database with `durable`.
     ///
     /// # Errors
     /// When they do not read.
@@ -192,7 +189,7 @@ impl ShardCore {
         self.commits.number()
     }
 
-    /// When a flush is due, in the time of [`Input::Tick`].
+    /// When a flush is due, in the time of [`CommitInput::Tick`].
     pub fn flush_at_ms(&self) -> Option<u64> {
         self.commits.flush_at_ms()
     }

@@ -74,7 +74,7 @@ impl Inner {
                     rows: printing.sent,
                     note: "the log ended the watch".to_owned(),
                     resume: None,
-                    commit: 0,
+                    commit: None,
                 };
                 return Ok(out.send(ended).await?);
             };
@@ -105,7 +105,7 @@ impl Printing<'_> {
             let shown = self.choose(&fetched.records);
             if !shown.is_empty() {
                 let rows = rows(&self.schema, partition, &shown).map_err(StatementError::internal)?;
-                self.out.send(Answer::Rows { rows, commit: 0 }).await?;
+                self.out.send(Answer::Rows { rows }).await?;
             }
         }
         Ok(())

@@ -8,12 +8,15 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use millstream_functions::work;
-use millstream_model::{PartitionIndex, limits};
+use millstream_model::{Backoff, PartitionIndex, Waits, limits};
 use millstream_parser::SourceKind;
 use millstream_planner::{
-    BoundExpr, PullAccess, PullPlan, SessionProperties, Source, SourceField, arrow_field, arrow_type,
+    BoundExpr, CommitToken, CommitTokenError, PullAccess, PullPlan, SessionProperties, Source, SourceField,
+    arrow_field, arrow_type,
 };
-use millstream_runtime::{PullRequest, PulledRows, ShardError, SourceReader, StreamFetch, StreamPosition};
+use millstream_runtime::{
+    PullRequest, PulledRows, SHARD, ShardError, SourceReader, StreamFetch, StreamPosition,
+};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,8 +26,8 @@ const FETCH_BYTES: usize = 1024 * 1024;
 /// How long a pull query waits for the commit that it asks for: some commit intervals as they are by default.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
 
-/// The wait between two looks.
-const COMMIT_LOOK: Duration = Duration::from_millis(10);
+/// The waits between two looks.
+const COMMIT_LOOK: Waits = Waits::new(Duration::from_millis(10), Duration::from_millis(100));
 
 /// Rows evaluated and sent at once: the first ones of an answer, and the most.
 const PART_ROWS_FIRST: usize = 64;
@@ -48,6 +51,7 @@ impl Inner {
         session: &SessionProperties,
         out: &Out,
     ) -> Result<(), Stop> {
+        let commit_min = self.commit_min(session)?;
         let field = |c: &millstream_planner::NamedExpr| arrow_field(&c.name, c.expr.sql_type());
         let schema = Arc::new(Schema::new(plan.columns.iter().map(field).collect::<Vec<_>>()));
         let limit = plan.limit.unwrap_or(limits::PULL_ROWS_MAX as u64);
@@ -66,10 +70,10 @@ impl Inner {
             out,
         };
         let commit = match plan.source.kind {
-            SourceKind::Table => self.pull_table(&mut answering, session.pull_commit_min()).await?,
+            SourceKind::Table => Some(self.pull_table(&mut answering, commit_min).await?),
             SourceKind::Stream => {
                 self.pull_stream(&mut answering).await?;
-                0
+                None
             }
         };
         if plan.limit.is_none() && answering.cut {
@@ -86,9 +90,20 @@ impl Inner {
             rows: answering.sent,
             note: String::new(),
             resume: None,
-            commit,
+            commit: commit.map(|commit| CommitToken::new(self.tenant, [(SHARD, commit)]).to_string()),
         };
         Ok(out.send(finished).await?)
+    }
+
+    /// The earliest commit of the tenant's shard that the session's pull queries may see.
+    fn commit_min(&self, session: &SessionProperties) -> Result<u64, StatementError> {
+        let refused = |error: CommitTokenError| {
+            StatementError::new(StatementErrorKind::Invalid, format!("pull.commit.min: {error}"))
+        };
+        match session.pull_commit_min().map_err(refused)? {
+            Some(token) => token.commit_min(self.tenant, SHARD).map_err(refused),
+            None => Ok(0),
+        }
     }
 
     /// Answers with the commit that it saw.
@@ -131,7 +146,7 @@ impl Inner {
                 let batch = part.rows(from, length)?;
                 table_fields(&source, &fields, &batch.rows, &batch.times)
             };
-            answering.rows(part.len(), rows, pulled.commit).await?;
+            answering.rows(part.len(), rows).await?;
             if answering.cut {
                 break;
             }
@@ -142,10 +157,11 @@ impl Inner {
     /// Waits a while for a commit that is still to come.
     async fn pull_in_time(&self, request: &PullRequest) -> Result<PulledRows, StatementError> {
         let until = Instant::now() + COMMIT_PATIENCE;
+        let mut backoff = Backoff::new(COMMIT_LOOK);
         loop {
             match self.shard().await?.pull(request.clone()).await {
-                Err(ShardError::Behind { .. }) if Instant::now() < until => {
-                    tokio::time::sleep(COMMIT_LOOK).await;
+                Err(ShardError::Behind) if Instant::now() < until => {
+                    tokio::time::sleep(backoff.next(rand::random())).await;
                 }
                 pulled => return pulled.map_err(of_shard),
             }
@@ -191,7 +207,7 @@ impl Inner {
                     .map_err(StatementError::internal)?;
                 let rows = &read.batch.rows;
                 let part = |from, length| Ok(rows.slice(from, length));
-                answering.rows(rows.num_rows(), part, 0).await?;
+                answering.rows(rows.num_rows(), part).await?;
             }
         }
         Ok(())
@@ -205,7 +221,6 @@ impl Answering<'_> {
         &mut self,
         count: usize,
         part: impl Fn(usize, usize) -> Result<RecordBatch, ArrowError>,
-        commit: u64,
     ) -> Result<(), Stop> {
         let (mut from, mut rows) = (0, PART_ROWS_FIRST);
         while from < count && !self.cut {
@@ -227,13 +242,13 @@ impl Answering<'_> {
                 shown?
             };
             from += length;
-            self.send(shown, commit).await?;
+            self.send(shown).await?;
             tokio::task::yield_now().await;
         }
         Ok(())
     }
 
-    async fn send(&mut self, shown: RecordBatch, commit: u64) -> Result<(), Stop> {
+    async fn send(&mut self, shown: RecordBatch) -> Result<(), Stop> {
         let length = shown
             .num_rows()
             .min(usize::try_from(self.left).unwrap_or(usize::MAX));
@@ -244,7 +259,6 @@ impl Answering<'_> {
             self.out
                 .send(Answer::Rows {
                     rows: shown.slice(0, length),
-                    commit,
                 })
                 .await?;
         }
@@ -316,7 +330,7 @@ fn table_fields(
             .columns
             .iter()
             .all(|c| arrow_type(&c.sql_type) != DataType::Null),
-        "columns have types"
+        "bug: columns have types"
     );
     let options = RecordBatchOptions::new().with_row_count(Some(times.len()));
     RecordBatch::try_new_with_options(schema, arrays, &options)

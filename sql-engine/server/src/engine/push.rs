@@ -118,7 +118,7 @@ impl Sending<'_> {
                         select(&rows, &self.schema, &self.columns).map_err(StatementError::internal)?;
                     self.sent += rows.num_rows() as u64;
                     self.positions = Some(positions);
-                    self.out.send(Answer::Rows { rows, commit: 0 }).await?;
+                    self.out.send(Answer::Rows { rows }).await?;
                 }
                 Some(PushItem::End(end)) => return Ok(Some(end)),
                 None => return Ok(None),
@@ -150,7 +150,7 @@ impl Sending<'_> {
             rows: self.sent,
             note: note.to_owned(),
             resume: behind.filter(|_| resumable).as_ref().map(write_token),
-            commit: 0,
+            commit: None,
         };
         Ok(self.out.send(finished).await?)
     }

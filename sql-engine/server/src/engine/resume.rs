@@ -21,7 +21,7 @@ impl Inner {
         let metastore = self.metastore(&known).await?;
         let shard = self.shard().await?;
         shard
-            .retain(known.queries.keys().cloned().collect())
+            .remove_all_but(known.queries.keys().cloned().collect())
             .await
             .map_err(of_shard)?;
         for (row, planned) in planned_again(&known, metastore) {

@@ -25,16 +25,16 @@ pub(super) async fn run(inner: &Inner, request: Request, answers: Answers) {
     }
     let mut session = session(&request.properties);
     let numbered: Vec<(u32, &Spanned<Statement>)> = (0..).zip(&statements).collect();
-    for group in numbered.chunk_by(|(_, one), (_, next)| same_target(&one.node, &next.node)) {
-        let ended = match group {
+    for part in numbered.chunk_by(|(_, one), (_, next)| same_target(&one.node, &next.node)) {
+        let ended = match part {
             [(number, statement)] if !is_insert(&statement.node) => {
                 let out = out_of(*number, &answers);
                 let ended = one(inner, &request, statement, &mut session, &out).await;
                 ended.map_err(|stop| (*number, stop))
             }
-            inserts => insert_group(inner, &request, inserts, &session, &answers).await,
+            inserts => insert_together(inner, &request, inserts, &session, &answers).await,
         };
-        count(inner, group, &ended);
+        count(inner, part, &ended);
         match ended {
             Ok(()) => {}
             Err((_, Stop::Gone)) => return,
@@ -47,13 +47,13 @@ pub(super) async fn run(inner: &Inner, request: Request, answers: Answers) {
 }
 
 /// Counts the statements that ran: all of them, or those up to the one that failed.
-fn count(inner: &Inner, group: &[(u32, &Spanned<Statement>)], ended: &Result<(), (u32, Stop)>) {
+fn count(inner: &Inner, part: &[(u32, &Spanned<Statement>)], ended: &Result<(), (u32, Stop)>) {
     let failed = match ended {
         Ok(()) => None,
         Err((number, Stop::Gone)) => Some((*number, "client_gone")),
         Err((number, Stop::Failed(error))) => Some((*number, outcome(error.kind))),
     };
-    for (number, statement) in group {
+    for (number, statement) in part {
         let how = match failed {
             Some((at, _)) if at < *number => continue,
             Some((at, how)) if at == *number => how,
@@ -86,7 +86,7 @@ fn same_target(one: &Statement, next: &Statement) -> bool {
 
 /// INSERTs into one source, one after the other: a write of its own for each would make a file of thousands wait
 /// thousands of times. An error comes with its statement's number; what stands before it is written.
-async fn insert_group(
+async fn insert_together(
     inner: &Inner,
     request: &Request,
     statements: &[(u32, &Spanned<Statement>)],
@@ -114,6 +114,7 @@ async fn insert_group(
             written(inner, std::mem::take(&mut inserts)).await?;
         }
         added.map_err(|error| (*number, Stop::Failed(error)))?;
+        tokio::task::yield_now().await;
     }
     written(inner, inserts).await
 }
@@ -218,6 +219,8 @@ async fn check(
         let planned = plan(&statement.node, &scratch, &session)
             .map_err(|error| (number, StatementError::of_sql(error, &request.text)))?;
         pretend(planned, number, &mut scratch, &mut session);
+        // Thousands of them are others' turn, too.
+        tokio::task::yield_now().await;
     }
     Ok(())
 }

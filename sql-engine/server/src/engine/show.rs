@@ -289,7 +289,7 @@ fn misplaced_keys(count: u64, topic: &str) -> String {
 }
 
 async fn send_queries(out: &Out, reports: &[QueryReport]) -> Result<u64, Stop> {
-    let last = |report: &QueryReport| report.recent.last().map(|error| error.message.clone());
+    let last = |report: &QueryReport| report.recent.last().map(|error| error.message.to_string());
     let columns = vec![
         ("QUERY", Cells::text(reports.iter().map(|r| r.id.as_str()))),
         ("STATE", Cells::text(reports.iter().map(state))),
@@ -354,10 +354,10 @@ async fn send_log(out: &Out, reports: &[QueryReport]) -> Result<u64, Stop> {
         .collect();
     let columns = vec![
         ("QUERY", Cells::text(all.iter().map(|(r, _)| r.id.as_str()))),
-        ("ROW_TIME", Cells::number(all.iter().map(|(_, error)| error.time))),
+        ("ROW_TIME", Cells::number(all.iter().map(|(_, error)| error.at.0))),
         (
             "ERROR",
-            Cells::text(all.iter().map(|(_, error)| error.message.as_str())),
+            Cells::text(all.iter().map(|(_, error)| error.message.as_ref())),
         ),
     ];
     Ok(send(out, "processing log", columns).await?)

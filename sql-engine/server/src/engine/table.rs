@@ -52,11 +52,7 @@ pub(super) async fn send(out: &Out, title: &str, columns: Vec<(&str, Cells)>) ->
     if rows > 0
         && let Ok(batch) = RecordBatch::try_new_with_options(schema, arrays, &options)
     {
-        out.send(Answer::Rows {
-            rows: batch,
-            commit: 0,
-        })
-        .await?;
+        out.send(Answer::Rows { rows: batch }).await?;
     }
     Ok(rows as u64)
 }

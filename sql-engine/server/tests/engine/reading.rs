@@ -3,7 +3,9 @@
 use crate::statements::given;
 use crate::world::{Given, Way, World};
 use futures::StreamExt;
-use millstream_server::{Access, Answer, Engine, Request};
+use millstream_model::TenantId;
+use millstream_planner::CommitToken;
+use millstream_server::{Access, Answer, Engine, Request, StatementError, StatementErrorKind};
 use serde_json::json;
 use std::time::Duration;
 
@@ -68,9 +70,9 @@ async fn a_partition_that_cannot_be_read_holds_up_its_readers_only() {
     );
 }
 
-/// The commit that a pull query saw when it asked for at least `commit_min`.
-async fn commit(engine: Engine, commit_min: u64) -> u64 {
-    let properties = [("pull.commit.min".to_owned(), commit_min.to_string())];
+/// The token that a pull query ended with when it asked for at least the commit of another, or why it did not end.
+async fn commit(engine: Engine, commit_min: String) -> Result<String, StatementError> {
+    let properties = [("pull.commit.min".to_owned(), commit_min)];
     let mut answers = engine.execute(Request {
         text: "SELECT * FROM st WHERE k = 'nobody';".to_owned(),
         properties: properties.into(),
@@ -78,11 +80,24 @@ async fn commit(engine: Engine, commit_min: u64) -> u64 {
         access: Access::Manage,
     });
     while let Some((_, answer)) = answers.next().await {
-        if let Answer::Finished { commit, .. } = answer.unwrap() {
-            return commit;
+        if let Answer::Finished { commit, .. } = answer? {
+            return Ok(commit.expect("a pull query of a table has a commit"));
         }
     }
     panic!("the query did not finish");
+}
+
+/// A token of the tenant's shard 0.
+fn token(commit: u64) -> String {
+    CommitToken::new(TenantId(1), [(0, commit)]).to_string()
+}
+
+/// The commit of the tenant's shard 0 that a token names.
+fn number(token: &str) -> u64 {
+    CommitToken::read(token)
+        .unwrap()
+        .commit_min(TenantId(1), 0)
+        .unwrap()
 }
 
 /// sql.md 21: commits only grow, in all lives of the shard, and a client may ask for one that is still to come.
@@ -91,12 +106,37 @@ async fn a_pull_query_names_its_commit_and_may_ask_for_one() {
     let mut world = World::new(Way::Plain, 3).await;
     world.sql(SETUP).await;
     world.produce("s", &rows(1..=3)).await;
-    let first = commit(world.engine.clone(), 0).await;
-    assert!(first >= 1, "{first}");
+    let first = commit(world.engine.clone(), String::new()).await.unwrap();
+    assert!(number(&first) >= 1, "{first}");
     world.kill().await;
-    assert!(commit(world.engine.clone(), first).await >= first);
+    let second = commit(world.engine.clone(), first.clone()).await.unwrap();
+    assert!(number(&second) >= number(&first));
     world.restart().await;
-    let waiting = tokio::spawn(commit(world.engine.clone(), first + 1));
+    let next = number(&second) + 1;
+    let waiting = tokio::spawn(commit(world.engine.clone(), token(next)));
     world.produce("s", &rows(4..=6)).await;
-    assert!(waiting.await.unwrap() > first);
+    assert!(number(&waiting.await.unwrap().unwrap()) >= next);
+}
+
+/// sql.md 21: what a token says of other shards is not asked for; another tenant's is refused, and what is none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_asks_for_commits_of_the_tenants_shards_only() {
+    let mut world = World::new(Way::Plain, 3).await;
+    world.sql(SETUP).await;
+    world.produce("s", &rows(1..=3)).await;
+    let gone = CommitToken::new(TenantId(1), [(1, u64::MAX), (9, u64::MAX)]);
+    commit(world.engine.clone(), gone.to_string()).await.unwrap();
+    for (given, says) in [
+        (
+            CommitToken::new(TenantId(2), [(0, 1)]).to_string(),
+            "another virtual cluster's",
+        ),
+        ("17".to_owned(), "is not a commit token"),
+        ("A".repeat(5_000), "at most 4096 bytes"),
+    ] {
+        let refused = commit(world.engine.clone(), given).await.unwrap_err();
+        assert_eq!(refused.kind, StatementErrorKind::Invalid);
+        assert!(refused.message.starts_with("pull.commit.min: "), "{refused}");
+        assert!(refused.message.contains(says), "{refused}");
+    }
 }

@@ -1,6 +1,6 @@
 //! The words of the commit machine: what happened, what to do.
 
-use crate::Change;
+use crate::StateWrite;
 use crate::changelog::{PlantedReplay, RunId};
 use crate::layers::Layer;
 use bytes::Bytes;
@@ -18,7 +18,7 @@ pub struct Tag {
 
 /// What happened.
 #[derive(Clone, Debug)]
-pub enum Input {
+pub enum CommitInput {
     /// The shard is to be opened.
     Open,
     /// The changelog is ours under this epoch, and holds this much.
@@ -48,7 +48,7 @@ pub enum Input {
         next: Offset,
     },
     /// These changes are one commit.
-    Commit(Vec<Change>),
+    Commit(Vec<StateWrite>),
     /// The piece is durable at this offset.
     Appended {
         /// Its offset.
@@ -68,14 +68,17 @@ pub enum Input {
     /// The flush is durable.
     Flushed,
     /// The flush failed.
-    FlushFailed,
+    FlushFailed {
+        /// Evenly drawn from all numbers: by chance, shards whose store failed them together come back apart.
+        random: u64,
+    },
     /// Another owner was met.
     OwnerMet,
 }
 
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
+pub enum CommitOutput {
     /// Fence the changelog.
     Fence,
     /// Open the database and read its tag.

@@ -2,17 +2,17 @@
 
 #![allow(clippy::unwrap_used)]
 
-use millstream_door::{Owner, Turns};
 use millstream_model::TenantId;
+use millstream_turns::Turns;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-fn tenant(number: u64) -> Owner {
-    Owner::Tenant(TenantId(number))
+fn tenant(number: u64) -> TenantId {
+    TenantId(number)
 }
 
 /// Tasks of one tenant that always have something to do, and how often they did it.
-fn crowd(turns: &Turns, tasks: usize) -> (Arc<AtomicUsize>, Vec<tokio::task::JoinHandle<()>>) {
+fn crowd(turns: &Turns<TenantId>, tasks: usize) -> (Arc<AtomicUsize>, Vec<tokio::task::JoinHandle<()>>) {
     let polls = Arc::new(AtomicUsize::new(0));
     let spawned = (0..tasks).map(|_| {
         let (turn, polls) = (turns.of(tenant(1)), Arc::clone(&polls));
@@ -32,7 +32,7 @@ fn crowd(turns: &Turns, tasks: usize) -> (Arc<AtomicUsize>, Vec<tokio::task::Joi
 
 #[tokio::test]
 async fn a_crowd_of_one_tenant_stands_in_one_line() {
-    let turns = Turns::default();
+    let turns = Turns::<TenantId>::default();
     let (polls, tasks) = crowd(&turns, 1_000);
     // All of them are begun.
     for _ in 0..3 {
@@ -49,7 +49,8 @@ async fn a_crowd_of_one_tenant_stands_in_one_line() {
         })
         .await;
     let between = polls.load(Ordering::SeqCst) - before;
-    // Without lines, a thousand for each step. The runtime looks at who has yielded after 61 polls of others.
+    // Without lines, a thousand for each step. The runtime looks at who has yielded after 61 polls of others (tokio's
+    // `event_interval`).
     assert!(
         between <= steps * 100,
         "{between} pieces of work of the crowd went before {steps} of the other's"
@@ -59,7 +60,7 @@ async fn a_crowd_of_one_tenant_stands_in_one_line() {
 
 #[tokio::test]
 async fn everybody_in_a_line_has_a_turn() {
-    let turns = Turns::default();
+    let turns = Turns::<TenantId>::default();
     let turn = turns.of(tenant(1));
     let tasks = (0..100).map(|number| {
         let turn = turn.clone();
@@ -83,7 +84,7 @@ async fn everybody_in_a_line_has_a_turn() {
 
 #[tokio::test]
 async fn who_leaves_the_line_or_panics_holds_nobody_up() {
-    let turns = Turns::default();
+    let turns = Turns::<TenantId>::default();
     let (_, tasks) = crowd(&turns, 20);
     tokio::task::yield_now().await;
     let broken = turns.of(tenant(1));
@@ -101,7 +102,7 @@ async fn who_leaves_the_line_or_panics_holds_nobody_up() {
 
 #[tokio::test]
 async fn what_waits_for_something_holds_nobody_up() {
-    let turns = Turns::default();
+    let turns = Turns::<TenantId>::default();
     let turn = turns.of(tenant(1));
     let waiting = turn.clone();
     let task = tokio::spawn(async move { waiting.run(std::future::pending::<()>()).await });

@@ -2,7 +2,7 @@
 
 /// One write of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct StateWrite {
     /// The whole key.
     pub key: Vec<u8>,
     /// The value it has from now on; `None` removes it.

@@ -7,9 +7,9 @@
 //!
 //! A tenant whose polls are short may use every worker. Whose polls are long leaves half of the workers to others for
 //! a while, since a poll cannot be stopped half-way, and lets the runtime look at its sockets before each of them: a
-//! worker that always finds something to do looks at them after 61 polls only, and the others may be asleep meanwhile.
+//! worker that always finds something to do looks at them after 61 polls only (tokio's `event_interval`), and the others
+//! may be asleep meanwhile. What that cost: decision 043.
 
-use crate::room::Owner;
 use millstream_model::limits::{TURN_LONG_MS, TURN_NARROW_MS};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -102,10 +102,30 @@ impl Line {
     }
 }
 
-/// The lines of all tenants of this process. Cheap to clone; every door uses the same.
-#[derive(Clone, Debug, Default)]
-pub struct Turns {
-    lines: Arc<Mutex<BTreeMap<Owner, Weak<Mutex<Line>>>>>,
+/// The lines of everybody who works on the same workers, by whom the work is done for. Cheap to clone.
+#[derive(Debug)]
+pub struct Turns<K> {
+    lines: Arc<Mutex<BTreeMap<K, Weak<Mutex<Line>>>>>,
+    /// Workers that one may have at most; none says all of the runtime's.
+    width: Option<usize>,
+}
+
+impl<K> Default for Turns<K> {
+    fn default() -> Self {
+        Turns {
+            lines: Arc::default(),
+            width: None,
+        }
+    }
+}
+
+impl<K> Clone for Turns<K> {
+    fn clone(&self) -> Self {
+        Turns {
+            lines: Arc::clone(&self.lines),
+            width: self.width,
+        }
+    }
 }
 
 /// One tenant's line. Cheap to clone.
@@ -115,11 +135,19 @@ pub struct Turn {
     workers: usize,
 }
 
-impl Turns {
-    /// The tenant's line. Must be called within a tokio runtime, whose workers are shared out; elsewhere there is one.
-    pub fn of(&self, owner: Owner) -> Turn {
-        let workers =
-            tokio::runtime::Handle::try_current().map_or(1, |handle| handle.metrics().num_workers());
+impl<K: Ord> Turns<K> {
+    /// One may have so many workers at most, however many there are.
+    pub fn at_most(width: usize) -> Self {
+        Turns {
+            width: Some(width),
+            ..Turns::default()
+        }
+    }
+
+    /// The owner's line. Must be called within a tokio runtime, whose workers are shared out; elsewhere there is one.
+    pub fn of(&self, owner: K) -> Turn {
+        let all = || tokio::runtime::Handle::try_current().map_or(1, |handle| handle.metrics().num_workers());
+        let workers = self.width.unwrap_or_else(all);
         let mut lines = self.lines.lock();
         let known = lines.get(&owner).and_then(Weak::upgrade);
         let line = known.unwrap_or_else(|| {
