@@ -233,7 +233,11 @@ fn an_operator_goes_on_without_what_is_lost() {
     assert_eq!(said, [CommitOutput::Read { from: next }]);
     let damage = "it is gone".to_owned();
     let said = commits.step(CommitInput::Unread { damage });
-    let [CommitOutput::Accepted { damage }, CommitOutput::Flush { tag: written, .. }] = said.as_slice() else {
+    let [
+        CommitOutput::Accepted { damage },
+        CommitOutput::Flush { tag: written, .. },
+    ] = said.as_slice()
+    else {
         panic!("{said:?}")
     };
     assert_eq!(
