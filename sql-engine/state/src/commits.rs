@@ -304,7 +304,7 @@ impl Commits {
     }
 
     /// What comes next is damaged in the store: as lost as what a journal lost, for whoever goes on without it.
-    fn unread(&mut self, damage: &str) -> Vec<Output> {
+    fn unread(&mut self, damage: &str) -> Vec<CommitOutput> {
         assert_eq!(self.phase, Phase::Replaying, "bug: asked for");
         self.damaged(format!(
             "from offset {} on it cannot be read: {damage}",
