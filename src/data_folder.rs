@@ -16,8 +16,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
-/// The version of `node.json` that this release writes.
-const NODE_FORMAT: u32 = 1;
+/// The form of `node.json` and of the folder around it that this release reads and writes. In form 1 snapshots of groups had
+/// no sections, and consumer groups lay in eight partitions by their tenant alone.
+const NODE_FORMAT: u32 = 2;
 
 /// What a node keeps in its folder.
 const IN_THE_FOLDER: [&str; 7] = [
@@ -106,7 +107,17 @@ impl DataFolder {
             }
             Err(error) => return Err(unusable("read node.json", &error)),
         };
-        if node.format != NODE_FORMAT {
+        if node.format < NODE_FORMAT {
+            return Err(unusable(
+                "read what is",
+                &format!(
+                    "it has format {}, of an earlier release, whose data this release (format {NODE_FORMAT}) does not read, \
+                     and node.json says so; go on with that release or start with an empty folder",
+                    node.format
+                ),
+            ));
+        }
+        if node.format > NODE_FORMAT {
             return Err(unusable(
                 "read node.json",
                 &format!("format {} needs a newer release", node.format),

@@ -1,11 +1,8 @@
 //! File descriptors: as many as the system lets us have, and how many connections that is for each door.
 
-use millstream_model::limits::{CONNECTIONS_MAX, TIER_OPEN_FILES_MAX};
+use millstream_model::limits::{CONNECTIONS_MAX, DESCRIPTORS_OF_FILES};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::sync::OnceLock;
-
-/// Descriptors that are no connection: journal, catalog, SQL state, kept files of a local store (two each).
-const FILES: u64 = 512 + 2 * TIER_OPEN_FILES_MAX;
 
 /// Connections of a door however few descriptors there are.
 const CONNECTIONS_MIN: usize = 64;
@@ -43,7 +40,7 @@ fn connections_of(descriptors: Option<u64>) -> usize {
     let Some(descriptors) = descriptors else {
         return CONNECTIONS_MAX;
     };
-    let each = descriptors.saturating_sub(FILES) / 2;
+    let each = descriptors.saturating_sub(DESCRIPTORS_OF_FILES) / 2;
     usize::try_from(each)
         .unwrap_or(usize::MAX)
         .clamp(CONNECTIONS_MIN, CONNECTIONS_MAX)
@@ -57,7 +54,11 @@ mod tests {
     fn both_doors_and_the_files_fit_in_the_limit() {
         assert_eq!(connections_of(None), CONNECTIONS_MAX);
         assert_eq!(connections_of(Some(1 << 20)), CONNECTIONS_MAX);
-        assert_eq!(connections_of(Some(FILES + 2000)), 1000);
+        assert_eq!(connections_of(Some(DESCRIPTORS_OF_FILES + 2000)), 1000);
+        // As docs/limits.md says.
+        let enough = DESCRIPTORS_OF_FILES + 2 * CONNECTIONS_MAX as u64;
+        assert_eq!(connections_of(Some(enough)), CONNECTIONS_MAX);
+        assert!(connections_of(Some(enough - 2)) < CONNECTIONS_MAX);
         assert_eq!(connections_of(Some(1024)), CONNECTIONS_MIN);
         assert_eq!(connections_of(Some(0)), CONNECTIONS_MIN);
     }

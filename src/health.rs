@@ -1,9 +1,10 @@
-//! Whether this process takes work, and if not, why: one table of reason codes, from which probes get a word and operators
-//! the whole story.
+//! Whether this process takes work, and if not, why: reason codes ([`Code`]), from which probes get a word and operators the
+//! whole story.
 //!
 //! Unready is what a client would notice at once: writes refused, partitions without a leader, data that cannot be read,
 //! a certificate that nobody accepts. What only changes to the catalog or a later restart would notice is a warning.
 
+use crate::code::Code;
 use millstream_broker::{Condition, Handle, Standing, StoreFault};
 use millstream_controller as controller;
 use millstream_door::Rooms;
@@ -15,74 +16,6 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-
-/// Why a process does not take work, or not as it should. Words are stable: monitors match them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Code {
-    Starting,
-    Draining,
-    RefusedByController,
-    ReadsOnly,
-    JournalDamaged,
-    JournalFull,
-    StoreFull,
-    StoreRefused,
-    StoreUnreachable,
-    NoLeader,
-    PartitionDamaged,
-    ObjectDamaged,
-    CertificateExpired,
-    CertificateNotYetValid,
-    NotController,
-    RequestsWait,
-}
-
-impl Code {
-    /// As it is told.
-    pub fn word(self) -> &'static str {
-        match self {
-            Code::Starting => "starting",
-            Code::Draining => "draining",
-            Code::RefusedByController => "refused-by-controller",
-            Code::ReadsOnly => "reads-only",
-            Code::JournalDamaged => "journal-damaged",
-            Code::JournalFull => "journal-full",
-            Code::StoreFull => "store-full",
-            Code::StoreRefused => "store-refused",
-            Code::StoreUnreachable => "store-unreachable",
-            Code::NoLeader => "no-leader",
-            Code::PartitionDamaged => "partition-damaged",
-            Code::ObjectDamaged => "object-damaged",
-            Code::CertificateExpired => "certificate-expired",
-            Code::CertificateNotYetValid => "certificate-not-yet-valid",
-            Code::NotController => "not-controller",
-            Code::RequestsWait => "requests-wait",
-        }
-    }
-
-    /// Whether clients should be sent elsewhere. A store that fails only fills the journal: that is told by its own code;
-    /// and one tenant that crowds the room for requests must not take the node from all others.
-    pub fn is_unready(self) -> bool {
-        match self {
-            Code::StoreFull
-            | Code::StoreRefused
-            | Code::StoreUnreachable
-            | Code::NotController
-            | Code::RequestsWait => false,
-            Code::Starting
-            | Code::Draining
-            | Code::RefusedByController
-            | Code::ReadsOnly
-            | Code::JournalDamaged
-            | Code::JournalFull
-            | Code::NoLeader
-            | Code::PartitionDamaged
-            | Code::ObjectDamaged
-            | Code::CertificateExpired
-            | Code::CertificateNotYetValid => true,
-        }
-    }
-}
 
 /// A reason, in words for operators: it may name folders and objects, never for tenants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -395,4 +328,139 @@ pub fn now_s() -> i64 {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::{
+        Code, DRAINING, Reason, Report, STARTING, of_certificate, of_condition, of_phase, of_room,
+        of_standing, starting, without_decisions,
+    };
+    use millstream_broker::{Condition, Standing, StoreFault, StoreTrouble};
+    use millstream_listener::Validity;
+
+    fn told(reasons: Vec<Reason>) -> (bool, String) {
+        let report = Report {
+            reasons,
+            facts: String::new(),
+        };
+        (report.is_ready(), report.short())
+    }
+
+    fn trouble(fault: StoreFault) -> Condition {
+        Condition {
+            store: Some(StoreTrouble {
+                fault,
+                groups: 1,
+                error: "cannot put one/two".into(),
+            }),
+            ..Condition::default()
+        }
+    }
+
+    /// What a client would notice is unready; each by its own code.
+    #[test]
+    fn every_condition_has_its_code() {
+        let with = |change: fn(&mut Condition)| {
+            let mut condition = Condition::default();
+            change(&mut condition);
+            condition
+        };
+        let table = [
+            (Condition::default(), true, "ready\n"),
+            (
+                with(|it| it.journal_damage = Some("at 5".into())),
+                false,
+                "unready journal-damaged\n",
+            ),
+            (
+                with(|it| it.is_journal_full = true),
+                false,
+                "unready journal-full\n",
+            ),
+            (
+                with(|it| it.unserved_partitions = 3),
+                false,
+                "unready no-leader\n",
+            ),
+            (
+                with(|it| it.quarantined_partitions = 1),
+                false,
+                "unready partition-damaged\n",
+            ),
+            (
+                with(|it| it.damaged_objects = 2),
+                false,
+                "unready object-damaged\n",
+            ),
+            (trouble(StoreFault::Failing), true, "ready store-unreachable\n"),
+            (trouble(StoreFault::Refused), true, "ready store-refused\n"),
+            (trouble(StoreFault::Full), true, "ready store-full\n"),
+            (
+                Condition {
+                    is_journal_full: true,
+                    ..trouble(StoreFault::Full)
+                },
+                false,
+                "unready journal-full store-full\n",
+            ),
+        ];
+        for (condition, is_ready, short) in table {
+            assert_eq!(
+                told(of_condition(&condition)),
+                (is_ready, short.to_owned()),
+                "{condition:?}"
+            );
+        }
+        assert!(told(of_standing(Standing::Member)).0);
+        assert_eq!(
+            told(of_standing(Standing::Waiting)),
+            (false, "unready reads-only\n".into())
+        );
+        assert_eq!(
+            told(of_standing(Standing::Refused)),
+            (false, "unready refused-by-controller\n".into())
+        );
+        let of_phase = |phase| told(of_phase(phase).reasons);
+        assert_eq!(of_phase(STARTING), (false, "unready starting\n".into()));
+        assert_eq!(of_phase(DRAINING), (false, "unready draining\n".into()));
+        assert_eq!(starting(), super::of_phase(STARTING));
+        assert!(without_decisions(true).contains("lease ran out"));
+        assert!(!without_decisions(false).contains("lease"));
+        assert_eq!(of_room(0), None);
+        let crowded = of_room(3).into_iter().collect();
+        assert_eq!(told(crowded), (true, "ready requests-wait\n".into()));
+    }
+
+    /// Probes are anybody: they learn of codes, and of nothing that a reason names.
+    #[test]
+    fn names_are_for_operators_only() {
+        let reasons = of_condition(&trouble(StoreFault::Full));
+        let report = Report {
+            reasons,
+            facts: "catalog version 7".into(),
+        };
+        assert!(!report.short().contains("one/two") && !report.short().contains("version"));
+        let full = report.full();
+        assert!(
+            full.contains("warning store-full: ")
+                && full.contains("one/two")
+                && full.ends_with("version 7\n"),
+            "{full}"
+        );
+    }
+
+    #[test]
+    fn a_certificate_is_judged_by_the_clock() {
+        let validity = Validity {
+            from: 100,
+            until: 200,
+        };
+        let code = |now_s| of_certificate(validity, now_s, "f").map(|it| it.code);
+        for (now_s, expected) in [
+            (99, Some(Code::CertificateNotYetValid)),
+            (100, None),
+            (200, None),
+            (201, Some(Code::CertificateExpired)),
+        ] {
+            assert_eq!(code(now_s), expected, "{now_s}");
+        }
+    }
+}

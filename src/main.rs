@@ -11,6 +11,7 @@ mod backends;
 mod calls;
 mod certificate;
 mod cluster;
+mod code;
 mod data_folder;
 mod demo;
 mod descriptors;

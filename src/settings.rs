@@ -359,6 +359,23 @@ mod tests {
         Ok(())
     }
 
+    /// Where the doors are unless it is said, as README shows them.
+    #[test]
+    fn the_doors_are_where_readme_says() -> Result<(), super::Failure> {
+        let settings = StartArgs::default().settings()?;
+        let shown = format!(
+            "Kafka     {}\ngRPC/HTTP {}\nAdmin     {}\n",
+            settings.kafka_listen, settings.http_listen, settings.admin_listen
+        );
+        let readme = include_str!("../README.md");
+        assert!(readme.contains(&shown), "{shown}");
+        assert!(readme.contains(&format!(
+            "(`--admin-listen`, {}\nunless set",
+            settings.admin_listen
+        )));
+        Ok(())
+    }
+
     /// Each key of the file counts: none is read and forgotten.
     #[test]
     fn every_key_of_the_file_is_a_setting() -> Result<(), super::Failure> {

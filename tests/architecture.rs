@@ -14,6 +14,8 @@ mod bugs;
 mod circles;
 #[path = "architecture/laws.rs"]
 mod laws;
+#[path = "architecture/pages.rs"]
+mod pages;
 #[path = "architecture/pure.rs"]
 mod pure;
 

@@ -1,5 +1,5 @@
 //! The seeded simulator: three replicas of one group, run by the production code (journal, replication, partition,
-//! tier, `broker::replica`) over simulated disks, network, object store and controller, with clients on top.
+//! tier, `broker::replica`, catalog) over simulated disks, networks and stores, with clients on top.
 //!
 //! Beside it, the commits of a SQL shard (`sim/sql.rs`).
 //!
@@ -9,6 +9,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "sim/asking.rs"]
+mod asking;
+#[path = "sim/catalog.rs"]
+mod catalog;
 #[path = "sim/check.rs"]
 mod check;
 #[path = "sim/chores.rs"]
@@ -19,8 +23,14 @@ mod clients;
 mod controller;
 #[path = "sim/disk.rs"]
 mod disk;
+#[path = "sim/epochs.rs"]
+mod epochs;
 #[path = "sim/faults.rs"]
 mod faults;
+#[path = "sim/follow.rs"]
+mod follow;
+#[path = "sim/joining.rs"]
+mod joining;
 #[path = "sim/node.rs"]
 mod node;
 #[path = "sim/plant.rs"]
@@ -209,7 +219,11 @@ finds! {
     finds_older_snapshot_counts: OlderSnapshotCounts within 100;
     finds_reported_before_stored: ReportedBeforeStored within 100;
     finds_released_before_reported: ReleasedBeforeReported within 100;
+    finds_assigned_by_epoch: AssignedByEpoch within 100;
     finds_stale_proposal_accepted: StaleProposalAccepted within 100;
+    finds_stamped_an_epoch_low: StampedAnEpochLow within 100;
+    finds_refused_before_durable: RefusedBeforeDurable within 100;
+    finds_answered_before_durable: AnsweredBeforeDurable within 100;
 }
 
 macro_rules! sql_finds {

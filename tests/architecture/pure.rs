@@ -1,9 +1,11 @@
-//! The pure crates: each has `pure.clippy.toml` as its `clippy.toml`, which bans clocks, random numbers and spawns.
+//! The pure crates: each has `pure.clippy.toml` as its `clippy.toml`, which bans clocks, random numbers and spawns. And what
+//! is as pure in crates of which more is shell.
 
-use super::{none, packages, root, text};
+use super::circles::code;
+use super::{none, packages, root, sources, text};
 
 /// Machines, ledgers and planners, and the values that they are made of. What is a shell inside of one expects the lint,
-/// with its reason. (`broker`, `door` and `runtime` have pure modules too, but more of them is shell.)
+/// with its reason. (`broker`, `door` and `runtime` have pure modules too: [`PURE_FILES`].)
 const PURE: &[&str] = &[
     "proto/access",
     "proto/kafka-wire",
@@ -22,6 +24,51 @@ const PURE: &[&str] = &[
     "sql-engine/planner",
     "sql-engine/state",
 ];
+
+/// What ARCHITECTURE calls plain functions, or without I/O, in the other crates: files, and folders of them.
+const PURE_FILES: &[&str] = &[
+    "data-plane/broker/src/mend.rs",
+    "data-plane/broker/src/mend/",
+    "data-plane/broker/src/replica.rs",
+    "data-plane/broker/src/replica/",
+    "data-plane/door/src/quotas/meters.rs",
+    "data-plane/door/src/room.rs",
+    "data-plane/door/src/room/",
+    "sql-engine/runtime/src/shard_core.rs",
+    "sql-engine/runtime/src/shard_core/",
+];
+
+/// What they do not name.
+const IMPURE: &[&str] = &[
+    "tokio",
+    "async ",
+    ".await",
+    "std::fs",
+    "TcpStream",
+    "TcpListener",
+    "std::thread",
+    "Instant::now",
+    "SystemTime",
+    "TimestampMs::now",
+    "rand::",
+    "spawn(",
+];
+
+#[test]
+fn pure_files_name_no_clock_no_chance_no_task_and_no_device() {
+    let all = sources();
+    let mut problems = Vec::new();
+    for place in PURE_FILES {
+        let files: Vec<&String> = all.iter().filter(|file| file.starts_with(place)).collect();
+        assert!(!files.is_empty(), "{place} is not there");
+        for file in files.iter().filter(|file| !file.contains("tests")) {
+            let code = code(&std::fs::read_to_string(root().join(file)).unwrap());
+            let named = IMPURE.iter().filter(|word| code.contains(**word));
+            problems.extend(named.map(|word| format!("{file} names {word}")));
+        }
+    }
+    none(problems);
+}
 
 #[test]
 fn pure_crates_have_no_clock_no_chance_and_no_tasks() {

@@ -3,7 +3,9 @@
 use crate::harness::{Server, Start, Work, tools};
 use crate::wire::{Outcome, Wire};
 use millstream_kafka_wire::frame::{decode_response, encode_request};
-use millstream_kafka_wire::messages::{MetadataRequest, metadata_request};
+use millstream_kafka_wire::messages::{
+    DescribeConfigsRequest, MetadataRequest, describe_configs_request, metadata_request,
+};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -98,6 +100,23 @@ fn made_by_asking(server: &Server, name: &str) -> usize {
     }
 }
 
+/// What Kafka's tools are shown of a topic's retention, ms.
+fn retention(server: &Server, name: &str) -> i64 {
+    let request = DescribeConfigsRequest {
+        resources: vec![describe_configs_request::DescribeConfigsResource {
+            resource_type: 2,
+            resource_name: name.to_owned(),
+            configuration_keys: Some(vec!["retention.ms".to_owned()]),
+        }],
+        ..Default::default()
+    };
+    let answer = Wire::authenticated(&server.doors.kafka, &server.key).call(4, &request);
+    let [config] = &answer.results[0].configs[..] else {
+        panic!("{answer:?}")
+    };
+    config.value.as_ref().unwrap().parse().unwrap()
+}
+
 #[test]
 fn topics_get_what_the_settings_and_the_virtual_cluster_say() {
     let work = Work::new();
@@ -118,6 +137,7 @@ fn topics_get_what_the_settings_and_the_virtual_cluster_say() {
         topic.map(|topic| topic["partitions"].as_u64().unwrap())
     };
     assert_eq!(partitions(&server, "plain"), Some(3));
+    assert_eq!(retention(&server, "plain"), 3_600_000);
 
     let set = |words: &[&str]| {
         server
@@ -125,6 +145,7 @@ fn topics_get_what_the_settings_and_the_virtual_cluster_say() {
             .json(&[&["org", "set-topic-defaults"], words].concat())
     };
     set(&["--retention-ms", "-1"]);
+    assert_eq!(retention(&server, "plain"), -1, "topics that there are, too");
     // A retention that fell back by naming the partitions would delete records.
     let told = set(&["--partitions", "5"]);
     assert_eq!(
@@ -150,4 +171,21 @@ fn topics_get_what_the_settings_and_the_virtual_cluster_say() {
         "{told:?}"
     );
     assert_eq!(made_by_asking(&server, "of-settings-again"), 2);
+    assert_eq!(
+        retention(&server, "plain"),
+        604_800_000,
+        "nobody says it any more"
+    );
+
+    // More replicas than there are nodes: by name, and only where the maker says nothing.
+    let before = server.identity();
+    assert!(server.stop().success());
+    let two = Start::service().args(&["--default-replication-factor", "2"]);
+    let server = Server::again(&work, two, &before);
+    let refused = server.cli().refused(&["topic", "create", "doubled"]);
+    assert!(
+        refused.contains("replication factor 2 is larger than the 1 brokers"),
+        "{refused}"
+    );
+    assert!(server.stop().success());
 }

@@ -105,7 +105,7 @@ async fn grpc_health(server: &Server) -> ServingStatus {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn readiness_tells_who_decides_and_ends_with_draining() {
+async fn readiness_tells_who_decides_and_ends_with_the_process() {
     let work = Work::new();
     let server = Server::first(&work, Start::service());
     assert_eq!(grpc_health(&server).await, ServingStatus::Serving);

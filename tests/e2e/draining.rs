@@ -1,12 +1,12 @@
 //! What is open when the server is told to stop: it ends by itself, with a word, and holds nothing up.
 
-use crate::harness::{Server, Start, Work};
+use crate::harness::{Server, Start, Work, http, until_some};
 use crate::tenants::fetch_that_waits;
 use crate::wire::{Outcome, Wire};
 use bytes::Bytes;
 use futures::StreamExt;
 use millstream_kafka_wire::frame::encode_request;
-use millstream_rust::{Error, Watermark};
+use millstream_rust::{Error, ProducerSettings, Record, Watermark};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -122,6 +122,37 @@ async fn what_is_open_ends_by_itself_when_the_server_stops() {
         !log.contains("still busy"),
         "something was waited for in vain:\n{log}"
     );
+}
+
+/// A stop finishes what is under way; meanwhile the operators' port says why nobody should come any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_says_that_it_drains_until_what_is_under_way_is_finished() {
+    let work = Work::new();
+    // Each commit to the journal takes a second, and so does the stop.
+    let server = Server::first(&work, Start::service().args(&["--sync-delay-ms", "1000"]));
+    server.make_topic("t", 1).await;
+    let producer = server.client().producer(ProducerSettings::default());
+    // It has asked all that it needs to know by the time of the second one.
+    producer
+        .send("t", Record::new().value("the first"))
+        .await
+        .unwrap();
+    server.wait_for_metric("grpc_calls_open", |it| it == 0.0);
+    let producing = tokio::spawn(async move { producer.send("t", Record::new().value("the last")).await });
+    server.wait_for_metric("grpc_calls_open", |it| it == 1.0);
+    let admin = server.doors.admin.clone();
+    server.signal("TERM");
+    let told = until_some("it says that it drains", AN_END, async || {
+        let (status, text) = http::get(&admin, "/readyz").expect("the operators' port is the last to close");
+        (status == 503).then_some(text)
+    })
+    .await;
+    assert_eq!(
+        told,
+        "unready\ndraining: the process stops: what is under way is finished\n"
+    );
+    assert_eq!(producing.await.unwrap().unwrap().offset, 1);
+    assert!(server.wait().success());
 }
 
 /// SQL's shards run on threads of their own: who does not wait for them must not pull the timers from under them. Seen

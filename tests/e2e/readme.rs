@@ -3,9 +3,10 @@
 
 use crate::harness::server::{BINARY, clean};
 use crate::harness::terminal::{CTRL_C, CTRL_D, Step, run};
-use crate::harness::{Key, Server, Start, Work, tools, until};
+use crate::harness::{Key, Server, Start, Work, http, tools, until};
 use millstream_rust::{Client, ConsumedRecord, ConsumerSettings, Start as From};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -245,4 +246,64 @@ async fn a_table_is_a_second_behind_at_default_settings() {
     behind.sort();
     println!("a table was behind by {behind:?}");
     assert!(behind[15] < Duration::from_secs(2), "{behind:?}");
+}
+
+/// README's words in backticks, without labels.
+fn words(text: &str) -> Vec<&str> {
+    let quoted = text.split('`').skip(1).step_by(2);
+    quoted.filter_map(|word| word.split('{').next()).collect()
+}
+
+/// Every metric that README names; SQL's are named in one paragraph, without what they begin with.
+fn metrics() -> BTreeSet<String> {
+    const OF_SQL: &str = "SQL's figures begin with `millstream_sql_`";
+    let (_, sql) = README.split_once(OF_SQL).unwrap();
+    let (sql, _) = sql.split_once("\n\n").unwrap();
+    let mut named: BTreeSet<String> = words(sql)
+        .iter()
+        .map(|name| format!("millstream_sql_{name}"))
+        .collect();
+    assert!(named.len() > 15, "{named:?}");
+    let prose = README.split("```").step_by(2).flat_map(words);
+    let whole = prose.filter(|name| name.starts_with("millstream_") && *name != "millstream_sql_");
+    let before = named.len();
+    named.extend(whole.map(str::to_owned));
+    assert!(named.len() > before + 3, "{named:?}");
+    named
+}
+
+/// What a name of OpenMetrics is without the suffix that says of which kind it is.
+fn family(name: &str) -> &str {
+    let suffixes = ["_total", "_count", "_sum", "_bucket"];
+    let found = suffixes.iter().find_map(|suffix| name.strip_suffix(suffix));
+    found.unwrap_or(name)
+}
+
+/// Every metric that README names has a value once there was a query, a pull, a push and some records.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_metrics_of_readme_are_there() {
+    let work = Work::new();
+    let server = Server::first(&work, Start::service());
+    let client = server.client();
+    let run = async |text: &str| client.sql_rows(text, &Default::default()).await.unwrap();
+    // A node that takes nothing lasts for ever, of which a year stands for.
+    const FOR_EVER: f64 = 8_760.0;
+    assert_eq!(server.metric("broker_journal_outage_hours"), FOR_EVER);
+    for statement in statements(&blocks("sql")[0]).iter().take(3) {
+        run(statement).await;
+    }
+    run("INSERT INTO orders (customer, amount) VALUES ('bob', 30);").await;
+    run("SELECT * FROM spent WHERE customer = 'bob';").await;
+    let push = "SELECT * FROM spent EMIT CHANGES;";
+    let _push = client.sql(push, &Default::default()).await.unwrap();
+    server.wait_for_metric("sql_commits_total", |it| it >= 1.0);
+    server.wait_for_metric("broker_journal_outage_hours", |it| it > 0.0 && it < FOR_EVER);
+    let text = http::get(&server.doors.admin, "/metrics").unwrap().1;
+    let values = text.lines().filter(|line| !line.starts_with('#'));
+    let there: BTreeSet<&str> = values.filter_map(|line| line.split(['{', ' ']).next()).collect();
+    let families: BTreeSet<&str> = there.iter().map(|name| family(name)).collect();
+    // One that is named with its suffix has just that one.
+    let has = |name: &String| there.contains(name.as_str()) || families.contains(name.as_str());
+    let missing: Vec<String> = metrics().into_iter().filter(|name| !has(name)).collect();
+    assert_eq!(missing, [""; 0], "not in /metrics:\n{text}");
 }

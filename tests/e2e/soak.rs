@@ -5,27 +5,21 @@
 //! beginning to the end, growth of memory, files and answer times, is judged from ten minutes on: before that caches
 //! fill.
 
+mod judge;
 mod kafka;
 mod parts;
 mod watch;
 
 use crate::harness::{Key, Server, Start, Work};
 use crate::tenants::tenant;
+use judge::{Answer, Wanted};
 use parts::{flights, orders, pushes, records};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use watch::Watch;
 
 /// How long a single answer may take before its loop counts as standing still.
 pub const PATIENCE: Duration = Duration::from_secs(30);
-
-/// From here on the end of a run is compared with its beginning.
-const GROWTH_FROM: Duration = Duration::from_secs(600);
-
-/// What a median answer may take more in the last quarter than in the first, beside half of it: the machine has other
-/// work in one of them.
-const SLOWER: Duration = Duration::from_millis(20);
 
 /// How long it runs.
 fn length() -> Duration {
@@ -33,38 +27,32 @@ fn length() -> Duration {
     Duration::from_secs(seconds.and_then(|it| it.parse().ok()).unwrap_or(60))
 }
 
-/// What one loop did: how often, and how long each answer took.
+/// What one loop did.
 pub struct Part {
-    pub name: &'static str,
-    /// Fewer are a failure: it stood still. Far below what a busy machine does in that time.
-    least_per_minute: u64,
-    done: AtomicU64,
-    answers: parking_lot::Mutex<Vec<(Instant, Duration)>>,
+    wanted: Wanted,
+    begun: Instant,
+    answers: parking_lot::Mutex<Vec<Answer>>,
 }
 
 impl Part {
-    fn new(name: &'static str, least_per_minute: u64) -> Arc<Part> {
+    fn new(begun: Instant, name: &'static str, least_per_minute: u64, median_max: Duration) -> Arc<Part> {
         Arc::new(Part {
-            name,
-            least_per_minute,
-            done: AtomicU64::new(0),
+            wanted: Wanted {
+                name,
+                least_per_minute,
+                median_max,
+            },
+            begun,
             answers: parking_lot::Mutex::default(),
         })
     }
 
     /// Counts one answer that began then.
     pub fn answered(&self, begun: Instant) {
-        self.done.fetch_add(1, Ordering::Relaxed);
-        self.answers.lock().push((begun, begun.elapsed()));
-    }
-
-    /// The median answer between two moments.
-    fn median(&self, from: Instant, to: Instant) -> Option<Duration> {
-        let answers = self.answers.lock();
-        let within = answers.iter().filter(|(at, _)| (from..to).contains(at));
-        let mut times: Vec<Duration> = within.map(|(_, time)| *time).collect();
-        times.sort();
-        times.get(times.len() / 2).copied()
+        self.answers.lock().push(Answer {
+            at: begun - self.begun,
+            took: begun.elapsed(),
+        });
     }
 }
 
@@ -78,15 +66,17 @@ async fn everything_at_once_goes_on() {
         keys.push(tenant(&operator, name).await.1);
     }
     let [flying, ordering, often, recording, grouping] = <[Key; 5]>::try_from(keys).unwrap();
-    let parts = [
-        Part::new("flights", 10),
-        Part::new("orders", 20),
-        Part::new("orders, committed every 100 ms", 20),
-        Part::new("push queries", 10),
-        Part::new("records", 60),
-        Part::new("a consumer group", 40),
-    ];
     let (begun, until) = (Instant::now(), Instant::now() + length());
+    // Medians: some ten times those of two cores with four times as much other work, but for what waits for a commit.
+    let part = |name, least, ms| Part::new(begun, name, least, Duration::from_millis(ms));
+    let parts = [
+        part("flights", 10, 500),
+        part("orders", 20, 2_500),
+        part("orders, committed every 100 ms", 20, 1_000),
+        part("push queries", 10, 500),
+        part("records", 60, 500),
+        part("a consumer group", 40, 500),
+    ];
     let [a, b, c, d, e, f] = parts.each_ref().map(Arc::clone);
     let kafka = server.doors.kafka.clone();
     server
@@ -116,30 +106,26 @@ async fn everything_at_once_goes_on() {
         ended.await.unwrap();
     }
     watch.look(&server);
-    judge(&parts, begun, until);
-    watch.judge(length() >= GROWTH_FROM);
+    assert_all_went_on(&parts, length());
+    watch.judge();
     assert!(server.stop().success());
 }
 
-/// That no loop stood still and, over a long run, none became slower.
-fn judge(parts: &[Arc<Part>], begun: Instant, until: Instant) {
-    let ran = until - begun;
+/// That no loop stood still, and none was slow or became slower.
+fn assert_all_went_on(parts: &[Arc<Part>], ran: Duration) {
+    let mut wrong = Vec::new();
     for part in parts {
-        let done = part.done.load(Ordering::Relaxed);
+        let seen = part.answers.lock();
         let quarter = ran / 4;
-        let first = part.median(begun, begun + quarter).unwrap_or_default();
-        let last = part.median(until - quarter, until).unwrap_or_default();
         println!(
-            "{}: {done} answers, median {first:?} at first, {last:?} at last",
-            part.name
+            "{}: {} answers, median {:?} in all, {:?} at first, {:?} at last",
+            part.wanted.name,
+            seen.len(),
+            judge::median(&seen, Duration::ZERO, ran),
+            judge::median(&seen, Duration::ZERO, quarter),
+            judge::median(&seen, ran - quarter, ran),
         );
-        let least = part.least_per_minute * ran.as_secs() / 60;
-        assert!(done >= least, "{}: {done} answers in {ran:?}", part.name);
-        let slower = first * 3 / 2 + SLOWER;
-        assert!(
-            ran < GROWTH_FROM || last <= slower,
-            "{}: answers took {first:?}, now {last:?}",
-            part.name
-        );
+        wrong.extend(judge::answers(&part.wanted, &seen, ran));
     }
+    assert_eq!(wrong, [""; 0]);
 }

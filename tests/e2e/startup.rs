@@ -132,6 +132,7 @@ fn a_node_joins_only_where_it_belongs() {
             "belongs to cluster",
         ),
         ("format", Value::from(99), "newer release"),
+        ("format", Value::from(1), "format 1, of an earlier release"),
     ] {
         let mut changed = node.clone();
         changed[field] = value;
@@ -142,9 +143,13 @@ fn a_node_joins_only_where_it_belongs() {
     std::fs::write(&file, node.to_string()).unwrap();
     let cluster = work.data().join("store/cluster.json");
     let text = std::fs::read_to_string(&cluster).unwrap();
-    std::fs::write(&cluster, text.replace("\"format\": 1", "\"format\": 99")).unwrap();
-    let told = fails(&work, Start::service());
-    assert!(told.contains("newer release"), "{told}");
+    for (format, says) in [(99, "newer release"), (1, "format 1, of an earlier release")] {
+        let changed = text.replace("\"format\": 2", &format!("\"format\": {format}"));
+        assert_ne!(changed, text);
+        std::fs::write(&cluster, changed).unwrap();
+        let told = fails(&work, Start::service());
+        assert!(told.contains(says), "{told}");
+    }
     std::fs::write(&cluster, text).unwrap();
     let server = Server::again(&work, Start::service(), &identity);
     assert!(server.stop().success());

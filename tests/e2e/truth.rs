@@ -394,3 +394,23 @@ async fn a_hangup_has_the_certificate_read_again() {
     assert_eq!(status, 200, "{text}");
     assert!(server.stop().success(), "it has served on");
 }
+
+/// Where there is no certificate SIGHUP has nothing to do, and ends nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hangup_without_tls_ends_nothing() {
+    let work = Work::new();
+    let server = Server::first(&work, Start::service());
+    server.make_topic("t", 1).await;
+    server.signal("HUP");
+    says(
+        &work.path("server.log"),
+        "there is no certificate to be read again",
+    )
+    .await;
+    server.cli().ok(&["produce", "t"], "one\n");
+    let read = server
+        .cli()
+        .ok(&["consume", "t", "--from-beginning", "--exit-at-end"], "");
+    assert_eq!(read.trim(), "one");
+    assert!(server.stop().success(), "it has served on");
+}

@@ -1,8 +1,8 @@
 //! What must hold: log.md's promises, as seen from replicas, clients and consumers.
 
-use crate::node::GROUP;
+use crate::epochs::{Epochs, leader_epoch};
 use crate::read::Records;
-use crate::world::{Check, NODES, PARTITIONS, VICTIM, World, partition};
+use crate::world::{Check, GROUP, NODES, PARTITIONS, VICTIM, World, partition};
 use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, checksum};
 use millstream_broker::bounds::{Look, check_position, ends, epoch_end, look_up};
@@ -22,8 +22,11 @@ pub struct Checker {
     applied: BTreeMap<Lsn, (EntryHeader, Option<u64>)>,
     /// The state after each entry, by the checksum of its snapshot.
     states: BTreeMap<Lsn, u64>,
-    /// Committed batches by (partition, first offset): the checksums of their bytes.
-    batches: BTreeMap<(u32, i64), u64>,
+    /// Committed batches by (partition, first offset): the checksums of their bytes, and the epochs in which they were
+    /// ordered.
+    batches: BTreeMap<(u32, i64), (u64, Epoch)>,
+    /// What clients know of leader epochs.
+    pub epochs: Epochs,
     /// What consumers have read, by (partition, offset).
     seen: BTreeMap<(u32, i64), u64>,
     /// What producers were told: (partition, offset, value).
@@ -57,7 +60,9 @@ impl Checker {
             Effect::Appended { base_offset, .. } => {
                 let payload = payload.ok_or_else(|| format!("{} has no payload", done.lsn))?;
                 let place = (done.partition.index.0, base_offset.0);
-                self.batches.entry(place).or_insert_with(|| sum(payload));
+                self.batches
+                    .entry(place)
+                    .or_insert_with(|| (sum(payload), header.epoch));
             }
             _ => {}
         }
@@ -99,15 +104,36 @@ impl Checker {
         self.led = self.led.max(epoch);
     }
 
-    /// A batch was read: it has the bytes that were committed, wherever it was read from.
-    pub fn batch(&self, partition: u32, batch: &BatchView) -> Check {
+    /// A batch was read: it has the bytes that were committed, wherever it was read from, and its leader epoch.
+    pub fn batch(&mut self, partition: u32, batch: &BatchView) -> Check {
         let base_offset = batch.header().base_offset.0;
-        if self.batches.get(&(partition, base_offset)) == Some(&sum(batch.bytes())) {
-            return Ok(());
+        match self.batches.get(&(partition, base_offset)) {
+            Some((committed, ordered)) if *committed == sum(batch.bytes()) => {
+                self.epochs.batch(partition, batch, *ordered)
+            }
+            _ => Err(format!(
+                "the batch read at {partition}/{base_offset} is not the one that was committed there"
+            )),
         }
-        Err(format!(
-            "the batch read at {partition}/{base_offset} is not the one that was committed there"
-        ))
+    }
+
+    /// A fetch was answered with these records in a leader epoch: none of them is of a later one.
+    pub fn served(&self, partition: u32, records: &Records, served_in: LeaderEpoch) -> Check {
+        let later = records.iter().find_map(|(offset, _)| {
+            let epoch = self.epochs.at(partition, *offset)?;
+            (epoch > served_in).then_some((*offset, epoch))
+        });
+        match later {
+            Some((offset, epoch)) => Err(format!(
+                "{partition}/{offset} of epoch {epoch} is served in epoch {served_in}"
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// The highest epoch that was led.
+    pub fn led(&self) -> Epoch {
+        self.led
     }
 
     /// A consumer has read a record: whoever reads the offset again must find the same.
@@ -193,11 +219,10 @@ impl World {
     /// An entry is committed: every member of the ISR has it on its disk (log.md 16), whether the entry came later or
     /// the member. The leader counts more of them than the controller has committed, never fewer.
     pub fn check_committed(&self, entry: EntryId) -> Check {
-        let isr = &self.controller.row.isr;
         let lacking = self
             .nodes
             .iter()
-            .position(|node| isr.contains(&node.id) && !node.keeps(entry));
+            .position(|node| self.is_in_sync(node.id) && !node.keeps(entry));
         match lacking {
             Some(node) => Err(format!(
                 "{entry:?} is committed, in-sync {node} does not have it on its disk"
@@ -219,7 +244,7 @@ impl World {
         let (epoch, is_known) = (replica.machine().epoch(), replica.log_end_is_known());
         for index in 0..PARTITIONS {
             let state = replica.state().partition(&partition(index));
-            let now = LeaderEpoch(i32::try_from(epoch.0).unwrap());
+            let now = leader_epoch(index, epoch);
             let latest = look_up(
                 state,
                 now,
@@ -234,6 +259,7 @@ impl World {
                 self.check.end(epoch, index, end.end_offset)?;
             }
             self.check.reads_on(epoch, index, state, is_known)?;
+            self.check_epochs(epoch, index, state, is_known)?;
         }
         Ok(())
     }
@@ -257,7 +283,7 @@ impl World {
     /// After everything was given time to recover.
     pub fn check_end(&mut self) -> Check {
         let last = self.check.last();
-        let row = self.controller.row.clone();
+        let row = self.group_row().clone();
         self.note(|| format!("the end: {last:?}, {row:?}"));
         for node in 0..NODES {
             let disk = self.nodes[node].disk.clone();
@@ -375,7 +401,7 @@ impl World {
 
     /// If all disks were lost now: what the last snapshot knows to be in the store can be read from there alone.
     fn check_store(&mut self) -> Check {
-        let Some(named) = self.controller.snapshot else {
+        let Some(named) = self.group_row().snapshot else {
             return Ok(());
         };
         let bytes = self.store.wait(self.store.tier.get_snapshot(&named.object));

@@ -1,13 +1,12 @@
-//! A shell's background duties: opening partitions, trims, the journal's idle hours.
+//! A shell's background duties: trims, the journal's idle hours, what it could not open at once.
 
 use crate::clients::Ticket;
-use crate::node::GROUP;
 use crate::seen::Happening;
-use crate::world::{Check, Event, PARTITIONS, TENANT, VICTIM, World, partition};
+use crate::world::{Check, Event, GROUP, PARTITIONS, TENANT, VICTIM, World, partition};
 use millstream_broker::replica::Propose;
 use millstream_journal::{CommitError, Framed, Record};
 use millstream_model::{KeyId, Offset, PartitionId};
-use millstream_partition::{Change, Opened, RetentionSettings, plan_retention};
+use millstream_partition::{Change, RetentionSettings, plan_retention};
 use rand::Rng;
 
 impl World {
@@ -30,8 +29,10 @@ impl World {
             return Ok(());
         }
         self.journal_chores(node)?;
+        self.follow_again(node)?;
         if self.nodes[node].leads() && !self.quiet() {
-            self.open_partitions(node)?;
+            // As whoever asks for one does.
+            self.open(node, partition(VICTIM))?;
             if self.chance(6) {
                 self.trim(node)?;
             }
@@ -93,24 +94,13 @@ impl World {
         self.carry_out(node, out)
     }
 
-    fn open_partitions(&mut self, node: usize) -> Check {
-        for index in 0..=VICTIM {
-            let id = partition(index);
-            if self.nodes[node]
-                .state()
-                .is_some_and(|state| state.partition(&id).is_none())
-            {
-                self.propose(
-                    node,
-                    id,
-                    Change::Opened(Opened {
-                        base_epoch: 0,
-                        log_start: Offset(0),
-                    }),
-                )?;
-            }
+    /// What the replica did not take when it was told of it.
+    fn follow_again(&mut self, node: usize) -> Check {
+        let running = self.nodes[node].running.as_ref();
+        match running.is_some_and(|running| running.following.local.is_due()) {
+            true => self.follow(node),
+            false => Ok(()),
         }
-        Ok(())
     }
 
     fn trim(&mut self, node: usize) -> Check {

@@ -151,7 +151,7 @@ impl World {
             }
             self.clients[index].request(count, size, now_ms, said);
         }
-        let leader = self.controller.row.leader.map(|leader| leader.journal);
+        let leader = self.group_row().leader;
         let known = self.nodes.iter().position(|node| Some(node.id) == leader);
         let guess = self.random.random_range(0..NODES);
         let node = known.filter(|_| !self.chance(5)).unwrap_or(guess);

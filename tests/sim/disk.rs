@@ -1,8 +1,8 @@
 //! A node's journal as its writer's thread runs it: what waits, one commit of it, what is refused and comes again.
 
-use crate::node::{GROUP, Node, Who};
+use crate::node::{Node, Who};
 use crate::seen::Happening;
-use crate::world::{Check, Event, World};
+use crate::world::{Check, Event, GROUP, World};
 use millstream_broker::replica::{AGAIN_AFTER, Done, Outcome, Receipt};
 use millstream_journal::{CommitError, Record, SubmitError};
 use millstream_model::Lsn;
@@ -114,7 +114,7 @@ impl World {
 
     /// Whoever starts or is rebuilt begins with the snapshot that the catalog names: what follows it must be there.
     fn check_released(&self, node: usize) -> Check {
-        let named = self.controller.snapshot.map_or(Lsn::ZERO, |named| named.lsn);
+        let named = self.group_row().snapshot.map_or(Lsn::ZERO, |named| named.lsn);
         let running = self.nodes[node].running.as_ref();
         let start = running.and_then(|running| running.journal.reader().start(GROUP));
         match start {

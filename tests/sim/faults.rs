@@ -1,8 +1,8 @@
 //! What goes wrong, and when it is set right again.
 
-use crate::node::{DISK_BYTES, GROUP};
+use crate::node::DISK_BYTES;
 use crate::seen::Happening;
-use crate::world::{Check, Event, Mend, NODES, World};
+use crate::world::{Check, Event, GROUP, Mend, NODES, World};
 use millstream_journal::Position;
 use millstream_model::Lsn;
 use rand::Rng;
@@ -20,11 +20,7 @@ impl World {
                 self.store.fail(60);
                 self.after(800, Event::Mend(Mend::Store));
             }
-            1 => {
-                let for_ms = self.random.random_range(50..700);
-                self.controller.go_away(self.now_ms, for_ms);
-                self.saw(Happening::ControllerAway);
-            }
+            1 => self.disturb_controller(),
             2 => self.nodes[node].clock.0 += self.random.random_range(0..400),
             // While one disk may have lost something, everybody else keeps what it has.
             _ if self.hurt.is_some() => return Ok(()),
@@ -100,6 +96,7 @@ impl World {
     /// The process ends; the page cache stays.
     pub fn end_process(&mut self, node: usize) {
         self.nodes[node].running = None;
+        self.nodes[node].joining = None;
         self.nodes[node].disk = self.nodes[node].disk.kill();
     }
 
@@ -107,6 +104,7 @@ impl World {
     pub fn power_failure(&mut self, node: usize) {
         self.saw(Happening::PowerFailure);
         self.nodes[node].running = None;
+        self.nodes[node].joining = None;
         let next = self.nodes[node].disk.crash(&mut self.random);
         self.nodes[node].disk = next;
     }
@@ -142,7 +140,7 @@ impl World {
     /// Whether every replica is in sync on a sound disk, so that one may lose something.
     fn all_is_well(&self) -> bool {
         let sound = |node: &crate::node::Node| {
-            node.running.is_some() && !node.expects_errors && self.controller.row.isr.contains(&node.id)
+            node.running.is_some() && !node.expects_errors && self.is_in_sync(node.id)
         };
         self.cut.is_empty() && self.nodes.iter().all(sound)
     }
@@ -231,7 +229,7 @@ impl World {
     pub fn heal(&mut self) {
         self.faulty = false;
         self.cut.clear();
-        self.controller.away_until_ms = 0;
+        self.controllers.heal();
         for node in 0..NODES {
             self.mend(Mend::Disk(node));
             self.after(10, Event::Start { node });

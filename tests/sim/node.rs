@@ -1,27 +1,36 @@
 //! One node: its disk, and while it runs its journal and its replica.
 
 use crate::clients::Ticket;
+use crate::joining::Joining;
+use crate::world::GROUP;
 use bytes::Bytes;
+use millstream_broker::follow::Following;
 use millstream_broker::replica::{Receipt, Recovery, Replica};
 use millstream_journal::sim::SimDisk;
 use millstream_journal::{Ending, Intake, Journal, Position, Preparer, Record, Recovered, Settings};
-use millstream_model::{Epoch, GroupId, JournalId, Lsn, Registration};
+use millstream_metadata::Image;
+use millstream_model::{Epoch, JournalId, Lsn, NodeId, Registration};
 use millstream_partition::GroupState;
-use millstream_replication::{Assignment, EntryId, WriteNumber};
+use millstream_replication::{EntryId, WriteNumber};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub const GROUP: GroupId = GroupId(1);
 pub const DISK_BYTES: u64 = 2 * 1024 * 1024;
 
 pub struct Node {
     pub disk: SimDisk,
     /// The journal's identity; a new disk has another.
     pub id: JournalId,
+    /// Its id as a broker: the catalog's for the journal.
+    pub broker: NodeId,
+    /// A process that waits for its number.
+    pub joining: Option<Joining>,
     pub running: Option<Running>,
-    /// The local copies of the last snapshot and of the catalog row: files replaced atomically.
+    /// The local copies of the last snapshot and of the catalog: files replaced atomically.
     pub snapshot: Option<Bytes>,
-    pub row: Option<Assignment>,
+    pub image: Image,
+    /// The journal in whose place its own is to be put.
+    pub replaces: Option<JournalId>,
     /// What the node was told is on its disk, to be compared with what a restart finds.
     pub ledger: Ledger,
     /// Its clock: how far ahead, and by how many per mille it runs fast.
@@ -55,6 +64,7 @@ pub struct Running {
     pub journal: Journal<SimDisk>,
     pub preparer: Preparer<SimDisk>,
     pub replica: Replica<Ticket>,
+    pub following: Following,
     pub registration: Registration,
     /// What waits for the disk.
     pub intake: Intake<Who>,
@@ -130,9 +140,12 @@ impl Node {
         Node {
             disk: SimDisk::new(DISK_BYTES),
             id: JournalId::from_bytes([0; 16]),
+            broker: NodeId(0),
+            joining: None,
             running: None,
             snapshot: None,
-            row: None,
+            image: Image::new(),
+            replaces: None,
             ledger: Ledger::default(),
             clock,
             slow_ms: 0,

@@ -20,14 +20,18 @@ pub enum Plant {
     RepeatIsAppended,
     EndIsKnownAtOnce,
     HeaderTimestampBelieved,
+    StampedAnEpochLow,
     RefusedGoesBehind,
     OnlyARefusalAsksAgain,
     WaitersForgotten,
     ReportedBeforeStored,
     OlderSnapshotCounts,
     ReleasedBeforeReported,
-    /// Of the controller, which is a model here: what the catalog must not do.
+    AssignedByEpoch,
+    // Of the controller, which misuses the catalog.
     StaleProposalAccepted,
+    AnsweredBeforeDurable,
+    RefusedBeforeDurable,
     // Of the commits of a SQL shard.
     SqlStateBeforeCommit,
     SqlTrimBeforeFlush,
@@ -61,13 +65,17 @@ impl FromStr for Plant {
             "repeat-is-appended" => Plant::RepeatIsAppended,
             "end-is-known-at-once" => Plant::EndIsKnownAtOnce,
             "header-timestamp-believed" => Plant::HeaderTimestampBelieved,
+            "stamped-an-epoch-low" => Plant::StampedAnEpochLow,
             "refused-goes-behind" => Plant::RefusedGoesBehind,
             "only-a-refusal-asks-again" => Plant::OnlyARefusalAsksAgain,
             "waiters-forgotten" => Plant::WaitersForgotten,
             "older-snapshot-counts" => Plant::OlderSnapshotCounts,
             "reported-before-stored" => Plant::ReportedBeforeStored,
             "released-before-reported" => Plant::ReleasedBeforeReported,
+            "assigned-by-epoch" => Plant::AssignedByEpoch,
             "stale-proposal-accepted" => Plant::StaleProposalAccepted,
+            "refused-before-durable" => Plant::RefusedBeforeDurable,
+            "answered-before-durable" => Plant::AnsweredBeforeDurable,
             "sql-state-before-commit" => Plant::SqlStateBeforeCommit,
             "sql-trim-before-flush" => Plant::SqlTrimBeforeFlush,
             "sql-replay-before-fence" => Plant::SqlReplayBeforeFence,
@@ -113,6 +121,7 @@ impl Plant {
             repeat_is_appended: self == Plant::RepeatIsAppended,
             end_is_known_at_once: self == Plant::EndIsKnownAtOnce,
             header_timestamp_believed: self == Plant::HeaderTimestampBelieved,
+            stamped_an_epoch_low: self == Plant::StampedAnEpochLow,
             older_snapshot_counts: self == Plant::OlderSnapshotCounts,
             waiters_forgotten: self == Plant::WaitersForgotten,
             tiering: millstream_broker::replica::PlantedTiering {
@@ -123,6 +132,13 @@ impl Plant {
                 refused_goes_behind: self == Plant::RefusedGoesBehind,
                 only_a_refusal_asks_again: self == Plant::OnlyARefusalAsksAgain,
             },
+        }
+    }
+
+    pub fn follow(self) -> millstream_broker::follow::Planted {
+        millstream_broker::follow::Planted {
+            assigned_by_epoch: self == Plant::AssignedByEpoch,
+            ..Default::default()
         }
     }
 

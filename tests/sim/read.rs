@@ -1,8 +1,7 @@
 //! Consumers, and whoever else reads: what is committed, from the journal and from the store.
 
-use crate::node::GROUP;
 use crate::seen::Happening;
-use crate::world::{Check, Event, NODES, World, partition};
+use crate::world::{Check, Event, GROUP, NODES, World, partition};
 use bytes::Bytes;
 use millstream_broker::reading::{Plan, cut, plan_of, read_journal, read_store};
 use millstream_kafka_wire::batch::batches;
@@ -28,9 +27,13 @@ impl World {
         let leads = (0..NODES).find(|node| self.nodes[*node].leads());
         let node = leads.filter(|_| !self.chance(30)).unwrap_or(guess);
         let position = self.positions[index as usize];
+        let Some(served_in) = self.fetched_epoch(node, index) else {
+            return Ok(());
+        };
         let Ok(records) = self.read(node, index, position)? else {
             return Ok(());
         };
+        self.check.served(index, &records, served_in)?;
         for (offset, value) in records {
             self.check.read(index, offset, value)?;
             self.positions[index as usize] = offset + 1;
@@ -105,7 +108,7 @@ impl World {
 
     /// The records of whole batches from a position on; each batch is the same bytes that were committed, and says the
     /// largest timestamp of its records: retention and lookups by time go by that.
-    fn records(&self, index: u32, pieces: Vec<Bytes>, position: i64) -> Result<Records, String> {
+    fn records(&mut self, index: u32, pieces: Vec<Bytes>, position: i64) -> Result<Records, String> {
         let mut found = Vec::new();
         for batch in pieces.into_iter().flat_map(batches) {
             let batch = batch.map_err(|error| error.to_string())?;

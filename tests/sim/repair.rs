@@ -1,9 +1,11 @@
 //! Replicas whose disks have not what they need: rebuilt from a peer and the store, or replaced.
 
-use crate::node::{GROUP, Ledger, Node};
+use crate::asking::{Asked, Wanted};
+use crate::node::{Ledger, Node};
 use crate::seen::Happening;
-use crate::world::{Check, Event, World};
+use crate::world::{Check, Event, GROUP, World};
 use millstream_journal::{Framed, Record};
+use millstream_metadata::Actor;
 use millstream_model::Lsn;
 use millstream_model::entry::Entry;
 
@@ -12,7 +14,7 @@ impl World {
     /// journal, and starts again.
     pub fn rebuild(&mut self, node: usize) -> Check {
         let leader = (0..self.nodes.len()).find(|other| *other != node && self.nodes[*other].leads());
-        let (Some(leader), Some(named)) = (leader, self.controller.snapshot) else {
+        let (Some(leader), Some(named)) = (leader, self.group_row().snapshot) else {
             return Ok(());
         };
         let lsn = named.lsn;
@@ -78,30 +80,29 @@ impl World {
         Ok(())
     }
 
-    /// The node's disk cannot be trusted: it waits until it has left the ISR, then gets an empty one.
+    /// The node's disk cannot be trusted: it is silent until it has left the ISR, then gets an empty one.
     pub fn give_up(&mut self, node: usize) -> Check {
-        let id = self.nodes[node].id;
         self.nodes[node].running = None;
         self.nodes[node].damaged = true;
         self.hurt = Some(node);
-        self.controller.damaged(self.now_ms, id);
-        self.publish()
+        Ok(())
     }
 
     pub fn recover_hurt(&mut self, node: usize) -> Check {
         let id = self.nodes[node].id;
-        let in_sync = self.controller.row.isr.contains(&id);
-        if self.nodes[node].damaged && !in_sync && !self.controller.is_away(self.now_ms) {
+        let in_sync = self.is_in_sync(id);
+        if self.nodes[node].damaged && !in_sync {
             let clock = self.nodes[node].clock;
             self.nodes[node] = Node::new(clock);
             self.saw(Happening::EmptyDisk);
             self.make_journal(node)?;
             let new = self.nodes[node].id;
             self.note(|| format!("{node} gets an empty disk: {new} in the place of {id}"));
-            self.controller.replace(id, new);
+            self.nodes[node].replaces = Some(id);
             self.after(20, Event::Start { node });
-            return self.publish();
+            return Ok(());
         }
+        self.ask_for_place(node);
         if self.hurt == Some(node)
             && self.nodes[node].running.is_some()
             && in_sync
@@ -110,5 +111,19 @@ impl World {
             self.hurt = None;
         }
         Ok(())
+    }
+
+    /// A journal that has registered is put in the place of the one before it.
+    fn ask_for_place(&mut self, node: usize) {
+        let new = self.nodes[node].id;
+        let Some(gone) = self.nodes[node].replaces else {
+            return;
+        };
+        if self.group_row().members.contains(&new) {
+            self.nodes[node].replaces = None;
+        } else if self.durable().node_of(new).is_some() {
+            let wanted = Wanted::Place { gone, new };
+            self.ask(node, Asked::Nothing, Actor::System, wanted);
+        }
     }
 }

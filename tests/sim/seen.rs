@@ -43,6 +43,10 @@ happenings! {
     ControllerAway,
     LostRegistration,
     RefusedProposal,
+    FencedProcess,
+    TakeOver,
+    LostCatalogAnswer,
+    FencedWrite,
     // In a group.
     Election,
     Resignation,

@@ -1,34 +1,16 @@
 //! A node's shell: what the broker does around a replica, with a simulated disk and network.
 
 use crate::clients::Ticket;
-use crate::controller::Command;
-use crate::node::GROUP;
 use crate::seen::Happening;
-use crate::world::{Check, Event, NODES, World};
+use crate::world::{Check, Event, GROUP, World};
 use bytes::Bytes;
-use millstream_broker::replica::{Appended, Done, Lost, Output};
+use millstream_broker::replica::{Appended, Lost, Output};
 use millstream_model::entry::EntryHeader;
 use millstream_model::{Epoch, JournalId, TimestampMs};
 use millstream_partition::{Applied, Effect};
-use millstream_replication::{Assignment, EntryId, HaltReason, Input, Message, ReadEntries};
+use millstream_replication::{EntryId, HaltReason, Input, Message, ReadEntries};
 
 impl World {
-    /// Tells everybody the newest row.
-    pub fn publish(&mut self) -> Check {
-        for to in 0..NODES {
-            let row = self.controller.row.clone();
-            let twice = self.faulty && self.chance(2);
-            let again = twice.then(|| Event::Row { to, row: row.clone() });
-            self.send(NODES, to, Event::Row { to, row }, again);
-        }
-        Ok(())
-    }
-
-    pub fn assign(&mut self, node: usize, assignment: Assignment) -> Check {
-        let time = self.wall(node);
-        self.step(node, Input::Assign { assignment, time })
-    }
-
     pub fn wall(&self, node: usize) -> TimestampMs {
         TimestampMs(1_700_000_000_000 + i64::try_from(self.nodes[node].now_ms(self.now_ms)).unwrap())
     }
@@ -68,11 +50,8 @@ impl World {
                 }
                 Output::Lead { epoch } => self.leads(node, epoch)?,
                 Output::StepDown { .. } => self.saw(Happening::StepDown),
-                Output::Resign { epoch } => {
-                    self.saw(Happening::Resignation);
-                    self.tell(node, Command::Resign(epoch));
-                }
-                Output::ProposeIsr(proposal) => self.tell(node, Command::ProposeIsr(proposal)),
+                Output::Resign { epoch } => self.ask_to_resign(node, epoch),
+                Output::ProposeIsr(proposal) => self.ask_for_isr(node, proposal),
                 Output::ReadEntries(read) => self.read_entries(node, read)?,
                 Output::InstallSnapshot { .. } => return self.rebuild(node),
                 Output::MemberDamaged(member) => {
@@ -172,132 +151,10 @@ impl World {
         self.step(to, Input::Message { from, message })
     }
 
-    pub fn tell(&mut self, from: usize, command: Command) {
-        // Who gets no answer asks again; heartbeats come anew anyway.
-        let percent = if matches!(command, Command::Heartbeat { .. }) {
-            2
-        } else {
-            80
-        };
-        let twice = self.faulty && self.chance(percent);
-        let again = twice.then(|| Event::ToController {
-            from,
-            command: command.clone(),
-        });
-        self.send(from, NODES, Event::ToController { from, command }, again);
-    }
-
-    /// The controller takes a command.
-    pub fn command(&mut self, from: usize, command: Command) -> Check {
-        if self.controller.is_away(self.now_ms) {
-            return Ok(());
-        }
-        let (now_ms, id) = (self.now_ms, self.nodes[from].id);
-        match command {
-            Command::Heartbeat {
-                registration,
-                last,
-                row,
-            } => {
-                self.controller.heartbeat(now_ms, id, registration, last);
-                if row < self.controller.row.version {
-                    let row = self.controller.row.clone();
-                    self.send(NODES, from, Event::Row { to: from, row }, None);
-                }
-            }
-            Command::ProposeIsr(proposal) => match self.controller.propose(id, &proposal) {
-                Ok(grows) => {
-                    self.note(|| format!("the ISR is {:?}", proposal.isr));
-                    self.saw(if grows {
-                        Happening::IsrGrows
-                    } else {
-                        Happening::IsrShrinks
-                    });
-                    self.check_committed(self.check.last())?;
-                    return self.publish();
-                }
-                Err(version) => {
-                    self.saw(Happening::RefusedProposal);
-                    let base_version = proposal.base_version;
-                    self.send(
-                        NODES,
-                        from,
-                        Event::Refused {
-                            to: from,
-                            base_version,
-                            version,
-                        },
-                        None,
-                    );
-                }
-            },
-            Command::Resign(epoch) => {
-                self.controller.resign(epoch);
-                return self.publish();
-            }
-            Command::Snapshot { snapshot, by, step } => {
-                self.snapshot_reported(snapshot)?;
-                let answer = Event::Worked {
-                    node: from,
-                    process: by,
-                    step,
-                    done: Done::Reported,
-                };
-                self.send(NODES, from, answer, None);
-            }
-        }
-        Ok(())
-    }
-
-    pub fn row(&mut self, to: usize, row: Assignment) -> Check {
-        if self.is_cut(NODES, to) || self.nodes[to].running.is_none() {
-            return Ok(());
-        }
-        if self.nodes[to]
-            .row
-            .as_ref()
-            .is_none_or(|known| known.version < row.version)
-        {
-            self.nodes[to].row = Some(row.clone());
-        }
-        self.assign(to, row)
-    }
-
-    pub fn refused(&mut self, to: usize, base_version: u64, version: u64) -> Check {
-        self.step(
-            to,
-            Input::ProposalRefused {
-                base_version,
-                version,
-            },
-        )
-    }
-
-    pub fn judge(&mut self) -> Check {
-        if !self.controller.is_away(self.now_ms) && self.controller.judge(self.now_ms) {
-            let row = self.controller.row.clone();
-            self.note(|| format!("elected: {row:?}"));
-            self.publish()?;
-        }
-        self.after(40, Event::Judge);
-        Ok(())
-    }
-
     pub fn tick(&mut self, node: usize) -> Check {
         self.step(node, Input::Tick)?;
         self.check_ends(node)?;
-        let row = self.nodes[node].row.as_ref().map_or(0, |row| row.version);
-        if let Some(running) = &self.nodes[node].running {
-            let (registration, last) = (running.registration, running.replica.machine().last());
-            self.tell(
-                node,
-                Command::Heartbeat {
-                    registration,
-                    last,
-                    row,
-                },
-            );
-        }
+        self.beat(node);
         let at_ms = self.now_ms + 25;
         self.at(at_ms, Event::Tick { node });
         Ok(())

@@ -1,13 +1,14 @@
 //! A process starts: recover what the disk holds, register, serve; or it fails and starts again.
 
-use crate::node::{GROUP, Node, Opened, Running};
+use crate::node::{Node, Opened, Running};
 use crate::seen::Happening;
 use crate::tiering::TIERING;
-use crate::world::{Check, Event, NODES, World};
+use crate::world::{Check, Event, GROUP, NODES, World};
+use millstream_broker::follow::{Following, Local, OnDisk};
 use millstream_broker::replica::{Recovery, Replica, Settings, takes_named_snapshot};
 use millstream_journal::sim::SimDisk;
 use millstream_journal::{Ending, Intake, Journal};
-use millstream_model::Registration;
+use millstream_model::{Lsn, Registration};
 use millstream_partition::GroupState;
 use millstream_replication::Input;
 use rand::Rng;
@@ -55,10 +56,11 @@ impl World {
     }
 
     pub fn start(&mut self, node: usize) -> Check {
-        if self.nodes[node].running.is_some() || self.nodes[node].damaged {
+        let this = &self.nodes[node];
+        if this.running.is_some() || this.joining.is_some() || this.damaged {
             return Ok(());
         }
-        if self.is_cut(node, NODES) || self.is_cut(NODES, node) || self.controller.is_away(self.now_ms) {
+        if self.is_cut(node, NODES) || self.is_cut(NODES, node) || self.controllers.is_away(self.now_ms) {
             self.after(60, Event::Start { node });
             return Ok(());
         }
@@ -74,31 +76,18 @@ impl World {
         if opened.found.ending == Ending::Torn {
             self.saw(Happening::TornEnd);
         }
-        let Some((mut journal, recovery)) = self.recovered(node, opened)? else {
-            return Ok(());
-        };
-        let id = self.nodes[node].id;
-        let registration = self.controller.register(self.now_ms, id, recovery.end());
-        if self.faulty && self.chance(4) {
-            self.note(|| format!("{node} does not learn that it is {registration}"));
-            self.saw(Happening::LostRegistration);
-            self.start_again(node);
-            return self.publish();
+        let last = opened.found.registration;
+        if let Some((journal, recovery)) = self.recovered(node, opened)? {
+            self.join(node, journal, recovery, last);
         }
-        if let Err(error) = journal.register(registration) {
-            self.note(|| format!("{node} cannot register: {error}"));
-            self.start_again(node);
-            return self.publish();
-        }
-        self.nodes[node].registered = Some(registration);
-        self.serve(node, journal, recovery, registration)
+        Ok(())
     }
 
     /// A local copy that could not be replaced may be older than what the journal was recycled below: then the store's
     /// counts, as soon as it can be had. A follower that is merely behind begins with its own: the store's ends behind its
     /// journal, which has records that no object has yet.
     fn newest_snapshot(&mut self, node: usize) -> bool {
-        let Some(named) = self.controller.snapshot.filter(|_| self.nodes[node].copy_failed) else {
+        let Some(named) = self.group_row().snapshot.filter(|_| self.nodes[node].copy_failed) else {
             return true;
         };
         let applied = |bytes: &[u8]| GroupState::decode_snapshot(bytes).ok().map(|it| it.applied());
@@ -169,7 +158,7 @@ impl World {
         node: usize,
         opened: Opened,
     ) -> Result<Option<(Journal<SimDisk>, Recovery)>, String> {
-        let in_sync = self.controller.row.isr.contains(&self.nodes[node].id);
+        let in_sync = self.is_in_sync(self.nodes[node].id);
         match opened.recovery {
             Ok(recovery) if recovery.end() == opened.end => Ok(Some((opened.journal, recovery))),
             Ok(recovery) if in_sync => Err(format!(
@@ -183,7 +172,7 @@ impl World {
         }
     }
 
-    fn serve(
+    pub fn serve(
         &mut self,
         node: usize,
         journal: Journal<SimDisk>,
@@ -194,6 +183,7 @@ impl World {
         let start = journal.reader().start(GROUP).unwrap_or_default().1;
         self.note(|| format!("{node} starts as {registration} with {end:?}"));
         self.nodes[node].ledger.start(end);
+        let following = self.following(node, end.lsn, registration);
         let mut out = Vec::new();
         let replica = Replica::new(self.replica_settings(node, registration), recovery, &mut out);
         self.nodes[node].running = Some(Running {
@@ -201,6 +191,7 @@ impl World {
             intake: Intake::new(&journal, WAITING_BYTES_MAX),
             journal,
             replica,
+            following,
             registration,
             disk_is_busy: false,
             waiters: Vec::new(),
@@ -214,16 +205,21 @@ impl World {
             self.nodes[node].disk.cut_power(self.random.random_range(1..12));
         }
         self.nodes[node].expects_errors = again;
-        if self.hurt == Some(node) && self.controller.row.isr.contains(&self.nodes[node].id) {
+        if self.hurt == Some(node) && self.is_in_sync(self.nodes[node].id) {
             self.hurt = None;
         }
         self.carry_out(node, out)?;
         self.step(node, Input::Released { up_to: start })?;
-        // The local copy of the catalog: the newest row comes later.
-        if let Some(row) = self.nodes[node].row.clone() {
-            self.assign(node, row)?;
-        }
-        self.publish()
+        // The local copy of the catalog: the newest image comes later.
+        self.follow(node)
+    }
+
+    fn following(&self, node: usize, end: Lsn, registration: Registration) -> Following {
+        let on_disk = [(GROUP, OnDisk::Whole(end))].into();
+        let local = Local::new(self.nodes[node].id, on_disk);
+        let mut local = local.with_planted(self.plant.follow());
+        local.registered(registration);
+        Following::new(local)
     }
 
     fn replica_settings(&self, node: usize, registration: Registration) -> Settings {

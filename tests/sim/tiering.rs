@@ -1,14 +1,11 @@
 //! A shell's background work: what the replica wants uploaded, saved, stored, reported and released.
 
-use crate::controller::Command;
 use crate::seen::Happening;
 use crate::world::{Check, Event, World};
 use bytes::Bytes;
 use millstream_broker::reading::{plan_of, push_all};
 use millstream_broker::replica::{Done, Facts, TieringSettings, Work};
 use millstream_journal::Level;
-use millstream_metadata::SnapshotRef;
-use millstream_model::Lsn;
 use millstream_model::segment::ObjectRef;
 use millstream_partition::{FlushPlan, FlushSettings};
 use millstream_tier::{Flush, FlushBuilder};
@@ -33,12 +30,9 @@ const REPORT_MS: u64 = 200;
 impl World {
     /// A round of background work begins, unless one is under way.
     pub fn begin_round(&mut self, node: usize) -> Check {
-        // What the catalog names is in its rows.
-        let named = self.controller.snapshot.map_or(Lsn::ZERO, |named| named.lsn);
         let Some(running) = &mut self.nodes[node].running else {
             return Ok(());
         };
-        running.replica.snapshot_named(named);
         running.replica.begin_round();
         self.work(node)
     }
@@ -78,11 +72,11 @@ impl World {
                 let done = self.store_snapshot(node, &object);
                 self.works(node, 60, done);
             }
-            Work::Report { epoch: _, snapshot } => {
+            Work::Report { epoch, snapshot } => {
                 // Whatever is answered after a while comes too late.
                 self.works(node, REPORT_MS, Done::Failed);
-                let (by, step) = (self.process(node), self.step_of(node));
-                self.tell(node, Command::Snapshot { snapshot, by, step });
+                let step = self.step_of(node);
+                self.ask_to_name(node, epoch, snapshot, step);
             }
             Work::Release { up_to } => self.submit_release(node, up_to)?,
         }
@@ -204,15 +198,5 @@ impl World {
             }
             Err(_) => Done::Failed,
         }
-    }
-
-    /// The catalog names a snapshot: the store must have it, for whoever starts or is rebuilt begins with it.
-    pub fn snapshot_reported(&mut self, snapshot: SnapshotRef) -> Check {
-        if self.controller.snapshot(snapshot) && !self.store.has_snapshot(&snapshot.object) {
-            return Err(format!(
-                "the catalog names {snapshot:?}, which the store does not have"
-            ));
-        }
-        Ok(())
     }
 }

@@ -1,21 +1,26 @@
 //! Time, randomness and the queue of events; everything that happens happens here, one thing at a time.
 
+use crate::asking::{Ask, Asked};
+use crate::catalog::CatalogEvent;
 use crate::check::Checker;
 use crate::clients::{CLIENTS, Client, Ticket};
-use crate::controller::{Command, Controller};
+use crate::controller::Controllers;
 use crate::node::Node;
 use crate::plant::Plant;
 use crate::seen::{Happening, Seen};
 use crate::store::Store;
 use bytes::Bytes;
 use millstream_broker::replica::{Done, Lost};
-use millstream_model::{Offset, PartitionId, PartitionIndex, TenantId, TopicId};
-use millstream_replication::{Assignment, Message};
+use millstream_metadata::{Image, Refusal, Reply};
+use millstream_model::{GroupId, LeaderEpoch, Offset, PartitionId, PartitionIndex, TenantId, TopicId};
+use millstream_replication::Message;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub const NODES: usize = 3;
+/// The group that they hold together.
+pub const GROUP: GroupId = GroupId(1);
 /// Those that clients use.
 pub const PARTITIONS: u32 = 2;
 /// One more, to which what no partition survives is done.
@@ -60,20 +65,26 @@ pub enum Event {
         to: usize,
         message: Message,
     },
-    ToController {
-        from: usize,
-        command: Command,
+    /// From a node to a process that may be the controller.
+    Ask {
+        seat: usize,
+        ask: Ask,
     },
-    Row {
+    /// And back.
+    Told {
         to: usize,
-        row: Assignment,
+        process: u64,
+        asked: Asked,
+        answer: Box<Result<Reply, Refusal>>,
     },
-    Refused {
+    /// What the catalog says.
+    Image {
         to: usize,
-        base_version: u64,
-        version: u64,
+        image: Image,
     },
-    /// The controller looks at its sessions.
+    /// Between the controller and its store.
+    Catalog(CatalogEvent),
+    /// Who may be the controller looks at the sessions.
     Judge,
     /// A client decides what to do next.
     Client {
@@ -108,6 +119,11 @@ pub enum Event {
     Start {
         node: usize,
     },
+    /// A process that has not joined asks again.
+    Join {
+        node: usize,
+        process: u64,
+    },
     Kill {
         node: usize,
     },
@@ -129,11 +145,15 @@ pub struct World {
     queue: BTreeMap<(u64, u64), Event>,
     queued: u64,
     pub nodes: Vec<Node>,
-    pub controller: Controller,
+    pub controllers: Controllers,
+    /// Process starts so far.
+    pub starts: u64,
     pub store: Store,
     pub clients: Vec<Client>,
     /// Consumers' positions, by partition.
     pub positions: Vec<i64>,
+    /// The leader epochs in which consumers were last answered, by partition.
+    pub fetched: Vec<LeaderEpoch>,
     pub check: Checker,
     pub faulty: bool,
     /// Who does not reach whom; the controller is `NODES`.
@@ -158,10 +178,12 @@ impl World {
             queue: BTreeMap::new(),
             queued: 0,
             nodes,
-            controller: Controller::new(&[], false),
+            controllers: Controllers::new(&[]),
+            starts: 0,
             store: Store::new(seed),
             clients,
             positions: vec![0; PARTITIONS as usize],
+            fetched: vec![LeaderEpoch(0); PARTITIONS as usize],
             check: Checker::default(),
             faulty: true,
             cut: BTreeSet::new(),
@@ -182,13 +204,13 @@ impl World {
         self.check_end()
     }
 
-    /// Makes the journals, hands out the first row, starts everything.
+    /// Makes the journals and the catalog, starts everything.
     fn prepare(&mut self) -> Check {
         for node in 0..NODES {
             self.make_journal(node)?;
         }
         let journals: Vec<_> = self.nodes.iter().map(|node| node.id).collect();
-        self.controller = Controller::new(&journals, self.plant == Plant::StaleProposalAccepted);
+        self.controllers = Controllers::new(&journals);
         for node in 0..NODES {
             self.after(1, Event::Start { node });
             self.after(10, Event::Tick { node });
@@ -224,13 +246,15 @@ impl World {
             Event::Again { node, process } => self.again(node, process),
             Event::Chore { node } => self.chore(node),
             Event::Peer { from, to, message } => self.peer(from, to, message),
-            Event::ToController { from, command } => self.command(from, command),
-            Event::Row { to, row } => self.row(to, row),
-            Event::Refused {
+            Event::Ask { seat, ask } => self.asked(seat, ask),
+            Event::Told {
                 to,
-                base_version,
-                version,
-            } => self.refused(to, base_version, version),
+                process,
+                asked,
+                answer,
+            } => self.told(to, process, asked, *answer),
+            Event::Image { to, image } => self.image(to, image),
+            Event::Catalog(event) => self.catalog(event),
             Event::Judge => self.judge(),
             Event::Client { client } => self.client(client),
             Event::Produce {
@@ -251,6 +275,10 @@ impl World {
             } => self.worked(node, process, step, done),
             Event::Fault => self.fault(),
             Event::Start { node } => self.start(node),
+            Event::Join { node, process } => {
+                self.ask_to_join(node, process);
+                Ok(())
+            }
             Event::Kill { node } => self.kill(node),
             Event::Mend(mend) => {
                 self.mend(mend);
@@ -280,7 +308,7 @@ impl World {
         if let Some(again) = again.filter(|_| self.faulty) {
             self.saw(Happening::DoubledMessage);
             // What goes to the controller may have waited in a retry until much else was decided.
-            let is_command = matches!(again, Event::ToController { .. });
+            let is_command = matches!(again, Event::Ask { .. });
             self.after(if is_command { 2_500 } else { 300 }, again);
         }
     }

@@ -3,6 +3,7 @@
 use crate::decide::decide;
 use crate::seeds::Seeds;
 use millstream_metadata::{Actor, Change, Command, Image, Refusal, Reply, Request, Row};
+use millstream_model::Retry;
 
 /// A transaction that is being put together.
 #[derive(Debug)]
@@ -10,6 +11,8 @@ pub struct Batch {
     before: u64,
     image: Image,
     changes: Vec<Change>,
+    /// Somebody is turned away for good.
+    refuses: bool,
 }
 
 impl Batch {
@@ -24,12 +27,19 @@ impl Batch {
             before,
             image,
             changes: Vec::new(),
+            refuses: false,
         }
     }
 
-    /// Decides one more command. A refused one leaves no trace.
+    /// Decides one more command. A refused one changes no row; but a node that is turned away for good is lost, and a
+    /// controller that was overthrown without noticing would do so on the strength of rows that are none any more. So
+    /// that is a decision, too, to be answered when the transaction is durable (log.md 36).
     pub fn add(&mut self, seeds: &mut Seeds, actor: &Actor, command: &Command) -> Result<Reply, Refusal> {
-        let decision = decide(&self.image, seeds, actor, command)?;
+        let decision = decide(&self.image, seeds, actor, command);
+        if let (Err(refusal), Actor::Node(_) | Actor::System) = (&decision, actor) {
+            self.refuses |= refusal.retry() == Retry::Never;
+        }
+        let decision = decision?;
         for change in &decision.changes {
             self.image.apply(change);
         }
@@ -58,7 +68,7 @@ impl Batch {
 
     /// The version at which every command of this transaction shows.
     pub fn version(&self) -> u64 {
-        if self.changes.is_empty() {
+        if self.is_empty() {
             self.before
         } else {
             self.image.version()
@@ -67,7 +77,7 @@ impl Batch {
 
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty()
+        self.changes.is_empty() && !self.refuses
     }
 
     /// The image after it, and the changes to be made durable first. The cluster's row is always the last.

@@ -16,8 +16,6 @@ use millstream_metadata::{Actor, AuditRow, Change, Command, Image, Refusal, Repl
 use millstream_model::limits::AUDIT_EVENTS_MAX;
 use std::sync::Arc;
 
-pub use topics::INTERNAL_TOPICS;
-
 /// What a command comes to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
@@ -88,6 +86,7 @@ fn dispatch(
         Heartbeat
         EndSession
         ProposeIsr
+        Resign
         ReportSnapshot
         ReportDeleted
         RecoverGroups

@@ -4,11 +4,13 @@ use millstream_store::{Fault, explain};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// The version of the file that this release writes.
-const FORMAT: u32 = 1;
+/// The form of the file and of the folder around it that this release reads and writes. In form 1 consumer groups lay in eight
+/// partitions, by their tenant alone; nothing of it is read any more.
+const FORMAT: u32 = 2;
 
 /// The largest file that is read: ours has a few hundred bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -60,9 +62,18 @@ pub enum IdentityError {
         /// The object.
         path: String,
     },
+    /// An earlier release made it.
+    #[error(
+        "the cluster has format {found}, of an earlier release, whose data this release (format {FORMAT}) does not read: \
+         choose an empty folder of the store, or go on with that release"
+    )]
+    EarlierFormat {
+        /// The format found.
+        found: u32,
+    },
     /// A newer release made it.
-    #[error("the cluster has format {found}, this release knows up to {FORMAT}: start a newer release")]
-    Format {
+    #[error("the cluster has format {found}, this release knows format {FORMAT}: start a newer release")]
+    NewerFormat {
         /// The format found.
         found: u32,
     },
@@ -279,8 +290,10 @@ async fn read(store: &dyn ObjectStore, path: &Path) -> Result<Option<Identity>, 
         format: u32,
     }
     let Format { format } = serde_json::from_slice(&bytes).map_err(|_| malformed(path))?;
-    if format != FORMAT {
-        return Err(IdentityError::Format { found: format });
+    match format.cmp(&FORMAT) {
+        Ordering::Less => return Err(IdentityError::EarlierFormat { found: format }),
+        Ordering::Greater => return Err(IdentityError::NewerFormat { found: format }),
+        Ordering::Equal => {}
     }
     serde_json::from_slice(&bytes)
         .map(Some)

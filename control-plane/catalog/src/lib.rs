@@ -24,7 +24,7 @@ mod store;
 pub use batch::Batch;
 pub use catalog::{Catalog, CatalogError, CatalogReader, Lost};
 pub use copy::{CatalogCopy, CopyError};
-pub use decide::{Decision, INTERNAL_TOPICS, decide};
+pub use decide::{Decision, decide};
 pub use identity::{Identity, IdentityError, Joining, establish, takes_writes};
 pub use place::{JOURNAL_GROUPS, TENANT_GROUPS_USED_MAX, place, replicas_max, shard};
 pub use seeds::Seeds;

@@ -13,7 +13,9 @@ use millstream_metadata::{
 };
 use millstream_model::limits::{SQL_BODY_BYTES_MAX, TENANT_SQL_BYTES_MAX};
 use millstream_model::segment::{ObjectOwner, ObjectRef};
-use millstream_model::{Epoch, GroupId, JournalId, KeyId, Lsn, NodeId, Registration, TenantId, TimestampMs};
+use millstream_model::{
+    Epoch, GroupId, JournalId, KeyId, Lsn, NodeId, Registration, SlotKind, TenantId, TimestampMs,
+};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -53,7 +55,8 @@ impl World {
         let mut seeds = self.seeds();
         let mut batch = Batch::new(&self.image);
         let reply = batch.submit(&mut seeds, actor, request);
-        if !batch.is_empty() {
+        // What is refused changes no row but the cluster's version.
+        if !batch.is_empty() && reply.is_ok() {
             self.image = batch.finish().0;
         }
         reply
@@ -157,7 +160,8 @@ fn the_first_start_makes_a_tenant_groups_and_internal_topics_once() {
     );
     let name = "__groups".parse().unwrap();
     let internal = world.image.topic(TenantId::SYSTEM, &name).unwrap();
-    assert_eq!(internal.partitions.len(), 8);
+    assert_eq!(internal.partitions.len(), 64);
+    assert_eq!(internal.id, SlotKind::Groups.topic());
     let tenants: BTreeSet<GroupId> = internal
         .partitions
         .iter()
@@ -469,6 +473,11 @@ fn only_the_leader_of_the_epoch_reports() {
         (row.snapshot, row.snapshot_previous),
         (Some(snapshot(9)), Some(snapshot(5)))
     );
+    let mut again = report(1, 9);
+    again.snapshot.object.number = 2;
+    world.run(&node, again).unwrap();
+    let row = world.image.group(group.id).unwrap();
+    assert_eq!(row.snapshot, Some(snapshot(9)), "the same state is there already");
     for (actor, command) in [
         (node.clone(), report(2, 10).into_command()),
         (node.clone(), report(1, 7).into_command()),
@@ -1074,6 +1083,35 @@ fn an_older_process_start_is_not_heard() {
         );
         assert_eq!(world.image, before);
     }
+}
+
+/// A controller that was overthrown without noticing must not turn a node away on the strength of old rows: that is only
+/// told when a transaction went through (log.md 36). Who can ask again, or asks for a tenant, waits for none.
+#[test]
+fn a_node_that_is_turned_away_for_good_waits_for_a_transaction() {
+    let (mut world, key) = World::started();
+    let node = world.image.nodes().next().unwrap().clone();
+    let stale = Heartbeat {
+        registration: Registration(node.registration.0 + 1),
+        version: 1,
+    };
+    let version = world.image.version();
+    let mut batch = Batch::new(&world.image);
+    let refused = batch.submit(&mut world.seeds(), &Actor::Node(node.id), stale);
+    assert!(matches!(refused, Err(Refusal::Fenced { .. })), "{refused:?}");
+    assert!(!batch.is_empty());
+    assert_eq!(batch.version(), version + 1);
+    let (image, changes) = batch.finish();
+    assert!(
+        matches!(&changes[..], [Change::Put(Row::Cluster(_))]),
+        "{changes:?}"
+    );
+    assert_eq!(image.version(), version + 1);
+
+    let mut batch = Batch::new(&world.image);
+    let nameless = create(key.tenant, "");
+    assert!(batch.submit(&mut world.seeds(), &actor(&key), nameless).is_err());
+    assert!(batch.is_empty());
 }
 
 /// The service's own topic in a tenant: no key makes, changes or deletes it, and it takes nothing of a quota.

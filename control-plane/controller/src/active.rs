@@ -55,8 +55,10 @@ impl Active<'_> {
         let committed = self.commit(batch).await;
         for Pending { reply, outcome } in pending {
             let answer = match (&committed, outcome) {
-                (_, Err(refusal)) => Err(refusal),
+                (Ok(()), Err(refusal)) => Err(refusal),
                 (Ok(()), Ok(reply)) => Ok(Committed { version, reply }),
+                // Refused on the strength of rows that may be none any more.
+                (Err(_), Err(_)) => Err(Refusal::NotController),
                 (Err(lost), Ok(_)) => Err(Refusal::Unknown {
                     reason: lost.to_string(),
                 }),

@@ -232,6 +232,25 @@ async fn a_controller_that_is_fenced_steps_down_and_says_what_it_does_not_know()
     first.stop().await;
 }
 
+/// One that was overthrown without noticing knows old rows only: it turns no node away on the strength of them.
+#[tokio::test]
+async fn a_controller_that_is_fenced_turns_nobody_away() {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let first = Process::start(&store, 1);
+    first.active().await;
+    let thief = millstream_catalog::Catalog::open(Arc::clone(&store), &settings(2).catalog)
+        .await
+        .unwrap();
+    let beat = Heartbeat {
+        registration: Registration(7),
+        version: 1,
+    };
+    let refused = first.handle.submit(Actor::Node(NodeId(9)), beat).await;
+    assert_eq!(refused, Err(Refusal::NotController));
+    drop(thief);
+    first.stop().await;
+}
+
 #[tokio::test]
 async fn a_node_registers_beats_and_reports() {
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());

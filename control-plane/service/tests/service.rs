@@ -526,6 +526,41 @@ async fn sql_rows_are_written_all_or_none_and_seen_at_their_version() {
     world.stop().await;
 }
 
+/// What a tenant is told of the catalog's version tells it nothing of how much the others change.
+#[tokio::test]
+async fn each_tenant_sees_the_catalogs_version_under_a_veil_of_its_own() {
+    async fn version(caller: &mut Caller) -> u64 {
+        let mut cluster = caller.cluster();
+        let asked = cluster.describe_cluster(rpc::DescribeClusterRequest {});
+        asked.await.unwrap().into_inner().version
+    }
+    let world = World::start().await;
+    let mut root = world.root().await;
+    let (mut a, _) = world.tenant(&mut root, "a").await;
+    let (mut b, _) = world.tenant(&mut root, "b").await;
+    let plain = || world.controller().image().version();
+    assert_eq!(version(&mut root).await, plain(), "operators see it as it is");
+    let (of_a, of_b) = (version(&mut a).await, version(&mut b).await);
+    assert!(
+        of_a != plain() && of_b != plain() && of_a != of_b,
+        "{of_a} and {of_b} for {}",
+        plain()
+    );
+    assert_eq!(version(&mut a).await, of_a, "the same for the same version");
+    let before = plain();
+    for number in 0..10 {
+        let seen = version(&mut a).await;
+        b.topics()
+            .create_topic(topic(&format!("t{number}")))
+            .await
+            .unwrap();
+        let distance = seen.abs_diff(version(&mut a).await);
+        assert!(distance > 1 << 32, "b changed something, and a sees {distance}");
+    }
+    assert_eq!(plain(), before + 10, "nothing else changes it");
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn a_node_follows_the_catalog() {
     let world = World::start().await;

@@ -88,7 +88,8 @@ fn extent(place: Place) -> Extent {
     }
 }
 
-/// Looks up an offset in a partition whose leader epoch is `current`.
+/// Looks up an offset in a partition whose leader epoch is `current`. Whose records an offset is of may not be known while
+/// the end is not: then the epoch is -1.
 ///
 /// # Errors
 /// [`OffsetError::NotAvailable`] when the answer depends on an end that is not known yet.
@@ -110,15 +111,17 @@ pub fn look_up(
         true => Ok(Look::Found(NOT_FOUND)),
         false => Err(OffsetError::NotAvailable),
     };
+    let of_the_next = if end_is_known { current } else { LeaderEpoch(-1) };
     let Some(state) = state else {
         return match what {
             ListOffset::Latest if !end_is_known => Err(OffsetError::NotAvailable),
-            ListOffset::Earliest | ListOffset::Latest | ListOffset::EarliestLocal => at(Offset(0), current),
+            ListOffset::Latest => at(Offset(0), current),
+            ListOffset::Earliest | ListOffset::EarliestLocal => at(Offset(0), of_the_next),
             ListOffset::MaxTimestamp | ListOffset::AtOrAfter(_) => at_the_end(),
             ListOffset::LatestTiered => Ok(Look::Found(NOT_FOUND)),
         };
     };
-    let epoch_at = |offset: Offset| state.epochs().epoch_at(offset).unwrap_or(current);
+    let epoch_at = |offset: Offset| state.epochs().epoch_at(offset).unwrap_or(of_the_next);
     let scan = |place: Option<Place>, time: Option<TimestampMs>| {
         let Some(place) = place.map(extent) else {
             return at_the_end();

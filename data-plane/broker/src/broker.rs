@@ -1,12 +1,13 @@
 //! The handle that doors hold: every call of the broker's interface.
 
 use crate::groups::GroupsHandle;
+use crate::interface::ledger::Ledger;
 use crate::interface::{
     ActiveProducer, EpochEnd, FencedPartition, Fetch, Fetched, FoundOffset, InitProducer, InitProducerError,
     Isolation, ListOffset, OffsetError, PendingProduce, Produce, ProduceError, Produced, WatchStream,
 };
-use crate::join::Standing;
 use crate::shell::Shell;
+use crate::standing::Standing;
 use millstream_access::{AuthError, Operation, Principal, Resource, RootKeys, allowed};
 use millstream_metadata::{Commands, HostPort, Image, ImageWatch};
 use millstream_model::{JournalId, LeaderEpoch, NodeId, Offset, PartitionId, ProducerEpoch, ProducerId};
@@ -215,6 +216,12 @@ impl Broker {
         partition: PartitionId,
     ) -> Result<Vec<ActiveProducer>, OffsetError> {
         self.shell.active_producers(who, partition)
+    }
+
+    /// Asks the ledger of a key's slot, and waits for its answer: for ledgers that have no handle of their own. The caller has made
+    /// sure that the key is its own. Nothing when the slot is not led here.
+    pub async fn ask<L: Ledger>(&self, key: &L::Key, command: L::Command) -> Option<L::Answer> {
+        self.shell.ask::<L>(key, command).await
     }
 
     /// Consumer groups.

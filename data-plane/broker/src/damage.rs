@@ -1,8 +1,9 @@
 //! Objects that are not what was written, or not there: known from the read that met them until one succeeds, so that
 //! readiness and metrics tell of them, and read again now and then, for nobody else may.
 
+mod recheck;
+
 use crate::reading::FailedRead;
-use crate::shell::Shell;
 use millstream_model::limits::DAMAGED_OBJECTS_MAX;
 use millstream_model::segment::{ObjectRef, SegmentRef};
 use millstream_model::{GroupId, Offset, PartitionId};
@@ -10,7 +11,6 @@ use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Where a reader met the damage.
@@ -97,49 +97,6 @@ impl DamagedObjects {
     fn counted(&self, known: &BTreeMap<ObjectRef, Damage>) {
         self.count.store(known.len(), Ordering::Relaxed);
         self.gauge.set(i64::try_from(known.len()).unwrap_or(i64::MAX));
-    }
-}
-
-impl Shell {
-    /// Reads what is damaged again and again until the broker stops: whoever repairs an object need not tell anybody,
-    /// and what was trimmed or deleted is nobody's matter any more.
-    pub(crate) async fn recheck_damage(self: Arc<Shell>) {
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(self.settings.retention_interval) => {}
-                () = self.stopping.cancelled() => return,
-            }
-            for damage in self.services.damaged.all() {
-                tokio::select! {
-                    () = self.recheck(&damage) => {}
-                    () = self.stopping.cancelled() => return,
-                }
-            }
-        }
-    }
-
-    async fn recheck(&self, damage: &Damage) {
-        let Damage {
-            partition,
-            segment,
-            offset,
-            ..
-        } = damage;
-        let is_named = self.group(damage.group).is_some_and(|group| {
-            group.read(|core| {
-                let state = core.state().partition(partition);
-                state.is_some_and(|state| state.cold().contains(segment))
-            })
-        });
-        if !is_named {
-            tracing::info!(%partition, %offset, "damaged records are kept no longer");
-            return self.services.damaged.forget(&segment.object);
-        }
-        if let Ok(run) = self.services.tier.read(segment, *offset, 1).await {
-            self.services
-                .damaged
-                .read(segment, run.base_offset, run.end_offset);
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! store, the disk and the catalog.
 
 use crate::condition::WANTED_INTERVAL_MS;
-use crate::group::{Core, Group};
+use crate::group::{Core, Group, Slots};
 use crate::read::{PLANS_MAX, plan};
 use crate::reading::{FailedRead, Plan, push_all};
 use crate::replica::{Done, Facts, Taken, Work};
@@ -12,6 +12,7 @@ use bytes::Bytes;
 use millstream_journal::{Level, SubmitError};
 use millstream_kafka_wire::batch::BatchError;
 use millstream_metadata::{Actor, Refusal, ReportSnapshot};
+use millstream_model::backoff::Backoff;
 use millstream_model::segment::{ObjectRef, SegmentRef};
 use millstream_model::{GroupId, PartitionId, TimestampMs};
 use millstream_partition::{FlushPlan, FlushRun};
@@ -55,7 +56,7 @@ impl BackgroundError {
 
 /// When a group's background work is tried.
 struct Pace {
-    backoff: Duration,
+    backoff: Backoff,
     not_before: Instant,
     /// When it was tried last.
     tried_at: Instant,
@@ -66,7 +67,7 @@ impl Shell {
     pub(crate) async fn work(self: Arc<Shell>, group: Arc<Group>) {
         let now = Instant::now();
         let mut pace = Pace {
-            backoff: self.settings.backoff.0,
+            backoff: Backoff::new(self.settings.backoff),
             not_before: now,
             tried_at: now,
         };
@@ -90,13 +91,13 @@ impl Shell {
             self.conditions.worked(group.id, failure);
             match worked {
                 Ok(()) => {
-                    pace.backoff = self.settings.backoff.0;
+                    pace.backoff.reset();
                     pace.not_before = pace.tried_at;
                 }
                 Err(error) => {
-                    tracing::warn!(group = %group.id, %error, again_in = ?pace.backoff, "background work failed");
-                    pace.not_before = Instant::now() + pace.backoff;
-                    pace.backoff = (pace.backoff * 2).min(self.settings.backoff.1);
+                    let wait = pace.backoff.next(rand::random());
+                    tracing::warn!(group = %group.id, %error, again_in = ?wait, "background work failed");
+                    pace.not_before = Instant::now() + wait;
                 }
             }
         }
@@ -116,7 +117,7 @@ impl Shell {
                 };
                 let work = core.replica.next_work(&facts);
                 if let Some(Work::Save(_)) = &work {
-                    saved = self.encode(core);
+                    saved = self.encode(group, core);
                 }
                 (work, core.replica.is_at_rest())
             });
@@ -254,10 +255,9 @@ impl Shell {
     }
 
     /// The state as it is, encoded.
-    fn encode(&self, core: &Core) -> Bytes {
-        let ledger = core.ledger.as_ref().map(|ledger| ledger.coordinator.ledger());
-        let records = ledger.into_iter().flat_map(|ledger| ledger.records());
-        let bytes = snapshot::encode(core.state(), records);
+    fn encode(&self, group: &Group, core: &Core) -> Bytes {
+        let slots = group.slots.as_ref().map(Slots::stored).unwrap_or_default();
+        let bytes = snapshot::encode(core.state(), &slots);
         self.services.metrics.snapshots.inc();
         self.services.metrics.snapshot_bytes.inc_by(bytes.len() as u64);
         bytes
@@ -289,13 +289,16 @@ impl Shell {
         }
     }
 
-    /// Takes a snapshot and keeps it on this disk alone.
+    /// Takes a snapshot and keeps it on this disk alone, unless nothing is unsaved.
     pub(crate) async fn save_locally(&self, group: &Arc<Group>) -> Result<(), BackgroundError> {
         let bytes = group.with(|core| {
-            core.replica.take_snapshot(self.services.now_ms());
-            self.encode(core)
+            core.replica.take_last_snapshot(self.services.now_ms())?;
+            Some(self.encode(group, core))
         });
-        Ok(self.keep_locally(group.id, bytes).await?)
+        match bytes {
+            Some(bytes) => Ok(self.keep_locally(group.id, bytes).await?),
+            None => Ok(()),
+        }
     }
 
     async fn keep_locally(&self, group: GroupId, bytes: Bytes) -> std::io::Result<()> {

@@ -5,12 +5,13 @@
 //! in order, release the lock, then wake and answer. The journal's completions come back the same way.
 
 mod core;
-mod ledger;
 mod lost;
+mod slot;
+mod slots;
 mod writes;
 
 pub(crate) use self::core::{Core, Ticket};
-pub(crate) use ledger::LedgerCore;
+pub(crate) use slots::{Slots, StoredSlot};
 
 use crate::damage::DamagedObjects;
 use crate::metrics::Metrics;
@@ -71,7 +72,7 @@ impl Services {
         self.now_ms() < self.store_fails_until.load(Ordering::Relaxed)
     }
 
-    /// The coordinator's clocks.
+    /// The ledgers' clocks.
     pub(crate) fn now(&self) -> millstream_coordinator::Now {
         millstream_coordinator::Now {
             ms: self.now_ms(),
@@ -104,12 +105,12 @@ pub(crate) struct Group {
     pub(crate) room_wanted: Notify,
     /// Says that the round of background work that waited for commits goes on.
     pub(crate) work_waits: Notify,
-    /// Tells the ledger's clock that its next deadline may have moved.
-    pub(crate) ledger_changed: Notify,
+    /// In a group of internal topics.
+    pub(crate) slots: Option<Slots>,
 }
 
 impl Group {
-    pub(crate) fn new(id: GroupId, services: Arc<Services>, core: Core) -> Arc<Group> {
+    pub(crate) fn new(id: GroupId, services: Arc<Services>, core: Core, slots: Option<Slots>) -> Arc<Group> {
         Arc::new(Group {
             id,
             services,
@@ -117,7 +118,7 @@ impl Group {
             flush_wanted: Notify::new(),
             room_wanted: Notify::new(),
             work_waits: Notify::new(),
-            ledger_changed: Notify::new(),
+            slots,
         })
     }
 

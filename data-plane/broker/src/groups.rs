@@ -1,56 +1,19 @@
-//! The doors' side of the group coordinator: commands in, answers out once their records are committed.
+//! The doors' side of consumer groups: commands in, answers out once their records are committed.
 
-use crate::group::Group;
 use crate::interface::groups::{
     CommitOffsets, CommittedOffset, DeleteGroup, DeleteOffsets, DescribedGroup, GroupError, GroupKey,
     Heartbeat, Join, Joined, Leave, Left, ListedGroup, Request, Sync, Synced,
 };
 use crate::shell::Shell;
 use millstream_access::Principal;
-use millstream_model::{ConsumerGroupName, PartitionId, TenantId, TopicName};
+use millstream_coordinator::Coordinator;
+use millstream_model::{ConsumerGroupName, PartitionId, SLOTS, SlotKind, TopicName};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// The internal topic that keeps groups and offsets.
-pub(crate) const GROUPS_TOPIC: &str = "__groups";
 
 /// Consumer groups of this node. Every call is about a group of the caller's own virtual cluster.
 #[derive(Clone)]
 pub struct GroupsHandle {
     pub(crate) shell: Arc<Shell>,
-}
-
-impl Shell {
-    /// The group whose log holds the internal topic of consumer groups, when it is here.
-    pub(crate) fn ledger_group(&self) -> Option<Arc<Group>> {
-        let image = self.image.image();
-        let name: TopicName = GROUPS_TOPIC.parse().ok()?;
-        let row = *image.topic(TenantId::SYSTEM, &name)?.partitions.first()?;
-        self.group(row.group)
-    }
-
-    /// Lets the coordinator of a group do what is due, when it is due, until the broker stops.
-    pub(crate) async fn drive_ledger(self: Arc<Shell>, group: Arc<Group>) {
-        loop {
-            let deadline = group.read(|core| {
-                core.ledger
-                    .as_ref()
-                    .and_then(|ledger| ledger.coordinator.next_deadline())
-            });
-            let now = self.services.now_ms();
-            let due = async {
-                match deadline {
-                    Some(at) => tokio::time::sleep(Duration::from_millis(at.saturating_sub(now))).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = due => group.with(|core| core.expire_ledger(&group)),
-                () = group.ledger_changed.notified() => {}
-                () = self.stopping.cancelled() => return,
-            }
-        }
-    }
 }
 
 impl GroupsHandle {
@@ -131,7 +94,10 @@ impl GroupsHandle {
         partitions: Option<&[PartitionId]>,
     ) -> Result<Vec<(PartitionId, CommittedOffset)>, GroupError> {
         let key = key_of(who, group);
-        self.look(|coordinator| coordinator.fetch_offsets(&key, partitions))
+        let found = self.shell.look_into(&key, |groups: &Coordinator| {
+            groups.fetch_offsets(&key, partitions)
+        });
+        found.ok_or(GroupError::NotCoordinator)
     }
 
     /// DeleteGroups.
@@ -155,12 +121,22 @@ impl GroupsHandle {
         self.ask(who, group, DeleteOffsets { offsets }).await
     }
 
-    /// ListGroups.
+    /// ListGroups: those of all slots, in the order of their names. Fails when one of them is not here, for a list that is
+    /// silently short would be taken for the whole.
     ///
     /// # Errors
     /// [`GroupError::NotCoordinator`].
     pub fn list(&self, who: &Principal) -> Result<Vec<ListedGroup>, GroupError> {
-        self.look(|coordinator| coordinator.list(who.tenant))
+        let mut listed = Vec::new();
+        for index in 0..SLOTS {
+            let slot = SlotKind::Groups.slot(index);
+            let of_slot = self
+                .shell
+                .look_into_slot(slot, |groups: &Coordinator| groups.list(who.tenant));
+            listed.extend(of_slot.ok_or(GroupError::NotCoordinator)?);
+        }
+        listed.sort_by(|a: &ListedGroup, b| a.group.cmp(&b.group));
+        Ok(listed)
     }
 
     /// DescribeGroups: one group; `None` when it does not exist.
@@ -173,7 +149,10 @@ impl GroupsHandle {
         group: &ConsumerGroupName,
     ) -> Result<Option<DescribedGroup>, GroupError> {
         let key = key_of(who, group);
-        self.look(|coordinator| coordinator.describe(&key))
+        let found = self
+            .shell
+            .look_into(&key, |groups: &Coordinator| groups.describe(&key));
+        found.ok_or(GroupError::NotCoordinator)
     }
 
     /// As [`GroupsHandle::ask`], for what waits for other members: not while the service drains.
@@ -198,23 +177,8 @@ impl GroupsHandle {
         request: R,
     ) -> Result<R::Reply, GroupError> {
         let key = key_of(who, &group);
-        let internal = self.shell.ledger_group().ok_or(GroupError::NotCoordinator)?;
-        let asked = internal.with(|core| core.ask_ledger(&internal, &key, request.into_command()));
-        let answer = asked.ok_or(GroupError::NotCoordinator)?;
-        tokio::select! {
-            answer = answer => answer.unwrap_or(Err(GroupError::NotAvailable)).map(R::reply_of),
-            () = self.shell.stopping.cancelled() => Err(GroupError::NotCoordinator),
-        }
-    }
-
-    /// Looks at what the coordinator knows.
-    fn look<R>(&self, look: impl FnOnce(&millstream_coordinator::Coordinator) -> R) -> Result<R, GroupError> {
-        let internal = self.shell.ledger_group().ok_or(GroupError::NotCoordinator)?;
-        let looked = internal.read(|core| {
-            let ledger = core.ledger.as_ref().filter(|ledger| ledger.coordinator.leads())?;
-            Some(look(&ledger.coordinator))
-        });
-        looked.ok_or(GroupError::NotCoordinator)
+        let asked = self.shell.ask::<Coordinator>(&key, request.into_command());
+        asked.await.ok_or(GroupError::NotCoordinator)?.map(R::reply_of)
     }
 }
 

@@ -10,7 +10,11 @@ pub mod groups;
 pub mod offset;
 pub mod produce;
 pub mod producer_id;
+pub mod slot;
 pub mod watch;
+
+/// The words of all ledgers; doors take those of consumer groups from [`groups`].
+pub use millstream_coordinator as ledger;
 
 pub use describe::ActiveProducer;
 pub use fence::FencedPartition;
@@ -20,4 +24,5 @@ pub use fetch::{
 pub use offset::{EpochEnd, FoundOffset, ListOffset, OffsetError};
 pub use produce::{Acks, PendingProduce, Produce, ProduceError, Produced, RefusedRecord};
 pub use producer_id::{InitProducer, InitProducerError};
+pub use slot::slot_of;
 pub use watch::{WatchStream, WatchUpdate};

@@ -6,15 +6,19 @@
 //! A start while the object store is down serves reads first (log.md 30): the only replica of a group has all that is
 //! committed on its disk. Nothing is written, and nobody leads, before the number of this start is on disk (13, 14).
 
-use crate::follow::{Following, Found};
+use crate::follow::{Follower, Found};
 use crate::group::Disk;
 use crate::recover;
 use crate::settings::Settings;
 use crate::shell::Shell;
+use crate::standing::Standing;
 use crate::start::StartError;
 use millstream_journal::{CommitError, Journal, RealDisk, Recovered, SubmitError, Writer, journal_id};
 use millstream_metadata::stored::FEATURE_LEVEL_MAX;
-use millstream_metadata::{Actor, Commands, ConfirmRegistration, NodeRow, RecoveredGroup, RegisterNode};
+use millstream_metadata::{
+    Actor, Commands, ConfirmRegistration, Heartbeat, NodeRow, RecoveredGroup, RegisterNode,
+};
+use millstream_model::backoff::{Backoff, Waits};
 use millstream_model::{GroupId, JournalId, Registration, Retry};
 use millstream_replication::EntryId;
 use std::collections::BTreeMap;
@@ -23,21 +27,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a controller that cannot be reached is left alone before the next attempt to register.
-const REGISTER_AGAIN_AFTER: Duration = Duration::from_millis(500);
+const REGISTER_WAITS: Waits = Waits::new(Duration::from_millis(250), Duration::from_secs(1));
 
 /// After so many attempts it is said again that the controller cannot be reached.
-const ATTEMPTS_PER_WARNING: u32 = 60;
-
-/// What a node is to the cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// It waits for the controller and serves reads from its disk meanwhile.
-    Waiting,
-    /// It is a part of it.
-    Member,
-    /// The controller refused it for good: it serves nothing.
-    Refused,
-}
+const ATTEMPTS_PER_WARNING: u32 = 40;
 
 /// The journal in a broker's folder, without opening it; none when there is none yet.
 ///
@@ -89,6 +82,7 @@ impl Joining {
     /// Registers this start, trying again while the controller is away.
     pub(crate) async fn register(&self, commands: &dyn Commands) -> Result<Registered, StartError> {
         let mut attempts = 0u32;
+        let mut backoff = Backoff::new(REGISTER_WAITS);
         loop {
             match commands.submit(Actor::System, self.command.clone()).await {
                 Ok(committed) => {
@@ -103,7 +97,7 @@ impl Joining {
                         tracing::warn!(%refusal, "cannot register yet");
                     }
                     attempts = attempts.wrapping_add(1);
-                    tokio::time::sleep(REGISTER_AGAIN_AFTER).await;
+                    tokio::time::sleep(backoff.next(rand::random())).await;
                 }
             }
         }
@@ -117,18 +111,18 @@ impl Shell {
         self: &Arc<Shell>,
         joining: Joining,
         registered: Option<Registered>,
-        mut following: Following,
+        mut follower: Follower,
     ) -> Result<Vec<RecoveredGroup>, StartError> {
         if let Some(registered) = registered {
             let recovered = self.joined(&joining, registered).await?;
-            self.serve(following);
+            self.serve(follower);
             return Ok(recovered);
         }
-        self.reconcile(&self.image.image(), &mut following);
+        follower.follow(&self.image.image());
         tracing::warn!(
             "serves reads from this disk until the controller can be reached; everything else waits"
         );
-        self.tasks.spawn(Arc::clone(self).join_later(joining, following));
+        self.tasks.spawn(Arc::clone(self).join_later(joining, follower));
         Ok(Vec::new())
     }
 
@@ -160,17 +154,41 @@ impl Shell {
     }
 
     /// Serves as a part of the cluster, what the catalog says, until the broker stops.
-    pub(crate) fn serve(self: &Arc<Shell>, mut following: Following) {
-        self.reconcile(&self.image.image(), &mut following);
-        self.tasks.spawn(Arc::clone(self).follow(following));
+    pub(crate) fn serve(self: &Arc<Shell>, mut follower: Follower) {
+        if let Some(registration) = self.services.registration.get() {
+            follower.registered(*registration);
+        }
+        follower.follow(&self.image.image());
+        self.tasks.spawn(follower.run());
         self.tasks.spawn(Arc::clone(self).heartbeat());
         self.tasks.spawn(Arc::clone(self).retain());
         self.spawn_with_store(Arc::clone(self).recheck_damage());
         self.standing.send_replace(Standing::Member);
     }
 
+    /// Tells the controller that this node lives, until the broker stops.
+    async fn heartbeat(self: Arc<Shell>) {
+        let actor = Actor::Node(self.services.node);
+        let Some(registration) = self.services.registration.get().copied() else {
+            return;
+        };
+        loop {
+            let command = Heartbeat {
+                registration,
+                version: self.image.image().version(),
+            };
+            if let Err(refusal) = self.services.commands.submit(actor.clone(), command).await {
+                tracing::warn!(%refusal, "the controller did not take the heartbeat");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(self.settings.heartbeat_interval) => {}
+                () = self.stopping.cancelled() => return,
+            }
+        }
+    }
+
     /// Joins the cluster once the controller can be reached; until then this node serves reads.
-    pub(crate) async fn join_later(self: Arc<Shell>, joining: Joining, following: Following) {
+    pub(crate) async fn join_later(self: Arc<Shell>, joining: Joining, follower: Follower) {
         let registering = async {
             let registered = joining.register(self.services.commands.as_ref()).await?;
             self.joined(&joining, registered).await
@@ -194,7 +212,7 @@ impl Shell {
             }
         }
         tracing::info!("the controller was reached: this node serves everything from here on");
-        self.serve(following);
+        self.serve(follower);
     }
 }
 
@@ -225,6 +243,7 @@ async fn keep_registration(writer: &Writer, registration: Registration) -> Resul
 /// Tells the controller that the number is on disk: from here on an older one proves a rollback. Nothing may be served
 /// before the controller knows, or a journal that is rolled back to before this start would pass.
 async fn confirm(commands: &dyn Commands, node: &NodeRow) -> Result<(), StartError> {
+    let mut backoff = Backoff::new(REGISTER_WAITS);
     loop {
         let command = ConfirmRegistration {
             journal: node.journal,
@@ -235,7 +254,7 @@ async fn confirm(commands: &dyn Commands, node: &NodeRow) -> Result<(), StartErr
             Err(refusal) if refusal.retry() == Retry::Never => return Err(refusal.into()),
             Err(refusal) => {
                 tracing::warn!(%refusal, "cannot confirm the registration yet");
-                tokio::time::sleep(REGISTER_AGAIN_AFTER).await;
+                tokio::time::sleep(backoff.next(rand::random())).await;
             }
         }
     }

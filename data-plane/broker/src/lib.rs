@@ -3,7 +3,8 @@
 //! In: [`Settings`], [`Components`] (the catalog's image, the command path, the object store, the root keys). Out: a
 //! [`Broker`] for the doors and a [`Handle`] that stops it. The doors' words are in [`interface`]; what decides,
 //! applies and acknowledges is [`replica`], what reads and gathers is [`reading`], what readers are told of offsets is
-//! [`bounds`], which batches get in at all [`admission`]: the simulator runs them too.
+//! [`bounds`], which batches get in at all [`admission`], what the catalog asks of a node [`follow`]: the simulator runs
+//! them too.
 //!
 //! ```text
 //!   begin_produce ─► check ─► Group (lock) ─► Replica: decide, stamp, order ─► Writer ─► durable
@@ -28,7 +29,7 @@ mod endurance;
 mod fence;
 mod fetch;
 mod flush;
-mod follow;
+pub mod follow;
 mod group;
 mod groups;
 pub mod interface;
@@ -48,7 +49,9 @@ pub mod replica;
 mod retention;
 mod settings;
 mod shell;
+mod slots;
 mod snapshot;
+mod standing;
 mod start;
 mod store_check;
 mod tail;
@@ -60,8 +63,9 @@ mod watching;
 pub use broker::Broker;
 pub use condition::{Condition, StoreTrouble};
 pub use groups::GroupsHandle;
-pub use join::{Standing, journal_in};
+pub use join::journal_in;
 pub use settings::{Components, Settings};
+pub use standing::Standing;
 pub use start::{Handle, StartError};
 pub use store_check::{Checked, Finding, Records, check_store};
 

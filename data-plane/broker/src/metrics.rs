@@ -43,6 +43,7 @@ pub(crate) struct Metrics {
     pub(crate) unserved_partitions: Gauge,
     pub(crate) led_groups: Gauge,
     pub(crate) halted_groups: Gauge,
+    pub(crate) newer_groups: Gauge,
     pub(crate) journal_used_bytes: Gauge,
     pub(crate) journal_capacity_bytes: Gauge,
     pub(crate) journal_damaged: Gauge,
@@ -165,6 +166,11 @@ impl Metrics {
                 "halted_groups",
                 "Replicas that stopped for good",
                 &it.halted_groups,
+            ),
+            (
+                "newer_groups",
+                "Replicas with something that only a newer release can read; they are not led here",
+                &it.newer_groups,
             ),
             (
                 "journal_damaged",

@@ -70,7 +70,7 @@ pub(crate) struct Replay {
 impl Replay {
     /// Of a group whose state then was this.
     pub(crate) fn of(snapshot: Snapshot, keep: bool) -> Replay {
-        let recovery = Recovery::new(snapshot.state.clone(), keep);
+        let recovery = Recovery::new(snapshot.state.clone(), keep).beside(snapshot.unknown);
         Replay {
             recovery: Some(recovery),
             snapshot: Some(snapshot),

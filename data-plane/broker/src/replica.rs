@@ -11,6 +11,7 @@
 
 mod append;
 mod output;
+mod proposal;
 mod recovery;
 mod release;
 #[cfg(test)]
@@ -20,17 +21,19 @@ mod writes;
 
 pub use append::{Append, AppendRefused, Propose};
 pub use output::{Appended, Lost, Output};
+pub use proposal::{proposal_refused, proposed_isr};
 pub use recovery::{Recovery, RecoveryError, takes_named_snapshot};
 use release::Snapshots;
-pub use tiering::{Done, Facts, Planted as PlantedTiering, Taken, TieringSettings, Unsaved, Work};
+pub use tiering::{Done, Facts, Planted as PlantedTiering, Taken, TieringSettings, Work};
 pub use writes::{AGAIN_AFTER, Outcome, Planted as PlantedWrites, Receipt};
 
 use crate::interface::Acks;
 use append::{Waiting, Who};
 use bytes::Bytes;
 use millstream_journal::{Append as Submission, Record, SubmitError};
-use millstream_model::entry::{Entry, EntryHeader};
-use millstream_model::{GroupId, Lsn, PartitionId, Registration};
+use millstream_model::entry::{Entry, EntryHeader, EntryKind};
+use millstream_model::slot::{is_unknown_slot, slot_tag};
+use millstream_model::{GroupId, JournalId, Lsn, PartitionId, Registration};
 use millstream_partition::{Change, Effect, GroupState, Overlay, PayloadError};
 use millstream_replication::{EntryId, Input, Machine, Output as Ordered, Role};
 use std::collections::VecDeque;
@@ -52,6 +55,8 @@ pub struct Planted {
     pub end_is_known_at_once: bool,
     /// The largest timestamp is what a batch's header says, not what its records have: retention goes by it.
     pub header_timestamp_believed: bool,
+    /// Batches bear the leader epoch before the one in which they are ordered (against log.md 26).
+    pub stamped_an_epoch_low: bool,
     /// Who waits for a commit is not told when the leadership ends.
     pub waiters_forgotten: bool,
     /// A start begins with the snapshot on its disk, however old it is.
@@ -92,12 +97,25 @@ impl Undecided {
             payload: Some(entry.payload),
         }
     }
+
+    /// The tag of the slot that it is a batch of, if only a newer release knows such slots.
+    fn unknown_tag(&self) -> Option<u16> {
+        let topic = self.header.partition.topic;
+        let is_batch = self.header.kind == EntryKind::Append;
+        (is_batch && is_unknown_slot(topic))
+            .then(|| slot_tag(topic))
+            .flatten()
+    }
 }
 
 /// One replica of one group. `T` names whoever waits for an answer.
 #[derive(Debug)]
 pub struct Replica<T> {
     planted: Planted,
+    /// Its journal: how assignments name it.
+    me: JournalId,
+    /// The tag of something that only a newer release can read.
+    unknown: Option<u16>,
     machine: Machine,
     state: GroupState,
     overlay: Overlay,
@@ -122,8 +140,10 @@ impl<T> Replica<T> {
             state,
             recovered,
             undecided,
+            unknown,
             ..
         } = recovery;
+        let unknown = unknown.or_else(|| undecided.iter().find_map(Undecided::unknown_tag));
         assert_eq!(
             state.group(),
             settings.replication.group,
@@ -131,6 +151,8 @@ impl<T> Replica<T> {
         );
         let mut replica = Replica {
             planted: settings.planted,
+            me: settings.replication.me,
+            unknown,
             machine: Machine::new(settings.replication, recovered),
             state,
             overlay: Overlay::new(),
@@ -186,6 +208,13 @@ impl<T> Replica<T> {
         self.leads() && (self.planted.end_is_known_at_once || self.machine.elected_log_end().is_none())
     }
 
+    /// The tag of something in its snapshot or its log that only a newer release can read. Such a replica does not lead, and
+    /// it takes no snapshot of its own, which would lack it: the one that it has stays as it is, and nothing of the
+    /// journal behind that is given back (log.md 41).
+    pub fn unknown(&self) -> Option<u16> {
+        self.unknown
+    }
+
     /// This process start has its number; see [`Machine::register`].
     pub fn register(&mut self, registration: Registration) {
         self.machine.register(registration);
@@ -199,7 +228,11 @@ impl<T> Replica<T> {
     }
 
     /// Takes anything but an append.
-    pub fn step(&mut self, now_ms: u64, input: Input, out: &mut Vec<Output<T>>) {
+    pub fn step(&mut self, now_ms: u64, mut input: Input, out: &mut Vec<Output<T>>) {
+        if let (Input::Assign { assignment, .. }, Some(_)) = (&mut input, self.unknown) {
+            // Whoever leads answers for all that is in the log.
+            assignment.leader.take_if(|leader| leader.journal == self.me);
+        }
         let mut ordered = std::mem::take(&mut self.ordered);
         self.machine.step(now_ms, input, &mut ordered);
         self.carry_out(&mut ordered, out);
@@ -312,6 +345,7 @@ impl<T> Replica<T> {
     fn logged(&mut self, entry: Entry, out: &mut Vec<Output<T>>) {
         let lsn = entry.header.lsn;
         let undecided = Undecided::of(entry);
+        self.unknown = self.unknown.or(undecided.unknown_tag());
         if let (true, Ok(change)) = (self.leads(), &undecided.change) {
             self.overlay.ordered(&self.state, &undecided.header, change);
         }

@@ -3,6 +3,7 @@
 use crate::replica::TieringSettings;
 use millstream_access::RootKeys;
 use millstream_metadata::{Commands, HostPort, ImageWatch};
+use millstream_model::Waits;
 use millstream_model::limits::{READ_BYTES_MAX, TAIL_CACHE_BYTES};
 use millstream_partition::FlushSettings;
 use object_store::ObjectStore;
@@ -57,7 +58,7 @@ pub struct Settings {
     /// Consumer groups.
     pub groups: millstream_coordinator::Settings,
     /// How long background work that failed rests, at first and at most. Who is refused for want of room ends it.
-    pub backoff: (Duration, Duration),
+    pub backoff: Waits,
 }
 
 impl Settings {
@@ -104,7 +105,7 @@ impl Settings {
             recover_wait: Duration::from_secs(20),
             waits_for_controller: true,
             groups: millstream_coordinator::Settings::default(),
-            backoff: (Duration::from_millis(500), Duration::from_secs(30)),
+            backoff: Waits::new(Duration::from_millis(500), Duration::from_secs(30)),
         }
     }
 }

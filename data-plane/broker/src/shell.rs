@@ -3,10 +3,10 @@
 use crate::condition::ConditionWatch;
 use crate::endurance::Endurance;
 use crate::group::{Group, Services};
-use crate::join::Standing;
 use crate::producer_ids::ProducerIds;
 use crate::read_memory::ReadMemory;
 use crate::settings::Settings;
+use crate::standing::Standing;
 use millstream_access::{Operation, Principal, Resource, RootKeys, allowed};
 use millstream_journal::Space;
 use millstream_metadata::{Image, ImageWatch, PartitionRow, TopicRow, TopicState};

@@ -1,16 +1,21 @@
-//! Snapshots of a group: its partitions and, in an internal group, the ledger; kept on disk and in the store.
+//! Snapshots of a group: its partitions and, in an internal group, what its slots keep; on disk and in the store.
 //!
 //! ```text
-//!   magic "MSSN" | version u16 = 1 | zero u16 | state length u32, state
-//!   | record count u32, records (key length u32, key, value length i32 or -1, value) | CRC-32C u32 of what precedes
+//!   magic "MSSN" | version u16 = 2 | count u16 | sections | CRC-32C u32 of what precedes
+//!   section: tag u16 | zero u16 | length u32 | bytes
+//!     tag 1: the group's state, first, in every snapshot
+//!     a slot's tag: index u32 | count u32, records (key length u32, key, value length i32 or -1, value)
 //! ```
-//! All integers are little-endian. The local copy is one file per group, replaced by rename; a restart begins with it.
+//! All integers are little-endian. Slots that have nothing have no section. A section whose tag this release does not know
+//! is a newer one's: who finds it keeps the snapshot as it is and does not lead (log.md 41). The local copy is one file per
+//! group, replaced by rename; a restart begins with it.
 
+use crate::group::StoredSlot;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use millstream_coordinator::Record;
 use millstream_durable::{Access, replace};
 use millstream_metadata::SnapshotRef;
-use millstream_model::{GroupId, Lsn};
+use millstream_model::{GroupId, Lsn, SLOTS, SlotKind};
 use millstream_partition::{GroupState, SnapshotError};
 use millstream_tier::{Tier, TierError};
 use std::collections::BTreeMap;
@@ -18,15 +23,19 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 const MAGIC: u32 = u32::from_le_bytes(*b"MSSN");
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
+/// The section of the group's state.
+const STATE: u16 = 1;
 const PREFIX: &str = "group-";
 
 /// A group's whole state at one entry of its log.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
     pub(crate) state: GroupState,
-    /// The ledger's records, in a group of internal topics.
-    pub(crate) records: Vec<Record>,
+    /// What its slots keep, in a group of internal topics.
+    pub(crate) slots: Vec<StoredSlot>,
+    /// The tag of a section that only a newer release can read.
+    pub(crate) unknown: Option<u16>,
 }
 
 /// Bytes that are not a snapshot.
@@ -34,12 +43,16 @@ pub(crate) struct Snapshot {
 pub(crate) enum DecodeError {
     #[error("not a snapshot")]
     Magic,
-    #[error("snapshot version {version} needs a newer release")]
+    #[error("snapshot version {version} needs another release; this one reads version {VERSION}")]
     Version { version: u16 },
     #[error("the snapshot's checksum is wrong")]
     Checksum,
     #[error("the snapshot ends early")]
     Short,
+    #[error("the snapshot has no state")]
+    NoState,
+    #[error("the snapshot has a slot {index}, and there are {SLOTS}")]
+    Slot { index: u32 },
     #[error(transparent)]
     State(#[from] SnapshotError),
 }
@@ -73,19 +86,35 @@ pub(crate) async fn fetch(tier: &Tier, group: GroupId, stored: &SnapshotRef) -> 
 }
 
 /// The stored form of a snapshot.
-pub(crate) fn encode<'a>(state: &GroupState, records: impl Iterator<Item = Record> + 'a) -> Bytes {
+pub(crate) fn encode(state: &GroupState, slots: &[StoredSlot]) -> Bytes {
     let state = state.encode_snapshot();
     let mut out = BytesMut::with_capacity(state.len() + 64);
     out.put_u32_le(MAGIC);
     out.put_u16_le(VERSION);
+    out.put_u16_le(u16::try_from(slots.len() + 1).expect("bug: a group has few kinds of slots, 64 of each"));
+    put_section(&mut out, STATE, |out| out.put_slice(&state));
+    for slot in slots {
+        put_section(&mut out, slot.kind.tag(), |out| put_slot(out, slot));
+    }
+    let checksum = crc_fast::crc32_iscsi(&out);
+    out.put_u32_le(checksum);
+    out.freeze()
+}
+
+fn put_section(out: &mut BytesMut, tag: u16, put: impl FnOnce(&mut BytesMut)) {
+    out.put_u16_le(tag);
     out.put_u16_le(0);
-    out.put_u32_le(length(state.len()));
-    out.put_slice(&state);
-    let count_at = out.len();
+    let length_at = out.len();
     out.put_u32_le(0);
-    let mut count = 0u32;
-    for record in records {
-        count += 1;
+    put(out);
+    let bytes = length(out.len() - length_at - 4);
+    out[length_at..length_at + 4].copy_from_slice(&bytes.to_le_bytes());
+}
+
+fn put_slot(out: &mut BytesMut, slot: &StoredSlot) {
+    out.put_u32_le(slot.index);
+    out.put_u32_le(length(slot.records.len()));
+    for record in &slot.records {
         out.put_u32_le(length(record.key.len()));
         out.put_slice(&record.key);
         match &record.value {
@@ -96,10 +125,6 @@ pub(crate) fn encode<'a>(state: &GroupState, records: impl Iterator<Item = Recor
             }
         }
     }
-    out[count_at..count_at + 4].copy_from_slice(&count.to_le_bytes());
-    let checksum = crc_fast::crc32_iscsi(&out);
-    out.put_u32_le(checksum);
-    out.freeze()
 }
 
 fn length(bytes: usize) -> u32 {
@@ -120,22 +145,51 @@ pub(crate) fn decode(bytes: &Bytes) -> Result<Snapshot, DecodeError> {
     if crc_fast::crc32_iscsi(&bytes[..body]) != checksum.get_u32_le() {
         return Err(DecodeError::Checksum);
     }
+    let count = rest.get_u16_le();
+    let (mut state, mut slots, mut unknown) = (None, Vec::new(), None);
+    for _ in 0..count {
+        let (tag, section) = take_section(&mut rest)?;
+        match (tag, SlotKind::of_tag(tag)) {
+            (STATE, _) if state.is_none() => state = Some(GroupState::decode_snapshot(&section)?),
+            (_, Some(kind)) => slots.push(take_slot(kind, section)?),
+            _ => unknown = Some(tag),
+        }
+    }
+    Ok(Snapshot {
+        state: state.ok_or(DecodeError::NoState)?,
+        slots,
+        unknown,
+    })
+}
+
+fn take_section(rest: &mut Bytes) -> Result<(u16, Bytes), DecodeError> {
+    if rest.remaining() < 4 {
+        return Err(DecodeError::Short);
+    }
+    let tag = rest.get_u16_le();
     rest.advance(2);
-    let state = GroupState::decode_snapshot(&take(&mut rest)?)?;
-    let count = rest.try_get_u32_le().map_err(|_| DecodeError::Short)?;
+    Ok((tag, take(rest)?))
+}
+
+fn take_slot(kind: SlotKind, mut section: Bytes) -> Result<StoredSlot, DecodeError> {
+    let index = section.try_get_u32_le().map_err(|_| DecodeError::Short)?;
+    if index >= SLOTS {
+        return Err(DecodeError::Slot { index });
+    }
+    let count = section.try_get_u32_le().map_err(|_| DecodeError::Short)?;
     let mut records = Vec::new();
     for _ in 0..count {
-        let key = take(&mut rest)?;
-        let value = match rest.try_get_i32_le().map_err(|_| DecodeError::Short)? {
+        let key = take(&mut section)?;
+        let value = match section.try_get_i32_le().map_err(|_| DecodeError::Short)? {
             -1 => None,
-            length => Some(take_length(
-                &mut rest,
-                usize::try_from(length).map_err(|_| DecodeError::Short)?,
-            )?),
+            length => {
+                let length = usize::try_from(length).map_err(|_| DecodeError::Short)?;
+                Some(take_length(&mut section, length)?)
+            }
         };
         records.push(Record { key, value });
     }
-    Ok(Snapshot { state, records })
+    Ok(StoredSlot { kind, index, records })
 }
 
 fn take(rest: &mut Bytes) -> Result<Bytes, DecodeError> {
@@ -195,4 +249,70 @@ pub(crate) fn files(folder: &Path) -> io::Result<Vec<(GroupId, PathBuf)>> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slot(index: u32, records: &[(&str, Option<&str>)]) -> StoredSlot {
+        let record = |(key, value): &(&str, Option<&str>)| Record {
+            key: Bytes::copy_from_slice(key.as_bytes()),
+            value: value.map(|value| Bytes::copy_from_slice(value.as_bytes())),
+        };
+        StoredSlot {
+            kind: SlotKind::Groups,
+            index,
+            records: records.iter().map(record).collect(),
+        }
+    }
+
+    #[test]
+    fn what_is_encoded_is_read_again() {
+        let state = GroupState::new(GroupId(3));
+        let slots = [
+            slot(0, &[("a", Some("one")), ("b", None)]),
+            slot(63, &[("", Some(""))]),
+        ];
+        let bytes = encode(&state, &slots);
+        let read = decode(&bytes).unwrap();
+        assert_eq!(
+            (read.state, read.slots, read.unknown),
+            (state.clone(), slots.to_vec(), None)
+        );
+        for end in 0..bytes.len() {
+            assert!(decode(&bytes.slice(..end)).is_err());
+        }
+        assert!(matches!(
+            decode(&encode(&state, &[slot(64, &[("a", None)])])),
+            Err(DecodeError::Slot { index: 64 })
+        ));
+    }
+
+    #[test]
+    fn a_section_of_a_newer_release_is_told_and_the_rest_is_read() {
+        let state = GroupState::new(GroupId(3));
+        let mut bytes = BytesMut::from(&encode(&state, &[slot(5, &[("a", None)])])[..]);
+        bytes.truncate(bytes.len() - 4);
+        bytes[6..8].copy_from_slice(&3u16.to_le_bytes());
+        put_section(&mut bytes, 60_000, |out| {
+            out.put_slice(b"what only a newer release reads")
+        });
+        let checksum = crc_fast::crc32_iscsi(&bytes);
+        bytes.put_u32_le(checksum);
+        let read = decode(&bytes.freeze()).unwrap();
+        assert_eq!(read.unknown, Some(60_000));
+        assert_eq!((read.state, read.slots.len()), (state, 1));
+    }
+
+    #[test]
+    fn another_version_is_refused_by_name() {
+        let mut bytes = BytesMut::from(&encode(&GroupState::new(GroupId(3)), &[])[..]);
+        bytes[4..6].copy_from_slice(&1u16.to_le_bytes());
+        let refused = decode(&bytes.freeze()).unwrap_err();
+        assert!(
+            refused.to_string().contains("version 1 needs another release"),
+            "{refused}"
+        );
+    }
 }

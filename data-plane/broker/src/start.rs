@@ -6,26 +6,29 @@
 //! ```
 //! While the store is down: local snapshots, the journal's tail, groups, reads; then what is said in `join`.
 
+mod error;
+
+pub use error::StartError;
+
 use crate::broker::Broker;
 use crate::condition::Condition;
 use crate::damage::DamagedObjects;
-use crate::follow::{Following, Found};
-use crate::group::{Disk, Services};
+use crate::follow::{Follower, Found};
+use crate::group::{Disk, Group, Services};
 use crate::groups::GroupsHandle;
-use crate::join::{Joining, Standing};
-use crate::mend::MendError;
+use crate::join::Joining;
 use crate::metrics::Metrics;
 use crate::replay::{Replay, go_on};
 use crate::replica::{Planted, takes_named_snapshot};
 use crate::settings::{Components, Settings};
 use crate::shell::Shell;
 use crate::snapshot::{self, Snapshot};
+use crate::standing::Standing;
 use crate::untold::Untold;
 use millstream_journal::{
-    CommitError, Journal, LockError, OpenError, RealDisk, Recovered, Running, SlowDisk, SubmitError, Writer,
-    WriterSettings,
+    CommitError, Journal, RealDisk, Recovered, Running, SlowDisk, Writer, WriterSettings,
 };
-use millstream_metadata::{Commands, GroupPurpose, Image, RecoveredGroup, Refusal};
+use millstream_metadata::{Commands, GroupPurpose, Image, RecoveredGroup};
 use millstream_model::limits::JOURNAL_WAITING_BYTES_MAX;
 use millstream_model::{GroupId, NodeId};
 use millstream_tier::Tier;
@@ -40,35 +43,6 @@ const STOP_WAIT: Duration = Duration::from_secs(5);
 
 /// How long work that was given up may take to end.
 const GIVE_UP_WAIT: Duration = Duration::from_secs(1);
-
-/// A broker that cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The journal's folder cannot be used.
-    #[error(transparent)]
-    Folder(#[from] LockError),
-    /// The journal cannot be opened.
-    #[error(transparent)]
-    Journal(#[from] OpenError),
-    /// The folder of local snapshots cannot be read, or a thread cannot be started.
-    #[error("cannot read the data folder: {0}")]
-    Io(#[from] std::io::Error),
-    /// The controller refuses this node for good.
-    #[error("the controller refuses this node: {0}")]
-    Refused(#[from] Refusal),
-    /// The damaged journal cannot go on.
-    #[error("the journal cannot go on behind its damage: {0}")]
-    Damaged(#[from] MendError),
-    /// The number of this start cannot be kept.
-    #[error("the journal cannot keep this start's registration: {0}")]
-    Register(#[from] SubmitError),
-    /// The controller cannot be reached, and this node was never part of the cluster.
-    #[error("this node has not been part of the cluster yet: its first start needs the object store")]
-    NeverRegistered,
-    /// A bug.
-    #[error("{0}")]
-    Unexpected(&'static str),
-}
 
 /// Stops the broker.
 pub struct Handle {
@@ -138,8 +112,8 @@ impl Broker {
         let mended = untold.lines().to_vec();
         mended.iter().for_each(|line| tracing::warn!("{line}"));
         let shell = Shell::over(services, settings, image, roots);
-        let following = Following::new(on_disk.found, on_disk.broken);
-        let recovered = shell.begin(joining, registered, following).await?;
+        let follower = Follower::new(&shell, on_disk.found, on_disk.broken);
+        let recovered = shell.begin(joining, registered, follower).await?;
         untold.add(recovered.iter().map(ToString::to_string))?;
         shell
             .services
@@ -238,9 +212,7 @@ impl Handle {
             let _ = tokio::time::timeout(GIVE_UP_WAIT, shell.tasks.wait()).await;
         }
         for group in &groups {
-            if group.read(|core| core.replica.unsaved().entries) > 0
-                && let Err(error) = shell.save_locally(group).await
-            {
+            if let Err(error) = shell.save_locally(group).await {
                 tracing::warn!(group = %group.id, %error, "no local snapshot at the end");
             }
         }
@@ -285,6 +257,12 @@ impl Handle {
         let bytes = i64::try_from(bytes.sum::<usize>()).unwrap_or(i64::MAX);
         let services = &self.shell.services;
         services.metrics.tail_bytes.set(bytes);
+        let is_newer = |group: &&Arc<Group>| group.read(|core| core.replica.unknown().is_some());
+        let newer = groups.iter().filter(is_newer).count();
+        services
+            .metrics
+            .newer_groups
+            .set(i64::try_from(newer).unwrap_or(i64::MAX));
         let cached = services.tier.cached_bytes();
         let cached = i64::try_from(cached).unwrap_or(i64::MAX);
         services.metrics.cached_bytes.set(cached);
@@ -363,8 +341,8 @@ fn open(
     let mut replays: BTreeMap<GroupId, Replay> = snapshots
         .into_iter()
         .map(|(group, snapshot)| {
-            // Without a catalog yet, the records in the snapshot tell an internal group.
-            let keep = is_internal(group) || !snapshot.records.is_empty();
+            // Without a catalog yet, the slots in the snapshot tell an internal group.
+            let keep = is_internal(group) || !snapshot.slots.is_empty();
             (group, Replay::of(snapshot, keep))
         })
         .collect();

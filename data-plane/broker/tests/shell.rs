@@ -26,6 +26,8 @@ mod reading;
 mod restart;
 #[path = "shell/rotten.rs"]
 mod rotten;
+#[path = "shell/slots.rs"]
+mod slots;
 #[path = "shell/times.rs"]
 mod times;
 #[path = "shell/trouble.rs"]

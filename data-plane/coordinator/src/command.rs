@@ -1,7 +1,9 @@
 //! What members and administrators ask of a group, free of Kafka's wire types.
 
+use crate::ledger::LedgerKey;
 use bytes::Bytes;
-use millstream_model::{ConsumerGroupName, Offset, PartitionId, TenantId, TimestampMs, TopicName};
+use millstream_model::{ConsumerGroupName, Offset, PartitionId, TenantId, TopicName};
+use std::borrow::Cow;
 use std::fmt;
 
 /// A group, named as it must be: with its tenant.
@@ -21,28 +23,21 @@ impl GroupKey {
     }
 }
 
+impl LedgerKey for GroupKey {
+    fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
+    fn name(&self) -> Cow<'_, [u8]> {
+        self.group.as_str().as_bytes().into()
+    }
+}
+
 impl fmt::Display for GroupKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.tenant.account(), self.group)
     }
 }
-
-/// The time, in its two kinds: deadlines are judged on the monotonic one, records carry the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Now {
-    /// Milliseconds on any monotonic clock.
-    pub ms: u64,
-    /// The wall clock.
-    pub time: TimestampMs,
-}
-
-/// Names one request that waits for its answer; chosen by the caller, never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Token(pub u64);
-
-/// Names one append that waits to be committed; chosen by the coordinator, never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket(pub u64);
 
 /// Kafka's `group.*` and `offsets.*` broker settings, with its defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,47 +10,30 @@ mod reading;
 mod rebalance;
 mod timers;
 
-use crate::command::{GroupKey, Now, Settings, Ticket, Token};
+use crate::command::{GroupKey, Settings};
 use crate::error::GroupError;
-use crate::ledger::{Applied, Ledger};
-use crate::record::{Fact, Record};
+use crate::fact::Fact;
+use crate::groups::StoredGroups;
+use crate::ledger::{Ledger, Now, Ticket, Token};
+use crate::record::{Applied, Record};
 use crate::request::{Answer, Command, Reply};
 use appends::{Appends, Then, Waiting};
 use bytes::Bytes;
 use group::{Context, Group};
-use millstream_model::limits::TENANT_GROUPS_MAX;
-use millstream_model::{PartitionId, TenantId, TimestampMs, TopicId};
+use millstream_model::limits::SLOT_TENANT_GROUPS_MAX;
+use millstream_model::{PartitionId, SlotKind, TimestampMs, TopicId};
 use std::collections::{BTreeMap, BTreeSet};
 use timers::{Timer, Timers};
 
-/// What the machine wants done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// Append these records as one batch, in the order of outputs; then call [`Coordinator::committed`] (after the
-    /// records were applied) or [`Coordinator::failed`].
-    Append {
-        /// Names the append.
-        ticket: Ticket,
-        /// Whose records they are.
-        tenant: TenantId,
-        /// The records, never none; together at most `limits::GROUP_APPEND_BYTES_MAX` bytes and a record, which has
-        /// at most `limits::GROUP_BYTES_MAX` bytes and a little.
-        records: Vec<Record>,
-    },
-    /// Send this answer.
-    Answer {
-        /// To this request.
-        token: Token,
-        /// What to answer: the reply of the command that was asked, or a refusal.
-        answer: Answer,
-    },
-}
+/// What the machine wants done. Records appended together have at most `limits::GROUP_APPEND_BYTES_MAX` bytes and a
+/// record, which has at most `limits::GROUP_BYTES_MAX` bytes and a little.
+type Output = crate::ledger::Output<Answer>;
 
-/// A replica of the internal topic: the ledger, and while it leads, the machine.
+/// A slot's consumer groups: what survives of them, and while its replica leads, the machine.
 #[derive(Debug)]
 pub struct Coordinator {
     settings: Settings,
-    ledger: Ledger,
+    stored: StoredGroups,
     lead: Option<Lead>,
 }
 
@@ -68,193 +51,19 @@ impl Coordinator {
     pub fn new(settings: Settings) -> Coordinator {
         Coordinator {
             settings,
-            ledger: Ledger::new(),
+            stored: StoredGroups::new(),
             lead: None,
         }
     }
 
     /// What survives.
-    pub fn ledger(&self) -> &Ledger {
-        &self.ledger
-    }
-
-    /// Applies one committed record; every replica, in log order.
-    pub fn apply(&mut self, key: &[u8], value: Option<&Bytes>) -> Applied {
-        self.ledger.apply(key, value)
-    }
-
-    /// Leads from now on: call it once everything committed was applied. Stored members get fresh sessions.
-    pub fn lead(&mut self, now: Now) {
-        let mut lead = Lead::default();
-        lead.timers
-            .set(Timer::Retention, now.ms + self.settings.retention_check_ms);
-        let mut out = Vec::new();
-        for (key, stored) in self.ledger.groups() {
-            let Some(metadata) = stored
-                .metadata
-                .as_ref()
-                .filter(|metadata| !metadata.members.is_empty())
-            else {
-                continue;
-            };
-            let mut group = Group::stored(metadata);
-            let Lead { timers, appends, .. } = &mut lead;
-            let mut cx = Context {
-                key,
-                now,
-                settings: &self.settings,
-                timers,
-                appends,
-                out: &mut out,
-            };
-            for member in &metadata.members {
-                group.touch(&mut cx, &member.member_id);
-            }
-            lead.groups.insert(key.clone(), group);
-        }
-        self.lead = Some(lead);
-    }
-
-    /// Leads no more: everyone who waits is told so. Tickets still out mean nothing any more.
-    pub fn resign(&mut self, out: &mut Vec<Output>) {
-        let Some(lead) = self.lead.take() else { return };
-        let members = lead
-            .groups
-            .into_values()
-            .flat_map(|group| group.members.into_values());
-        let parked = members.flat_map(|member| [member.awaiting_join, member.awaiting_sync]);
-        // Whether what is under way commits is for the next leader to find out.
-        let waiting = lead.appends.waiting.into_values();
-        let waiting = waiting.map(|waiting| waiting.then.token());
-        out.extend(parked.chain(waiting).flatten().map(|token| Output::Answer {
-            token,
-            answer: Err(GroupError::NotCoordinator),
-        }));
+    pub fn stored(&self) -> &StoredGroups {
+        &self.stored
     }
 
     /// Whether it leads.
     pub fn leads(&self) -> bool {
         self.lead.is_some()
-    }
-
-    /// Takes a command; its answer comes now or later, exactly once, as [`Output::Answer`] with the token.
-    pub fn handle(
-        &mut self,
-        now: Now,
-        token: Token,
-        key: &GroupKey,
-        command: Command,
-        out: &mut Vec<Output>,
-    ) {
-        let Coordinator {
-            settings,
-            ledger,
-            lead,
-        } = self;
-        let Some(lead) = lead else {
-            let answer = Err(GroupError::NotCoordinator);
-            out.push(Output::Answer { token, answer });
-            return;
-        };
-        if let Err(error) = lead.load(ledger, key, may_create(&command)) {
-            let answer = Err(error.unwrap_or_else(|| absent(&command)));
-            out.push(Output::Answer { token, answer });
-            return;
-        }
-        lead.with_group(key, now, settings, out, |group, cx| match command {
-            Command::Join(join) => match join::check_join(cx, &join) {
-                Ok(()) => group.join(cx, token, join),
-                Err(error) => cx.answer(token, Err(error)),
-            },
-            Command::Sync(sync) => group.sync(cx, token, sync),
-            Command::Heartbeat(heartbeat) => {
-                let result = group.heartbeat(cx, &heartbeat);
-                cx.answer(token, result.map(Reply::Heartbeat));
-            }
-            Command::Leave(leave) => {
-                let left = group.leave(cx, leave);
-                cx.answer(token, Ok(Reply::Leave(left)));
-            }
-            Command::CommitOffsets(commit) => group.commit_offsets(cx, token, commit),
-            Command::DeleteGroup(_) => group.delete(cx, token, ledger.group(key)),
-            Command::DeleteOffsets(delete) => group.delete_offsets(cx, token, delete, ledger.group(key)),
-        });
-    }
-
-    /// The append is committed and its records applied.
-    pub fn committed(&mut self, now: Now, ticket: Ticket, out: &mut Vec<Output>) {
-        self.decided(now, ticket, Ok(()), out);
-    }
-
-    /// The append will not be committed.
-    pub fn failed(&mut self, now: Now, ticket: Ticket, out: &mut Vec<Output>) {
-        self.decided(now, ticket, Err(GroupError::NotAvailable), out);
-    }
-
-    /// When [`Coordinator::expire`] is due, on the monotonic clock.
-    pub fn next_deadline(&self) -> Option<u64> {
-        self.lead.as_ref()?.timers.next()
-    }
-
-    /// Does what is due: sessions, rebalances, retention.
-    pub fn expire(&mut self, now: Now, out: &mut Vec<Output>) {
-        let Coordinator {
-            settings,
-            ledger,
-            lead,
-        } = self;
-        let Some(lead) = lead else { return };
-        while let Some(timer) = lead.timers.pop(now.ms) {
-            match timer {
-                Timer::Session(key, member) => lead.with_group(&key, now, settings, out, |group, cx| {
-                    if group.session_over(cx, &member) {
-                        group.remove_and_rebalance(cx, &member);
-                    }
-                }),
-                Timer::Pending(key, member) => lead.with_group(&key, now, settings, out, |group, cx| {
-                    if group.pending.remove(&member) {
-                        group.maybe_complete_join(cx);
-                    }
-                }),
-                Timer::Join(key) => {
-                    lead.with_group(&key, now, settings, out, |group, cx| group.join_timer(cx))
-                }
-                Timer::Sync(key) => {
-                    lead.with_group(&key, now, settings, out, |group, cx| group.sync_timer(cx))
-                }
-                Timer::Retention => {
-                    lead.timers
-                        .set(Timer::Retention, now.ms + settings.retention_check_ms.max(1));
-                    lead.retain(ledger, now, settings, out);
-                }
-            }
-        }
-    }
-
-    /// Forgets all offsets of topics that are gone. A group stays, also without offsets, until retention looks at it.
-    pub fn forget_topics(&mut self, topics: &BTreeSet<TopicId>, time: TimestampMs, out: &mut Vec<Output>) {
-        let Coordinator { ledger, lead, .. } = self;
-        let Some(lead) = lead else { return };
-        for (key, stored) in ledger.groups() {
-            let in_flight = lead
-                .groups
-                .get(key)
-                .into_iter()
-                .flat_map(|group| group.offsets_in_flight.keys());
-            let gone: BTreeSet<&PartitionId> = stored
-                .offsets
-                .keys()
-                .chain(in_flight)
-                .filter(|partition| topics.contains(&partition.topic))
-                .collect();
-            let kept = stored.metadata.is_some() || lead.groups.contains_key(key);
-            let is_last = !gone.is_empty() && stored.offsets.keys().all(|partition| gone.contains(partition));
-            let group = (is_last && !kept).then(|| offsets::emptied(key, time));
-            let gone = gone.into_iter();
-            let gone = gone.map(|partition| Fact::Offset(key.clone(), *partition, None));
-            let facts: Vec<Fact> = group.into_iter().chain(gone).collect();
-            lead.append(key, facts, out);
-        }
     }
 
     fn decided(&mut self, now: Now, ticket: Ticket, result: Result<(), GroupError>, out: &mut Vec<Output>) {
@@ -280,21 +89,200 @@ impl Coordinator {
     }
 }
 
+impl Ledger for Coordinator {
+    const KIND: SlotKind = SlotKind::Groups;
+    type Key = GroupKey;
+    type Command = Command;
+    type Answer = Answer;
+
+    fn apply(&mut self, key: &[u8], value: Option<&Bytes>) -> Applied {
+        self.stored.apply(key, value)
+    }
+
+    fn records(&self) -> Box<dyn Iterator<Item = Record> + '_> {
+        Box::new(self.stored.records())
+    }
+
+    fn lead(&mut self, now: Now) {
+        let mut lead = Lead::default();
+        if !self.stored.is_empty() {
+            lead.retain_after(now, &self.settings);
+        }
+        let mut out = Vec::new();
+        for (key, stored) in self.stored.groups() {
+            let Some(metadata) = stored
+                .metadata
+                .as_ref()
+                .filter(|metadata| !metadata.members.is_empty())
+            else {
+                continue;
+            };
+            let mut group = Group::stored(metadata);
+            let Lead { timers, appends, .. } = &mut lead;
+            let mut cx = Context {
+                key,
+                now,
+                settings: &self.settings,
+                timers,
+                appends,
+                out: &mut out,
+            };
+            for member in &metadata.members {
+                group.touch(&mut cx, &member.member_id);
+            }
+            lead.groups.insert(key.clone(), group);
+        }
+        self.lead = Some(lead);
+    }
+
+    fn resign(&mut self, out: &mut Vec<Output>) {
+        let Some(lead) = self.lead.take() else { return };
+        let members = lead
+            .groups
+            .into_values()
+            .flat_map(|group| group.members.into_values());
+        let parked = members.flat_map(|member| [member.awaiting_join, member.awaiting_sync]);
+        // Whether what is under way commits is for the next leader to find out.
+        let waiting = lead.appends.waiting.into_values();
+        let waiting = waiting.map(|waiting| waiting.then.token());
+        out.extend(parked.chain(waiting).flatten().map(|token| Output::Answer {
+            token,
+            answer: Err(GroupError::NotCoordinator),
+        }));
+    }
+
+    fn handle(&mut self, now: Now, token: Token, key: &GroupKey, command: Command, out: &mut Vec<Output>) {
+        let Coordinator {
+            settings,
+            stored,
+            lead,
+        } = self;
+        let Some(lead) = lead else {
+            let answer = Err(GroupError::NotCoordinator);
+            out.push(Output::Answer { token, answer });
+            return;
+        };
+        if let Err(error) = lead.load(stored, key, may_create(&command)) {
+            let answer = Err(error.unwrap_or_else(|| absent(&command)));
+            out.push(Output::Answer { token, answer });
+            return;
+        }
+        if !lead.timers.is_set(&Timer::Retention) {
+            lead.retain_after(now, settings);
+        }
+        lead.with_group(key, now, settings, out, |group, cx| match command {
+            Command::Join(join) => match join::check_join(cx, &join) {
+                Ok(()) => group.join(cx, token, join),
+                Err(error) => cx.answer(token, Err(error)),
+            },
+            Command::Sync(sync) => group.sync(cx, token, sync),
+            Command::Heartbeat(heartbeat) => {
+                let result = group.heartbeat(cx, &heartbeat);
+                cx.answer(token, result.map(Reply::Heartbeat));
+            }
+            Command::Leave(leave) => {
+                let left = group.leave(cx, leave);
+                cx.answer(token, Ok(Reply::Leave(left)));
+            }
+            Command::CommitOffsets(commit) => group.commit_offsets(cx, token, commit),
+            Command::DeleteGroup(_) => group.delete(cx, token, stored.group(key)),
+            Command::DeleteOffsets(delete) => group.delete_offsets(cx, token, delete, stored.group(key)),
+        });
+    }
+
+    fn committed(&mut self, now: Now, ticket: Ticket, out: &mut Vec<Output>) {
+        self.decided(now, ticket, Ok(()), out);
+    }
+
+    fn failed(&mut self, now: Now, ticket: Ticket, out: &mut Vec<Output>) {
+        self.decided(now, ticket, Err(GroupError::NotAvailable), out);
+    }
+
+    fn next_deadline(&self) -> Option<u64> {
+        self.lead.as_ref()?.timers.next()
+    }
+
+    fn expire(&mut self, now: Now, out: &mut Vec<Output>) {
+        let Coordinator {
+            settings,
+            stored,
+            lead,
+        } = self;
+        let Some(lead) = lead else { return };
+        while let Some(timer) = lead.timers.pop(now.ms) {
+            match timer {
+                Timer::Session(key, member) => lead.with_group(&key, now, settings, out, |group, cx| {
+                    if group.session_over(cx, &member) {
+                        group.remove_and_rebalance(cx, &member);
+                    }
+                }),
+                Timer::Pending(key, member) => lead.with_group(&key, now, settings, out, |group, cx| {
+                    if group.pending.remove(&member) {
+                        group.maybe_complete_join(cx);
+                    }
+                }),
+                Timer::Join(key) => {
+                    lead.with_group(&key, now, settings, out, |group, cx| group.join_timer(cx))
+                }
+                Timer::Sync(key) => {
+                    lead.with_group(&key, now, settings, out, |group, cx| group.sync_timer(cx))
+                }
+                Timer::Retention => {
+                    lead.retain(stored, now, settings, out);
+                    if !stored.is_empty() || !lead.groups.is_empty() {
+                        lead.retain_after(now, settings);
+                    }
+                }
+            }
+        }
+    }
+
+    fn topics_deleted(&mut self, topics: &BTreeSet<TopicId>, time: TimestampMs, out: &mut Vec<Output>) {
+        let Coordinator { stored, lead, .. } = self;
+        let Some(lead) = lead else { return };
+        for (key, stored) in stored.groups() {
+            let in_flight = lead
+                .groups
+                .get(key)
+                .into_iter()
+                .flat_map(|group| group.offsets_in_flight.keys());
+            let gone: BTreeSet<&PartitionId> = stored
+                .offsets
+                .keys()
+                .chain(in_flight)
+                .filter(|partition| topics.contains(&partition.topic))
+                .collect();
+            let kept = stored.metadata.is_some() || lead.groups.contains_key(key);
+            let is_last = !gone.is_empty() && stored.offsets.keys().all(|partition| gone.contains(partition));
+            let group = (is_last && !kept).then(|| offsets::emptied(key, time));
+            let gone = gone.into_iter();
+            let gone = gone.map(|partition| Fact::Offset(key.clone(), *partition, None));
+            let facts: Vec<Fact> = group.into_iter().chain(gone).collect();
+            lead.append(key, facts, out);
+        }
+    }
+}
+
 impl Lead {
     /// Makes the group present in memory: as it is, as it was stored, or new where the command may create it.
     /// Refuses with nothing when there is no such group.
-    fn load(&mut self, ledger: &Ledger, key: &GroupKey, create: bool) -> Result<(), Option<GroupError>> {
+    fn load(
+        &mut self,
+        stored: &StoredGroups,
+        key: &GroupKey,
+        create: bool,
+    ) -> Result<(), Option<GroupError>> {
         if self.groups.contains_key(key) {
             return Ok(());
         }
-        let group = match ledger.group(key) {
-            Some(stored) => stored.metadata.as_ref().map_or_else(Group::empty, Group::stored),
+        let group = match stored.group(key) {
+            Some(group) => group.metadata.as_ref().map_or_else(Group::empty, Group::stored),
             None if !create => return Err(None),
             None => {
                 let live = self.groups.range(GroupKey::first(key.tenant)..);
                 let live = live.take_while(|(other, _)| other.tenant == key.tenant);
-                let unstored = live.filter(|(other, _)| ledger.group(other).is_none()).count();
-                if ledger.groups_of(key.tenant).count() + unstored >= TENANT_GROUPS_MAX {
+                let unstored = live.filter(|(other, _)| stored.group(other).is_none()).count();
+                if stored.groups_of(key.tenant).count() + unstored >= SLOT_TENANT_GROUPS_MAX {
                     return Err(Some(GroupError::TooManyGroups));
                 }
                 Group::empty()
@@ -335,9 +323,15 @@ impl Lead {
         }
     }
 
+    /// Looks at retention after a while.
+    fn retain_after(&mut self, now: Now, settings: &Settings) {
+        self.timers
+            .set(Timer::Retention, now.ms + settings.retention_check_ms.max(1));
+    }
+
     /// Removes what has grown too old from groups without members.
-    fn retain(&mut self, ledger: &Ledger, now: Now, settings: &Settings, out: &mut Vec<Output>) {
-        for (key, stored) in ledger.groups() {
+    fn retain(&mut self, stored: &StoredGroups, now: Now, settings: &Settings, out: &mut Vec<Output>) {
+        for (key, stored) in stored.groups() {
             if !self.groups.contains_key(key) {
                 let facts = offsets::expired(key, stored, now.time, settings);
                 self.append(key, facts, out);

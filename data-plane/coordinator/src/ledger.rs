@@ -1,109 +1,124 @@
-//! What survives of groups: metadata and offsets, changed by applying committed records, never otherwise.
+//! What a slot keeps, as its shell sees it: records in and out, commands and deadlines in, answers out.
+//!
+//! ```text
+//!             every replica                     the leader alone
+//!   log ── apply(record) ──▶ what survives ◀── lead, handle, expire, topics_deleted ◀── doors, clock, catalog
+//!   snapshot ◀── records() ──┘                   │
+//!                                                ├─▶ Output::Append{ticket, records} ─▶ log ─▶ committed(ticket)
+//!                                                └─▶ Output::Answer{token, answer}   ─▶ who asked
+//! ```
+//! A ledger is pure: the time comes in, and nothing is drawn or waited for. Whatever takes time goes out as an [`Output`]
+//! that names what it is for, and what became of it comes back as a call of its own, as an append does: so a ledger that
+//! needs fresh producer ids will ask for a block by an output, go on with other commands, and get it by a call
+//! (docs/decisions/047).
 
-use crate::command::GroupKey;
-use crate::record::{Fact, Record, RecordError};
-use crate::stored::{CommittedOffset, GroupMetadata};
+use crate::record::{Applied, Record};
 use bytes::Bytes;
-use millstream_model::{PartitionId, TenantId};
-use std::collections::BTreeMap;
+use millstream_model::{SlotKind, TenantId, TimestampMs, TopicId};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 
-/// A group as it is stored.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StoredGroup {
-    /// Its metadata; none for a group that only ever committed offsets.
-    pub metadata: Option<GroupMetadata>,
-    /// Its offsets.
-    pub offsets: BTreeMap<PartitionId, CommittedOffset>,
+/// The time, in its two kinds: deadlines are judged on the monotonic one, records carry the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Milliseconds on any monotonic clock.
+    pub ms: u64,
+    /// The wall clock.
+    pub time: TimestampMs,
 }
 
-/// What applying a record did.
+/// Names one request that waits for its answer; chosen by the caller, never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(pub u64);
+
+/// Names one append that waits to be committed; chosen by the ledger, never used twice while it leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// Names one thing that a ledger keeps, and so its slot: a consumer group, say, or a partition as a group shares it.
+pub trait LedgerKey {
+    /// Whose it is.
+    fn tenant(&self) -> TenantId;
+
+    /// Its name within the tenant, for the hash that finds its slot: different keys have different bytes, for ever.
+    fn name(&self) -> Cow<'_, [u8]>;
+}
+
+/// What a ledger wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Applied {
-    /// It changed the state.
-    Done,
-    /// It was passed over, the same on every replica; a person should know.
-    Skipped(RecordError),
+pub enum Output<A> {
+    /// Append these records to the slot as one batch, in the order of outputs; then call [`Ledger::committed`] (after
+    /// the records were applied) or [`Ledger::failed`].
+    Append {
+        /// Names the append.
+        ticket: Ticket,
+        /// The records, never none; together they fit into a batch.
+        records: Vec<Record>,
+    },
+    /// Send this answer.
+    Answer {
+        /// To this request.
+        token: Token,
+        /// What to answer: the reply of the command that was asked, or a refusal.
+        answer: A,
+    },
 }
 
-/// All groups that a replica of the internal topic knows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ledger {
-    groups: BTreeMap<GroupKey, StoredGroup>,
-}
+/// The ledger of one slot: what survives, and while its replica leads, the machine over it.
+pub trait Ledger: Send + 'static {
+    /// Whose slots it is for.
+    const KIND: SlotKind;
 
-impl Ledger {
-    /// Knows nothing.
-    pub fn new() -> Ledger {
-        Ledger::default()
-    }
+    /// What a command is about.
+    type Key: LedgerKey;
 
-    /// Applies one committed record. Infallible: a record that cannot be read changes nothing, on any replica.
-    pub fn apply(&mut self, key: &[u8], value: Option<&Bytes>) -> Applied {
-        match Fact::decode(key, value) {
-            Ok(fact) => {
-                self.accept(fact);
-                Applied::Done
-            }
-            Err(error) => Applied::Skipped(error),
-        }
-    }
+    /// What may be asked.
+    type Command;
 
-    /// The whole state as records: what a snapshot holds. Applied to an empty ledger they give this one.
-    pub fn records(&self) -> impl Iterator<Item = Record> + '_ {
-        self.groups.iter().flat_map(|(key, group)| {
-            let metadata = group
-                .metadata
-                .clone()
-                .map(|metadata| Fact::Group(key.clone(), Some(metadata)));
-            let offsets = group
-                .offsets
-                .iter()
-                .map(|(partition, offset)| Fact::Offset(key.clone(), *partition, Some(offset.clone())));
-            metadata.into_iter().chain(offsets).map(|fact| fact.encode())
-        })
-    }
+    /// What a command comes to: a reply, or a refusal.
+    type Answer: Send;
 
-    /// One group.
-    pub fn group(&self, key: &GroupKey) -> Option<&StoredGroup> {
-        self.groups.get(key)
-    }
+    /// Applies one committed record; every replica, in log order. Infallible: a record that cannot be read changes nothing,
+    /// on any replica.
+    fn apply(&mut self, key: &[u8], value: Option<&Bytes>) -> Applied;
 
-    /// All groups, in key order.
-    pub fn groups(&self) -> impl Iterator<Item = (&GroupKey, &StoredGroup)> {
-        self.groups.iter()
-    }
+    /// The whole state as records: what a snapshot holds. Applied to an empty ledger they give this one; none when it is
+    /// empty.
+    fn records(&self) -> Box<dyn Iterator<Item = Record> + '_>;
 
-    /// One tenant's groups, in key order.
-    pub fn groups_of(&self, tenant: TenantId) -> impl Iterator<Item = (&GroupKey, &StoredGroup)> {
-        self.groups
-            .range(GroupKey::first(tenant)..)
-            .take_while(move |(key, _)| key.tenant == tenant)
-    }
+    /// Leads from now on; called once everything committed was applied.
+    fn lead(&mut self, now: Now);
 
-    fn accept(&mut self, fact: Fact) {
-        match fact {
-            Fact::Group(key, Some(metadata)) => self.groups.entry(key).or_default().metadata = Some(metadata),
-            Fact::Group(key, None) => self.change(&key, |group| group.metadata = None),
-            Fact::Offset(key, partition, Some(offset)) => {
-                self.groups
-                    .entry(key)
-                    .or_default()
-                    .offsets
-                    .insert(partition, offset);
-            }
-            Fact::Offset(key, partition, None) => self.change(&key, |group| {
-                group.offsets.remove(&partition);
-            }),
-        }
-    }
+    /// Leads no more: everyone who waits is told so. Tickets still out mean nothing any more.
+    fn resign(&mut self, out: &mut Vec<Output<Self::Answer>>);
 
-    /// Takes something from a group, and the group with its last fact.
-    fn change(&mut self, key: &GroupKey, take: impl FnOnce(&mut StoredGroup)) {
-        if let Some(group) = self.groups.get_mut(key) {
-            take(group);
-            if group.metadata.is_none() && group.offsets.is_empty() {
-                self.groups.remove(key);
-            }
-        }
-    }
+    /// Takes a command; its answer comes now or later, exactly once, as [`Output::Answer`] with the token.
+    fn handle(
+        &mut self,
+        now: Now,
+        token: Token,
+        key: &Self::Key,
+        command: Self::Command,
+        out: &mut Vec<Output<Self::Answer>>,
+    );
+
+    /// The append is committed and its records applied.
+    fn committed(&mut self, now: Now, ticket: Ticket, out: &mut Vec<Output<Self::Answer>>);
+
+    /// The append will not be committed, or nobody here will learn whether it is.
+    fn failed(&mut self, now: Now, ticket: Ticket, out: &mut Vec<Output<Self::Answer>>);
+
+    /// When [`Ledger::expire`] is due, on the monotonic clock; never while it has nothing, for most slots have nothing.
+    fn next_deadline(&self) -> Option<u64>;
+
+    /// Does what is due.
+    fn expire(&mut self, now: Now, out: &mut Vec<Output<Self::Answer>>);
+
+    /// Forgets what it keeps about topics that are gone.
+    fn topics_deleted(
+        &mut self,
+        topics: &BTreeSet<TopicId>,
+        time: TimestampMs,
+        out: &mut Vec<Output<Self::Answer>>,
+    );
 }

@@ -1,24 +1,25 @@
 //! Quotas of tenants and keys, one set of meters for all doors of the process: who owes waits before it begins more.
 //!
-//! A meter is a [`TokenBucket`] that lends: what is begun is counted whole, and what it took too much is a debt. A debt
+//! A meter is a [token bucket](millstream_access::TokenBucket) that lends: what is begun is counted whole, and what it took too much is a debt. A debt
 //! is never forgiven. It delays what takes from the same meter, on every connection and at every door, and nothing
 //! else: requests that move no bytes wait for the meter of requests only.
 
 mod calls;
 mod connected;
+mod meters;
 
-pub use calls::{Allowance, fetch_patience};
+pub use calls::{Allowance, fetch_patience, patience};
 pub use connected::{Connected, NotConnected, TooManyConnected};
+pub use meters::Meters;
 
 use connected::Counts;
+use millstream_access::Principal;
 use millstream_access::quota::DELAY_MS_MAX;
-use millstream_access::{Principal, TokenBucket};
-use millstream_metadata::{Image, ImageWatch, Quota, QuotaScope};
+use millstream_metadata::{Image, ImageWatch, Quota};
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -67,99 +68,6 @@ pub struct Owes {
     pub meter: Meter,
     /// How long it has to wait, [`THROTTLE_MAX`] at most at once.
     pub wait: Duration,
-}
-
-/// Scopes that bind a caller.
-type Scopes = [(QuotaScope, Option<u64>); 2];
-
-struct Bucket {
-    rate: u64,
-    bucket: TokenBucket,
-}
-
-/// The meters of those who have quotas: the arithmetic of [`Quotas`], without a clock. Nobody else costs anything.
-#[derive(Default)]
-pub struct Meters {
-    /// There are no more than rows of quotas.
-    buckets: HashMap<(QuotaScope, Meter), Bucket>,
-}
-
-impl Meters {
-    /// Takes `amount` if the caller owes nothing; how long it owes then. Looking and taking are one step: of many that
-    /// wait for the end of a debt, one begins.
-    ///
-    /// # Errors
-    /// How long it owes already; nothing was taken.
-    pub fn begin(
-        &mut self,
-        image: &Image,
-        who: &Principal,
-        meter: Meter,
-        now_ms: u64,
-        amount: u64,
-    ) -> Result<Duration, Duration> {
-        match self.take(image, who, meter, now_ms, 0) {
-            Duration::ZERO => Ok(self.take(image, who, meter, now_ms, amount)),
-            owed => Err(owed),
-        }
-    }
-
-    /// What the meter has, if the caller owes nothing; none if nothing limits it.
-    ///
-    /// # Errors
-    /// How long it owes.
-    pub fn left(
-        &mut self,
-        image: &Image,
-        who: &Principal,
-        meter: Meter,
-        now_ms: u64,
-    ) -> Result<Option<u64>, Duration> {
-        match self.take(image, who, meter, now_ms, 0) {
-            Duration::ZERO => {}
-            owed => return Err(owed),
-        }
-        let limited = scopes(image, who, meter)
-            .into_iter()
-            .filter_map(|(scope, rate)| Some((scope, rate?)));
-        Ok(limited
-            .map(|(scope, rate)| self.bucket((scope, meter), rate, now_ms).left(now_ms))
-            .min())
-    }
-
-    /// Takes `amount` whatever the caller owes; how long it owes then.
-    pub fn take(
-        &mut self,
-        image: &Image,
-        who: &Principal,
-        meter: Meter,
-        now_ms: u64,
-        amount: u64,
-    ) -> Duration {
-        let waits = scopes(image, who, meter).map(|(scope, rate)| {
-            rate.map_or(0, |rate| {
-                self.bucket((scope, meter), rate, now_ms).take(now_ms, amount)
-            })
-        });
-        Duration::from_millis(waits.into_iter().max().unwrap_or(0))
-    }
-
-    fn bucket(&mut self, key: (QuotaScope, Meter), rate: u64, now_ms: u64) -> &mut TokenBucket {
-        let found = self.buckets.entry(key).or_insert_with(|| Bucket {
-            rate,
-            bucket: TokenBucket::new(rate, rate, now_ms),
-        });
-        if found.rate != rate {
-            found.rate = rate;
-            found.bucket.set_rate(rate, rate, now_ms);
-        }
-        &mut found.bucket
-    }
-}
-
-fn scopes(image: &Image, who: &Principal, meter: Meter) -> Scopes {
-    [QuotaScope::Tenant(who.tenant), QuotaScope::Key(who.key)]
-        .map(|scope| (scope, meter.rate(&image.quota(scope))))
 }
 
 /// The meters as tasks use them. Cheap to clone.

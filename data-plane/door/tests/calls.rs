@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use millstream_access::Principal;
+use millstream_door::quotas::patience;
 use millstream_door::{Action, Allowance, Meter, Quotas, Refused, kafka_code};
 use millstream_kafka_wire::ErrorCode;
 use millstream_metadata::{Change, Image, ImageWatch, OrganisationId, Quota, QuotaRow, QuotaScope, Row};
@@ -49,6 +50,18 @@ async fn what_moves_bytes_is_refused_for_requests_and_what_does_not_goes_on() {
     for action in [Action::Produce, Action::Fetch] {
         let refused = quotas.begin_action(action, &who, until).await.unwrap_err();
         assert_eq!(refused.kind(), Kind::Throttled);
+    }
+}
+
+/// Whatever a member waits for, it waits a third of the shortest session (6 s): it may have to beat behind that.
+#[test]
+fn only_what_moves_bytes_waits_for_longer_than_a_session_allows() {
+    for action in Action::ALL {
+        let most = match action {
+            Action::Produce | Action::Fetch => 10,
+            _ => 6 / 3,
+        };
+        assert_eq!(patience(action), Duration::from_secs(most), "{action:?}");
     }
 }
 

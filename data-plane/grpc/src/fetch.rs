@@ -3,14 +3,13 @@
 use crate::caller::unauthenticated;
 use crate::error::error;
 use crate::names::resolve;
-use crate::patience::PATIENCE;
 use crate::produce::told;
 use bytes::{Bytes, BytesMut};
 use millstream_access::Principal;
 use millstream_broker::Broker;
 use millstream_broker::interface::{FetchPartition, FetchedPartition, Isolation};
 use millstream_door::fetch::{Reading, read};
-use millstream_door::quotas::fetch_patience;
+use millstream_door::quotas::{fetch_patience, patience};
 use millstream_door::{Action, Allowance, Quotas, while_valid};
 use millstream_model::Offset;
 use millstream_model::limits::FETCH_BYTES_MAX;
@@ -67,7 +66,7 @@ pub(crate) async fn fetch(
 
 /// How much the caller may read; who owes waits as long as its fetch allows.
 async fn allowance(quotas: &Quotas, who: &Principal, wait: Duration) -> Allowance {
-    let until = fetch_patience(Instant::now(), wait, PATIENCE);
+    let until = fetch_patience(Instant::now(), wait, patience(Action::Fetch));
     match quotas.begin_action(Action::Fetch, who, until).await {
         Ok(_) => quotas.begin_fetch(who, until).await,
         Err(owes) => Allowance::Nothing(owes),

@@ -14,7 +14,6 @@ mod groups;
 mod metrics;
 mod names;
 mod offsets;
-mod patience;
 mod produce;
 mod service;
 mod watch;

@@ -2,10 +2,10 @@
 
 use crate::error::{error, status};
 use crate::names::resolve;
-use crate::patience::PATIENCE;
 use millstream_access::Principal;
 use millstream_broker::Broker;
 use millstream_broker::interface::{Acks, InitProducer, PendingProduce, Produce, Produced};
+use millstream_door::quotas::patience;
 use millstream_door::{Action, Owes, Quotas, produce};
 use millstream_model::OwnerEpoch;
 use millstream_rpc::data::{
@@ -81,7 +81,7 @@ pub(crate) async fn produce(
 
 /// Waits until the caller owes nothing, and counts the request and its batches; how long it owes then.
 async fn pay(quotas: &Quotas, who: &Principal, request: &ProduceRequest) -> Result<Duration, Owes> {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + patience(Action::Produce);
     let bytes: u64 = request.partitions.iter().map(|it| it.batch.len() as u64).sum();
     let owed = quotas.begin_action(Action::Produce, who, until).await?;
     Ok(quotas.begin_produce(who, bytes, until).await?.max(owed))

@@ -3,12 +3,12 @@
 use crate::caller::caller;
 use crate::error::status;
 use crate::metrics::Metrics;
-use crate::patience::PATIENCE;
 use crate::watch::Answers;
 use crate::{fetch, groups, offsets, produce, watch};
 use async_trait::async_trait;
 use millstream_access::Principal;
 use millstream_broker::Broker;
+use millstream_door::quotas::patience;
 use millstream_door::{Action, Quotas};
 use millstream_model::limits::GRPC_MESSAGE_BYTES_MAX;
 use millstream_rpc::data::data_server::{Data, DataServer};
@@ -86,7 +86,9 @@ impl DataDoor {
     /// Counts a request: who owes some waits a little first. What moves bytes waits by itself, and may be refused.
     async fn count(&self, action: Action, who: &Principal) {
         if !action.moves_bytes() {
-            self.quotas.begin_call(who, Instant::now() + PATIENCE).await;
+            self.quotas
+                .begin_call(who, Instant::now() + patience(action))
+                .await;
         }
     }
 }

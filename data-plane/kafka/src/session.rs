@@ -5,11 +5,11 @@ use crate::metrics::Metrics;
 use millstream_access::{Operation, Principal, Resource, allowed};
 use millstream_broker::Broker;
 use millstream_broker::interface::groups::Client;
+use millstream_door::quotas::patience;
 use millstream_door::{Action, Connection, Logins, Overstayed, Owes, Quotas, Share, Turn};
 use millstream_kafka_wire::frame::RequestFrame;
 use millstream_kafka_wire::{ApiKey, ErrorCode};
 use millstream_metadata::{Actor, Image, Refusal, Request};
-use millstream_model::limits::MEMBER_DEBT_WAIT_MS_MAX;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -84,11 +84,13 @@ impl Session {
 
     /// How long a request may wait for debts, from when it was received: no member of a group is thrown out for it.
     fn patience(&self, api: ApiKey) -> Duration {
-        let longest = self.shared.debt_patience;
-        match api {
-            ApiKey::Produce | ApiKey::Fetch => longest,
-            _ => longest.min(Duration::from_millis(MEMBER_DEBT_WAIT_MS_MAX)),
-        }
+        let action = match api {
+            ApiKey::Produce => Action::Produce,
+            ApiKey::Fetch => Action::Fetch,
+            // Whatever else it is, a member may have to wait for it.
+            _ => Action::UseGroup,
+        };
+        patience(action).min(self.shared.debt_patience)
     }
 }
 

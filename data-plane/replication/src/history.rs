@@ -179,8 +179,10 @@ impl Recovered {
     }
 
     /// A truncation record. It may cut below the first entry here, when what it cut was recycled with what is
-    /// released: the next entry says what it follows.
+    /// released: the next entry says what it follows. Nothing committed is ever cut off, so that what was known to be is
+    /// no more than what stays: a log that seems to begin behind entries that were cut has not committed them.
     pub fn truncate(&mut self, to: Lsn) {
+        self.high_watermark = self.high_watermark.min(to);
         if to < self.log.base().lsn {
             self.log = EpochHistory::new(EntryId::ZERO);
         } else {

@@ -556,3 +556,23 @@ fn a_log_that_its_snapshot_has_left_behind_is_cut_before_anything_is_written() {
     kept.snapshot(id(1, 4)).unwrap();
     assert!(!kept.starts_anew());
 }
+
+/// A journal whose first file was recycled says where the log begins by what that file ended with. When that was cut off
+/// since, none of it was committed: the log begins where the first entry behind the cut says.
+#[test]
+fn a_log_that_begins_behind_what_was_cut_has_committed_none_of_it() {
+    let mut recovered = Recovered::default();
+    let id = |epoch, lsn| EntryId {
+        epoch: Epoch(epoch),
+        lsn: Lsn(lsn),
+    };
+    recovered.reset(id(1, 5));
+    recovered.truncate(Lsn(0));
+    recovered.push(&entry(0, 2, 1).header).unwrap();
+    recovered.push(&entry(2, 2, 2).header).unwrap();
+    assert_eq!(recovered.log.last(), id(2, 2));
+    assert_eq!(recovered.high_watermark, Lsn::ZERO);
+    let me = member(1);
+    let machine = Machine::new(Settings::new(GroupId(1), me.journal, me.registration), recovered);
+    assert_eq!(machine.high_watermark(), Lsn::ZERO);
+}

@@ -12,8 +12,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use millstream_model::limits::{
-    CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_RESERVE, HTTP2_CONNECTION_WINDOW_BYTES, HTTP2_RESETS_MAX,
-    HTTP2_SEND_BUFFER_BYTES, HTTP2_STREAM_WINDOW_BYTES, HTTP2_STREAMS_MAX,
+    CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_MS_MAX, HTTP_RESERVE, HTTP2_CONNECTION_WINDOW_BYTES,
+    HTTP2_RESETS_MAX, HTTP2_SEND_BUFFER_BYTES, HTTP2_STREAM_WINDOW_BYTES, HTTP2_STREAMS_MAX,
 };
 use millstream_model::{Backoff, Waits};
 use rustls::ServerConfig;
@@ -72,7 +72,7 @@ impl Default for Settings {
             connections_max: CONNECTIONS_MAX,
             reserve: HTTP_RESERVE,
             health_paths: &["/livez", "/readyz"],
-            head_timeout: Duration::from_secs(10),
+            head_timeout: Duration::from_millis(HTTP_HEAD_MS_MAX),
             idle_timeout: Duration::from_secs(60),
             reserve_timeout: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(5),

@@ -12,7 +12,7 @@ mod topics;
 
 pub use nodes::{
     AllocateProducerIds, ConfirmRegistration, EndSession, Heartbeat, ProducerIds, ProposeIsr,
-    RaiseFeatureLevel, RegisterNode, ReportDeleted, ReportSnapshot,
+    RaiseFeatureLevel, RegisterNode, ReportDeleted, ReportSnapshot, Resign,
 };
 pub use quotas::SetQuota;
 pub use recover::{GroupsRecovered, RecoverGroups, RecoveredGroup};
@@ -188,6 +188,7 @@ commands! {
     Heartbeat "Heartbeat" => (),
     EndSession "EndSession" => (),
     ProposeIsr "ProposeIsr" => (),
+    Resign "Resign" => (),
     ReportSnapshot "ReportSnapshot" => (),
     ReportDeleted "ReportDeleted" => (),
     RecoverGroups "RecoverGroups" => GroupsRecovered,

@@ -3,22 +3,39 @@
 //! A clone costs a few reference counts and applying a change costs a path of the tree, whatever the number of
 //! topics: a node keeps the newest image, requests keep the one they began with.
 
+mod difference;
+mod recent;
+#[cfg(test)]
+mod tests;
+
+pub use difference::Difference;
+
 use crate::change::Change;
 use crate::rows::{
     ClusterRow, EnvironmentId, EnvironmentRow, GroupRow, KeyRow, KeyState, NodeRow, OrganisationId,
-    OrganisationRow, PartitionRow, Quota, QuotaRow, QuotaScope, Row, SqlRow, Tables, TopicRow, TopicState,
-    VirtualClusterRow,
+    OrganisationRow, PartitionRow, Quota, QuotaRow, QuotaScope, Row, RowKey, SqlRow, Tables, TopicRow,
+    TopicState, VirtualClusterRow,
 };
 use crate::topic_defaults::TopicDefaults;
 use millstream_model::{GroupId, JournalId, KeyId, NodeId, PartitionId, TenantId, TopicId, TopicName};
+use recent::Recent;
 use std::sync::Arc;
 
 /// What the catalog knows at one version.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Image {
     tables: Tables,
     /// This node can no longer know that a key in it was not revoked meanwhile.
     is_stale: bool,
+    /// What changed last of what nodes follow.
+    recent: Recent,
+}
+
+/// The same rows are the same image, whatever came and went before.
+impl PartialEq for Image {
+    fn eq(&self, other: &Image) -> bool {
+        (self.is_stale, &self.tables) == (other.is_stale, &other.tables)
+    }
 }
 
 impl Image {
@@ -45,6 +62,10 @@ impl Image {
         match change {
             Change::Put(row) => self.tables.put(row),
             Change::Remove(key) => self.tables.remove(key),
+        }
+        let key = change.key();
+        if matches!(key, RowKey::Topic(_) | RowKey::Group(_) | RowKey::Node(_)) {
+            self.recent.push(key);
         }
     }
 
@@ -192,10 +213,15 @@ impl Image {
         group.members.iter().all(lost)
     }
 
+    /// The topics that have partitions in the group, also those being deleted.
+    pub fn topics_in(&self, group: GroupId) -> impl Iterator<Item = &Arc<TopicRow>> {
+        self.tables.topics.within(group)
+    }
+
     /// How many partitions of topics the group holds.
     pub fn partitions_in(&self, group: GroupId) -> usize {
         let here = |topic: &Arc<TopicRow>| topic.partitions.iter().filter(|row| row.group == group).count();
-        self.topics().map(here).sum()
+        self.topics_in(group).map(here).sum()
     }
 
     /// Every node, lost ones too.

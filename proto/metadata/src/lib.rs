@@ -22,7 +22,7 @@ pub mod watch;
 
 pub use change::Change;
 pub use command::*;
-pub use image::Image;
+pub use image::{Difference, Image};
 pub use refusal::Refusal;
 pub use rows::*;
 pub use stored::StoredError;

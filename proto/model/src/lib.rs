@@ -14,6 +14,7 @@ pub mod limits;
 pub mod name;
 pub mod problem;
 pub mod segment;
+pub mod slot;
 pub mod time;
 
 pub use backoff::{Backoff, Waits};
@@ -24,4 +25,5 @@ pub use id::{
 };
 pub use name::{ConsumerGroupName, NameError, TopicName};
 pub use problem::{Kind, Problem};
+pub use slot::{SLOTS, SlotKind};
 pub use time::TimestampMs;

@@ -1,4 +1,6 @@
-//! Every cap of the service, in one place, each with its reason (design.md, invariant 7).
+//! The caps that clients meet or that have to fit one another, in one place, each with its reason (design.md, invariant 7).
+
+use crate::slot::SLOTS;
 
 /// One Kafka request frame, bytes: Kafka's `socket.request.max.bytes` (100 MiB).
 pub const KAFKA_FRAME_BYTES_MAX: usize = 100 * 1024 * 1024;
@@ -67,14 +69,23 @@ pub const PRODUCER_SILENT_MS_MAX: i64 = 86_400_000;
 /// Batches remembered per idempotent producer: Kafka's five.
 pub const PRODUCER_BATCHES_MAX: usize = 5;
 
+/// The last changes that an image of the catalog remembers: a node that missed more than so many compares whole images,
+/// which takes it a few milliseconds for a thousand topics.
+pub const IMAGE_CHANGES_MAX: u64 = 4_096;
+
 /// Members of one consumer group.
 pub const GROUP_MEMBERS_MAX: usize = 1_000;
 
 /// Metadata, assignment or protocol bytes of one group member.
 pub const GROUP_MEMBER_BYTES_MAX: usize = 1024 * 1024;
 
-/// Consumer groups of one tenant.
+/// Consumer groups that one tenant may have whatever their names are: they are counted in each slot by itself
+/// ([`SLOT_TENANT_GROUPS_MAX`]), for slots may lie on different nodes.
 pub const TENANT_GROUPS_MAX: usize = 10_000;
+
+/// Consumer groups of one tenant in one slot: [`TENANT_GROUPS_MAX`] groups spread over the slots come to 156 in each, and to
+/// more than 256 in one of them as good as never (eight standard deviations).
+pub const SLOT_TENANT_GROUPS_MAX: usize = 256;
 
 /// Bytes of metadata with one committed offset: Kafka's `offset.metadata.max.bytes`.
 pub const OFFSET_METADATA_BYTES_MAX: usize = 4096;
@@ -209,6 +220,10 @@ pub const KAFKA_ANSWERS_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// records walks through them one after the other, and file descriptors are few.
 pub const TIER_OPEN_FILES_MAX: u64 = 256;
 
+/// File descriptors that are no connection: journal, catalog, SQL state, kept files of a local store (two each). Where the
+/// system gives fewer than these and two doors' connections, the doors have fewer.
+pub const DESCRIPTORS_OF_FILES: u64 = 512 + 2 * TIER_OPEN_FILES_MAX;
+
 /// Memory for reads from a local object store that is kept for the next ones, bytes: two of the largest fetches.
 pub const TIER_IDLE_BUFFERS_BYTES_MAX: usize = 2 * FETCH_BYTES_MAX;
 
@@ -260,8 +275,14 @@ pub const ROOM_PROGRESS_BYTES: usize = 64 * 1024;
 /// … in so many ms: slower than any link that Kafka is used over, and short enough for those who wait.
 pub const ROOM_PATIENCE_MS: u64 = 10_000;
 
+/// How long a client of the HTTP port may take from connecting to the end of its first request's head, TLS included, ms.
+pub const HTTP_HEAD_MS_MAX: u64 = 10_000;
+
 /// One gRPC request of a method that carries no records, bytes: the partitions of a tenant by name, offsets of a group.
 pub const GRPC_REQUEST_BYTES_MAX: usize = 1024 * 1024;
+
+/// One gRPC request with SQL, bytes: the text, and properties with it.
+pub const GRPC_SQL_REQUEST_BYTES_MAX: usize = 2 * SQL_TEXT_BYTES_MAX;
 
 /// A gRPC health question, bytes: the name of a service.
 pub const HEALTH_REQUEST_BYTES_MAX: usize = 1024;
@@ -306,6 +327,7 @@ pub const MEMBER_DEBT_WAIT_MS_MAX: u64 = 2_000;
 
 /// The same for a login, ms: a member that comes back waits for it before its first heartbeat, and for that as well.
 pub const LOGIN_DEBT_WAIT_MS_MAX: u64 = MEMBER_DEBT_WAIT_MS_MAX / 2;
+
 /// One piece of a SQL commit in the changelog, bytes before compression: a commit is a run of them, and a value that is
 /// larger is cut over several. Small beside a batch, so that a large commit does not hold up the tenant's other writes.
 pub const SQL_CHANGELOG_PIECE_BYTES_MAX: usize = 1024 * 1024;
@@ -332,6 +354,9 @@ pub const SQL_SINK_MESSAGE_BYTES: usize = BATCH_BYTES_MAX;
 /// functions included. Four of the largest values; more of a row would hold up its tenant's other queries, and many
 /// rows are divided until each part stays within it.
 pub const SQL_ROW_BYTES_MAX: usize = 4 * SQL_VALUE_BYTES_MAX;
+
+/// A turn of a SQL task ends when it has taken this long, also inside a batch, ms: others of its tenant wait (sql.md 23).
+pub const SQL_TURN_MS_MAX: u64 = 5;
 
 /// What a SQL task makes of the rows that it takes at once, bytes, before it takes fewer of them.
 pub const SQL_PASS_BYTES_MAX: usize = 2 * SQL_ROW_BYTES_MAX;
@@ -391,6 +416,9 @@ const _: () = {
     assert!(GRPC_REQUEST_BYTES_MAX <= GRPC_MESSAGE_BYTES_MAX);
     assert!(GRPC_BODY_PATIENCE_MS <= GRPC_BODY_MS_MAX);
 
+    // A tenant gets its groups, and what it gets beyond stays below twice as many.
+    assert!(SLOT_TENANT_GROUPS_MAX * SLOTS as usize >= TENANT_GROUPS_MAX * 3 / 2);
+    assert!(SLOT_TENANT_GROUPS_MAX * SLOTS as usize <= TENANT_GROUPS_MAX * 2);
     // A group's record fits in a batch.
     assert!(GROUP_MEMBER_BYTES_MAX <= GROUP_BYTES_MAX);
     assert!(GROUP_BYTES_MAX + GROUP_APPEND_BYTES_MAX <= BATCH_BYTES_MAX);

@@ -1,12 +1,15 @@
 //! Callers that do not wait as they are told: their quotas bind all the same, and nobody else notices.
 
-use crate::harness::{Key, Server, Start, Work, until};
+use crate::harness::{Key, Server, Start, Work, http, until};
 use crate::hostile::bystander::{Quiet, batch_of, fetch, produce};
 use crate::tenants::tenant;
 use crate::wire::Wire;
 use millstream_kafka_wire::messages::MetadataRequest;
 use millstream_rust::rpc::control::Quota;
-use millstream_rust::rpc::data::{FetchPartition, FetchRequest, Partition, ProducePartition, ProduceRequest};
+use millstream_rust::rpc::data::{
+    CommitOffsetsRequest, CommittedOffset, FetchOffsetsRequest, FetchPartition, FetchRequest, Partition,
+    ProducePartition, ProduceRequest,
+};
 use millstream_rust::{Client, Error, Position, ProducerSettings, Record, SqlAnswer};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -208,6 +211,70 @@ async fn a_debt_of_bytes_holds_up_nothing_else() {
     Wire::authenticated(&server.doors.kafka, &key);
     let end = client.list_offsets(TOPIC, &[0], Position::Latest).await;
     assert_eq!(end.unwrap(), [1]);
+    commit_and_fetch(&client, 1).await;
+    let topics = client.admin();
+    topics.create_topic("made", 1, BTreeMap::new()).await.unwrap();
+    let metrics = http::get(&server.doors.admin, "/metrics").unwrap().1;
+    assert!(
+        !metrics.contains("quota_delays_total{"),
+        "none of it has waited:\n{metrics}"
+    );
+}
+
+/// Commits an offset over gRPC, and reads it back.
+async fn commit_and_fetch(client: &Client, offset: i64) {
+    let committed = CommittedOffset {
+        partition: Some(Partition {
+            topic: TOPIC.into(),
+            index: 0,
+        }),
+        offset,
+        ..CommittedOffset::default()
+    };
+    let commit = CommitOffsetsRequest {
+        group: "g".into(),
+        offsets: vec![committed],
+    };
+    let answer = client.data().commit_offsets(commit).await.unwrap().into_inner();
+    assert_eq!(answer.results[0].error, None);
+    let fetch = FetchOffsetsRequest {
+        group: "g".into(),
+        partitions: Vec::new(),
+    };
+    let answer = client.data().fetch_offsets(fetch).await.unwrap().into_inner();
+    assert_eq!(answer.offsets[0].offset, offset);
+}
+
+/// A debt of requests holds up a commit for 2 s and not for 10 s, however many its caller has made it wait for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_debt_of_requests_holds_up_a_commit_for_a_moment_at_either_door() {
+    /// Between what it is to wait for, and what calls of other services wait for.
+    const A_MOMENT: Duration = Duration::from_secs(6);
+    let work = Work::new();
+    let server = Server::first(&work, Start::service());
+    let (account, key) = tenant(&server.client(), "hasty").await;
+    let client = server.client_as(&key);
+    let topics = client.admin();
+    topics.create_topic(TOPIC, 1, BTreeMap::new()).await.unwrap();
+    commit_and_fetch(&client, 1).await;
+    let mut wire = Wire::authenticated(&server.doors.kafka, &key);
+    set_quota(&server, &account, "request_rate", 1.0).await;
+    // What moves no bytes goes on after its patience, and is counted: minutes of debt in a moment.
+    let many = (0..200).map(|_| client.list_offsets(TOPIC, &[0], Position::Latest));
+    for listed in futures::future::join_all(many).await {
+        listed.unwrap();
+    }
+    let begun = Instant::now();
+    commit_and_fetch(&client, 2).await;
+    assert!(begun.elapsed() < A_MOMENT, "two calls took {:?}", begun.elapsed());
+    let begun = Instant::now();
+    assert_eq!(wire.call(12, &MetadataRequest::default()).brokers.len(), 1);
+    assert!(begun.elapsed() < A_MOMENT, "{:?}", begun.elapsed());
+    // A call of the control plane can be refused and asked again: it is not begun.
+    match client.admin().list_topics().await {
+        Err(Error::Exhausted(text)) => assert!(text.contains("the quota of requests"), "{text}"),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// How many rows of a topic there are.

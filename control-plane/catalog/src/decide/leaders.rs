@@ -2,12 +2,12 @@
 
 use crate::authorise::authorise_node;
 use crate::decide::command::{Decide, Subject};
-use crate::decide::nodes::incarnation;
+use crate::decide::nodes::{incarnation, live_member, next};
 use crate::draft::Draft;
 use crate::seeds::Seeds;
 use millstream_metadata::{
-    Actor, GroupRow, Image, ProposeIsr, Refusal, ReportDeleted, ReportSnapshot, Row, RowKey, TopicRow,
-    TopicState,
+    Actor, GroupRow, Image, ProposeIsr, Refusal, ReportDeleted, ReportSnapshot, Resign, Row, RowKey,
+    TopicRow, TopicState,
 };
 use millstream_model::{Epoch, GroupId};
 use std::sync::Arc;
@@ -59,6 +59,25 @@ impl Decide for ProposeIsr {
     }
 }
 
+impl Decide for Resign {
+    fn decide(&self, draft: &mut Draft, _seeds: &mut Seeds, actor: &Actor) -> Result<(), Refusal> {
+        let row = led(draft, actor, self.group, self.epoch)?;
+        let Some(leader) = row.leader else { return Ok(()) };
+        if let Some(successor) = live_member(draft, &row, leader) {
+            draft.put_group(GroupRow {
+                epoch: next(row.epoch),
+                leader: Some(successor),
+                ..row.as_ref().clone()
+            });
+        }
+        Ok(())
+    }
+
+    fn subject(&self, _image: &Image, _reply: &()) -> Option<Subject> {
+        None
+    }
+}
+
 impl Decide for ReportSnapshot {
     fn decide(&self, draft: &mut Draft, _seeds: &mut Seeds, actor: &Actor) -> Result<(), Refusal> {
         let ReportSnapshot {
@@ -72,7 +91,9 @@ impl Decide for ReportSnapshot {
             return Err(Refusal::InvalidRequest { reason });
         }
         match &row.snapshot {
-            Some(last) if *last == snapshot => return Ok(()),
+            // The answer to an earlier report was lost. The state after an entry is one, whatever the object is called, and
+            // who is told no would report the same again and again without ever giving its journal's space back.
+            Some(last) if (last.lsn, last.epoch) == (snapshot.lsn, snapshot.epoch) => return Ok(()),
             Some(last) if last.lsn >= snapshot.lsn => {
                 let reason = format!("group {group} has a snapshot at {} already", last.lsn);
                 return Err(Refusal::Fenced { reason });

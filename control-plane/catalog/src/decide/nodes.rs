@@ -145,7 +145,8 @@ fn create_group(draft: &mut Draft, node: &NodeRow, purpose: GroupPurpose) {
 }
 
 /// Ends every leadership of a journal that starts again (log.md 14): the next epoch of a group is led by an in-sync
-/// member that did not restart, else by the journal itself.
+/// member that did not restart, else by the journal itself. A group whose leader's session has ended goes on as well,
+/// if the journal is in sync: nobody was there to take over when it ended.
 fn restart_groups(draft: &mut Draft, node: &NodeRow) {
     for group in groups_of(draft, node.journal) {
         let mut row = group.as_ref().clone();
@@ -156,15 +157,12 @@ fn restart_groups(draft: &mut Draft, node: &NodeRow) {
         {
             replica.registration = node.registration;
         }
-        if row.leader == Some(node.journal) || row.leader.is_none() {
+        let in_sync = row.isr.iter().any(|replica| replica.journal == node.journal);
+        let is_over = row.leader.is_none_or(|leader| leader == node.journal);
+        if is_over || in_sync && has_lost_its_leader(draft, &row) {
             row.epoch = next(row.epoch);
             let other = live_member(draft, &row, node.journal);
-            let own = row
-                .isr
-                .iter()
-                .any(|replica| replica.journal == node.journal)
-                .then_some(node.journal);
-            row.leader = other.or(own);
+            row.leader = other.or(in_sync.then_some(node.journal));
         }
         draft.put_group(row);
     }
@@ -228,7 +226,8 @@ impl Decide for Heartbeat {
 /// Groups that lost their last live leader go on with the in-sync member that is back.
 fn adopt_leaderless(draft: &mut Draft, journal: JournalId) {
     for group in groups_of(draft, journal) {
-        if group.leader.is_none() && group.isr.iter().any(|replica| replica.journal == journal) {
+        let in_sync = group.isr.iter().any(|replica| replica.journal == journal);
+        if in_sync && (group.leader.is_none() || has_lost_its_leader(draft, &group)) {
             let mut row = group.as_ref().clone();
             row.epoch = next(row.epoch);
             row.leader = Some(journal);
@@ -352,6 +351,12 @@ pub(super) fn incarnation(
     Err(Refusal::Fenced { reason })
 }
 
+/// Whether the session of a group's leader has ended, without anybody to take over then.
+fn has_lost_its_leader(draft: &Draft, group: &GroupRow) -> bool {
+    let node = group.leader.and_then(|leader| draft.image().node_of(leader));
+    node.is_some_and(|node| node.lost)
+}
+
 fn groups_of(draft: &Draft, journal: JournalId) -> Vec<Arc<GroupRow>> {
     draft
         .image()
@@ -362,7 +367,7 @@ fn groups_of(draft: &Draft, journal: JournalId) -> Vec<Arc<GroupRow>> {
 }
 
 /// An in-sync member other than `not` whose node is there.
-fn live_member(draft: &Draft, group: &GroupRow, not: JournalId) -> Option<JournalId> {
+pub(super) fn live_member(draft: &Draft, group: &GroupRow, not: JournalId) -> Option<JournalId> {
     let live = |replica: &&Replica| {
         replica.journal != not
             && draft
@@ -373,7 +378,7 @@ fn live_member(draft: &Draft, group: &GroupRow, not: JournalId) -> Option<Journa
     group.isr.iter().find(live).map(|replica| replica.journal)
 }
 
-fn next(epoch: Epoch) -> Epoch {
+pub(super) fn next(epoch: Epoch) -> Epoch {
     Epoch(epoch.0 + 1)
 }
 

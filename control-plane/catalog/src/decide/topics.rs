@@ -11,12 +11,9 @@ use millstream_metadata::{
     TopicState, VirtualClusterRow, topic_config,
 };
 use millstream_model::limits::{BATCH_BYTES_MAX, TENANT_PARTITIONS_DEFAULT, TOPIC_PARTITIONS_MAX};
-use millstream_model::{GroupId, TenantId, TopicName};
+use millstream_model::{GroupId, SLOTS, SlotKind, TenantId, TopicName};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// The service's own topics, with their partitions. They belong to the system tenant (log.md 29).
-pub const INTERNAL_TOPICS: &[(&str, u32)] = &[("__groups", 8)];
 
 /// Partitions of a topic when nobody said: as Kafka's `num.partitions`.
 const PARTITIONS_DEFAULT: u32 = 1;
@@ -231,24 +228,18 @@ impl Decide for EnsureInternalTopics {
     }
 }
 
-/// Makes the internal topics that are not there, if there is a group for them.
+/// Makes the topics of slots that are not there, if there is a group for them: they belong to the system tenant, with ids
+/// and numbers of partitions that never change (log.md 29).
 pub(super) fn create_internal(draft: &mut Draft, seeds: &mut Seeds) {
-    for (name, partitions) in INTERNAL_TOPICS {
-        let Ok(name) = name.parse::<TopicName>() else {
+    for kind in SlotKind::ALL {
+        let id = kind.topic();
+        let Ok(name) = kind.topic_name().parse::<TopicName>() else {
             continue;
         };
-        if draft.image().topic(TenantId::SYSTEM, &name).is_some() {
+        if draft.image().topic_by_id(id).is_some() {
             continue;
         }
-        let id = seeds.topic();
-        let groups = place(
-            draft.image(),
-            TenantId::SYSTEM,
-            Class::ONE,
-            id,
-            0,
-            *partitions as usize,
-        );
+        let groups = place(draft.image(), TenantId::SYSTEM, Class::ONE, id, 0, SLOTS as usize);
         if groups.is_empty() {
             continue;
         }

@@ -110,6 +110,28 @@ fn what_depends_on_the_end_is_not_available_before_it_is_known() {
     }
 }
 
+/// A new leader's state may lack records that readers have seen, and with them the epoch that they are of.
+#[test]
+fn the_epoch_of_an_offset_is_not_guessed_while_the_end_is_not_known() {
+    let epoch = |state, end_is_known| {
+        let what = ListOffset::Earliest;
+        let found = look_up(state, NOW, what, Isolation::ReadUncommitted, end_is_known);
+        match found {
+            Ok(Look::Found(found)) => found.leader_epoch,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(epoch(None, true), NOW);
+    assert_eq!(epoch(None, false), LeaderEpoch(-1));
+    let state = state();
+    let partition = state.partition(&id());
+    assert_eq!(
+        epoch(partition, false),
+        epoch(partition, true),
+        "it has the records"
+    );
+}
+
 #[test]
 fn every_epoch_up_to_the_current_one_has_an_end() {
     let state = state();

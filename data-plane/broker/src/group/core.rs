@@ -1,7 +1,6 @@
 //! What a group's lock guards, and what becomes of the replica's outputs.
 
-use super::ledger::LedgerCore;
-use super::{Group, Services};
+use super::{Group, Services, Slots};
 use crate::interface::{ProduceError, Produced};
 use crate::kept::Kept;
 use crate::replica::{Appended, Done, Lost, Output, Propose, Replica};
@@ -27,8 +26,8 @@ pub(crate) enum Ticket {
     ),
     /// The service itself.
     Change(oneshot::Sender<Result<Appended, Lost>>),
-    /// The group coordinator.
-    Ledger(millstream_coordinator::Ticket),
+    /// The ledger of a slot.
+    Slot(PartitionId, millstream_coordinator::Ticket),
 }
 
 /// What a group's lock guards.
@@ -38,8 +37,10 @@ pub(crate) struct Core {
     /// What of the tiered records the journal still has.
     pub(crate) kept: Kept,
     pub(crate) waiters: Waiters,
-    /// In a group of internal topics.
-    pub(crate) ledger: Option<LedgerCore>,
+    /// Elected, and the slots are not told yet: they must first know all that is committed.
+    pub(super) elected: bool,
+    /// Slots that want something appended.
+    pub(super) stirred: BTreeSet<PartitionId>,
     /// The replica's outputs that are still to be carried out.
     pub(crate) out: Vec<Output<Ticket>>,
     /// Of what the journal has not made durable, what was counted for all groups.
@@ -52,6 +53,8 @@ pub(crate) struct Core {
     pub(super) reads_from: Lsn,
     /// Partitions whose opening or deletion is in the log and undecided.
     pub(crate) proposed: BTreeSet<PartitionId>,
+    /// Partitions that were put aside.
+    pub(crate) quarantined: BTreeSet<PartitionId>,
     effects: Effects,
 }
 
@@ -83,18 +86,17 @@ impl Effects {
 
 impl Core {
     /// A replica and what its restart has already put out.
-    pub(crate) fn new(
-        replica: Replica<Ticket>,
-        out: Vec<Output<Ticket>>,
-        ledger: Option<LedgerCore>,
-        settings: &Settings,
-    ) -> Core {
+    pub(crate) fn new(replica: Replica<Ticket>, out: Vec<Output<Ticket>>, settings: &Settings) -> Core {
+        let partitions = replica.state().partitions();
+        let quarantined = partitions.filter(|(_, state)| state.quarantine().is_some());
         Core {
+            quarantined: quarantined.map(|(id, _)| *id).collect(),
             replica,
             tail: Tail::new(settings.tail_bytes),
             kept: Kept::default(),
             waiters: Waiters::default(),
-            ledger,
+            elected: false,
+            stirred: BTreeSet::new(),
             out,
             counted_bytes: 0,
             alone: false,
@@ -172,33 +174,36 @@ impl Core {
         }
     }
 
-    /// Opens a partition that the catalog has put into this group, unless that is under way.
+    /// Opens a partition that the catalog has put into this group, unless that is under way. Whether nothing is left to try:
+    /// who does not lead has nothing to open.
     pub(crate) fn open(
         &mut self,
         services: &Services,
         partition: PartitionId,
         tenant: TenantId,
         base_epoch: i32,
-    ) {
+    ) -> bool {
         if !self.replica.leads()
             || self.state().partition(&partition).is_some()
             || !self.proposed.insert(partition)
         {
-            return;
+            return true;
         }
         let opened = Opened {
             base_epoch,
             log_start: Default::default(),
         };
-        if self
-            .propose(services, partition, (tenant, KeyId::NONE), Change::Opened(opened))
-            .is_none()
-        {
+        let by = (tenant, KeyId::NONE);
+        let is_taken = self
+            .propose(services, partition, by, Change::Opened(opened))
+            .is_some();
+        if !is_taken {
             self.proposed.remove(&partition);
         }
+        is_taken
     }
 
-    /// Does what the replica and the ledger want, until they want nothing more.
+    /// Does what the replica and the slots want, until they want nothing more.
     pub(super) fn carry_out(&mut self, group: &Arc<Group>) -> Effects {
         loop {
             let mut out = std::mem::take(&mut self.out);
@@ -208,7 +213,7 @@ impl Core {
             if self.out.is_empty() {
                 self.out = out;
             }
-            self.drive_ledger(group);
+            self.drive_slots(group);
             // Whatever went into the log goes to the journal, also when nothing else follows from it.
             self.hand_over(group);
             if self.out.is_empty() {
@@ -232,9 +237,7 @@ impl Core {
                 tracing::info!(group = %group.id, %epoch, "leads");
                 group.services.metrics.led_groups.inc();
                 self.proposed.clear();
-                if let Some(ledger) = &mut self.ledger {
-                    ledger.elected();
-                }
+                self.elected = true;
                 self.say_lost(group);
                 self.waiters.take_all(&mut self.effects.woken);
             }
@@ -242,9 +245,9 @@ impl Core {
                 tracing::info!(group = %group.id, %epoch, "leads no more");
                 group.services.metrics.led_groups.dec();
                 self.proposed.clear();
-                if let Some(ledger) = &mut self.ledger {
-                    ledger.resign();
-                }
+                self.elected = false;
+                self.stirred.clear();
+                group.slots.iter().for_each(Slots::resign);
                 self.waiters.take_all(&mut self.effects.woken);
             }
             Output::Halt(reason) => {
@@ -288,8 +291,8 @@ impl Core {
                     self.kept.push(partition, offsets, position);
                 }
                 if let Some(bytes) = payload {
-                    if let Some(ledger) = &mut self.ledger {
-                        ledger.apply(&bytes);
+                    if let Some(slots) = &group.slots {
+                        slots.apply(group.services.now(), partition, &bytes);
                     }
                     let batch = Batch {
                         base_offset: *base_offset,
@@ -306,13 +309,16 @@ impl Core {
                 self.proposed.remove(&partition);
                 self.tail.forget(&partition);
                 self.kept.forget(&partition);
+                self.taken_back(group, partition);
             }
             Effect::Quarantined { reason } => {
                 tracing::error!(
                     group = %group.id, %partition, tenant = %header.tenant, lsn = %header.lsn, %reason,
                     "an entry could not be applied; the partition is put aside"
                 );
-                group.services.metrics.quarantined_partitions.inc();
+                if self.quarantined.insert(partition) {
+                    group.services.metrics.quarantined_partitions.inc();
+                }
             }
             Effect::Trimmed { .. } | Effect::Tiered { .. } | Effect::Replaced | Effect::Lost { .. } => {}
             // Nothing that a reader waits for.
@@ -323,6 +329,17 @@ impl Core {
             }
         }
         self.waiters.take(&partition, &mut self.effects.woken);
+    }
+
+    /// A partition is no longer put aside: it is gone.
+    fn taken_back(&mut self, group: &Group, partition: PartitionId) {
+        let is_aside = self
+            .state()
+            .partition(&partition)
+            .is_some_and(|state| state.quarantine().is_some());
+        if !is_aside && self.quarantined.remove(&partition) {
+            group.services.metrics.quarantined_partitions.dec();
+        }
     }
 
     fn acknowledged(&mut self, group: &Arc<Group>, ticket: Ticket, answer: Result<Appended, Lost>) {
@@ -342,11 +359,7 @@ impl Core {
                 self.effects.produced.push((sender, answer));
             }
             Ticket::Change(sender) => self.effects.changed.push((sender, answer)),
-            Ticket::Ledger(ticket) => {
-                if let Some(ledger) = &mut self.ledger {
-                    ledger.decided(group.services.now(), ticket, answer.is_ok());
-                }
-            }
+            Ticket::Slot(partition, ticket) => self.slot_decided(group, partition, ticket, answer.is_ok()),
         }
     }
 

@@ -129,7 +129,8 @@ impl<T> Replica<T> {
                 base_epoch,
             } => {
                 let epoch = i32::try_from(self.machine.epoch().0).unwrap_or(i32::MAX);
-                let leader_epoch = LeaderEpoch(base_epoch.saturating_add(epoch));
+                let planted = i32::from(self.planted.stamped_an_epoch_low);
+                let leader_epoch = LeaderEpoch(base_epoch.saturating_add(epoch) - planted);
                 let payload = batch.stamp(base_offset, leader_epoch).into_bytes();
                 let body = AppendBody {
                     kind: EntryKind::Append,

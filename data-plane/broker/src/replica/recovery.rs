@@ -17,6 +17,7 @@ pub struct Recovery {
     pub(super) recovered: Recovered,
     pub(super) undecided: VecDeque<Undecided>,
     keep_payloads: bool,
+    pub(super) unknown: Option<u16>,
 }
 
 /// A disk whose snapshot and journal do not fit together.
@@ -48,7 +49,14 @@ impl Recovery {
             recovered: Recovered::default(),
             undecided: VecDeque::new(),
             keep_payloads,
+            unknown: None,
         }
+    }
+
+    /// The snapshot has something beside the state: the tag of what only a newer release can read.
+    pub fn beside(mut self, unknown: Option<u16>) -> Recovery {
+        self.unknown = unknown;
+        self
     }
 
     /// The journal's next record of this group.

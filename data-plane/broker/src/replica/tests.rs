@@ -1,5 +1,6 @@
 //! The composition, driven by hand: what waits for what.
 
+mod newer;
 mod rounds;
 
 use super::*;

@@ -123,11 +123,11 @@ pub struct Taken {
 
 /// What a restart would have to replay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Unsaved {
+struct Unsaved {
     /// Bytes of batches.
-    pub bytes: u64,
+    bytes: u64,
     /// Entries.
-    pub entries: u64,
+    entries: u64,
 }
 
 /// Where a round is.
@@ -257,13 +257,8 @@ impl<T> Replica<T> {
         self.tiering.reported = self.tiering.reported.max(lsn);
     }
 
-    /// What a restart would have to replay beyond the last snapshot.
-    pub fn unsaved(&self) -> Unsaved {
-        self.tiering.unsaved
-    }
-
     /// A snapshot is taken at this moment: the shell encodes the state before anything else happens.
-    pub fn take_snapshot(&mut self, now_ms: u64) -> Taken {
+    fn take_snapshot(&mut self, now_ms: u64) -> Taken {
         let taken = Taken {
             lsn: self.state.applied(),
             lsn_epoch: self.state.applied_epoch(),
@@ -279,13 +274,19 @@ impl<T> Replica<T> {
         taken
     }
 
+    /// The last snapshot before this process ends; nothing when it would have nothing new, or must not be.
+    pub fn take_last_snapshot(&mut self, now_ms: u64) -> Option<Taken> {
+        let is_due = self.tiering.unsaved.entries > 0 && self.unknown.is_none();
+        is_due.then(|| self.take_snapshot(now_ms))
+    }
+
     /// What to do next in the round; nothing while something is under way, or when the round has ended.
     pub fn next_work(&mut self, facts: &Facts) -> Option<Work> {
         loop {
             let (next, work) = match self.tiering.phase {
                 Phase::FlushDue => self.plan_flush(facts),
                 Phase::Moving { left: 0, moved, lost } => (self.after_moving(moved, lost), None),
-                Phase::SnapshotDue if self.tiering.snapshot_is_due(facts) => {
+                Phase::SnapshotDue if self.unknown.is_none() && self.tiering.snapshot_is_due(facts) => {
                     let taken = self.take_snapshot(facts.now_ms);
                     (Phase::Saving(taken), Some(Work::Save(taken)))
                 }

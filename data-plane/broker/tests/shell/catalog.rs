@@ -2,14 +2,15 @@
 
 use async_trait::async_trait;
 use millstream_access::Principal;
+use millstream_metadata::topic_defaults::TopicDefaults;
 use millstream_metadata::{
     Actor, Change, Class, ClusterRow, Command, Commands, Committed, EnvironmentId, GroupPurpose, GroupRow,
     GroupsRecovered, Image, ImagePublisher, ImageWatch, NodeRow, OrganisationId, PartitionRow, ProducerIds,
     RecoveredGroup, Refusal, Replica, Reply, Row, RowKey, TopicRow, TopicState, VirtualClusterRow,
 };
 use millstream_model::{
-    Epoch, GroupId, JournalId, NodeId, PartitionId, PartitionIndex, ProducerId, Registration, TenantId,
-    TimestampMs, TopicId,
+    Epoch, GroupId, JournalId, NodeId, PartitionId, PartitionIndex, ProducerId, Registration, SLOTS,
+    SlotKind, TenantId, TimestampMs, TopicId,
 };
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -74,7 +75,23 @@ impl Catalog {
     }
 
     pub fn create_topic(&self, tenant: u64, name: &str, partitions: u32, config: &[(&str, &str)]) -> TopicId {
-        let id = TopicId::random();
+        self.put_topic(TopicId::random(), tenant, name, partitions, config)
+    }
+
+    /// The topic of consumer groups.
+    pub fn create_groups(&self) -> TopicId {
+        let kind = SlotKind::Groups;
+        self.put_topic(kind.topic(), 0, kind.topic_name(), SLOTS, &[])
+    }
+
+    fn put_topic(
+        &self,
+        id: TopicId,
+        tenant: u64,
+        name: &str,
+        partitions: u32,
+        config: &[(&str, &str)],
+    ) -> TopicId {
         let group = if tenant == 0 { INTERNAL } else { TENANTS };
         let row = PartitionRow {
             group,
@@ -96,6 +113,20 @@ impl Catalog {
             created: TimestampMs::now(),
         }))]);
         id
+    }
+
+    /// What topics get whose makers did not say: of the service, and of a virtual cluster.
+    pub fn set_topic_defaults(&self, service: TopicDefaults, tenant: u64, own: TopicDefaults) {
+        let image = self.image();
+        let cluster = ClusterRow {
+            topic_defaults: service,
+            ..image.cluster().clone()
+        };
+        let row = VirtualClusterRow {
+            topic_defaults: own,
+            ..image.virtual_cluster(TenantId(tenant)).unwrap().as_ref().clone()
+        };
+        self.put([Row::Cluster(cluster.into()), Row::VirtualCluster(Arc::new(row))]);
     }
 
     pub fn delete_topic(&self, id: TopicId) {

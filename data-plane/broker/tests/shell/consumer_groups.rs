@@ -99,7 +99,7 @@ fn commit_of(topic: millstream_model::TopicId, joined: &Joined, offset: i64) -> 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_forms_commits_and_survives_a_restart() {
     let world = World::new();
-    world.catalog.create_topic(0, "__groups", 4, &[]);
+    world.catalog.create_groups();
     let topic = world.catalog.create_topic(1, "t", 1, &[]);
     let node = world.start(world.settings()).await;
     let (who, other) = (world.catalog.tenant(1), world.catalog.tenant(2));
@@ -153,7 +153,7 @@ async fn a_group_forms_commits_and_survives_a_restart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_member_is_left_out_by_the_clock() {
     let world = World::new();
-    world.catalog.create_topic(0, "__groups", 1, &[]);
+    world.catalog.create_groups();
     let node = world.start(world.settings()).await;
     let one = join(&world, &node, "", 300).await.unwrap();
     sync(&world, &node, &one).await;
@@ -169,7 +169,7 @@ async fn a_silent_member_is_left_out_by_the_clock() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_members_share() {
     let world = World::new();
-    world.catalog.create_topic(0, "__groups", 1, &[]);
+    world.catalog.create_groups();
     let node = world.start(world.settings()).await;
     let (one, two) = tokio::join!(join(&world, &node, "", 30_000), join(&world, &node, "", 30_000));
     let (mut one, mut two) = (one.unwrap(), two.unwrap());
@@ -190,7 +190,7 @@ async fn two_members_share() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiting_member_is_answered_when_it_drains() {
     let world = World::new();
-    world.catalog.create_topic(0, "__groups", 4, &[]);
+    world.catalog.create_groups();
     let node = world.start(world.settings()).await;
     let leader = join(&world, &node, "", 10_000).await.unwrap();
     sync(&world, &node, &leader).await;

@@ -64,7 +64,7 @@ async fn everything_acknowledged_is_there_after_a_stop_and_after_a_kill() {
     drop(node);
 }
 
-fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
+pub fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

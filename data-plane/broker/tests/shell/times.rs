@@ -5,6 +5,7 @@ use bytes::Bytes;
 use millstream_access::Principal;
 use millstream_broker::interface::{Isolation, ListOffset};
 use millstream_kafka_wire::batch::{BatchBuilder, BatchView, Compression, NewRecord};
+use millstream_metadata::topic_defaults::TopicDefaults;
 use millstream_model::{Offset, TimestampMs, TopicId};
 use std::time::Duration;
 
@@ -121,6 +122,60 @@ async fn retention_goes_by_the_records() {
     let fetched = fetch(&node.broker, &who, first(kept), 0).await;
     assert_eq!(fetched.partitions[0].log_start, Offset(0));
     assert_eq!(fetched.partitions[0].records.len(), 1);
+    node.stop().await;
+}
+
+/// A topic that says nothing keeps what its virtual cluster says, else what the service says; topics that there are, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn retention_that_a_topic_does_not_say_is_that_of_the_defaults() {
+    let world = World::new();
+    let retention = |ms| TopicDefaults {
+        retention_ms: ms,
+        ..TopicDefaults::default()
+    };
+    let (one, two) = (world.catalog.tenant(1), world.catalog.tenant(2));
+    let own = world.catalog.create_topic(1, "own", 1, &[]);
+    let other = world.catalog.create_topic(2, "other", 1, &[]);
+    let said = world
+        .catalog
+        .create_topic(2, "said", 1, &[("retention.ms", "-1")]);
+    let mut settings = world.settings();
+    settings.retention_interval = Duration::from_millis(10);
+    let node = world.start(settings).await;
+    let old = TimestampMs::now().0 - 120_000;
+    let send = async |who: &Principal, topic| {
+        let sent = timed(Compression::None, &[old], old);
+        produce(&node.broker, who, first(topic), sent).await.unwrap();
+    };
+    let start = async |who: &Principal, topic| look(&node, who, topic, ListOffset::Earliest).await.1;
+    let trims = || node.metric("trims_total");
+
+    // The seven days of who sets nothing; then a minute, which is over.
+    send(&one, own).await;
+    assert_eq!(start(&one, own).await, 0);
+    world
+        .catalog
+        .set_topic_defaults(retention(Some(60_000)), 1, retention(None));
+    eventually("the service's default is kept to", || trims() >= 1.0).await;
+    assert_eq!(start(&one, own).await, 1);
+
+    // The virtual cluster's own goes before it, and the topic's before both. What is trimmed in two rounds says that
+    // all else was looked at in between.
+    let two_rounds = async |before: u32| {
+        for round in [before + 1, before + 2] {
+            send(&two, other).await;
+            eventually("the other's are trimmed", || trims() >= f64::from(round)).await;
+        }
+    };
+    world
+        .catalog
+        .set_topic_defaults(retention(Some(60_000)), 1, retention(Some(-1)));
+    two_rounds(1).await;
+    send(&one, own).await;
+    send(&two, said).await;
+    two_rounds(3).await;
+    assert_eq!((start(&one, own).await, start(&two, said).await), (1, 0));
+    assert_eq!(start(&two, other).await, 4);
     node.stop().await;
 }
 

@@ -5,7 +5,7 @@ use crate::faults::{Fault, Faults};
 use crate::node::{Node, World, batch, eventually, fetch_of, first, produce, read_all};
 use millstream_broker::interface::{Isolation, ListOffset, ProduceError};
 use millstream_broker::{Condition, StoreFault};
-use millstream_model::{Offset, Retry, TopicId};
+use millstream_model::{Offset, Retry, TopicId, Waits};
 use object_store::local::LocalFileSystem;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -178,7 +178,7 @@ async fn filled() -> (World, Node, Arc<Faults>, TopicId) {
     settings.journal.commit_bytes_max = 256 * 1024;
     settings.flush.bytes = 1024 * 1024;
     settings.tier.attempts_max = 1;
-    settings.backoff = (Duration::from_secs(3600), Duration::from_secs(3600));
+    settings.backoff = Waits::new(Duration::from_secs(3600), Duration::from_secs(3600));
     let node = world.start(settings).await;
     eventually("somebody leads", || {
         node.handle.condition().unserved_partitions == 0

@@ -2,8 +2,10 @@
 
 use super::Output;
 use super::member::Member;
-use crate::command::{GroupKey, Ticket, Token};
-use crate::record::{Fact, Record};
+use crate::command::GroupKey;
+use crate::fact::Fact;
+use crate::ledger::{Ticket, Token};
+use crate::record::Record;
 use crate::request::Reply;
 use bytes::Bytes;
 use millstream_model::PartitionId;
@@ -97,11 +99,7 @@ impl Appends {
                     failed: false,
                 },
             );
-            out.push(Output::Append {
-                ticket,
-                tenant: key.tenant,
-                records,
-            });
+            out.push(Output::Append { ticket, records });
         }
         u32::try_from(count).unwrap_or(u32::MAX)
     }

@@ -1,6 +1,7 @@
 //! One member of a group, as the leader knows it.
 
-use crate::command::{Client, Protocol, Token};
+use crate::command::{Client, Protocol};
+use crate::ledger::Token;
 use bytes::Bytes;
 
 /// One member.

@@ -3,9 +3,10 @@
 use super::appends::Then;
 use super::group::{Context, Group};
 use super::timers::Timer;
-use crate::command::{Heartbeat, Leave, Leaving, Sync, Token};
+use crate::command::{Heartbeat, Leave, Leaving, Sync};
 use crate::error::GroupError;
-use crate::record::Fact;
+use crate::fact::Fact;
+use crate::ledger::Token;
 use crate::reply::{GroupState, Left};
 use crate::request::Reply;
 use bytes::Bytes;

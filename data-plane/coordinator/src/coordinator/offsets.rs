@@ -3,10 +3,11 @@
 use super::appends::Then;
 use super::group::{Context, Group};
 use crate::GroupKey;
-use crate::command::{CommitOffsets, DeleteOffsets, Settings, Token};
+use crate::command::{CommitOffsets, DeleteOffsets, Settings};
 use crate::error::GroupError;
-use crate::ledger::StoredGroup;
-use crate::record::Fact;
+use crate::fact::Fact;
+use crate::groups::StoredGroup;
+use crate::ledger::Token;
 use crate::reply::GroupState;
 use crate::request::Reply;
 use crate::stored::{CommittedOffset, GroupMetadata};

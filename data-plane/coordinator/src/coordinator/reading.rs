@@ -16,7 +16,7 @@ impl Coordinator {
         key: &GroupKey,
         partitions: Option<&[PartitionId]>,
     ) -> Vec<(PartitionId, CommittedOffset)> {
-        let Some(group) = self.ledger.group(key) else {
+        let Some(group) = self.stored.group(key) else {
             return Vec::new();
         };
         match partitions {
@@ -36,7 +36,7 @@ impl Coordinator {
     /// A tenant's groups.
     pub fn list(&self, tenant: TenantId) -> Vec<ListedGroup> {
         let mut found: BTreeMap<&GroupKey, (GroupState, &str)> = BTreeMap::new();
-        for (key, stored) in self.ledger.groups_of(tenant) {
+        for (key, stored) in self.stored.groups_of(tenant) {
             let metadata = stored.metadata.as_ref();
             let state = metadata.map_or(GroupState::Empty, stored_state);
             found.insert(
@@ -72,7 +72,7 @@ impl Coordinator {
         if let Some(group) = self.lead.as_ref().and_then(|lead| lead.groups.get(key)) {
             return Some(describe(group));
         }
-        let stored = self.ledger.group(key)?;
+        let stored = self.stored.group(key)?;
         Some(describe(
             &stored.metadata.as_ref().map_or_else(Group::empty, Group::stored),
         ))

@@ -33,6 +33,10 @@ impl Timers {
         self.order.insert((at_ms, timer));
     }
 
+    pub(super) fn is_set(&self, timer: &Timer) -> bool {
+        self.due.contains_key(timer)
+    }
+
     pub(super) fn cancel(&mut self, timer: &Timer) {
         if let Some(at_ms) = self.due.remove(timer) {
             self.order.remove(&(at_ms, timer.clone()));

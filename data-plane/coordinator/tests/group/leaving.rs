@@ -1,7 +1,7 @@
 //! Leaving, dying, describing.
 
 use crate::world::{World, instance, join_again, key, member};
-use millstream_coordinator::{Coordinator, GroupError, GroupState, Left};
+use millstream_coordinator::{Coordinator, GroupError, GroupState, Ledger, Left};
 
 fn left(member_id: &str, result: Result<(), GroupError>) -> Left {
     Left {
@@ -43,7 +43,7 @@ fn the_last_to_leave_empties_the_group() {
     assert_eq!(described.protocol_type, "consumer");
     let stored = world
         .coordinator
-        .ledger()
+        .stored()
         .group(&key(1, "g"))
         .unwrap()
         .metadata

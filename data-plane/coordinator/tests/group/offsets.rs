@@ -3,9 +3,9 @@
 use crate::world::{World, commit, join_new, key, partition, sync};
 use bytes::{BufMut, Bytes, BytesMut};
 use millstream_coordinator::{
-    Command, DeleteGroup, DeleteOffsets, GroupError, GroupState, Output, PerPartition, Reply,
+    Answer, Command, DeleteGroup, DeleteOffsets, GroupError, GroupState, Ledger, Output, PerPartition, Reply,
 };
-use millstream_model::limits::{GROUP_APPEND_BYTES_MAX, OFFSET_METADATA_BYTES_MAX, TENANT_GROUPS_MAX};
+use millstream_model::limits::{GROUP_APPEND_BYTES_MAX, OFFSET_METADATA_BYTES_MAX, SLOT_TENANT_GROUPS_MAX};
 use millstream_model::{PartitionId, TimestampMs, TopicId};
 use std::collections::BTreeSet;
 
@@ -154,7 +154,7 @@ fn groups_are_deleted_with_their_offsets_when_nobody_is_in_them() {
         world.commit_one();
     }
     assert_eq!(world.answers[&token], Ok(Reply::DeleteGroup(())));
-    assert_eq!(world.coordinator.ledger().group(&key(1, "g")), None);
+    assert_eq!(world.coordinator.stored().group(&key(1, "g")), None);
     assert!(world.coordinator.list(key(1, "g").tenant).is_empty());
     let token = world.send(Command::DeleteGroup(DeleteGroup));
     assert_eq!(world.answers[&token], Err(GroupError::GroupNotFound));
@@ -197,16 +197,16 @@ fn offsets_of_subscribed_topics_are_not_deleted() {
 fn offsets_of_topics_that_are_gone_are_forgotten() {
     let mut world = World::new();
     world.commit("", -1, &[(partition(1, 0), 1), (partition(2, 0), 2)]);
-    let mut out: Vec<Output> = Vec::new();
-    world.coordinator.forget_topics(
+    let mut out: Vec<Output<Answer>> = Vec::new();
+    world.coordinator.topics_deleted(
         &BTreeSet::from([TopicId::from_bytes([1; 16])]),
         TimestampMs(7),
         &mut out,
     );
     world.carry_out(out);
     assert_eq!(offsets(&world), [(partition(2, 0), 2)]);
-    let mut out: Vec<Output> = Vec::new();
-    world.coordinator.forget_topics(
+    let mut out: Vec<Output<Answer>> = Vec::new();
+    world.coordinator.topics_deleted(
         &BTreeSet::from([TopicId::from_bytes([2; 16])]),
         TimestampMs(7),
         &mut out,
@@ -264,7 +264,7 @@ fn empty_groups_keep_their_offsets_for_a_week() {
     assert_eq!(offsets(&world).len(), 1, "the member died; the week begins then");
     world.pass(6 * DAY);
     assert!(offsets(&world).is_empty());
-    assert_eq!(world.coordinator.ledger().group(&key(1, "g")), None);
+    assert_eq!(world.coordinator.stored().group(&key(1, "g")), None);
     // What a client wants to be kept shorter or longer is.
     let mut wanted = commit("", -1, &[(partition(1, 0), 1)]);
     wanted.retention_ms = Some(60_000);
@@ -276,7 +276,7 @@ fn empty_groups_keep_their_offsets_for_a_week() {
 #[test]
 fn a_tenant_has_so_many_groups_at_most() {
     let mut world = World::new();
-    for count in 0..TENANT_GROUPS_MAX {
+    for count in 0..SLOT_TENANT_GROUPS_MAX {
         world.log.clear();
         let record = commit("", -1, &[(partition(1, 0), 1)]);
         if count < 3 {
@@ -284,8 +284,8 @@ fn a_tenant_has_so_many_groups_at_most() {
         }
     }
     // The rest come from the log, as after a restart.
-    let template = world.coordinator.ledger().records().next().unwrap();
-    for count in 3..TENANT_GROUPS_MAX {
+    let template = world.coordinator.stored().records().next().unwrap();
+    for count in 3..SLOT_TENANT_GROUPS_MAX {
         let mut name = BytesMut::new();
         name.put_slice(&template.key[..10]);
         let group = format!("h{count}");

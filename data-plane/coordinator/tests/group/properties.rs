@@ -2,8 +2,8 @@
 
 use crate::world::{World, commit, instance, join, key, member, partition, settings};
 use millstream_coordinator::{
-    Command, Coordinator, DeleteGroup, GroupError, GroupKey, Heartbeat, Leave, Leaving, MemberRef, Output,
-    Reply, Sync,
+    Answer, Command, Coordinator, DeleteGroup, GroupError, GroupKey, Heartbeat, Leave, Leaving, Ledger,
+    MemberRef, Output, Reply, Sync,
 };
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -200,7 +200,7 @@ impl Life {
         for record in &self.world.log {
             replayed.apply(&record.key, record.value.as_ref());
         }
-        assert_eq!(replayed.ledger(), self.world.coordinator.ledger());
+        assert_eq!(replayed.stored(), self.world.coordinator.stored());
         // Nothing of one tenant is with the other.
         for group in 0..GROUPS {
             let key = group_key(group);
@@ -227,7 +227,7 @@ impl Life {
             .filter(|token| self.world.is_waiting(*token))
             .collect();
         assert!(open.is_empty(), "never answered: {open:?}");
-        let mut out: Vec<Output> = Vec::new();
+        let mut out: Vec<Output<Answer>> = Vec::new();
         self.world.coordinator.resign(&mut out);
         assert!(out.is_empty(), "nobody waits any more: {out:?}");
     }

@@ -2,14 +2,14 @@
 
 use crate::world::{World, partition};
 use bytes::Bytes;
-use millstream_coordinator::{Applied, Coordinator, Record, RecordError};
+use millstream_coordinator::{Applied, Coordinator, Ledger, Record, RecordError};
 use proptest::prelude::*;
 
 fn some_records() -> Vec<Record> {
     let mut world = World::new();
     let (ids, generation) = world.stable(2);
     world.commit(&ids[0], generation, &[(partition(1, 0), 1), (partition(2, 5), 2)]);
-    world.coordinator.ledger().records().collect()
+    world.coordinator.stored().records().collect()
 }
 
 /// The form of this release, byte for byte: a later one must read it.
@@ -51,7 +51,7 @@ fn newer_and_unknown_records_are_passed_over() {
             Applied::Skipped(RecordError::Malformed)
         );
     }
-    assert_eq!(coordinator.ledger().groups().count(), 0);
+    assert_eq!(coordinator.stored().groups().count(), 0);
 }
 
 proptest! {

@@ -1,7 +1,7 @@
 //! A new leader knows what was committed, and gives every member a fresh session.
 
 use crate::world::{World, assignment_of, key, partition, settings, sync};
-use millstream_coordinator::{Command, Coordinator, GroupError, GroupState, Ledger};
+use millstream_coordinator::{Command, Coordinator, GroupError, GroupState, Ledger, StoredGroups};
 
 /// A new process over the same log.
 fn restarted(world: &World) -> World {
@@ -18,7 +18,7 @@ fn members_go_on_in_their_generation() {
     let (ids, generation) = world.stable(2);
     world.commit(&ids[0], generation, &[(partition(1, 0), 42)]);
     let mut next = restarted(&world);
-    assert_eq!(next.coordinator.ledger(), world.coordinator.ledger());
+    assert_eq!(next.coordinator.stored(), world.coordinator.stored());
     assert_eq!(
         next.coordinator.describe(&key(1, "g")).unwrap().state,
         GroupState::Stable
@@ -58,9 +58,9 @@ fn a_snapshot_holds_everything() {
     let mut world = World::new();
     let (ids, generation) = world.stable(2);
     world.commit(&ids[0], generation, &[(partition(1, 0), 1), (partition(2, 5), 2)]);
-    let mut ledger = Ledger::new();
-    for record in world.coordinator.ledger().records() {
+    let mut ledger = StoredGroups::new();
+    for record in world.coordinator.stored().records() {
         ledger.apply(&record.key, record.value.as_ref());
     }
-    assert_eq!(&ledger, world.coordinator.ledger());
+    assert_eq!(&ledger, world.coordinator.stored());
 }

@@ -60,7 +60,7 @@ fn one_that_comes_back_without_its_id_keeps_its_assignment_and_nobody_rebalances
     assert_eq!(world.answers[&token], Err(GroupError::FencedInstance));
     let stored = world
         .coordinator
-        .ledger()
+        .stored()
         .group(&key(1, "g"))
         .unwrap()
         .metadata

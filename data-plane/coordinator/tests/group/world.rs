@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use millstream_coordinator::{
     Answer, Applied, Client, Command, CommitOffsets, Coordinator, GroupError, GroupKey, Heartbeat, Join,
-    Joined, Leave, Leaving, Left, MemberRef, Now, OffsetToCommit, Output, Protocol, Record, Request,
+    Joined, Leave, Leaving, Ledger, Left, MemberRef, Now, OffsetToCommit, Output, Protocol, Record, Request,
     Settings, Sync, Synced, Ticket, Token,
 };
 use millstream_model::{Offset, PartitionId, PartitionIndex, TenantId, TimestampMs, TopicId};
@@ -85,7 +85,7 @@ impl World {
         self.next
     }
 
-    pub fn carry_out(&mut self, out: Vec<Output>) {
+    pub fn carry_out(&mut self, out: Vec<Output<Answer>>) {
         for output in out {
             match output {
                 Output::Answer { token, answer } => {

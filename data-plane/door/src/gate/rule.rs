@@ -1,8 +1,8 @@
 //! What holds for which method: who may call it, and how much they may send.
 
 use millstream_model::limits::{
-    GRPC_MESSAGE_BYTES_MAX, GRPC_REQUEST_BYTES_MAX, HEALTH_REQUEST_BYTES_MAX, REFLECTION_REQUEST_BYTES_MAX,
-    SQL_TEXT_BYTES_MAX, TENANT_SQL_BYTES_MAX,
+    GRPC_MESSAGE_BYTES_MAX, GRPC_REQUEST_BYTES_MAX, GRPC_SQL_REQUEST_BYTES_MAX, HEALTH_REQUEST_BYTES_MAX,
+    REFLECTION_REQUEST_BYTES_MAX, TENANT_SQL_BYTES_MAX,
 };
 
 /// Who is let in.
@@ -99,8 +99,7 @@ const UNUSUAL: &[(&str, Rule)] = &[
     (
         "/millstream.sql.v1.Sql/Execute",
         Rule {
-            // The text, and properties with it.
-            request: up_to(2 * SQL_TEXT_BYTES_MAX),
+            request: up_to(GRPC_SQL_REQUEST_BYTES_MAX),
             answers: Answers::Stream,
             ..USUAL
         },

@@ -1,14 +1,16 @@
 //! What a call takes from its caller's meters before it is begun, whatever the door.
 //!
-//! | call | waits for | when its patience ends |
-//! |---|---|---|
-//! | moves no bytes, or a login | debts of requests | goes on, the debt stays |
-//! | produces | debts of requests, then of bytes produced | is refused, nothing was begun |
-//! | fetches | debts of requests, then of bytes fetched | reads nothing |
+//! | call | waits for | at most | when its patience ends |
+//! |---|---|---|---|
+//! | moves no bytes | debts of requests | 2 s | goes on, the debt stays |
+//! | logs in | debts of requests | 1 s | goes on, the debt stays |
+//! | produces | debts of requests, then of bytes produced | 10 s | is refused, nothing was begun |
+//! | fetches | debts of requests, then of bytes fetched | its own wait, 10 s | reads nothing |
 
 use super::{Meter, Owes, Quotas};
 use crate::permissions::Action;
 use millstream_access::Principal;
+use millstream_model::limits::{DEBT_WAIT_MS_MAX, MEMBER_DEBT_WAIT_MS_MAX};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -93,6 +95,14 @@ impl Quotas {
             }
         }
     }
+}
+
+/// How long a call of this kind may wait for its caller's debts, from when it was received, whatever the door.
+pub fn patience(action: Action) -> Duration {
+    Duration::from_millis(match action.moves_bytes() {
+        true => DEBT_WAIT_MS_MAX,
+        false => MEMBER_DEBT_WAIT_MS_MAX,
+    })
 }
 
 /// Until when a fetch that was received then waits for its caller's debts: as long as it would wait for records, at most

@@ -8,8 +8,8 @@ use millstream_metadata::{
     TopicDefaults, TopicRow, TopicState, VirtualClusterRow, topic_config,
 };
 use millstream_model::{
-    Epoch, GroupId, JournalId, KeyId, NodeId, ProducerId, Registration, TenantId, TimestampMs, TopicId,
-    TopicName,
+    Epoch, GroupId, JournalId, KeyId, NodeId, ProducerId, Registration, SlotKind, TenantId, TimestampMs,
+    TopicId, TopicName,
 };
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -44,7 +44,7 @@ impl Catalog {
                 created: TimestampMs::now(),
             }))]);
         }
-        catalog.put([catalog.topic_row(TenantId::SYSTEM, "__groups", 1, BTreeMap::new())]);
+        catalog.put([catalog.topic_row(TenantId::SYSTEM, "__groups", 64, BTreeMap::new())]);
         Arc::new(catalog)
     }
 
@@ -143,7 +143,11 @@ impl Catalog {
         let internal = tenant == TenantId::SYSTEM;
         let group = if internal { INTERNAL } else { TENANTS };
         Row::Topic(Arc::new(TopicRow {
-            id: TopicId::random(),
+            id: if internal {
+                SlotKind::Groups.topic()
+            } else {
+                TopicId::random()
+            },
             tenant,
             name: name.parse().unwrap(),
             partitions: vec![

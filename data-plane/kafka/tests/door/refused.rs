@@ -230,6 +230,8 @@ async fn a_transactional_producer_is_told_by_the_first_request() {
     let mut client = server.client().await;
     let code = ErrorCode::ClusterAuthorizationFailed.number();
     let text = Some("transactions are not served");
+    let readme = include_str!("../../../../README.md");
+    assert!(readme.contains("*transactions are not served* (as CLUSTER_AUTHORIZATION_FAILED,"));
     for version in ApiKey::FindCoordinator.versions() {
         let request = FindCoordinatorRequest {
             key: "x".to_owned(),

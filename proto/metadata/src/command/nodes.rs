@@ -62,6 +62,16 @@ pub struct ProposeIsr {
     pub isr: Vec<Replica>,
 }
 
+/// A leader whose own disk holds its group up wants another one (log.md 19). Nothing changes when no other in-sync member
+/// is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resign {
+    /// The group.
+    pub group: GroupId,
+    /// The epoch in which it leads.
+    pub epoch: Epoch,
+}
+
 /// A leader has stored a snapshot of its group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReportSnapshot {

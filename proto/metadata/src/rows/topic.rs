@@ -7,10 +7,11 @@ use crate::kind::{Kind, StoredKey, Table, take};
 use millstream_model::{
     Epoch, GroupId, LeaderEpoch, PartitionIndex, TenantId, TimestampMs, TopicId, TopicName,
 };
-use rpds::RedBlackTreeMapSync as Map;
+use rpds::{RedBlackTreeMapSync as Map, RedBlackTreeSetSync as Set};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// Where a partition lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,10 +125,11 @@ impl StoredKey for TopicId {
     }
 }
 
-/// The topics of an image, by id and by name.
+/// The topics of an image, by id, by name and by the groups that their partitions live in.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Topics {
     by_id: Map<TopicId, Arc<TopicRow>>,
+    by_group: Set<(GroupId, TopicId)>,
     /// Active topics only: a tombstone has given up its name.
     by_name: Map<TenantId, Map<TopicName, Arc<TopicRow>>>,
 }
@@ -154,6 +156,20 @@ impl Topics {
         topics.flat_map(|topics| topics.values())
     }
 
+    /// The topics that have partitions in a group, also those being deleted.
+    pub(crate) fn within(&self, group: GroupId) -> impl Iterator<Item = &Arc<TopicRow>> {
+        let of_group = (group, TopicId(Uuid::nil()))..=(group, TopicId(Uuid::max()));
+        self.by_group
+            .range(of_group)
+            .filter_map(|(_, id)| self.by_id.get(id))
+    }
+
+    /// The groups that a topic is known to live in.
+    fn groups_of(&self, id: TopicId) -> BTreeSet<GroupId> {
+        let partitions = self.by_id.get(&id).into_iter().flat_map(|row| &row.partitions);
+        partitions.map(|partition| partition.group).collect()
+    }
+
     /// Takes the topic out of the index by name, if it is the one that has the name.
     fn forget_name(&mut self, id: TopicId) {
         let Some(old) = self.by_id.get(&id) else { return };
@@ -176,7 +192,15 @@ impl Topics {
 impl Table<TopicRow> for Topics {
     fn put(&mut self, row: &Arc<TopicRow>) {
         self.forget_name(row.id);
+        let before = self.groups_of(row.id);
         self.by_id.insert_mut(row.id, Arc::clone(row));
+        let now = self.groups_of(row.id);
+        for group in before.difference(&now) {
+            self.by_group.remove_mut(&(*group, row.id));
+        }
+        for group in now.difference(&before) {
+            self.by_group.insert_mut((*group, row.id));
+        }
         if row.state == TopicState::Active {
             let mut names = self.by_name.get(&row.tenant).cloned().unwrap_or_default();
             names.insert_mut(row.name.clone(), Arc::clone(row));
@@ -186,6 +210,9 @@ impl Table<TopicRow> for Topics {
 
     fn remove(&mut self, id: &TopicId) {
         self.forget_name(*id);
+        for group in self.groups_of(*id) {
+            self.by_group.remove_mut(&(group, *id));
+        }
         self.by_id.remove_mut(id);
     }
 

@@ -1,9 +1,10 @@
 //! How many rows a task takes at once: as many as it handles in a small part of a turn, whatever its expressions cost.
 
+use millstream_model::limits::SQL_TURN_MS_MAX;
 use std::time::{Duration, Instant};
 
-/// A turn of a task ends when it has taken this long, also inside a batch: others of its tenant wait (sql.md 23).
-pub(crate) const TURN_MAX: Duration = Duration::from_millis(5);
+/// A turn of a task ends when it has taken this long.
+pub(crate) const TURN_MAX: Duration = Duration::from_millis(SQL_TURN_MS_MAX);
 
 /// The first rows of a query: nothing is known of its costs yet, and one row may take long.
 const FIRST_ROWS: usize = 1;

@@ -64,6 +64,7 @@ impl Retry {
 #[cfg(test)]
 mod tests {
     use super::{Parking, Retry};
+    use crate::settings::ShardSettings;
     use millstream_model::Waits;
     use std::time::{Duration, Instant};
 
@@ -84,5 +85,23 @@ mod tests {
         assert_eq!(retry.next_in(now), None);
         retry.recovered();
         assert_eq!(next(&mut retry, Parking::ForAWhile), Some(1));
+    }
+
+    /// README: "is tried again within 1 s, 2 s, 4 s, at last within a minute".
+    #[test]
+    fn what_may_pass_is_tried_again_as_readme_says() {
+        let readme = include_str!("../../../../README.md")
+            .split_whitespace()
+            .collect::<Vec<_>>();
+        let said = "is tried again within 1 s, 2 s, 4 s, at last within a minute";
+        assert!(readme.join(" ").contains(said));
+        let (now, mut retry) = (Instant::now(), Retry::new(ShardSettings::default().retry));
+        for most_s in [1, 2, 4, 8, 16, 32, 60, 60, 60] {
+            // The largest number that can be drawn is the longest wait.
+            retry.parked(Parking::ForAWhile, now, u64::MAX);
+            let wait = retry.next_in(now).unwrap();
+            let most = Duration::from_secs(most_s);
+            assert!(wait <= most && wait > most / 2, "{wait:?} of {most:?}");
+        }
     }
 }
