@@ -147,7 +147,9 @@ impl Runner {
                 Done::Logged(outcome)
             }
             Happened::Appended(Ok(at)) => Done::Appended(Ok(at)),
-            Happened::Appended(Err(ChangelogError::Unavailable { reason })) => Done::Appended(Err(reason)),
+            Happened::Appended(Err(
+                ChangelogError::Unavailable { reason } | ChangelogError::Damaged { reason },
+            )) => Done::Appended(Err(reason)),
             Happened::Appended(Err(ChangelogError::Fenced)) | Happened::Flushed(Err(ColdError::Fenced)) => {
                 self.core.commits.step(CommitInput::OwnerMet);
                 self.fenced = true;
