@@ -111,8 +111,7 @@ impl DataFolder {
             return Err(unusable(
                 "read what is",
                 &format!(
-                    "it has format {}, of an earlier release, whose data this release (format {NODE_FORMAT}) does not read, \
-                     and node.json says so; go on with that release or start with an empty folder",
+                    "it has format {}, of an earlier release, whose data this release (format {NODE_FORMAT}) does not read",
                     node.format
                 ),
             ));

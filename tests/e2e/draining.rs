@@ -128,8 +128,8 @@ async fn what_is_open_ends_by_itself_when_the_server_stops() {
 #[tokio::test(flavor = "multi_thread")]
 async fn readiness_says_that_it_drains_until_what_is_under_way_is_finished() {
     let work = Work::new();
-    // Each commit to the journal takes a second, and so does the stop.
-    let server = Server::first(&work, Start::service().args(&["--sync-delay-ms", "1000"]));
+    // Each commit to the journal takes two seconds, and so does the stop.
+    let server = Server::first(&work, Start::service().args(&["--sync-delay-ms", "2000"]));
     server.make_topic("t", 1).await;
     let producer = server.client().producer(ProducerSettings::default());
     // It has asked all that it needs to know by the time of the second one.
@@ -151,6 +151,7 @@ async fn readiness_says_that_it_drains_until_what_is_under_way_is_finished() {
         told,
         "unready\ndraining: the process stops: what is under way is finished\n"
     );
+    assert!(!producing.is_finished(), "it says so from the beginning on");
     assert_eq!(producing.await.unwrap().unwrap().offset, 1);
     assert!(server.wait().success());
 }

@@ -4,7 +4,9 @@
 use crate::harness::server::{BINARY, clean};
 use crate::harness::terminal::{CTRL_C, CTRL_D, Step, run};
 use crate::harness::{Key, Server, Start, Work, http, tools, until};
-use millstream_rust::{Client, ConsumedRecord, ConsumerSettings, Start as From};
+use millstream_rust::{
+    Client, Compression, ConsumedRecord, ConsumerSettings, ProducerSettings, Record, Start as From,
+};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -297,6 +299,15 @@ async fn the_metrics_of_readme_are_there() {
     let push = "SELECT * FROM spent EMIT CHANGES;";
     let _push = client.sql(push, &Default::default()).await.unwrap();
     server.wait_for_metric("sql_commits_total", |it| it >= 1.0);
+    server.make_topic("filled", 1).await;
+    let producer = client.producer(ProducerSettings {
+        compression: Compression::None,
+        ..ProducerSettings::default()
+    });
+    for _ in 0..20 {
+        let record = Record::new().value("x".repeat(100_000));
+        producer.send("filled", record).await.unwrap();
+    }
     server.wait_for_metric("broker_journal_outage_hours", |it| it > 0.0 && it < FOR_EVER);
     let text = http::get(&server.doors.admin, "/metrics").unwrap().1;
     let values = text.lines().filter(|line| !line.starts_with('#'));

@@ -93,7 +93,7 @@ impl World {
         is_known: bool,
     ) -> Check {
         let now = leader_epoch(index, epoch);
-        let (log_start, _) = ends(state);
+        let (log_start, log_end) = ends(state);
         let is_newest = epoch >= self.check.led();
         for (asked, _) in self.check.epochs.of(index).filter(|(asked, _)| *asked <= now) {
             if let Ok(end) = epoch_end(state, now, asked, is_known) {
@@ -108,6 +108,8 @@ impl World {
             };
             let wanted = match what {
                 ListOffset::Latest => Some(now),
+                // Who was deposed does not know what others have put behind its end since.
+                _ if !is_newest && found.offset >= log_end => None,
                 _ => self.check.epochs.at(index, found.offset.0),
             };
             let is_unknown = !is_known && found.leader_epoch == LeaderEpoch(-1);

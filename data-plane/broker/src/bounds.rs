@@ -121,7 +121,11 @@ pub fn look_up(
             ListOffset::LatestTiered => Ok(Look::Found(NOT_FOUND)),
         };
     };
-    let epoch_at = |offset: Offset| state.epochs().epoch_at(offset).unwrap_or(of_the_next);
+    // What lies at the end is the next record, not the last one's: after a trim of everything that is where the log starts.
+    let epoch_at = |offset: Offset| match state.epochs().epoch_at(offset) {
+        Some(epoch) if offset < state.next_offset() => epoch,
+        _ => of_the_next,
+    };
     let scan = |place: Option<Place>, time: Option<TimestampMs>| {
         let Some(place) = place.map(extent) else {
             return at_the_end();

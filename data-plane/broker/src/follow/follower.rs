@@ -23,7 +23,7 @@ const DUE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// What the follower's tasks tell it: one thing each.
 enum Event {
     /// A group has come from the store.
-    Arrived(GroupId, Found),
+    Arrived(GroupId, Box<Found>),
     /// Nothing of a topic is left to delete here.
     Deleted(TopicId),
 }
@@ -89,7 +89,7 @@ impl Follower {
         match event {
             Event::Arrived(group, found) => {
                 local.arrived(group, found.recovery.end().lsn);
-                self.found.insert(group, found);
+                self.found.insert(group, *found);
             }
             Event::Deleted(topic) => local.deleted(topic),
         }
@@ -174,7 +174,7 @@ impl Follower {
         self.shell.spawn_with_store(async move {
             if let Some(found) = install::install(&shell, &row).await {
                 // Nobody follows the catalog any more when the broker stops.
-                let _ = events.send(Event::Arrived(row.id, found));
+                let _ = events.send(Event::Arrived(row.id, Box::new(found)));
             }
         });
     }

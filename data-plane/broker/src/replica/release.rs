@@ -36,6 +36,11 @@ impl Snapshots {
         self.waiting = Some((first, taken));
     }
 
+    /// The last entry of the newest one taken.
+    pub(super) fn newest(&self) -> Lsn {
+        self.waiting.map_or(self.named.lsn, |(_, newest)| newest.lsn)
+    }
+
     /// Up to where nobody needs the journal's entries when the catalog names a snapshot at `reported`. A snapshot knows
     /// at least as much to be in the store as an older one: those of others that the catalog names need no more than
     /// an older one of this process.

@@ -252,9 +252,13 @@ impl<T> Replica<T> {
         self.tiering.phase == Phase::Idle
     }
 
-    /// The catalog names a snapshot of this group.
+    /// The catalog names a snapshot of this group. Nothing is left to report of what this process took, should that be it or
+    /// older: the answer to its report may have been lost, and the catalog takes no snapshot twice.
     pub fn snapshot_named(&mut self, lsn: Lsn) {
         self.tiering.reported = self.tiering.reported.max(lsn);
+        if lsn >= self.tiering.snapshots.newest() {
+            self.tiering.unreported = false;
+        }
     }
 
     /// A snapshot is taken at this moment: the shell encodes the state before anything else happens.

@@ -123,6 +123,34 @@ async fn groups_of_one_tenant_lie_in_different_slots_and_are_there_after_a_stop_
     drop(node);
 }
 
+/// Who leads anew knows what was committed; what one leadership was asked it does not answer in the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_resign_and_lead_again() {
+    let world = World::new();
+    world.catalog.create_groups();
+    let topic = world.catalog.create_topic(1, "t", 1, &[]);
+    let who = world.catalog.tenant(1);
+    let node = world.start(world.settings()).await;
+    leads(&node, &who).await;
+    for group in 0..8 {
+        commit(&node, &who, group, first(topic), group).await;
+    }
+    for round in 1..4 {
+        world.catalog.depose();
+        eventually("nobody leads the slots", || {
+            node.broker.groups().list(&who) == Err(GroupError::NotCoordinator)
+        })
+        .await;
+        world.catalog.elect_again();
+        leads(&node, &who).await;
+        for group in 0..8 {
+            assert_eq!(committed(&node, &who, group), Some(group + 100 * (round - 1)));
+            commit(&node, &who, group, first(topic), group + 100 * round).await;
+        }
+    }
+    node.stop().await;
+}
+
 /// What is kept about a topic goes with it, in every slot.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_is_deleted_is_forgotten_in_all_slots() {

@@ -8,8 +8,8 @@ use millstream_metadata::{
     TopicDefaults, TopicRow, TopicState, VirtualClusterRow, topic_config,
 };
 use millstream_model::{
-    Epoch, GroupId, JournalId, KeyId, NodeId, ProducerId, Registration, SlotKind, TenantId, TimestampMs,
-    TopicId, TopicName,
+    Epoch, GroupId, JournalId, KeyId, NodeId, PartitionId, ProducerId, Registration, SlotKind, TenantId,
+    TimestampMs, TopicId, TopicName,
 };
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 const INTERNAL: GroupId = GroupId(1);
 const TENANTS: GroupId = GroupId(2);
+/// A group that nobody leads.
+const ORPHANED: GroupId = GroupId(3);
 
 pub struct Catalog {
     state: Mutex<(Image, ImagePublisher, i64)>,
@@ -117,6 +119,19 @@ impl Catalog {
         let id = topic.id;
         self.put([Row::Topic(Arc::new(topic))]);
         id
+    }
+
+    /// A slot lies in a group that nobody leads.
+    pub fn orphan_slot(&self, slot: PartitionId) {
+        let mut topic = self.image().topic_by_id(slot.topic).unwrap().as_ref().clone();
+        topic.partitions[slot.index.0 as usize].group = ORPHANED;
+        let tenants = self.image().group(TENANTS).unwrap().as_ref().clone();
+        let group = GroupRow {
+            id: ORPHANED,
+            leader: None,
+            ..tenants
+        };
+        self.put([Row::Group(Arc::new(group)), Row::Topic(Arc::new(topic))]);
     }
 
     fn put(&self, rows: impl IntoIterator<Item = Row>) -> u64 {

@@ -3,6 +3,7 @@
 use crate::client::{Client, versions};
 use crate::server::Server;
 use bytes::Bytes;
+use millstream_broker::interface::slot_of;
 use millstream_kafka_wire::messages::join_group_request::JoinGroupRequestProtocol;
 use millstream_kafka_wire::messages::leave_group_request::MemberIdentity;
 use millstream_kafka_wire::messages::offset_commit_request::{
@@ -20,6 +21,7 @@ use millstream_kafka_wire::messages::{
 use millstream_kafka_wire::{ApiKey, ErrorCode};
 use millstream_metadata::Grant;
 use millstream_model::limits::{GROUP_BYTES_MAX, GROUP_MEMBER_BYTES_MAX};
+use millstream_model::{SlotKind, TenantId};
 
 pub fn join_request(group: &str, member_id: &str) -> JoinGroupRequest {
     let protocol = JoinGroupRequestProtocol {
@@ -249,6 +251,43 @@ async fn the_coordinator_is_found_in_every_version() {
                     .all(|found| found.port == port && found.error_code == 0)
             );
         }
+    }
+    server.stop().await;
+}
+
+/// Each group by itself: the leader of its slot is not that of another's.
+#[tokio::test]
+async fn a_coordinator_is_that_of_the_groups_slot() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let slot = |group: &str| slot_of(SlotKind::Groups, TenantId(1), group.as_bytes());
+    assert_ne!(slot("g"), slot("h"));
+    server.catalog.orphan_slot(slot("h"));
+    let absent = ErrorCode::CoordinatorNotAvailable.number();
+    let port = i32::from(server.address.port());
+    for version in versions(ApiKey::FindCoordinator) {
+        let request = |key: &str| FindCoordinatorRequest {
+            key: key.to_owned(),
+            key_type: 0,
+            coordinator_keys: vec!["h".to_owned(), "g".to_owned()],
+        };
+        if version < 4 {
+            let (g, h) = (
+                client.ask(version, &request("g")).await,
+                client.ask(version, &request("h")).await,
+            );
+            assert_eq!(
+                (g.error_code, g.port, h.error_code, h.port),
+                (0, port, absent, -1)
+            );
+            continue;
+        }
+        let response = client.ask(version, &request("")).await;
+        let found = response.coordinators.iter();
+        let found: Vec<_> = found
+            .map(|it| (it.key.as_str(), it.error_code, it.port))
+            .collect();
+        assert_eq!(found, [("h", absent, -1), ("g", 0, port)]);
     }
     server.stop().await;
 }
