@@ -53,14 +53,17 @@ fn text(
     text
 }
 
-/// Prints what `--recover-groups` found: the groups of lost journals, and what a damaged one does not give back.
-pub fn recovered(groups: &[impl Display], mended: &[String]) {
+/// Prints what `--recover-groups` found: the groups of lost journals, and what a damaged one does not give back. Whether it
+/// could be printed.
+pub fn recovered(groups: &[impl Display], mended: &[String]) -> bool {
     for group in groups {
         // What was lost must be seen, also where nobody reads standard output.
         tracing::warn!("{group}");
     }
     let groups: Vec<String> = groups.iter().map(ToString::to_string).collect();
-    let _ = std::io::stdout().write_all(recovered_text(&groups, mended).as_bytes());
+    let text = recovered_text(&groups, mended);
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
 }
 
 fn recovered_text(groups: &[String], mended: &[String]) -> String {

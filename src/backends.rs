@@ -12,7 +12,7 @@ use millstream_server::remote::{RemoteCatalog, RemoteStreams};
 use millstream_server::{Backend, BackendError, Backends};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tonic::service::Routes;
 
 /// A token's life, and how long it is used before a new one is made.
@@ -44,7 +44,7 @@ impl Backends for TenantBackends {
             reason: "there is no such virtual cluster".into(),
         })?;
         let who = Principal::of_tenant(tenant, row.organisation);
-        let credentials = token_provider(who, Arc::clone(&self.roots));
+        let credentials = token_provider(who, Arc::clone(&self.roots), TimestampMs::now);
         let client = Client::over(self.routes.clone(), credentials);
         Ok(Backend {
             streams: Arc::new(RemoteStreams::new(client.clone())),
@@ -57,18 +57,22 @@ impl Backends for TenantBackends {
     }
 }
 
-/// A token of `who`, made anew before it ends.
-fn token_provider(who: Principal, roots: Arc<RootKeys>) -> Credentials {
-    let current: Mutex<Option<(Instant, String)>> = Mutex::new(None);
+/// A token of `who`, made anew before it ends: by the clock by which doors judge it, which may be set while it is used.
+fn token_provider(
+    who: Principal,
+    roots: Arc<RootKeys>,
+    clock: impl Fn() -> TimestampMs + Send + Sync + 'static,
+) -> Credentials {
+    let current: Mutex<Option<(TimestampMs, String)>> = Mutex::new(None);
     Credentials::token(move || {
         let mut current = current.lock();
-        if let Some((made, token)) = current.as_ref().filter(|(made, _)| made.elapsed() < TOKEN_USE) {
-            debug_assert!(made.elapsed() < TOKEN_LIFE, "bug: a token in use is alive");
+        let now = clock();
+        if let Some((_, token)) = current.as_ref().filter(|(made, _)| is_used(*made, now)) {
             return token.clone();
         }
-        match mint(&roots, &who, TimestampMs::now(), TOKEN_LIFE) {
+        match mint(&roots, &who, now, TOKEN_LIFE) {
             Ok(token) => {
-                *current = Some((Instant::now(), token.clone()));
+                *current = Some((now, token.clone()));
                 token
             }
             Err(error) => {
@@ -77,4 +81,56 @@ fn token_provider(who: Principal, roots: Arc<RootKeys>) -> Credentials {
             }
         }
     })
+}
+
+/// Whether a token that was made then is shown now. One that was made later was made before the clock was set back.
+fn is_used(made: TimestampMs, now: TimestampMs) -> bool {
+    let age_ms = u64::try_from(now.0.saturating_sub(made.0));
+    age_ms.is_ok_and(|age_ms| u128::from(age_ms) < TOKEN_USE.as_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TOKEN_LIFE, TOKEN_USE, token_provider};
+    use millstream_access::{AuthError, Principal, RootKeys, TokenError, verify};
+    use millstream_metadata::{Image, OrganisationId};
+    use millstream_model::{TenantId, TimestampMs};
+    use millstream_rust::Credentials;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    /// Virtual machines and laptops that are resumed, and machines whose clock is set, skip more than a token's life.
+    #[test]
+    fn a_token_is_alive_wherever_the_clock_goes() {
+        let roots = Arc::new(RootKeys::from_random([7; 32]));
+        let who = Principal::of_tenant(TenantId(1), OrganisationId(1));
+        let now = Arc::new(AtomicI64::new(1_700_000_000_000));
+        let clock = Arc::clone(&now);
+        let shown = token_provider(who, Arc::clone(&roots), move || {
+            TimestampMs(clock.load(Ordering::Relaxed))
+        });
+        let Credentials::Token(shown) = shown else {
+            panic!("SQL shows a token");
+        };
+        let (life, used) = (TOKEN_LIFE.as_millis() as i64, TOKEN_USE.as_millis() as i64);
+        let mut last = shown();
+        for (step_ms, is_kept) in [
+            (0, true),
+            (used - 1, true),
+            (1, false),
+            (2 * life, false),
+            (-5 * life, false),
+            (4 * life, false),
+        ] {
+            let now = TimestampMs(now.fetch_add(step_ms, Ordering::Relaxed) + step_ms);
+            let token = shown();
+            let judged = verify(&Image::default(), &roots, &token, now);
+            assert!(
+                !matches!(judged, Err(AuthError::Token(TokenError::Expired))),
+                "{step_ms}: {judged:?}"
+            );
+            assert_eq!(token == last, is_kept, "{step_ms}");
+            last = token;
+        }
+    }
 }

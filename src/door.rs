@@ -10,7 +10,14 @@ use prometheus_client::registry::Registry;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::lookup_host;
+
+/// Connections before the doors are open: probes, and clients who learn that it starts.
+const EARLY_CONNECTIONS_MAX: usize = 256;
+
+/// How long one of them is kept after its last request.
+const EARLY_IDLE_MAX: Duration = Duration::from_secs(5);
 
 /// What Kafka clients are told to connect to: what the operator says, else what is bound.
 ///
@@ -59,11 +66,21 @@ pub fn http_settings(
     certificates: Option<&Certificates>,
     registry: &mut Registry,
 ) -> millstream_listener::Settings {
+    millstream_listener::Settings {
+        connections_max: connections_max(),
+        metrics: millstream_listener::Metrics::register(registry),
+        idle_timeout: millstream_listener::Settings::default().idle_timeout,
+        ..early_settings(certificates)
+    }
+}
+
+/// How it behaves before it opens: few have a place, and nobody stays.
+pub fn early_settings(certificates: Option<&Certificates>) -> millstream_listener::Settings {
     let alpn: &[&[u8]] = &[b"h2", b"http/1.1"];
     millstream_listener::Settings {
         tls: certificates.map(|it| it.config(alpn)),
-        connections_max: connections_max(),
-        metrics: millstream_listener::Metrics::register(registry),
+        connections_max: EARLY_CONNECTIONS_MAX,
+        idle_timeout: EARLY_IDLE_MAX,
         ..Default::default()
     }
 }
@@ -101,12 +118,12 @@ fn strangers(kafka: SocketAddr, http: SocketAddr, admin: SocketAddr, has_tls: bo
 /// When the text is not an address, or the address cannot be had.
 pub async fn bind_kafka(settings: &Settings, certificates: Option<&Certificates>) -> Result<Bound, Failure> {
     let text = &settings.kafka_listen;
-    let resolved = lookup_host(text).await.ok().and_then(|mut found| found.next());
-    let address = resolved.ok_or_else(|| {
-        Failure::new(format!(
-            "{text} is not an address to listen on; --kafka-listen wants HOST:PORT, such as 127.0.0.1:0"
-        ))
-    })?;
+    let resolved = lookup_host(text).await.and_then(|mut found| {
+        let none = || std::io::Error::from(ErrorKind::AddrNotAvailable);
+        found.next().ok_or_else(none)
+    });
+    let unresolved = |error| Failure::new(BindError::unresolved(text, "--kafka-listen", error).to_string());
+    let address = resolved.map_err(unresolved)?;
     millstream_kafka::bind(millstream_kafka::Settings {
         tls: certificates.map(|it| it.config(&[])),
         connections_max: connections_max(),

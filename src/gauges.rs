@@ -10,6 +10,7 @@ use prometheus_client::registry::Registry;
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// The prefix of all names but the process's standard ones.
 pub const PREFIX: &str = "millstream";
@@ -39,8 +40,8 @@ struct Lease(watch::Receiver<LeaseSeen>);
 impl Collector for Lease {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let seen = self.0.borrow().clone();
-        let held = f64::from(u8::from(seen.is_held));
-        let text = "1 while this process holds the controller's lease";
+        let held = f64::from(u8::from(seen.holds(Instant::now())));
+        let text = "1 while this process holds the controller's lease: it was renewed of late, and nobody may take over";
         gauge(&mut encoder, "controller_lease_held", text, held)?;
         let text = "The term of the last lease that was seen";
         gauge(&mut encoder, "controller_lease_term", text, seen.term as f64)?;

@@ -14,6 +14,7 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// A reason, in words for operators: it may name folders and objects, never for tenants.
@@ -168,11 +169,14 @@ impl Health {
         }
         reasons.extend(of_room(self.rooms.waiting()));
         // Without a controller it serves on: records flow, only changes to the catalog wait.
+        let holds = self.controller.lease().borrow().holds(Instant::now());
         let decides = match self.controller.term() {
-            Some(term) => format!("controller in term {term}"),
-            None => {
-                let text = "this node does not decide now: topics, keys and queries cannot be changed";
-                reasons.push(Reason::new(Code::NotController, text));
+            Some(term) if holds => format!("controller in term {term}"),
+            term => {
+                reasons.push(Reason::new(
+                    Code::NotController,
+                    without_decisions(term.is_some()),
+                ));
                 "not the controller".to_owned()
             }
         };
@@ -182,6 +186,20 @@ impl Health {
             facts: format!("catalog version {version}, {decides}"),
         }
     }
+}
+
+/// What a node says that does not decide; one whose lease ran out has not been overthrown yet.
+fn without_decisions(ran_out: bool) -> String {
+    let why = match ran_out {
+        true => ": its lease ran out, for the object store did not take the renewals",
+        false => "",
+    };
+    format!("this node does not decide now{why}; topics, keys and queries cannot be changed")
+}
+
+/// What is said before the doors are open.
+pub fn starting() -> Report {
+    of_phase(STARTING)
 }
 
 fn of_phase(phase: u8) -> Report {
@@ -313,7 +331,7 @@ pub fn now_s() -> i64 {
 mod tests {
     use super::{
         Code, DRAINING, Reason, Report, STARTING, of_certificate, of_condition, of_phase, of_room,
-        of_standing,
+        of_standing, starting, without_decisions,
     };
     use millstream_broker::{Condition, Standing, StoreFault, StoreTrouble};
     use millstream_listener::Validity;
@@ -403,6 +421,9 @@ mod tests {
         let of_phase = |phase| told(of_phase(phase).reasons);
         assert_eq!(of_phase(STARTING), (false, "unready starting\n".into()));
         assert_eq!(of_phase(DRAINING), (false, "unready draining\n".into()));
+        assert_eq!(starting(), super::of_phase(STARTING));
+        assert!(without_decisions(true).contains("lease ran out"));
+        assert!(!without_decisions(false).contains("lease"));
         assert_eq!(of_room(0), None);
         let crowded = of_room(3).into_iter().collect();
         assert_eq!(told(crowded), (true, "ready requests-wait\n".into()));

@@ -1,6 +1,6 @@
 //! What is served beside gRPC: two health questions where tenants come, and everything for operators on their own port.
 
-use crate::health::Health;
+use crate::health::{self, Health};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
@@ -17,6 +17,24 @@ pub fn public(health: Health) -> Router {
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .with_state(health)
+}
+
+/// Before the doors are open: alive, not ready, and nothing else yet.
+pub fn starting() -> Router {
+    let readyz = || async { (StatusCode::SERVICE_UNAVAILABLE, health::starting().short()) };
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .fallback(not_yet)
+}
+
+/// What is asked before the doors are open.
+async fn not_yet(headers: HeaderMap) -> Response {
+    const TEXT: &str = "the service starts: its doors are not open yet";
+    if is_grpc(&headers) {
+        return tonic::Status::unavailable(TEXT).into_http::<Body>();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{TEXT}\n")).into_response()
 }
 
 /// What the operators' port is made from.
@@ -47,11 +65,7 @@ pub fn admin(health: Health, registry: Registry) -> Router {
 
 /// What no service answers: a gRPC status for gRPC calls, 404 for the rest.
 pub async fn unknown(headers: HeaderMap) -> Response {
-    let kind = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|it| it.to_str().ok())
-        .unwrap_or_default();
-    if kind.starts_with("application/grpc") {
+    if is_grpc(&headers) {
         return tonic::Status::unimplemented("there is no such service or method").into_http::<Body>();
     }
     (
@@ -59,6 +73,11 @@ pub async fn unknown(headers: HeaderMap) -> Response {
         "nothing is here; try /livez or /readyz (metrics are on the port of --admin-listen)\n",
     )
         .into_response()
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok());
+    kind.is_some_and(|kind| kind.starts_with("application/grpc"))
 }
 
 async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {

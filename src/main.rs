@@ -16,6 +16,7 @@ mod data_folder;
 mod demo;
 mod descriptors;
 mod door;
+mod early;
 mod environment;
 mod gauges;
 mod guard;

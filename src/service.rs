@@ -1,7 +1,7 @@
 //! The whole service in one process: planes started in the order in which they need one another, stopped in reverse.
 //!
 //! ```text
-//!   folder, root key ─► ports bound ─► store, cluster.json ─► controller ─► broker ─► doors ─► SQL ─► ready
+//!   folder, root key ─► ports bound, health ─► store, cluster.json ─► controller ─► broker ─► doors ─► SQL ─► ready
 //! ```
 
 use crate::announce::{self, announce};
@@ -11,6 +11,7 @@ use crate::certificate;
 use crate::cluster::{self, Addresses, Cluster, catalog_settings, sql_settings, told};
 use crate::data_folder::{self, DataFolder};
 use crate::door;
+use crate::early::Early;
 use crate::gauges;
 use crate::guard::{Guarded, sql_caller};
 use crate::health::Health;
@@ -36,7 +37,6 @@ use prometheus_client::registry::Registry;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
@@ -146,6 +146,9 @@ pub async fn start(settings: Settings) -> Result<Running, Failure> {
         addresses.admin,
         certificates.is_some(),
     );
+    let early_settings = door::early_settings(certificates.as_deref());
+    let http = Early::answer(http, early_settings)?;
+    let admin = Early::answer(admin, Default::default())?;
     let mut registry = gauges::registry();
     let requests = StoreMetrics::register(registry.sub_registry_with_prefix(gauges::PREFIX));
     let mut cluster = cluster::find_or_remember(&settings, &store, &mut folder, &roots).await?;
@@ -208,6 +211,14 @@ pub async fn replace_admin_key(settings: &Settings) -> Result<(), Failure> {
     )?)
 }
 
+/// Says what `--recover-groups` found, and what it found in an earlier start that ended before it was told.
+fn tell_losses(recovers: bool, broker: &millstream_broker::Handle) {
+    let (recovered, mended) = (broker.recovered(), broker.mended());
+    if (recovers || !mended.is_empty()) && announce::recovered(recovered, mended) {
+        broker.was_told();
+    }
+}
+
 fn shown(roots: &RootKeys, row: &KeyRow) -> Result<ShownKey, Failure> {
     let secret = derive_secret(roots, row.root_version, &row.id, &row.salt)
         .ok_or_else(|| Failure::new("the root key lacks the version that the new key's secret needs"))?;
@@ -232,11 +243,11 @@ struct Parts {
     stop: CancellationToken,
 }
 
-/// Ports that are ours, with nobody let in yet.
+/// Ports that are ours, with nobody let in yet; health is answered already.
 struct Doors {
     kafka: Bound,
-    http: TcpListener,
-    admin: TcpListener,
+    http: Early,
+    admin: Early,
     certificates: Option<Arc<Certificates>>,
 }
 
@@ -253,9 +264,7 @@ impl Parts {
         gauges::register(registry, self.controller.lease(), certificates.clone());
         let calls = Calls::register(registry, methods().map_err(told)?);
         let (broker, broker_handle) = self.broker(registry).await?;
-        if self.settings.recover_groups {
-            announce::recovered(broker_handle.recovered(), broker_handle.mended());
-        }
+        tell_losses(self.settings.recover_groups, &broker_handle);
         let broker_handle = Arc::new(broker_handle);
 
         let draining = CancellationToken::new();
@@ -283,9 +292,9 @@ impl Parts {
             .fallback_service(gate.guard(services))
             .layer(calls);
         let http_settings = door::http_settings(certificates.as_deref(), registry);
-        let http_door = millstream_listener::serve(http, router, http_settings)?;
+        let http_door = millstream_listener::serve(http.end(), router, http_settings)?;
         let admin_router = http::admin(health.clone(), all);
-        let admin_door = millstream_listener::serve(admin, admin_router, Default::default())?;
+        let admin_door = millstream_listener::serve(admin.end(), admin_router, Default::default())?;
 
         let key = self.first_key().await?;
         health.set_serving();

@@ -2,12 +2,19 @@
 
 use clap::{Args, ValueEnum};
 use millstream_cli::Failure;
+use millstream_durable::read_named;
 use millstream_listener::TlsSettings;
 use millstream_metadata::TopicDefaults;
 use millstream_model::limits::TENANT_SQL_STATE_BYTES_DEFAULT;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// The largest settings file that is read: all settings together have a few thousand bytes.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The longest name of a cluster, bytes: as long as a file's may be.
+const CLUSTER_NAME_BYTES_MAX: usize = 255;
 
 /// The flags (and, by clap, the environment) of `millstream start`; what is not given comes from the file.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -222,7 +229,7 @@ impl StartArgs {
                 .unwrap_or_else(|| "127.0.0.1:8080".into()),
             kafka_advertise: self.kafka_advertise.or(file.kafka_advertise),
             sql: roles.contains(&Role::Sql),
-            cluster: self.cluster.or(file.cluster),
+            cluster: self.cluster.or(file.cluster).map(cluster_name).transpose()?,
             root_key_file: self.root_key_file.or(file.root_key_file),
             journal_bytes,
             tls,
@@ -265,6 +272,17 @@ fn topic_defaults(given: &StartArgs, file: &StartArgs) -> Result<TopicDefaults, 
     }
 }
 
+/// A cluster keeps its name for ever: nobody should have to type one that is empty, endless or cannot be seen.
+fn cluster_name(name: String) -> Result<String, Failure> {
+    let is_wrong = name.trim() != name || name.is_empty() || name.len() > CLUSTER_NAME_BYTES_MAX;
+    if is_wrong || name.contains(char::is_control) {
+        return Err(Failure::new(format!(
+            "--cluster wants a name of 1 to {CLUSTER_NAME_BYTES_MAX} bytes, in one line and without blanks around it"
+        )));
+    }
+    Ok(name)
+}
+
 fn tls_settings(certificate: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<TlsSettings>, Failure> {
     match (certificate, key) {
         (Some(certificate), Some(key)) => Ok(Some(TlsSettings { certificate, key })),
@@ -274,12 +292,14 @@ fn tls_settings(certificate: Option<PathBuf>, key: Option<PathBuf>) -> Result<Op
 }
 
 fn read_file(path: &PathBuf) -> Result<StartArgs, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let unreadable = |error: &dyn std::fmt::Display| {
         Failure::new(format!(
             "cannot read the settings file {}: {error}",
             path.display()
         ))
-    })?;
+    };
+    let bytes = read_named(path, FILE_BYTES_MAX).map_err(|error| unreadable(&error))?;
+    let text = String::from_utf8(bytes).map_err(|_| unreadable(&"it is not text"))?;
     toml::from_str(&text).map_err(|error| {
         let line = error
             .span()
@@ -318,7 +338,7 @@ pub fn own_store(data_dir: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{StartArgs, parse_bytes};
+    use super::{CLUSTER_NAME_BYTES_MAX, StartArgs, cluster_name, parse_bytes};
 
     #[test]
     fn flags_win_over_the_file_and_the_file_over_defaults() -> Result<(), super::Failure> {
@@ -453,6 +473,28 @@ mod tests {
             "{failure}"
         );
         Ok(())
+    }
+
+    /// The catalog's copy has two bytes for its length, and nobody can change it later.
+    #[test]
+    fn a_clusters_name_is_one_that_people_can_type() {
+        let longest = "n".repeat(CLUSTER_NAME_BYTES_MAX);
+        for name in ["c", "a cluster of ours", &longest] {
+            assert_eq!(cluster_name(name.into()).ok().as_deref(), Some(name));
+        }
+        for name in ["", " ", " c", "a\nb", &format!("{longest}n")] {
+            assert!(cluster_name(name.into()).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_settings_file_without_an_end_is_refused() {
+        let args = StartArgs {
+            config: Some("/dev/zero".into()),
+            ..StartArgs::default()
+        };
+        let failure = args.settings().err().map(|it| it.text().to_owned());
+        assert!(failure.is_some_and(|text| text.contains("/dev/zero") && text.contains("more than")));
     }
 
     #[test]

@@ -57,6 +57,7 @@ mod tests {
         let now = Instant::now() + Duration::from_secs(60);
         let seen = LeaseSeen {
             is_held: false,
+            lasts: Duration::ZERO,
             term: 3,
             address: Some("10.0.0.1:8080".into()),
             renewed: Some(now - Duration::from_secs(2)),

@@ -17,6 +17,12 @@ use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(60);
 
+/// An address that nobody listens on.
+fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
 /// Waits until a log says something, and gives what it says in all.
 async fn says(log: &Path, what: &str) -> String {
     until(&format!("the log says '{what}'"), SOON, async || {
@@ -35,6 +41,7 @@ async fn a_second_node_says_at_once_for_whom_it_waits() {
     let first = Server::first(&work, Start::service());
     let store = format!("file://{}", work.data().join("store").display());
     let key = work.data().join("root.key");
+    let admin = free_address();
     let start = Start::service().args(&[
         "--store",
         &store,
@@ -44,6 +51,8 @@ async fn a_second_node_says_at_once_for_whom_it_waits() {
         key.to_str().unwrap(),
         "--log",
         "error",
+        "--admin-listen",
+        &admin,
     ]);
     let (mut second, log) = spawn(&other, &start, None);
     // Also when the log is quieter than warnings.
@@ -52,6 +61,10 @@ async fn a_second_node_says_at_once_for_whom_it_waits() {
         told.contains(&first.doors.http) && told.contains("in term 1"),
         "{told}"
     );
+    // Who waits is alive, and probes are told so.
+    assert_eq!(http::get(&admin, "/livez").unwrap().0, 200);
+    let (status, text) = http::get(&admin, "/readyz").unwrap();
+    assert_eq!((status, text.as_str()), (503, "unready starting\n"));
     assert!(first.metric("controller_lease_held") == 1.0 && first.metric("controller_lease_term") == 1.0);
     assert!(first.stop().success());
     let ready = other.path("ready.json");

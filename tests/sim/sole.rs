@@ -76,6 +76,8 @@ struct Sole {
     /// Entries that may be lost.
     hurt: BTreeSet<(GroupId, Lsn)>,
     spoilt: bool,
+    /// What is lost, as the disk has it since it was mended: nobody was told.
+    untold: Option<Report>,
     seen: Seen,
 }
 
@@ -230,63 +232,78 @@ impl Sole {
         })
     }
 
-    /// Goes on behind the damage, however often the process dies on the way; nothing when there is none.
+    /// Goes on behind the damage, however often the process dies on the way; gives what is lost, nothing when there was no
+    /// damage. A process that dies behind the write that decides has told nobody: the next one does.
     fn go_on(&mut self) -> Result<Option<Report>, String> {
-        let mut report = None;
+        let mut was_damaged = false;
         loop {
             let found = self.open()?;
+            if found.recovered.unfinished {
+                self.untold = None;
+            }
             if !matches!(found.recovered.ending, Ending::Damaged(_)) {
-                // A process that died after the write that decides never told.
                 drop(found);
                 self.disk = self.disk.kill();
-                return Ok(report);
+                return match (was_damaged, self.untold.take()) {
+                    (true, None) => {
+                        Err("it was mended, and nobody will ever be told what is lost".to_owned())
+                    }
+                    (_, untold) => Ok(untold),
+                };
             }
-            self.seen.damaged += usize::from(report.is_none());
-            let Found {
-                mut journal,
-                recoveries,
-                ..
-            } = found;
-            let before = |recovery: &Recovery| {
-                let settled = recovery.settled();
-                Before {
-                    is_blind: settled.is_none(),
-                    state: settled.unwrap_or_else(|| recovery.snapshot().clone()),
-                }
-            };
-            let groups = recoveries.iter().map(|(id, it)| (*id, before(it))).collect();
-            let catalog = |id: PartitionId| -> Option<(TenantId, i32)> {
-                self.truths
-                    .values()
-                    .find_map(|truth| truth.opened.get(&id).copied())
-            };
-            let known = Known {
-                groups,
-                catalog: &catalog,
-                registration: Some(CONFIRMED),
-                planted: self.plant.mend,
-            };
-            // What a process says that dies in the middle is what the next one says, too.
-            if self.random.random_range(0..2) == 0 {
-                self.disk.cut_power(self.random.random_range(1..400));
-            }
-            let mended = mend::mend(&mut journal, known, |_| {});
-            drop(journal);
+            self.seen.damaged += usize::from(!was_damaged);
+            was_damaged = true;
+            let mended = self.mend(found);
             self.disk.clear_faults();
-            match mended {
-                Ok(mended) => {
-                    self.disk = self.disk.kill();
-                    let decided_before = report.is_some() && mended.kept == 0;
-                    return Ok(Some(if decided_before { Report::default() } else { mended }));
-                }
-                Err(_) => {
-                    self.seen.died += 1;
-                    self.disk = self.disk.crash(&mut self.random);
-                    // It may have been the last write that decided: then this is all that is told.
-                    report = report.or(Some(Report::default()));
-                }
+            if mended.is_ok() {
+                self.disk = self.disk.kill();
+                return Ok(self.untold.take());
             }
+            self.seen.died += 1;
+            self.disk = self.disk.crash(&mut self.random);
         }
+    }
+
+    /// Mends it, in a process that may die in the middle.
+    fn mend(&mut self, found: Found) -> Result<(), String> {
+        let Found {
+            mut journal,
+            recoveries,
+            ..
+        } = found;
+        let before = |recovery: &Recovery| {
+            let settled = recovery.settled();
+            Before {
+                is_blind: settled.is_none(),
+                state: settled.unwrap_or_else(|| recovery.snapshot().clone()),
+            }
+        };
+        let groups = recoveries.iter().map(|(id, it)| (*id, before(it))).collect();
+        let catalog = |id: PartitionId| -> Option<(TenantId, i32)> {
+            self.truths
+                .values()
+                .find_map(|truth| truth.opened.get(&id).copied())
+        };
+        let known = Known {
+            groups,
+            catalog: &catalog,
+            registration: Some(CONFIRMED),
+            planted: self.plant.mend,
+        };
+        if self.random.random_range(0..2) == 0 {
+            self.disk.cut_power(self.random.random_range(1..400));
+        }
+        // In another file of the disk, beside what was mended before and not told.
+        let untold = &mut self.untold;
+        let keep = |report: &Report| {
+            let mut all = untold.take().unwrap_or_default();
+            let standing = report.standing.clone();
+            all.extend(report.clone());
+            *untold = Some(Report { standing, ..all });
+            Ok(())
+        };
+        let mended = mend::mend(&mut journal, known, |_| {}, keep);
+        mended.map(drop).map_err(|error| error.to_string())
     }
 
     fn run(&mut self) -> Result<(), String> {
@@ -331,6 +348,7 @@ pub fn run(seed: u64, plant: Plant) -> Result<Seen, String> {
         blocks: Vec::new(),
         hurt: BTreeSet::new(),
         spoilt: false,
+        untold: None,
         seen: Seen::default(),
     };
     sole.run().map(|()| sole.seen)
@@ -394,6 +412,10 @@ fn bugs_in_mending_are_found() {
         }),
         plant(mend::Planted {
             gap_is_passed_over: true,
+            ..none
+        }),
+        plant(mend::Planted {
+            report_is_kept_last: true,
             ..none
         }),
         Plant {

@@ -36,7 +36,7 @@ impl From<store::ReadError> for CatalogError {
     fn from(error: store::ReadError) -> CatalogError {
         match error {
             store::ReadError::Store(error) => CatalogError::Store {
-                reason: error.to_string(),
+                reason: reason(&error),
             },
             store::ReadError::Row(error) => CatalogError::Row(error),
         }
@@ -96,7 +96,7 @@ impl Catalog {
         let db = opening
             .map_err(|_| CatalogError::Timeout(settings.timeout))?
             .map_err(|error| CatalogError::Store {
-                reason: error.to_string(),
+                reason: reason(&error),
             })?;
         let mut catalog = Catalog {
             reader: CatalogReader { db },
@@ -209,7 +209,18 @@ fn lost(error: &slatedb::Error) -> Lost {
     match error.kind() {
         ErrorKind::Closed(CloseReason::Fenced) => Lost::Fenced,
         _ => Lost::Store {
-            reason: error.to_string(),
+            reason: reason(error),
         },
+    }
+}
+
+/// The store's words, and what can be done about objects that are not what was written.
+fn reason(error: &slatedb::Error) -> String {
+    match error.kind() {
+        ErrorKind::Data => format!(
+            "{error}: an object below catalog/ in the store is damaged or missing; put a good copy of it there (from a backup, \
+             or an older version of it in the bucket), and this goes on by itself"
+        ),
+        _ => error.to_string(),
     }
 }

@@ -7,7 +7,9 @@ use millstream_metadata::{
     Actor, Change, Command, Committed, EndSession, ImagePublisher, KeyState, Refusal, Reply, Row,
     SetServiceTopicDefaults, TopicDefaults,
 };
+use millstream_model::NodeId;
 use millstream_model::limits::COMMANDS_BATCH_MAX;
+use std::collections::BTreeSet;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 /// A command that was decided and waits for its transaction.
@@ -26,6 +28,8 @@ pub(crate) struct Active<'a> {
     pub copied: &'a watch::Receiver<u64>,
     /// The version of the last transaction that the copy must have at once.
     pub urgent: &'a watch::Sender<u64>,
+    /// Whom it has heard since it decides.
+    pub heard: &'a watch::Sender<Option<BTreeSet<NodeId>>>,
 }
 
 impl Active<'_> {
@@ -158,6 +162,8 @@ impl Active<'_> {
             (Actor::Node(node), Command::Heartbeat(beat)) => {
                 self.sessions
                     .heard(now_ms, *node, beat.registration, beat.version);
+                self.heard
+                    .send_if_modified(|heard| heard.as_mut().is_some_and(|heard| heard.insert(*node)));
             }
             (_, Command::RegisterNode(start)) if from == From::Here => self.sessions.add_own(start.journal),
             _ => {}

@@ -8,6 +8,7 @@ use millstream_metadata::{
     Request,
 };
 use millstream_model::{NodeId, TimestampMs};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -85,6 +86,8 @@ pub struct Handle {
     pub(crate) copied: watch::Receiver<u64>,
     pub(crate) urgent: watch::Sender<u64>,
     pub(crate) lease: watch::Receiver<LeaseSeen>,
+    /// Whom it has heard since it decides; none while it does not.
+    pub(crate) heard: watch::Receiver<Option<BTreeSet<NodeId>>>,
 }
 
 impl Handle {
@@ -225,6 +228,13 @@ impl Handle {
 impl Commands for Handle {
     async fn carry_out(&self, actor: Actor, command: Command) -> Result<Committed, Refusal> {
         self.ask(From::Here, actor, command).await
+    }
+
+    fn hears(&self, node: NodeId) -> bool {
+        self.heard
+            .borrow()
+            .as_ref()
+            .is_none_or(|heard| heard.contains(&node))
     }
 }
 

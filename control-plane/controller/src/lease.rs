@@ -40,8 +40,10 @@ pub struct Lease {
 /// What this process knows of the lease, for operators.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeaseSeen {
-    /// This process holds it.
+    /// This process took it and was not overthrown; whether it still counts, [`LeaseSeen::holds`] says.
     pub is_held: bool,
+    /// For how long it counts once it was renewed.
+    pub lasts: Duration,
     /// The term of the last one that was seen.
     pub term: u64,
     /// Where nodes reach its holder; none before one was seen.
@@ -54,14 +56,22 @@ pub struct LeaseSeen {
 
 impl LeaseSeen {
     /// This process holds it from now on.
-    pub(crate) fn held(term: u64, address: &str) -> LeaseSeen {
+    pub(crate) fn held(term: u64, address: &str, lasts: Duration) -> LeaseSeen {
         LeaseSeen {
             is_held: true,
+            lasts,
             term,
             address: Some(address.to_owned()),
             renewed: Some(Instant::now()),
             waiting_since: None,
         }
+    }
+
+    /// Whether this process holds it now: another one may take over as soon as it was not renewed for too long, also before
+    /// this one finds out.
+    pub fn holds(&self, now: Instant) -> bool {
+        let is_fresh = |renewed| now.saturating_duration_since(renewed) < self.lasts;
+        self.is_held && self.renewed.is_some_and(is_fresh)
     }
 
     /// Somebody else's lease was found; whether that is news.
@@ -70,6 +80,7 @@ impl LeaseSeen {
         let is_renewed = counter_before != Some(lease.counter) || self.renewed.is_none();
         *self = LeaseSeen {
             is_held: false,
+            lasts: self.lasts,
             term: lease.term,
             address: Some(lease.address.clone()),
             renewed: if is_renewed { Some(now) } else { self.renewed },

@@ -9,8 +9,8 @@ use crate::settings::Settings;
 use crate::trust::{Seen, Trust};
 use millstream_catalog::{Batch, Catalog, CatalogError, Lost, StoreSettings, establish};
 use millstream_metadata::{Actor, ImagePublisher, ImageWatch, KeyRow, Refusal, ReplaceBootstrapKey};
-use millstream_model::JournalId;
 use millstream_model::limits::COMMANDS_WAITING_MAX;
+use millstream_model::{JournalId, NodeId};
 use object_store::ObjectStore;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -46,6 +46,7 @@ pub fn run(store: Arc<dyn ObjectStore>, mut settings: Settings, shutdown: Cancel
     let (updates, _) = broadcast::channel(UPDATES_KEPT);
     let (phase_sender, phase) = watch::channel(Phase::Standby);
     let (lease_sender, lease) = watch::channel(LeaseSeen::default());
+    let (heard_sender, heard) = watch::channel(None);
     let own = BTreeSet::from([settings.journal]);
     match settings.copy.clone() {
         Some(copy) => {
@@ -77,6 +78,7 @@ pub fn run(store: Arc<dyn ObjectStore>, mut settings: Settings, shutdown: Cancel
         trust: Trust::new(0),
         held_term: None,
         lease: Arc::new(lease_sender),
+        heard: heard_sender,
     };
     tokio::spawn(shell.run());
     Handle {
@@ -87,6 +89,7 @@ pub fn run(store: Arc<dyn ObjectStore>, mut settings: Settings, shutdown: Cancel
         copied,
         urgent,
         lease,
+        heard,
     }
 }
 
@@ -107,6 +110,8 @@ struct Shell {
     held_term: Option<u64>,
     /// What is known of the lease.
     lease: Arc<watch::Sender<LeaseSeen>>,
+    /// Whom this process has heard since it decides; none while it does not.
+    heard: watch::Sender<Option<BTreeSet<NodeId>>>,
 }
 
 impl Shell {
@@ -285,6 +290,7 @@ impl Shell {
         let (term, version) = (image.term(), image.version());
         self.held_term = Some(term);
         tracing::info!(term, version, "this node is the controller");
+        self.heard.send_replace(Some(BTreeSet::new()));
         self.publisher.publish(image);
         let _ = self.updates.send(Update {
             term,
@@ -294,8 +300,11 @@ impl Shell {
         let overthrown = CancellationToken::new();
         let renewed_ms = Arc::new(AtomicU64::new(self.now_ms()));
         self.doubt(Seen::Reached);
-        self.lease
-            .send_replace(LeaseSeen::held(term, &self.settings.address));
+        self.lease.send_replace(LeaseSeen::held(
+            term,
+            &self.settings.address,
+            self.settings.lease_stale,
+        ));
         let renewing = tokio::spawn(renew(
             self.lease_store(),
             self.settings.clone(),
@@ -314,6 +323,7 @@ impl Shell {
             updates: &self.updates,
             copied: &self.copied,
             urgent: &self.urgent,
+            heard: &self.heard,
         };
         let mut failed = active
             .set_topic_defaults(self.settings.topic_defaults)
@@ -358,6 +368,7 @@ impl Shell {
         let own = active.sessions.own().clone();
         // Nobody is to be told that this process decides from here on.
         self.phase.send_replace(Phase::Standby);
+        self.heard.send_replace(None);
         self.lease.send_modify(|seen| seen.is_held = false);
         match &lost {
             Some(lost) => {

@@ -8,7 +8,7 @@ use millstream_controller::{
     replace_bootstrap_key, run,
 };
 use millstream_metadata::{
-    Actor, Change, CreateOrganisation, Heartbeat, HostPort, Image, NodeRow, Refusal, RegisterNode,
+    Actor, Change, Commands, CreateOrganisation, Heartbeat, HostPort, Image, NodeRow, Refusal, RegisterNode,
     ReplaceBootstrapKey, Request, RevokeKey, Row,
 };
 use millstream_model::{JournalId, NodeId, Registration, TimestampMs};
@@ -282,7 +282,10 @@ async fn a_node_registers_beats_and_reports() {
         version: committed.version,
     };
     let version = process.handle.image().version();
+    let hears = |process: &Process, node| Commands::hears(&process.handle, node);
+    assert!(!hears(&process, other.id), "it has a session, and was not heard");
     process.handle.submit(Actor::Node(other.id), beat).await.unwrap();
+    assert!(hears(&process, other.id));
     assert_eq!(
         process.handle.image().version(),
         version,

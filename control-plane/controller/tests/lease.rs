@@ -51,6 +51,10 @@ async fn a_standby_knows_for_whom_it_waits() {
     let own = once(&first, |seen| seen.is_held).await;
     assert_eq!((own.term, own.waiting_since), (1, None));
     let renewed = own.renewed.unwrap();
+    // Also before it finds out that another one may have it: a store that takes no renewals takes nothing else.
+    let stale = Duration::from_secs(7200);
+    assert!(own.holds(renewed + stale - Duration::from_millis(1)));
+    assert!(!own.holds(renewed + stale));
     once(&first, |seen| seen.renewed > Some(renewed)).await;
 
     let (second, end_second) = start(&store, 2, soon);

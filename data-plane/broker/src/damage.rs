@@ -60,8 +60,8 @@ impl DamagedObjects {
         } = damage;
         tracing::error!(
             %partition, %offset, %error,
-            "records are damaged or missing in the object store: their readers are told so, and an operator must look \
-             (millstream store check)"
+            "records are damaged or missing in the object store: their readers are told so until a good copy of the object is \
+             there (from a backup, or an older version of it in the bucket); millstream store check tells all that is amiss"
         );
         known.insert(damage.segment.object, damage);
         self.counted(&known);

@@ -44,6 +44,7 @@ mod read;
 mod read_memory;
 pub mod reading;
 mod recover;
+mod replay;
 pub mod replica;
 mod retention;
 mod settings;
@@ -55,6 +56,7 @@ mod start;
 mod store_check;
 mod tail;
 mod topic_config;
+mod untold;
 mod waiters;
 mod watching;
 

@@ -7,7 +7,7 @@
 //!   the catalog ─────────────┘                                                        └─► report
 //! ```
 //! Two passes over what is whole: one surveys, one writes. The simulator runs it as the broker does. Nothing counts before
-//! all of it is on disk; a process that ends in the middle does it again.
+//! all of it is on disk, and what is lost beside it; a process that ends in the middle does it again.
 
 mod fill;
 mod report;
@@ -35,6 +35,9 @@ pub enum MendError {
     /// What is whole behind the damage cannot be written again.
     #[error("what is whole behind the damage cannot be written again: {0}")]
     Write(#[from] CommitError),
+    /// What is lost cannot be kept for whoever is to be told.
+    #[error("what is lost cannot be noted: {0}")]
+    Keep(std::io::Error),
 }
 
 /// What is known beside the journal.
@@ -58,6 +61,8 @@ pub struct Planted {
     pub known_batches_are_left_out: bool,
     /// What lies behind a gap is taken although what is missing before it was not put in.
     pub gap_is_passed_over: bool,
+    /// What is lost is kept only once it counts: who dies in between has told nobody.
+    pub report_is_kept_last: bool,
 }
 
 /// A group as what precedes the damage left it, or its snapshot if that is newer.
@@ -81,7 +86,8 @@ struct Going {
     report: Report,
 }
 
-/// Goes on behind the damage; gives every record that was written, in order, to `take`.
+/// Goes on behind the damage; gives every record that was written, in order, to `take`, and what is lost to `keep`, durably
+/// and before any of it counts: a start behind that one finds nothing damaged, and has to tell it if this one did not.
 ///
 /// # Errors
 /// See [`MendError`].
@@ -89,6 +95,7 @@ pub fn mend<D: Disk>(
     journal: &mut Journal<D>,
     known: Known<'_>,
     mut take: impl FnMut(&Record),
+    mut keep: impl FnMut(&Report) -> std::io::Result<()>,
 ) -> Result<Report, MendError> {
     let Known {
         groups,
@@ -127,6 +134,12 @@ pub fn mend<D: Disk>(
         copy.put(Record::Registered { registration })?;
     }
     copy.write()?;
+    if planted.report_is_kept_last {
+        journal.finish_mending()?;
+        keep(&report).map_err(MendError::Keep)?;
+        return Ok(report);
+    }
+    keep(&report).map_err(MendError::Keep)?;
     journal.finish_mending()?;
     Ok(report)
 }

@@ -17,21 +17,20 @@ use crate::follow::{Follower, Found};
 use crate::group::{Disk, Group, Services};
 use crate::groups::GroupsHandle;
 use crate::join::Joining;
-use crate::kept::Kept;
-use crate::mend::{self, Batch, Before, Known, MendError, Report};
 use crate::metrics::Metrics;
-use crate::replica::{Planted, Recovery, RecoveryError, takes_named_snapshot};
+use crate::replay::{Replay, go_on};
+use crate::replica::{Planted, takes_named_snapshot};
 use crate::settings::{Components, Settings};
 use crate::shell::Shell;
 use crate::snapshot::{self, Snapshot};
 use crate::standing::Standing;
+use crate::untold::Untold;
 use millstream_journal::{
-    CommitError, Journal, Position, RealDisk, Record, Recovered, Running, SlowDisk, Writer, WriterSettings,
+    CommitError, Journal, RealDisk, Recovered, Running, SlowDisk, Writer, WriterSettings,
 };
 use millstream_metadata::{Commands, GroupPurpose, Image, RecoveredGroup};
 use millstream_model::limits::JOURNAL_WAITING_BYTES_MAX;
 use millstream_model::{GroupId, NodeId};
-use millstream_partition::{Change, GroupState};
 use millstream_tier::Tier;
 use prometheus_client::registry::Registry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,6 +50,7 @@ pub struct Handle {
     running: Running,
     recovered: Vec<RecoveredGroup>,
     mended: Vec<String>,
+    untold: Untold,
 }
 
 /// What the disk holds.
@@ -60,8 +60,8 @@ struct OnDisk {
     found: BTreeMap<GroupId, Found>,
     /// Groups whose log on this disk has a gap.
     broken: BTreeSet<GroupId>,
-    /// The journal was damaged, and goes on.
-    mended: Option<Report>,
+    /// What became of a journal that was damaged and goes on.
+    untold: Untold,
 }
 
 impl Broker {
@@ -108,12 +108,13 @@ impl Broker {
             started,
         };
         let (services, running) = start_journal(on_disk.journal, outside)?;
-        let mended = on_disk.mended.as_ref();
-        let mended = mended.map_or_else(Vec::new, |report| report.lines(&image.image()));
+        let mut untold = on_disk.untold;
+        let mended = untold.lines().to_vec();
         mended.iter().for_each(|line| tracing::warn!("{line}"));
         let shell = Shell::over(services, settings, image, roots);
         let follower = Follower::new(&shell, on_disk.found, on_disk.broken);
         let recovered = shell.begin(joining, registered, follower).await?;
+        untold.add(recovered.iter().map(ToString::to_string))?;
         shell
             .services
             .metrics
@@ -133,6 +134,7 @@ impl Broker {
                 running,
                 recovered,
                 mended,
+                untold,
             },
         ))
     }
@@ -230,9 +232,15 @@ impl Handle {
     }
 
     /// What became of a damaged journal behind its damage, a line for each thing that does not come back
-    /// ([`Settings::recover_groups`]); nothing when it was sound.
+    /// ([`Settings::recover_groups`]); nothing when it was sound. Also what earlier starts had mended or taken over and
+    /// nobody was told of ([`Handle::was_told`]).
     pub fn mended(&self) -> &[String] {
         &self.mended
+    }
+
+    /// Somebody has read what was recovered and mended: the next start need not say it again.
+    pub fn was_told(&self) {
+        self.untold.forget();
     }
 
     /// What this node is to the cluster.
@@ -335,16 +343,7 @@ fn open(
         .map(|(group, snapshot)| {
             // Without a catalog yet, the slots in the snapshot tell an internal group.
             let keep = is_internal(group) || !snapshot.slots.is_empty();
-            let recovery = Recovery::new(snapshot.state.clone(), keep).beside(snapshot.unknown);
-            (
-                group,
-                Replay {
-                    recovery: Some(recovery),
-                    snapshot: Some(snapshot),
-                    kept: Kept::default(),
-                    error: None,
-                },
-            )
+            (group, Replay::of(snapshot, keep))
         })
         .collect();
     let disk = SlowDisk::new(
@@ -360,10 +359,10 @@ fn open(
             replay.keep(position, &record);
             replay.record(record);
         })?;
-    let mut mended = None;
+    let mut untold = Untold::read(&settings.data_dir.join("journal"), recovered.unfinished)?;
     if let Some(damage) = journal.damage().filter(|_| settings.recover_groups) {
         tracing::warn!(%damage, "the journal goes on behind its damage with what is whole there");
-        mended = Some(go_on(&mut journal, image, &mut replays, is_internal)?);
+        go_on(&mut journal, image, &mut replays, is_internal, &mut untold)?;
         recovered.registration = journal.reader().registration();
     }
     let (mut found, mut broken) = (BTreeMap::new(), BTreeSet::new());
@@ -378,105 +377,6 @@ fn open(
         recovered,
         found,
         broken,
-        mended,
+        untold,
     })
-}
-
-/// Goes on behind the journal's damage.
-fn go_on(
-    journal: &mut Journal<Disk>,
-    image: &Image,
-    replays: &mut BTreeMap<GroupId, Replay>,
-    is_internal: impl Fn(GroupId) -> bool,
-) -> Result<Report, MendError> {
-    let before = |replay: &Replay| {
-        let recovery = replay.recovery.as_ref()?;
-        let settled = recovery.settled();
-        Some(Before {
-            is_blind: settled.is_none() || replay.error.is_some(),
-            state: settled.unwrap_or_else(|| recovery.snapshot().clone()),
-        })
-    };
-    let groups = replays
-        .iter()
-        .filter_map(|(group, replay)| Some((*group, before(replay)?)))
-        .collect();
-    let catalog = |id| {
-        let (topic, row) = image.partition(id)?;
-        Some((topic.tenant, row.base_epoch))
-    };
-    let confirmed = image
-        .node_of(journal.id())
-        .map(|node| node.registration_confirmed);
-    let known = Known {
-        groups,
-        catalog: &catalog,
-        registration: confirmed,
-        planted: mend::Planted::default(),
-    };
-    mend::mend(journal, known, |record| {
-        let Some(group) = record.group() else { return };
-        let replay = replays
-            .entry(group)
-            .or_insert_with(|| Replay::fresh(group, is_internal(group)));
-        replay.record(record.clone());
-    })
-}
-
-/// One group's part of the journal.
-struct Replay {
-    recovery: Option<Recovery>,
-    snapshot: Option<Snapshot>,
-    kept: Kept,
-    error: Option<RecoveryError>,
-}
-
-impl Replay {
-    /// Of a group of which there is no snapshot.
-    fn fresh(group: GroupId, is_internal: bool) -> Replay {
-        Replay {
-            recovery: Some(Recovery::new(GroupState::new(group), is_internal)),
-            snapshot: None,
-            kept: Kept::default(),
-            error: None,
-        }
-    }
-
-    /// Remembers where a batch lies, also one that is in the store and released.
-    fn keep(&mut self, position: Position, record: &Record) {
-        if let Record::Entry(entry) = record
-            && let Some(batch) = Batch::of(&entry.header, &Change::of(entry))
-        {
-            let offsets = (batch.base_offset, batch.end_offset);
-            self.kept.push(batch.partition, offsets, position);
-        }
-    }
-
-    fn record(&mut self, record: Record) {
-        if self.error.is_some() {
-            return;
-        }
-        if let Some(recovery) = &mut self.recovery {
-            self.error = recovery.record(record).err();
-        }
-    }
-
-    /// `None` when the group cannot be served from what is here.
-    fn finish(self, group: GroupId) -> Option<Found> {
-        let finished = match (self.error, self.recovery?) {
-            (Some(error), _) => Err(error),
-            (None, recovery) => recovery.finish(),
-        };
-        match finished {
-            Ok(recovery) => Some(Found {
-                recovery,
-                snapshot: self.snapshot,
-                kept: self.kept,
-            }),
-            Err(error) => {
-                tracing::error!(%group, %error, "a group cannot be restored from this disk alone; unless a newer snapshot in the store makes it whole it is not served, and an operator must look");
-                None
-            }
-        }
-    }
 }

@@ -63,6 +63,8 @@ pub struct Recovered {
     pub registration: Option<Registration>,
     /// How the journal ended.
     pub ending: Ending,
+    /// Somebody began to go on behind damage and did not come to the end: nothing of that counts.
+    pub unfinished: bool,
     /// Records given to `replay`.
     pub records: u64,
     /// Bytes read from the disk.

@@ -1,4 +1,4 @@
-//! A file kept durably in the place of the last one.
+//! A file kept durably in the place of the last one, and one that somebody named read to a bound.
 //!
 //! In: a path and bytes. Out: the file, on the disk itself when [`replace`] returns. Blocks.
 //!
@@ -7,7 +7,7 @@
 //! the journal, whose files are written in place.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -45,6 +45,21 @@ pub fn replace(path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
         Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
         Some(_) | None => File::open(".")?.sync_all(),
     }
+}
+
+/// What a file holds that somebody named: it may be a device that has no end.
+///
+/// # Errors
+/// When it cannot be read, or has more than `bytes_max` bytes.
+pub fn read_named(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let longest = bytes_max.saturating_add(1);
+    let read = File::open(path)?.take(longest).read_to_end(&mut bytes)?;
+    if read as u64 > bytes_max {
+        let reason = format!("it has more than {bytes_max} bytes: is it the right file?");
+        return Err(io::Error::new(ErrorKind::FileTooLarge, reason));
+    }
+    Ok(bytes)
 }
 
 /// Whether [`replace`] can make a file here; a reader of the path sees nothing of the try.

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use millstream_durable::{Access, replace};
+use millstream_durable::{Access, read_named, replace};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -58,4 +58,16 @@ fn what_fails_leaves_the_last_one_and_nothing_half_written() {
     assert!(replace(&path, b"lost", Access::Everybody).is_err());
     assert_eq!(std::fs::read(&path).unwrap(), b"kept");
     assert_eq!(names(folder.path()), ["in-the-way", "kept"]);
+}
+
+/// A path that somebody typed may name anything.
+#[test]
+fn what_was_named_is_read_to_its_bound() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "four").unwrap();
+    assert_eq!(read_named(file.path(), 4).unwrap(), b"four");
+    for path in [file.path(), Path::new("/dev/zero")] {
+        let error = read_named(path, 3).unwrap_err().to_string();
+        assert!(error.contains("more than 3 bytes"), "{error}");
+    }
 }

@@ -41,6 +41,21 @@ pub enum BindError {
     },
 }
 
+impl BindError {
+    /// It has no meaning at all, or is a name that leads nowhere.
+    pub fn unresolved(address: &str, flag: &'static str, source: io::Error) -> BindError {
+        let address = address.to_owned();
+        match source.kind() {
+            io::ErrorKind::InvalidInput => BindError::Address { address, flag },
+            _ => BindError::Refused {
+                address,
+                flag,
+                source,
+            },
+        }
+    }
+}
+
 /// Binds `address` (`HOST:PORT`, port 0 for a free one). `flag` is named in errors.
 ///
 /// # Errors
@@ -48,12 +63,7 @@ pub enum BindError {
 pub async fn bind(address: &str, flag: &'static str) -> Result<TcpListener, BindError> {
     let resolved: Vec<SocketAddr> = match lookup_host(address).await {
         Ok(found) => found.collect(),
-        Err(_) => {
-            return Err(BindError::Address {
-                address: address.to_owned(),
-                flag,
-            });
-        }
+        Err(source) => return Err(BindError::unresolved(address, flag, source)),
     };
     match listen(&resolved) {
         Ok(listener) => Ok(listener),

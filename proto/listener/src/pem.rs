@@ -25,6 +25,12 @@ pub enum PemError {
         /// What the boundary says.
         label: String,
     },
+    /// A key behind a password, which nobody could type here.
+    #[error("line {line} begins an encrypted key; decrypt it: openssl pkey -in KEY -out PLAIN")]
+    Encrypted {
+        /// The line, from 1.
+        line: usize,
+    },
     /// A section without its end, or with another's.
     #[error("the section that begins at line {line} does not end")]
     Unended {
@@ -98,6 +104,7 @@ fn section(line: usize, label: &str, whole: &str) -> Result<Section, PemError> {
     match read.next() {
         Some(Ok((kind, der))) if !der.is_empty() => Ok(Section { line, kind, der }),
         Some(_) => Err(PemError::Body { line }),
+        None if label == "ENCRYPTED PRIVATE KEY" => Err(PemError::Encrypted { line }),
         None => Err(PemError::Label {
             line,
             label: label.to_owned(),
@@ -172,6 +179,10 @@ mod tests {
             ),
             (ONE.replace("AAECAwQ=", "not base64!"), PemError::Body { line: 1 }),
             (ONE.replace("AAECAwQ=", ""), PemError::Body { line: 1 }),
+            (
+                ONE.to_owned() + &KEY.replace("PRIVATE", "ENCRYPTED PRIVATE"),
+                PemError::Encrypted { line: 4 },
+            ),
         ];
         for (text, error) in table {
             assert_eq!(sections(text.as_bytes()).err(), Some(error), "{text}");

@@ -2,6 +2,7 @@
 
 use crate::pem::{PemError, Section, sections};
 use crate::validity::Validity;
+use millstream_durable::read_named;
 use parking_lot::RwLock;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
@@ -9,9 +10,11 @@ use rustls::pki_types::pem::SectionKind;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// The largest file that is read: a chain and its key have some ten thousand bytes.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Where the certificate chain and its key lie, both as PEM.
 #[derive(Clone, Debug)]
@@ -60,6 +63,16 @@ pub enum TlsError {
         line: usize,
         /// The file.
         path: PathBuf,
+    },
+    /// A key of a kind or size that nobody takes.
+    #[error(
+        "the key in {path} cannot be used: {source}; RSA keys have 2,048 to 8,192 bits, others are ECDSA or Ed25519"
+    )]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: rustls::Error,
     },
     /// The two do not fit together.
     #[error("the certificate and the key do not work together ({certificate}, {key}): {source}")]
@@ -153,6 +166,11 @@ fn read(settings: &TlsSettings) -> Result<Shown, TlsError> {
     };
     let provider = CryptoProvider::get_default().cloned();
     let provider = provider.unwrap_or_else(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
+    let loaded = provider.key_provider.load_private_key(key.clone_key());
+    loaded.map_err(|source| TlsError::Key {
+        path: settings.key.clone(),
+        source,
+    })?;
     let key = CertifiedKey::from_der(chain, key, &provider).map_err(mismatch)?;
     Ok(Shown {
         key: Arc::new(key),
@@ -196,7 +214,7 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
 }
 
 fn read_sections(what: &'static str, path: &Path) -> Result<Vec<Section>, TlsError> {
-    let bytes = fs::read(path).map_err(|reason| TlsError::Read {
+    let bytes = read_named(path, FILE_BYTES_MAX).map_err(|reason| TlsError::Read {
         what,
         path: path.to_owned(),
         reason,

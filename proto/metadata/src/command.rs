@@ -85,6 +85,13 @@ pub trait Commands: Send + Sync {
     /// Carries out a command, or says why not; the reply is that of the command ([`Request::into_reply`]). Callers use
     /// `submit`, which knows its type.
     async fn carry_out(&self, actor: Actor, command: Command) -> Result<Committed, Refusal>;
+
+    /// Whether a node of the catalog may be alive, as far as is known here beyond its row: a controller that has just begun
+    /// gives every node a session before it judges it (log.md 37), and knows meanwhile whom it has not heard yet. Who is no
+    /// controller believes the rows.
+    fn hears(&self, _node: NodeId) -> bool {
+        true
+    }
 }
 
 impl dyn Commands + '_ {

@@ -97,7 +97,7 @@ pub enum Refusal {
     #[error("this node is not the controller")]
     NotController,
     /// The store did not answer clearly: the command may or may not have been carried out.
-    #[error("the outcome is unknown, for the catalog's store failed: {reason}")]
+    #[error("the outcome is unknown: {reason}")]
     Unknown {
         /// The store's words.
         reason: String,

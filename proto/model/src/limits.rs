@@ -106,6 +106,14 @@ pub const SQL_TREE_HEIGHT_MAX: usize = 128;
 /// so that nesting them multiplies.
 pub const SQL_EVALUATION_NODES_MAX: usize = 100_000;
 
+/// The columns of one SQL source or answer, and the fields of one STRUCT: names are looked up among them one by one, and
+/// each row has a place for every column.
+pub const SQL_COLUMNS_MAX: usize = 2_000;
+
+/// Values of one INSERT, the nulls of columns that it does not name included: short rows of a wide source are small in
+/// the text and large in memory.
+pub const SQL_INSERT_VALUES_MAX: usize = SQL_TEXT_BYTES_MAX;
+
 /// One SQL value, bytes (sql.md 12).
 pub const SQL_VALUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
@@ -373,6 +381,13 @@ pub const SQL_MADE_ROWS_MAX: usize = 32;
 /// that is not used can leave memory, one tenant must not take the process's.
 pub const TENANT_SQL_STATE_BYTES_DEFAULT: usize = 512 * 1024 * 1024;
 
+/// What SQL queries of one tenant have changed and not committed, bytes, before they commit early: beside what their state
+/// may take, for a changed value is in memory twice until its commit (sql.md 15).
+pub const SQL_OVERLAY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// … and which part of what the state may take, where that is less.
+pub const SQL_OVERLAY_PART: usize = 4;
+
 /// How long a gRPC client may take nothing of a large answer, ms: it holds room that others need.
 pub const GRPC_ANSWER_PATIENCE_MS: u64 = 60_000;
 
@@ -432,6 +447,7 @@ const _: () = {
     assert!(SQL_TEXT_BYTES_MAX <= SQL_BODY_BYTES_MAX);
     assert!(SQL_VALUE_BYTES_MAX <= BATCH_BYTES_MAX);
     assert!(SQL_VALUE_BYTES_MAX <= SQL_ROW_BYTES_MAX);
+    assert!(SQL_VALUE_BYTES_MAX <= SQL_OVERLAY_BYTES_MAX);
     assert!(SQL_ROW_BYTES_MAX <= SQL_PASS_BYTES_MAX);
     assert!(SQL_CHANGELOG_PIECE_BYTES_MAX < BATCH_BYTES_MAX);
     assert!(SQL_CHANGELOG_PIECE_BYTES_MAX <= SQL_FLUSH_BYTES);

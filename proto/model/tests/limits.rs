@@ -134,6 +134,10 @@ fn of_limits() -> Vec<String> {
         ),
         format!("The expressions of one row: {} per step", mib(SQL_ROW_BYTES_MAX)),
         format!("A statement: {}", kib(SQL_TEXT_BYTES_MAX)),
+        format!(
+            "The token of a pull query's commits: {}",
+            kib(SQL_COMMIT_TOKEN_BYTES_MAX)
+        ),
         format!("A record that a query writes: {}", mib(SQL_SINK_MESSAGE_BYTES)),
         format!("A turn of a query's task ends after {SQL_TURN_MS_MAX} ms"),
     ]

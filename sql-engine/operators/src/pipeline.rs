@@ -237,11 +237,21 @@ impl Pipeline {
         self.steps.iter().map(count).sum()
     }
 
-    /// About how many bytes of memory its state takes, with what is not committed.
-    pub fn held_bytes(&self) -> usize {
+    /// About how many bytes of memory its state takes once what has changed is committed.
+    pub fn settled_bytes(&self) -> usize {
         let bytes = |step: &Step| match step {
-            Step::Latest(latest) => latest.store().held_bytes(),
-            Step::Aggregate(aggregate) => aggregate.store().held_bytes(),
+            Step::Latest(latest) => latest.store().settled_bytes(),
+            Step::Aggregate(aggregate) => aggregate.store().settled_bytes(),
+            _ => 0,
+        };
+        self.steps.iter().map(bytes).sum()
+    }
+
+    /// About how many bytes what has changed takes until then, beside the committed state.
+    pub fn overlay_bytes(&self) -> usize {
+        let bytes = |step: &Step| match step {
+            Step::Latest(latest) => latest.store().overlay_bytes(),
+            Step::Aggregate(aggregate) => aggregate.store().overlay_bytes(),
             _ => 0,
         };
         self.steps.iter().map(bytes).sum()

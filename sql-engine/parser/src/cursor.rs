@@ -1,10 +1,10 @@
 //! The tokens of one text and the place reached in them; remembers what could have stood there.
 
 use crate::dialect::KsqlDialect;
-use crate::position::{Position, Span};
+use crate::position::{Position, Span, Walk};
 use crate::{Ident, SqlError, closest};
 use millstream_model::limits::{SQL_DEPTH_MAX, SQL_TEXT_BYTES_MAX};
-use sqlparser::tokenizer::{Location, Token, Tokenizer, Word};
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Word};
 
 /// Characters of a token shown in an error.
 const SHOWN_CHARS: usize = 40;
@@ -18,7 +18,7 @@ const RESERVED: &[&str] = &[
 ];
 
 #[derive(Debug)]
-struct Lexeme {
+pub(crate) struct Lexeme {
     token: Token,
     span: Span,
 }
@@ -44,31 +44,8 @@ impl Cursor {
             );
             return Err(SqlError::limit(Position::START, message));
         }
-        let mut tokenizer = Tokenizer::new(&KsqlDialect, text);
-        let tokens = tokenizer
-            .tokenize_with_location()
-            .map_err(|error| SqlError::syntax(position(error.location), lexical_message(&error.message)))?;
-        let mut end = Position::START;
-        let mut lexemes = Vec::with_capacity(tokens.len() + 1);
-        for token in tokens {
-            let span = Span {
-                start: position(token.span.start),
-                end: position(token.span.end),
-            };
-            if !matches!(token.token, Token::Whitespace(_) | Token::EOF) {
-                end = span.end;
-                lexemes.push(Lexeme {
-                    token: token.token,
-                    span,
-                });
-            }
-        }
-        lexemes.push(Lexeme {
-            token: Token::EOF,
-            span: Span { start: end, end },
-        });
         Ok(Cursor {
-            lexemes,
+            lexemes: lexed(text, Walk::new(text.chars()))?,
             at: 0,
             depth: 0,
             expected: Vec::new(),
@@ -268,6 +245,41 @@ impl Cursor {
         self.advance();
         Ok(text)
     }
+}
+
+/// The tokens of a text, placed; the walk is through the same text.
+pub(crate) fn lexed<I: Iterator<Item = char>>(
+    text: &str,
+    mut walk: Walk<I>,
+) -> Result<Vec<Lexeme>, SqlError> {
+    let tokens = Tokenizer::new(&KsqlDialect, text)
+        .tokenize_with_location()
+        .map_err(|error| SqlError::syntax(position(error.location), lexical_message(&error.message)))?;
+    let mut end = Span::START;
+    let mut lexemes = Vec::with_capacity(tokens.len() + 1);
+    for TokenWithSpan { token, span } in tokens {
+        if matches!(token, Token::Whitespace(_) | Token::EOF) {
+            continue;
+        }
+        let (start, behind) = (position(span.start), position(span.end));
+        let span = Span {
+            start,
+            end: behind,
+            from: walk.offset(start),
+            to: walk.offset(behind),
+        };
+        end = Span {
+            start: behind,
+            from: span.to,
+            ..span
+        };
+        lexemes.push(Lexeme { token, span });
+    }
+    lexemes.push(Lexeme {
+        token: Token::EOF,
+        span: end,
+    });
+    Ok(lexemes)
 }
 
 fn position(location: Location) -> Position {

@@ -1,6 +1,7 @@
 //! Texts that are wrong: where, and what the error says.
 #![allow(clippy::unwrap_used)]
 
+use millstream_model::limits::SQL_COLUMNS_MAX;
 use millstream_parser::{SqlErrorKind, parse_script, parse_type};
 
 /// Text, line, column, and the headline of its error.
@@ -548,4 +549,18 @@ fn hostile_nesting_and_length_end_in_a_limit() {
         parse_script(&" ".repeat(1 << 20)).unwrap_err().kind,
         SqlErrorKind::Limit
     );
+    let many = |count: usize| {
+        (0..count)
+            .map(|n| format!("c{n} INT"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let create = |columns: &str| parse_script(&format!("CREATE STREAM s ({columns}) WITH (a='b');"));
+    assert!(create(&many(SQL_COLUMNS_MAX)).is_ok());
+    assert!(create(&format!("c STRUCT<{}>", many(SQL_COLUMNS_MAX))).is_ok());
+    let wide = [many(15_000), format!("c STRUCT<{}>", many(15_000))];
+    for error in wide.map(|columns| create(&columns).unwrap_err()) {
+        assert_eq!(error.kind, SqlErrorKind::Limit, "{error}");
+        assert!(error.message.starts_with("more than 2000 "), "{error}");
+    }
 }

@@ -13,13 +13,11 @@ use crate::bind::aggregate::first_aggregate;
 use crate::bind::{Scope, ScopeColumn};
 use crate::canonical::{canonical, columns, quoted};
 use crate::{Column, Metastore, RowKind, RowSchema, Source, SourceField};
+use millstream_model::limits::SQL_COLUMNS_MAX;
 use millstream_parser::{
     Expr, ExprKind, Ident, Query, SelectItem, SourceKind, Span, SqlError, SqlType, closest,
 };
 use std::sync::Arc;
-
-/// The columns of one answer or source at most.
-const COLUMNS_MAX: usize = 2_000;
 
 /// Names that a column of a source must not have.
 pub const RESERVED_COLUMNS: [&str; 5] = ["ROWTIME", "ROWPARTITION", "ROWOFFSET", "WINDOWSTART", "WINDOWEND"];
@@ -256,10 +254,10 @@ fn items<'q>(
                 });
             }
         }
-        if items.len() > COLUMNS_MAX {
+        if items.len() > SQL_COLUMNS_MAX {
             return Err(SqlError::limit(
                 query.select_span.start,
-                format!("more than {COLUMNS_MAX} columns"),
+                format!("more than {SQL_COLUMNS_MAX} columns"),
             ));
         }
     }

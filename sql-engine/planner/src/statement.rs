@@ -12,6 +12,7 @@ use crate::{
 };
 use datafusion_common::ScalarValue;
 use millstream_functions as functions;
+use millstream_model::limits::SQL_INSERT_VALUES_MAX;
 use millstream_parser::{
     Explained, Expr, Ident, IfTaken, Query, SourceKind, Spanned, SqlError, SqlType, Statement, Terminated,
     closest,
@@ -206,6 +207,14 @@ fn insert(
             query.id
         );
         return Err(SqlError::invalid(target.span, message));
+    }
+    if rows.len().saturating_mul(source.columns.len()) > SQL_INSERT_VALUES_MAX {
+        let message = format!(
+            "{} rows of {} columns at once, at most {SQL_INSERT_VALUES_MAX} values are allowed",
+            rows.len(),
+            source.columns.len()
+        );
+        return Err(SqlError::limit(target.span.start, message));
     }
     // Where each value goes; None is ROWTIME.
     let mut places: Vec<Option<usize>> = Vec::new();

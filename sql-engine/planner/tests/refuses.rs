@@ -4,6 +4,7 @@
 mod catalog;
 
 use catalog::{metastore, try_plan};
+use millstream_parser::SqlErrorKind;
 
 /// Text, column (all on line 1), message.
 const CASES: &[(&str, u32, &str)] = &[
@@ -475,4 +476,26 @@ fn nested_ranges_and_cases_do_not_multiply() {
         error.message.starts_with("the expression is too large"),
         "{error}"
     );
+}
+
+#[test]
+fn what_is_small_in_the_text_and_large_in_memory_is_refused() {
+    let metastore = metastore();
+    let rows = |count: usize| {
+        format!(
+            "INSERT INTO values_of (a) VALUES {};",
+            vec!["(1)"; count].join(",")
+        )
+    };
+    assert!(try_plan(&rows(1_000), &metastore).is_ok());
+    let keys: Vec<String> = (0..=2_000).map(|n| format!("a + {n}")).collect();
+    let grouped = format!(
+        "SELECT COUNT(*) FROM values_of GROUP BY {} EMIT CHANGES;",
+        keys.join(", ")
+    );
+    for (text, said) in [(rows(60_000), "60000 rows of "), (grouped, "more than 2000 keys")] {
+        let error = try_plan(&text, &metastore).unwrap_err();
+        assert_eq!(error.kind, SqlErrorKind::Limit, "{error}");
+        assert!(error.message.starts_with(said), "{error}");
+    }
 }

@@ -5,6 +5,7 @@
 //!   w 0                                           who writes results    e 0 topic 0 partition    how far they count (`reach`)
 //!   q 0 id                                        tag, JSON: input offsets, stream times, clocks, store hashes
 //!   s 0 id 0 store 0 task window key              value of a store    (task u32 BE; window i64 BE, sign flipped)
+//!   r 0 id                                        it waits for room: what its state would take, bytes, u64 BE
 //!   l 0 id 0 stage task writer                    rows that wait behind a repartition, Arrow IPC  (u32 BE each)
 //! ```
 
@@ -88,6 +89,20 @@ pub(crate) fn tag_query(key: &[u8]) -> Option<&str> {
 
 pub(crate) fn tag_key(query: &str) -> Vec<u8> {
     [TAGS, query.as_bytes()].concat()
+}
+
+/// Where it is noted that a query waits for room.
+pub(crate) fn room_key(query: &str) -> Vec<u8> {
+    [b"r\0", query.as_bytes()].concat()
+}
+
+pub(crate) fn room_value(wanted: usize) -> Vec<u8> {
+    (wanted as u64).to_be_bytes().to_vec()
+}
+
+/// What a noted query's state would take.
+pub(crate) fn room_wanted(value: &[u8]) -> Option<usize> {
+    usize::try_from(u64::from_be_bytes(value.try_into().ok()?)).ok()
 }
 
 pub(crate) fn state_prefix(query: &str) -> Vec<u8> {

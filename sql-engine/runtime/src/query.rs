@@ -4,6 +4,7 @@ mod build;
 mod pace;
 mod queue;
 mod retry;
+mod room;
 mod run;
 
 use pace::Pace;
@@ -231,10 +232,12 @@ pub(crate) struct RunningQuery {
     pub(crate) uncommitted_rows: usize,
     /// Records that lie in another partition than murmur2 gives their key.
     pub(crate) misplaced_keys: u64,
-    /// What its state took when it was last looked at; 0 before that.
-    pub(crate) held: usize,
-    /// What its state took when it was parked for taking too much: it is tried again when there is room.
+    /// What its state took when it was last looked at, as the limit counts it.
+    pub(crate) counted: usize,
+    /// It is parked for taking too much: what its state would take. It is tried again when there is room for that.
     pub(crate) evicted: Option<usize>,
+    /// It was so once, in this life of the shard or the one before.
+    pub(crate) outgrew: bool,
     pub(crate) rate: Rate,
     pub(crate) metrics: Metrics,
     errors: u64,
@@ -377,41 +380,6 @@ impl RunningQuery {
         }
     }
 
-    /// About how many bytes of memory its state takes: stores, what is not committed, rows behind repartitions.
-    pub(crate) fn held_bytes(&self) -> usize {
-        let held = |task: &Task| {
-            let waiting = match &task.input {
-                TaskInput::Inbox(inbox) => inbox.held_bytes(),
-                TaskInput::Topic(_) => 0,
-            };
-            waiting + task.pipeline.held_bytes()
-        };
-        self.stages.iter().flat_map(|stage| &stage.tasks).map(held).sum()
-    }
-
-    /// Its tenant's state would grow beyond its limit: it is parked, and what it holds is given up, so that the
-    /// tenant's other queries have room. It can be made again from its checkpoint.
-    pub(crate) fn evict(&mut self, total: usize, bytes_max: usize) {
-        let held = self.held_bytes();
-        let reason = format!(
-            "the state of the tenant's queries would take {total} bytes, {bytes_max} are allowed; this query's took {held}: terminate queries, or have the limit raised (--sql-state-bytes)"
-        );
-        self.park(reason, Parking::ForGood);
-        let topology = self
-            .spec
-            .as_ref()
-            .map(|spec| spec.topology.sub_topologies.clone());
-        for (stage, sub) in self.stages.iter_mut().zip(topology.unwrap_or_default()) {
-            for task in &mut stage.tasks {
-                task.pipeline = Pipeline::new(&sub);
-                if let TaskInput::Inbox(inbox) = &mut task.input {
-                    inbox.clear();
-                }
-            }
-        }
-        (self.loaded, self.held, self.evicted) = (false, 0, Some(held));
-    }
-
     /// Results that their topic does not take: each is a row that failed, and the query goes on without it.
     pub(crate) fn skip(&mut self, refused: Vec<RefusedRecord>) {
         let count = refused.len() as u64;
@@ -487,6 +455,7 @@ impl RunningQuery {
         self.rate = Rate::new(self.rows_in);
         self.retry = old.retry;
         self.abandoned.append(&mut old.abandoned);
+        self.outgrew |= old.outgrew;
         if self.state != State::Running {
             // It was parked on its way here: that is one more try.
             self.retry.parked(Parking::ForGood, Instant::now(), 0);
@@ -508,7 +477,7 @@ impl RunningQuery {
             keyless_rows: tasks().map(|task| task.pipeline.keyless_rows()).sum(),
             lag: self.inputs().map(lag).sum::<i64>().unsigned_abs(),
             state_rows: tasks().map(|task| task.pipeline.committed_values() as u64).sum(),
-            state_bytes: self.held_bytes() as u64,
+            state_bytes: self.settled_bytes() as u64,
             misplaced_keys: self.misplaced_keys,
         }
     }
@@ -540,7 +509,7 @@ impl RunningQuery {
             errors: self.errors,
             recent: self.recent.iter().cloned().collect(),
             state_values: tasks().map(|task| task.pipeline.committed_values()).sum(),
-            state_bytes: self.held_bytes(),
+            state_bytes: self.settled_bytes(),
             waits_for_room: self.evicted.is_some(),
             tenant_state_bytes: 0,
             misplaced_keys: self.misplaced_keys,

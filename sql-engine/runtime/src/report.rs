@@ -66,7 +66,8 @@ pub struct QueryReport {
     pub recent: RowErrors,
     /// Values in its committed state.
     pub state_values: usize,
-    /// About how many bytes its state takes in memory, with what is not committed and what waits behind repartitions.
+    /// About how many bytes its state takes in memory once what has changed is committed, with what waits behind
+    /// repartitions.
     pub state_bytes: usize,
     /// It is parked because its tenant's state takes too much, and is tried again when there is room for it.
     pub waits_for_room: bool,

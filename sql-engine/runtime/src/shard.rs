@@ -279,9 +279,13 @@ impl Runner {
         }
         let rows_max = self.settings.turn_rows;
         let mut waiting = false;
-        let committing = self.core.is_committing();
+        let full = self.is_overlay_full();
+        if full {
+            self.commit_at.get_or_insert_with(Instant::now);
+        }
+        let stands = full || self.core.is_committing();
         for query in &mut self.core.queries {
-            if committing && query.is_persistent() {
+            if stands && query.is_persistent() {
                 continue;
             }
             // A panic is a bug of ours; it must not take the tenant's other queries down.

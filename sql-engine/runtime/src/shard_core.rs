@@ -96,7 +96,7 @@ pub struct ShardCore {
     pub(crate) queries: Vec<RunningQuery>,
     pub(crate) commits: Commits,
     pub(crate) reach: Reach,
-    /// Rows of queries that are gone.
+    /// Rows of queries that are gone, and notes of those that wait for room.
     forgotten: Vec<StateWrite>,
     writer: Option<ProducerId>,
     unwritten: Vec<Unwritten>,

@@ -291,6 +291,12 @@ pub enum ChangelogError {
         /// What failed.
         reason: String,
     },
+    /// What is to be read is damaged or missing where it is stored.
+    #[error("the changelog is damaged: {reason}")]
+    Damaged {
+        /// What the log says of it.
+        reason: String,
+    },
 }
 
 /// One partition that only its owner may append to.

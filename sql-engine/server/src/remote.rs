@@ -58,12 +58,15 @@ impl RemoteStreams {
     }
 }
 
-/// Tries again what is transient, for a while.
+/// Tries again what is transient, for a while; and once, at once, who was not known: a token may end on its way when the
+/// clock is set, and every attempt shows a fresh one.
 async fn patiently<'a, T>(attempt: impl Fn() -> BoxFuture<'a, Result<T, Error>>) -> Result<T, Error> {
     let until = Instant::now() + RETRY_FOR;
     let mut backoff = Backoff::new(RETRY);
+    let mut was_unknown = false;
     loop {
         match attempt().await {
+            Err(Error::Unauthenticated(_)) if !std::mem::replace(&mut was_unknown, true) => {}
             Err(error) if error.is_retriable() && Instant::now() < until => {
                 tokio::time::sleep(backoff.next(rand::random())).await
             }

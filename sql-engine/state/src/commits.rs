@@ -171,6 +171,7 @@ impl Commits {
             CommitInput::Fenced { epoch, start, end } => self.fenced(epoch, start, end),
             CommitInput::Opened { tag } => self.opened(tag.unwrap_or_default()),
             CommitInput::Read { pieces, next } => self.read(pieces, next),
+            CommitInput::Unread { damage } => self.unread(&damage),
             CommitInput::Commit(changes) => self.commit(changes),
             CommitInput::Appended { at } => self.appended(at),
             CommitInput::AppendUnclear => {
@@ -300,6 +301,15 @@ impl Commits {
             last: self.replay.last(),
         };
         self.read_on()
+    }
+
+    /// What comes next is damaged in the store: as lost as what a journal lost, for whoever goes on without it.
+    fn unread(&mut self, damage: &str) -> Vec<CommitOutput> {
+        assert_eq!(self.phase, Phase::Replaying, "bug: asked for");
+        self.damaged(format!(
+            "from offset {} on it cannot be read: {damage}",
+            self.at.end
+        ))
     }
 
     /// Something of what was committed is gone. An operator who knows may go on with what precedes it: a state is whole

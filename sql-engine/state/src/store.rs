@@ -42,6 +42,8 @@ pub struct Store<V> {
     hot_bytes: usize,
     /// The same of `overlay`.
     overlay_bytes: usize,
+    /// The same of `hot` once the overlay is folded into it.
+    settled_bytes: usize,
     /// The same of `windows`.
     window_bytes: usize,
 }
@@ -82,6 +84,7 @@ impl<V: Stored> Store<V> {
             windowed,
             hot_bytes: 0,
             overlay_bytes: 0,
+            settled_bytes: 0,
             window_bytes: 0,
         }
     }
@@ -91,6 +94,7 @@ impl<V: Stored> Store<V> {
         assert!(self.overlay.is_empty(), "bug: loading comes before running");
         self.remember(&key);
         self.set_hot(key, Some(value));
+        self.settled_bytes = self.hot_bytes;
     }
 
     fn set_hot(&mut self, key: StateKey, value: Option<V>) {
@@ -112,6 +116,9 @@ impl<V: Stored> Store<V> {
 
     fn set_overlay(&mut self, key: StateKey, value: Option<V>) {
         let key_bytes = key_bytes(&key);
+        let settled = self.get(&key).map_or(0, |old| key_bytes + old.bytes());
+        let will = value.as_ref().map_or(0, |value| key_bytes + value.bytes());
+        self.settled_bytes = self.settled_bytes + will - settled;
         let added = value.as_ref().map_or(0, V::bytes);
         let gone = match self.overlay.insert(key, value) {
             Some(old) => old.as_ref().map_or(0, V::bytes),
@@ -154,6 +161,7 @@ impl<V: Stored> Store<V> {
                     let before = value.bytes();
                     let changed = change(value, Presence::Present);
                     self.overlay_bytes = self.overlay_bytes + value.bytes() - before;
+                    self.settled_bytes = self.settled_bytes + value.bytes() - before;
                     return changed;
                 }
                 let mut value = new();
@@ -162,19 +170,25 @@ impl<V: Stored> Store<V> {
                     self.window_bytes += remember(&mut self.windows, at.key());
                 }
                 self.overlay_bytes += value.bytes();
+                self.settled_bytes += key_bytes(at.key()) + value.bytes();
                 at.insert(Some(value));
                 Ok(changed)
             }
             hash_map::Entry::Vacant(at) => {
-                let (mut value, presence) = match hot.get(at.key()) {
-                    Some(value) => (value.clone(), Presence::Present),
-                    None => (new(), Presence::New),
+                let (mut value, presence, settled) = match hot.get(at.key()) {
+                    Some(value) => {
+                        let settled = key_bytes(at.key()) + value.bytes();
+                        (value.clone(), Presence::Present, settled)
+                    }
+                    None => (new(), Presence::New, 0),
                 };
                 let changed = change(&mut value, presence)?;
                 if self.windowed && presence == Presence::New {
                     self.window_bytes += remember(&mut self.windows, at.key());
                 }
-                self.overlay_bytes += key_bytes(at.key()) + value.bytes();
+                let will = key_bytes(at.key()) + value.bytes();
+                self.overlay_bytes += will;
+                self.settled_bytes = self.settled_bytes + will - settled;
                 at.insert(Some(value));
                 Ok(changed)
             }
@@ -187,6 +201,7 @@ impl<V: Stored> Store<V> {
             self.set_overlay(key.clone(), None);
         } else if let Some(old) = self.overlay.remove(key) {
             self.overlay_bytes -= key_bytes(key) + old.as_ref().map_or(0, V::bytes);
+            self.settled_bytes -= old.as_ref().map_or(0, |old| key_bytes(key) + old.bytes());
         }
     }
 
@@ -219,6 +234,10 @@ impl<V: Stored> Store<V> {
         for (key, value) in std::mem::take(&mut self.overlay) {
             self.set_hot(key, value);
         }
+        debug_assert_eq!(
+            self.hot_bytes, self.settled_bytes,
+            "bug: a change was not counted"
+        );
     }
 
     /// The task failed: what changed since the last commit is forgotten.
@@ -226,6 +245,7 @@ impl<V: Stored> Store<V> {
         self.overlay.clear();
         self.windows.clear();
         (self.overlay_bytes, self.window_bytes) = (0, 0);
+        self.settled_bytes = self.hot_bytes;
         if self.windowed {
             for key in self.hot.keys() {
                 self.window_bytes += remember(&mut self.windows, key);
@@ -265,9 +285,15 @@ impl<V: Stored> Store<V> {
         self.hot.len()
     }
 
-    /// About how many bytes of memory all layers take: keys, values, what is not committed, and what holds them.
-    pub fn held_bytes(&self) -> usize {
-        self.hot_bytes + self.overlay_bytes + self.window_bytes
+    /// About how many bytes of memory its values take once what has changed is committed: keys, values, and what holds
+    /// them. A changed value counts once.
+    pub fn settled_bytes(&self) -> usize {
+        self.settled_bytes + self.window_bytes
+    }
+
+    /// About how many bytes what has changed takes until then, beside the committed values.
+    pub fn overlay_bytes(&self) -> usize {
+        self.overlay_bytes
     }
 }
 

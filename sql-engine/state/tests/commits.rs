@@ -226,6 +226,24 @@ fn an_operator_goes_on_without_what_is_lost() {
         };
         assert_eq!(next.step(read), [CommitOutput::Ready]);
     }
+    // An object of the store that nobody has a copy of, behind a commit that is whole.
+    let (mut commits, _) = open(tag(4, 4, 7));
+    let next = Offset(5);
+    let said = commits.step(CommitInput::Read { pieces: run(8), next });
+    assert_eq!(said, [CommitOutput::Read { from: next }]);
+    let damage = "it is gone".to_owned();
+    let said = commits.step(CommitInput::Unread { damage });
+    let [
+        CommitOutput::Accepted { damage },
+        CommitOutput::Flush { tag: written, .. },
+    ] = said.as_slice()
+    else {
+        panic!("{said:?}")
+    };
+    assert_eq!(
+        (damage.as_str(), *written),
+        ("from offset 5 on it cannot be read: it is gone", tag(9, 4, 8))
+    );
     let (_, said) = open(tag(2, 4, 7));
     assert!(matches!(
         said.as_slice(),

@@ -115,14 +115,23 @@ proptest! {
                 key_bytes(key) + value.as_ref().map_or(0, Number::bytes)
             };
             let overlay: usize = store.changes().map(changed).sum();
+            prop_assert_eq!(store.overlay_bytes(), overlay);
+            // As many bytes as it will take, whatever was committed before: what the same store takes once it is folded.
+            let mut folded = store.clone();
+            folded.fold();
+            prop_assert_eq!(folded.settled_bytes(), store.settled_bytes());
+            prop_assert_eq!(folded.overlay_bytes(), 0);
+            let settled: usize =
+                folded.committed_scan().map(|(key, value)| key_bytes(key) + value.bytes()).sum();
+            prop_assert!(store.is_dirty() || settled == hot);
             // The rest notes each key under its window, those that went since the last expiry too.
             let noted = size_of::<Box<[u8]>>() + 1;
-            let rest = store.held_bytes() - hot - overlay;
+            let rest = store.settled_bytes() - settled;
             prop_assert_eq!(rest % noted, 0);
             prop_assert!(rest >= noted * running.len());
             if running.is_empty() && committed.is_empty() {
                 store.expire(i64::MAX);
-                prop_assert_eq!(store.held_bytes() - overlay, 0);
+                prop_assert_eq!(store.settled_bytes(), 0);
             }
         }
     }

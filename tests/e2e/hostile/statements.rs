@@ -42,7 +42,7 @@ pub async fn heavy_statements(
     let client = server.client_as(key);
     client.sql_rows(SETUP, &BTreeMap::new()).await.unwrap();
     let inserts = "INSERT INTO w (k, v) VALUES ('k', 3);\n".repeat(1_000);
-    let columns: Vec<String> = (0..5_000).map(|number| format!("c{number} INT")).collect();
+    let columns: Vec<String> = (0..2_000).map(|number| format!("c{number} INT")).collect();
     let wide = format!(
         "CREATE STREAM wide ({}) WITH (KAFKA_TOPIC='wide', PARTITIONS=1, VALUE_FORMAT='JSON'); DROP STREAM wide;",
         columns.join(", ")

@@ -34,7 +34,7 @@ impl Shell {
         }
     }
 
-    /// Partitions of topics in groups that nobody leads.
+    /// Partitions of topics in groups that nobody leads, or a node of which nothing was heard since the controller began.
     fn unserved_partitions(&self) -> u64 {
         let image = self.image.image();
         let leaderless = |row: &&Arc<GroupRow>| !self.is_led(&image, row);
@@ -53,7 +53,9 @@ impl Shell {
             Some(leader) if leader == self.services.journal => self
                 .group(row.id)
                 .is_some_and(|group| group.read(|core| core.replica.leads())),
-            Some(leader) => image.node_of(leader).is_some_and(|node| !node.lost),
+            Some(leader) => image
+                .node_of(leader)
+                .is_some_and(|node| !node.lost && self.services.commands.hears(node.id)),
         }
     }
 

@@ -139,7 +139,10 @@ pub enum FetchError {
     Storage,
     /// The records there are damaged or missing where they are stored, or the partition took a damaged entry: no
     /// repetition helps before an operator has looked (CORRUPT_MESSAGE, which Kafka's clients tell their users).
-    #[error("the records from offset {offset} on are damaged where they are stored; an operator must look")]
+    #[error(
+        "the records from offset {offset} on are damaged where they are stored: an operator can put a good copy of the \
+         object back (millstream store check names it); who goes on without them reads behind them"
+    )]
     Damaged {
         /// The first that cannot be read.
         offset: Offset,

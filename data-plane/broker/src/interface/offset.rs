@@ -78,7 +78,10 @@ pub enum OffsetError {
     #[error("the partition's storage failed")]
     Storage,
     /// The records that it takes to answer are damaged or missing where they are stored (CORRUPT_MESSAGE).
-    #[error("the records from offset {offset} on are damaged where they are stored; an operator must look")]
+    #[error(
+        "the records from offset {offset} on are damaged where they are stored: an operator can put a good copy of the \
+         object back (millstream store check names it); who goes on without them reads behind them"
+    )]
     Damaged {
         /// The first that cannot be read.
         offset: Offset,

@@ -74,7 +74,8 @@ impl Report {
         self.losses.push(loss);
     }
 
-    pub(super) fn extend(&mut self, other: Report) {
+    /// What became of something else, too.
+    pub fn extend(&mut self, other: Report) {
         self.kept += other.kept;
         self.losses.extend(other.losses);
         self.standing.extend(other.standing);

@@ -24,6 +24,8 @@ pub struct Catalog {
     pub watch: ImageWatch,
     /// Commands are refused as if the controller were away.
     pub away: AtomicBool,
+    /// The controller has just begun: it has heard of no node yet.
+    pub has_just_begun: AtomicBool,
 }
 
 impl Catalog {
@@ -33,6 +35,7 @@ impl Catalog {
             image: Mutex::new((Image::new(), publisher)),
             watch,
             away: AtomicBool::new(false),
+            has_just_begun: AtomicBool::new(false),
         };
         for tenant in [1, 2] {
             catalog.put([Row::VirtualCluster(Arc::new(VirtualClusterRow {
@@ -154,6 +157,18 @@ impl Catalog {
         self.appoint(|_| None);
     }
 
+    /// Every group is led by another node.
+    pub fn elect_a_stranger(&self) {
+        let stranger = JournalId(uuid());
+        let row = self.image().nodes().next().unwrap().as_ref().clone();
+        self.put([Row::Node(Arc::new(NodeRow {
+            id: NodeId(2),
+            journal: stranger,
+            ..row
+        }))]);
+        self.appoint(|_| Some(stranger));
+    }
+
     fn appoint(&self, leader: impl Fn(&GroupRow) -> Option<JournalId>) {
         let image = self.image();
         self.put(image.groups().map(|group| {
@@ -253,6 +268,10 @@ fn uuid() -> uuid::Uuid {
 
 #[async_trait]
 impl Commands for Catalog {
+    fn hears(&self, _node: NodeId) -> bool {
+        !self.has_just_begun.load(Ordering::Relaxed)
+    }
+
     async fn carry_out(&self, _actor: Actor, command: Command) -> Result<Committed, Refusal> {
         if self.away.load(Ordering::Relaxed) {
             return Err(Refusal::NotController);

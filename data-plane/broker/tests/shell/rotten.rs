@@ -160,6 +160,7 @@ async fn one_flipped_bit_costs_what_it_hit_and_nothing_behind_it() {
         for (who, to, name) in &places {
             fill(&node, who, *to, &values(name, 20..22)).await;
         }
+        node.handle.was_told();
         node.stop().await;
         // And all of it is on a sound disk.
         let node = world.start(world.settings()).await;
@@ -174,6 +175,38 @@ async fn one_flipped_bit_costs_what_it_hit_and_nothing_behind_it() {
         }
         node.stop().await;
     }
+}
+
+/// A mended journal looks sound: a start that was killed before anybody read what was lost must not be the last to say it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_lost_is_told_until_somebody_was_told() {
+    let world = World::new();
+    let topic = world.catalog.create_topic(1, "t", 1, &[]);
+    let who = world.catalog.tenant(1);
+    let node = world.start(world.settings()).await;
+    fill(&node, &who, first(topic), &values("v", 0..5)).await;
+    node.stop().await;
+    forget_snapshots(&world);
+    harm(&world, "v-002-", Harm::Value);
+    let node = world.start(recovering(&world)).await;
+    let lines = node.handle.mended().to_vec();
+    assert!(
+        lines.iter().any(|line| line.ends_with("from=2 to=2 count=1")),
+        "{lines:?}"
+    );
+    node.stop().await;
+    for settings in [recovering(&world), world.settings()] {
+        let node = world.start(settings).await;
+        assert!(node.handle.is_healthy());
+        assert_eq!(node.handle.mended(), lines);
+        node.stop().await;
+    }
+    let node = world.start(world.settings()).await;
+    node.handle.was_told();
+    node.stop().await;
+    let node = world.start(recovering(&world)).await;
+    assert!(node.handle.mended().is_empty());
+    node.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,7 @@ use millstream_model::{Offset, Retry, TopicId, Waits};
 use object_store::local::LocalFileSystem;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -296,5 +297,15 @@ async fn partitions_that_nobody_leads_are_counted() {
         node.handle.condition().unserved_partitions == 0
     })
     .await;
+    // A node that has a session because the controller has just begun, and was never heard, serves nobody.
+    world.catalog.has_just_begun.store(true, Ordering::Relaxed);
+    assert_eq!(node.handle.condition().unserved_partitions, 0, "this node leads");
+    world.catalog.elect_a_stranger();
+    eventually("nobody was heard", || {
+        node.handle.condition().unserved_partitions == 3
+    })
+    .await;
+    world.catalog.has_just_begun.store(false, Ordering::Relaxed);
+    assert_eq!(node.handle.condition().unserved_partitions, 0);
     node.stop().await;
 }

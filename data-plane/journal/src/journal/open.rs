@@ -50,6 +50,7 @@ pub(super) fn open<D: Disk>(
         id,
         registration: index.registration(),
         ending: ending(&chain, &replayed),
+        unfinished: !chain.drafts.is_empty(),
         records: replayed.records,
         bytes_read: replayed.bytes_read,
     };

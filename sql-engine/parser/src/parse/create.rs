@@ -3,7 +3,9 @@
 use super::{expression, query, types};
 use crate::cursor::Cursor;
 use crate::{ColumnDef, ColumnRole, IfTaken, Property, SourceKind, SqlError, Statement};
+use millstream_model::limits::SQL_COLUMNS_MAX;
 use sqlparser::tokenizer::Token;
+use std::collections::HashSet;
 
 /// Everything behind the word CREATE.
 pub fn create(cursor: &mut Cursor) -> Result<Statement, SqlError> {
@@ -73,9 +75,14 @@ pub fn create(cursor: &mut Cursor) -> Result<Statement, SqlError> {
 /// `name type [KEY | PRIMARY KEY], … )`
 fn columns(cursor: &mut Cursor, kind: SourceKind) -> Result<Vec<ColumnDef>, SqlError> {
     let mut columns: Vec<ColumnDef> = Vec::new();
+    let mut names = HashSet::new();
     loop {
         let name = cursor.ident("a column's name")?;
-        if columns.iter().any(|other| other.name.name == name.name) {
+        if columns.len() == SQL_COLUMNS_MAX {
+            let message = format!("more than {SQL_COLUMNS_MAX} columns");
+            return Err(SqlError::limit(name.span.start, message));
+        }
+        if !names.insert(name.name.clone()) {
             return Err(SqlError::syntax(
                 name.span.start,
                 format!("the column {name} is there twice"),
@@ -125,10 +132,11 @@ fn role(cursor: &mut Cursor, kind: SourceKind) -> Result<(ColumnRole, Option<cra
 fn properties(cursor: &mut Cursor) -> Result<Vec<Property>, SqlError> {
     cursor.expect_token(&Token::LParen, "(")?;
     let mut properties: Vec<Property> = Vec::new();
+    let mut names = HashSet::new();
     loop {
         let mut name = cursor.word("a property's name")?;
         name.name = name.name.to_uppercase();
-        if properties.iter().any(|other| other.name.name == name.name) {
+        if !names.insert(name.name.clone()) {
             return Err(SqlError::syntax(
                 name.span.start,
                 format!("the property {name} is there twice"),

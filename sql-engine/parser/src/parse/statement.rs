@@ -4,6 +4,7 @@ use super::{create, expression, query};
 use crate::cursor::Cursor;
 use crate::{Explained, Ident, Shown, Spanned, SqlError, Statement, Terminated};
 use sqlparser::tokenizer::Token;
+use std::collections::HashSet;
 
 /// What a statement may begin with, as errors list it.
 const BEGINNINGS: &[&str] = &[
@@ -68,9 +69,10 @@ fn insert(cursor: &mut Cursor) -> Result<Statement, SqlError> {
     let target = cursor.ident("a stream's or table's name")?;
     let mut columns: Vec<Ident> = Vec::new();
     if cursor.accept_token(&Token::LParen, "(") {
+        let mut names = HashSet::new();
         loop {
             let column = cursor.ident("a column's name")?;
-            if columns.iter().any(|other| other.name == column.name) {
+            if !names.insert(column.name.clone()) {
                 return Err(SqlError::syntax(
                     column.span.start,
                     format!("the column {column} is there twice"),

@@ -2,7 +2,9 @@
 
 use crate::cursor::Cursor;
 use crate::{SqlError, SqlType, StructField};
+use millstream_model::limits::SQL_COLUMNS_MAX;
 use sqlparser::tokenizer::Token;
+use std::collections::HashSet;
 
 const TYPE_NAMES: &[(&str, SqlType)] = &[
     ("BOOLEAN", SqlType::Boolean),
@@ -100,9 +102,14 @@ fn decimal(cursor: &mut Cursor) -> Result<SqlType, SqlError> {
 fn structure(cursor: &mut Cursor) -> Result<SqlType, SqlError> {
     cursor.expect_token(&Token::Lt, "<")?;
     let mut fields: Vec<StructField> = Vec::new();
+    let mut names = HashSet::new();
     loop {
         let name = cursor.ident("a field's name")?;
-        if fields.iter().any(|field| field.name == name.name) {
+        if fields.len() == SQL_COLUMNS_MAX {
+            let message = format!("more than {SQL_COLUMNS_MAX} fields");
+            return Err(SqlError::limit(name.span.start, message));
+        }
+        if !names.insert(name.name.clone()) {
             return Err(SqlError::syntax(
                 name.span.start,
                 format!("the field {name} is there twice"),

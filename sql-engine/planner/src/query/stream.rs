@@ -9,7 +9,9 @@ use crate::{
     AggregateNode, BoundExpr, Column, KeyFormat, NamedExpr, Node, NodeId, NodeKind, NullKeys, RowKind,
     RowSchema, SourceNode, SubTopology, SubTopologyId, Topology, TumblingWindow,
 };
+use millstream_model::limits::SQL_COLUMNS_MAX;
 use millstream_parser::{Expr, Query, SourceKind, SqlError, SqlType};
+use std::collections::{HashMap, HashSet};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -182,15 +184,22 @@ fn key_column(column: &ScopeColumn, items: &[Item]) -> SelectedKey {
 /// GROUP BY's or PARTITION BY's expressions, under the names they are selected by.
 fn keys(binder: &mut Binder, exprs: &[Expr], items: &[Item]) -> Result<Vec<SelectedKey>, SqlError> {
     let mut keys: Vec<SelectedKey> = Vec::new();
+    if let Some(surplus) = exprs.get(SQL_COLUMNS_MAX) {
+        let message = format!("more than {SQL_COLUMNS_MAX} keys");
+        return Err(SqlError::limit(surplus.span.start, message));
+    }
+    // Of several items with one text the first counts.
+    let by_text: HashMap<String, &Item> = items.iter().rev().map(|item| (item.text(), item)).collect();
+    let mut seen = HashSet::new();
     for expr in exprs {
         let bound = binder.bind(expr)?;
-        if keys.iter().any(|key| key.expr.text() == bound.text()) {
+        if !seen.insert(bound.text().to_owned()) {
             return Err(SqlError::invalid(
                 expr.span,
                 format!("the key {} is there twice", bound.text()),
             ));
         }
-        let selected = items.iter().find(|item| item.text() == bound.text());
+        let selected = by_text.get(bound.text());
         let name = match (selected, &expr.kind) {
             (Some(item), _) => item.name.clone(),
             (None, millstream_parser::ExprKind::Column { name, .. }) => name.name.clone(),

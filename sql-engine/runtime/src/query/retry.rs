@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 pub(crate) enum Parking {
     /// A topic or the store may come back, a quota may be raised.
     ForAWhile,
+    /// Its tenant's state would take too much: others may leave, and say when.
+    ForRoom,
     /// The same would happen again: its plan, its stored state or one of its rows is at fault.
     ForGood,
 }
@@ -17,6 +19,8 @@ pub(crate) enum Parking {
 pub(crate) struct Retry {
     backoff: Backoff,
     at: Option<Instant>,
+    /// Not before this moment, when what it waits for has passed.
+    not_before: Option<Instant>,
 }
 
 impl Retry {
@@ -24,14 +28,16 @@ impl Retry {
         Self {
             backoff: Backoff::new(waits),
             at: None,
+            not_before: None,
         }
     }
 
     /// It was parked, for the first time or once more.
     pub(crate) fn parked(&mut self, parking: Parking, now: Instant, random: u64) {
-        self.at = match parking {
-            Parking::ForGood => None,
-            Parking::ForAWhile => now.checked_add(self.backoff.next(random)),
+        (self.at, self.not_before) = match parking {
+            Parking::ForGood => (None, None),
+            Parking::ForAWhile => (now.checked_add(self.backoff.next(random)), None),
+            Parking::ForRoom => (None, now.checked_add(self.backoff.next(random))),
         };
     }
 
@@ -40,9 +46,14 @@ impl Retry {
         self.at = None;
     }
 
-    /// What it was parked for has passed.
+    /// What it was parked for has passed: it is tried now, if it has waited as long as it must.
     pub(crate) fn is_due(&mut self, now: Instant) {
-        self.at = Some(now);
+        self.at = Some(self.not_before.map_or(now, |at| at.max(now)));
+    }
+
+    /// It waits for room since the shard's last life: others come in first.
+    pub(crate) fn come_last(&mut self, now: Instant) {
+        self.not_before = now.checked_add(self.backoff.waits().last);
     }
 
     /// It has committed: the next fault is a new one.
@@ -85,6 +96,12 @@ mod tests {
         assert_eq!(retry.next_in(now), None);
         retry.recovered();
         assert_eq!(next(&mut retry, Parking::ForAWhile), Some(1));
+        // Who waits for room is tried when there is some, and not at once again and again.
+        assert_eq!(next(&mut retry, Parking::ForRoom), None);
+        retry.is_due(now);
+        assert_eq!(retry.next_in(now), Some(Duration::from_secs(2)));
+        retry.is_due(now + Duration::from_secs(9));
+        assert_eq!(retry.next_in(now), Some(Duration::from_secs(9)));
     }
 
     /// README: "is tried again within 1 s, 2 s, 4 s, at last within a minute".

@@ -95,7 +95,7 @@ impl Runner {
     /// Removes what is stored of a query. What a damaged object hides stays behind its removed tag: no query gets that id
     /// again, so it takes room and does nothing else.
     pub(super) async fn forget(&mut self, id: &str) -> Result<(), ShardError> {
-        let mut gone = vec![checkpoint::tag_key(id)];
+        let mut gone = vec![checkpoint::tag_key(id), checkpoint::room_key(id)];
         for prefix in [checkpoint::state_prefix(id), checkpoint::lane_prefix(id)] {
             match self.stored(&prefix).await {
                 Ok(rows) => gone.extend(rows.into_iter().map(|(key, _)| key.to_vec())),

@@ -52,6 +52,7 @@ impl Runner {
         at <= Instant::now()
             || rows >= self.settings.commit_rows
             || queries().any(crate::query::RunningQuery::is_cache_full)
+            || self.is_overlay_full()
     }
 
     /// Begins a commit; [`Runner::happened`] goes on with it.
@@ -63,9 +64,7 @@ impl Runner {
 
     /// Commits and waits for it. Reads are answered meanwhile.
     pub(super) async fn commit(&mut self) -> Result<(), CommitError> {
-        while self.core.is_committing() && !self.fenced {
-            self.attend().await;
-        }
+        self.commit_ended().await;
         if self.fenced {
             return Err(CommitError::Fenced);
         }
@@ -77,9 +76,7 @@ impl Runner {
         // A commit whose fate was unclear may be an earlier one: what is dirty by now follows it.
         let mut again = self.core.is_committing();
         loop {
-            while self.core.is_committing() && !self.fenced {
-                self.attend().await;
-            }
+            self.commit_ended().await;
             match self.outcome.take() {
                 _ if self.fenced => return Err(CommitError::Fenced),
                 Some(Err(error)) => return Err(error),
@@ -89,6 +86,13 @@ impl Runner {
                 }
                 _ => return Ok(()),
             }
+        }
+    }
+
+    /// Waits for the end of a commit that is under way.
+    pub(super) async fn commit_ended(&mut self) {
+        while self.core.is_committing() && !self.fenced {
+            self.attend().await;
         }
     }
 
@@ -143,7 +147,9 @@ impl Runner {
                 Done::Logged(outcome)
             }
             Happened::Appended(Ok(at)) => Done::Appended(Ok(at)),
-            Happened::Appended(Err(ChangelogError::Unavailable { reason })) => Done::Appended(Err(reason)),
+            Happened::Appended(Err(
+                ChangelogError::Unavailable { reason } | ChangelogError::Damaged { reason },
+            )) => Done::Appended(Err(reason)),
             Happened::Appended(Err(ChangelogError::Fenced)) | Happened::Flushed(Err(ColdError::Fenced)) => {
                 self.core.commits.step(CommitInput::OwnerMet);
                 self.fenced = true;

@@ -7,12 +7,16 @@ use crate::query::{Parking, QuerySpec, QueryStart, RunningQuery, State};
 use crate::streams::{StreamPosition, StreamsError};
 use millstream_columns::RowError;
 use millstream_model::{Offset, PartitionIndex, TimestampMs, TopicName};
+use std::time::Instant;
 
 /// Whether a query of this id has lived before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Life {
     First,
+    /// In an earlier life of the shard.
     Resumed,
+    /// In this one: it was parked and is tried again.
+    Tried,
 }
 
 impl Runner {
@@ -47,7 +51,10 @@ impl Runner {
             }
             Err(error) => return Err(error),
         }
+        // Who is in a commit cannot make room.
+        self.commit_ended().await;
         self.core.queries.push(query);
+        self.admit(&id);
         self.watch();
         // A commit that fails is repeated: the query is in, and its start counts once one succeeds.
         match self.commit_start(&id).await {
@@ -85,7 +92,7 @@ impl Runner {
         start: &QueryStart,
         life: Life,
     ) -> Result<(), ShardError> {
-        let restored = life == Life::Resumed && self.restore(query).await?;
+        let restored = life != Life::First && self.restore(query, life).await?;
         if query.state != State::Running {
             return Ok(());
         }
@@ -128,21 +135,46 @@ impl Runner {
         Ok(())
     }
 
-    /// Reads a query's checkpoint into it; says whether there was one.
-    async fn restore(&mut self, query: &mut RunningQuery) -> Result<bool, ShardError> {
+    /// Reads a query's checkpoint into it; says whether there was one. Of one that waited for room when the shard ended
+    /// nothing is loaded: it waits on.
+    async fn restore(&mut self, query: &mut RunningQuery, life: Life) -> Result<bool, ShardError> {
         query.loaded = false;
         let Some(tag) = self.stored_tag(&query.id).await? else {
             query.loaded = true;
             return Ok(false);
         };
-        let state = self.stored(&checkpoint::state_prefix(&query.id)).await?;
-        let lanes = self.stored(&checkpoint::lane_prefix(&query.id)).await?;
-        match self.core.restore(query, &tag, state, lanes) {
-            Ok(()) => query.loaded = true,
+        let waits = match life {
+            Life::Resumed => self.stored_room(&query.id).await?,
+            Life::First | Life::Tried => None,
+        };
+        let (mut state, mut lanes) = (Vec::new(), Vec::new());
+        if waits.is_none() {
+            state = self.stored(&checkpoint::state_prefix(&query.id)).await?;
+            lanes = self.stored(&checkpoint::lane_prefix(&query.id)).await?;
+        }
+        match (self.core.restore(query, &tag, state, lanes), waits) {
+            (Ok(()), None) => query.loaded = true,
+            (Ok(()), Some(wanted)) => {
+                let bytes_max = self.settings.state_bytes_max;
+                let why = format!(
+                    "there was no room for its state before the shard's last start; {bytes_max} bytes are allowed for all of the tenant's queries"
+                );
+                query.wait_for_room(wanted, why);
+                query.retry.come_last(Instant::now());
+            }
             // It is kept, parked, so that it can be seen and its state is not lost.
-            Err(error) => query.park(error.to_string(), Parking::ForGood),
+            (Err(error), _) => query.park(error.to_string(), Parking::ForGood),
         }
         Ok(true)
+    }
+
+    /// What the state of a query would take that waited for room.
+    async fn stored_room(&mut self, id: &str) -> Result<Option<usize>, ShardError> {
+        let key = checkpoint::room_key(id);
+        let notes = self.stored(&key).await?;
+        // A scan by prefix also finds longer ids.
+        let note = notes.into_iter().find(|(found, _)| *found == key);
+        Ok(note.and_then(|(_, value)| checkpoint::room_wanted(&value)))
     }
 
     async fn stored_tag(&mut self, id: &str) -> Result<Option<bytes::Bytes>, ShardError> {

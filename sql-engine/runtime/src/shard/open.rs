@@ -42,6 +42,13 @@ impl From<ChangelogError> for ShardError {
             error @ ChangelogError::Unavailable { .. } => Self::State {
                 reason: error.to_string(),
             },
+            // Whoever puts a good copy of the object back finds it open with the next try.
+            error @ ChangelogError::Damaged { .. } => Self::State {
+                reason: format!(
+                    "{error}; it goes on when the object is whole again (millstream store check names it), or without what is \
+                     gone after a start with --recover-groups"
+                ),
+            },
         }
     }
 }
@@ -80,10 +87,10 @@ impl Runner {
                     opened = Some(Arc::new(cold));
                     CommitInput::Opened { tag }
                 }
-                CommitOutput::Read { from } => {
-                    let ChangelogPart { pieces, next } = self.read_on(from).await?;
-                    CommitInput::Read { pieces, next }
-                }
+                CommitOutput::Read { from } => match self.read_on(from).await? {
+                    Ok(ChangelogPart { pieces, next }) => CommitInput::Read { pieces, next },
+                    Err(damage) => CommitInput::Unread { damage },
+                },
                 CommitOutput::Stop(StopReason::Fenced) => return Err(ShardError::Stopped),
                 CommitOutput::Stop(reason @ StopReason::Damaged(_)) => {
                     tracing::error!("the shard does not open: {reason}");
@@ -135,13 +142,14 @@ impl Runner {
         Ok(cold)
     }
 
-    /// What lies in the changelog from an offset on that is below its end.
-    async fn read_on(&self, from: Offset) -> Result<ChangelogPart, ShardError> {
+    /// What lies in the changelog from an offset on that is below its end; or what is damaged of it, for an operator who goes
+    /// on without.
+    async fn read_on(&self, from: Offset) -> Result<Result<ChangelogPart, String>, ShardError> {
         let until = Instant::now() + READ_PATIENCE;
         let mut backoff = Backoff::new(READ_AGAIN);
         loop {
             let missed = match self.state.changelog.read(from).await {
-                Ok(part) if part.next > from => return Ok(part),
+                Ok(part) if part.next > from => return Ok(Ok(part)),
                 Ok(_) => ChangelogError::Unavailable {
                     reason: format!("it brings nothing from offset {from} on"),
                 },
@@ -149,7 +157,10 @@ impl Runner {
                 Err(error) => error,
             };
             if Instant::now() >= until {
-                return Err(missed.into());
+                return match missed {
+                    ChangelogError::Damaged { reason } if self.settings.accepts_loss => Ok(Err(reason)),
+                    missed => Err(missed.into()),
+                };
             }
             tokio::time::sleep(backoff.next(rand::random())).await;
         }

@@ -2,10 +2,12 @@
 
 use super::Runner;
 use super::enter::{Life, parking};
+use crate::checkpoint;
 use crate::error::ShardError;
 use crate::query::{Parking, RunningQuery};
 use futures::StreamExt;
 use millstream_model::TopicName;
+use millstream_state::StateWrite;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
@@ -92,8 +94,7 @@ impl Runner {
             Err(error) => Err(ShardError::Query {
                 reason: error.to_string(),
             }),
-            Ok(mut query) => match timeout(TRY_MAX, self.bring(&mut query, &spec.start, Life::Resumed)).await
-            {
+            Ok(mut query) => match timeout(TRY_MAX, self.bring(&mut query, &spec.start, Life::Tried)).await {
                 Ok(Ok(())) => Ok(query),
                 Ok(Err(error)) => Err(error),
                 Err(_) => Err(ShardError::Busy),
@@ -103,7 +104,14 @@ impl Runner {
             Ok(mut query) => {
                 tracing::info!(query = %query.id, "query goes on");
                 query.take_over(&mut self.core.queries[at]);
+                if query.outgrew {
+                    self.core.forget([StateWrite {
+                        key: checkpoint::room_key(&query.id),
+                        value: None,
+                    }]);
+                }
                 self.core.queries[at] = query;
+                self.admit(&spec.id);
                 self.watch();
             }
             Err(error) => self.core.queries[at].park(error.to_string(), parking(&error)),

@@ -30,6 +30,9 @@ pub(super) struct RemoteChangelog {
 fn failed(error: Error) -> ChangelogError {
     match &error {
         Error::Partition { code, .. } if code == OWNER_FENCED => ChangelogError::Fenced,
+        Error::Partition { code, .. } if code == "CORRUPT_MESSAGE" => ChangelogError::Damaged {
+            reason: error.to_string(),
+        },
         _ => ChangelogError::Unavailable {
             reason: error.to_string(),
         },

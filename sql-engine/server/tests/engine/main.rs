@@ -10,5 +10,6 @@ mod outages;
 mod properties;
 mod reading;
 mod requests;
+mod room;
 mod statements;
 mod world;

@@ -35,6 +35,11 @@ pub enum CommitInput {
         /// None in a new one.
         tag: Option<Tag>,
     },
+    /// What is there cannot be read, for it is damaged where it is stored.
+    Unread {
+        /// What the log says of it.
+        damage: String,
+    },
     /// What the changelog brought from the offset asked for, and where it goes on.
     Read {
         /// Pieces in order.
