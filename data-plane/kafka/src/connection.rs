@@ -17,8 +17,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use answer::{Answer, Finished};
-pub(crate) use owing::{Finish, Unbegun};
+pub(crate) use answer::{Answer, Finish, Finished};
 
 /// What bounds a connection, and what it shares with the others.
 #[derive(Clone, Copy)]

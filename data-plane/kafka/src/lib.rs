@@ -28,6 +28,7 @@ mod session;
 mod settings;
 mod silent;
 mod topics;
+mod unbegun;
 
 pub use door::{BindError, Bound, Handle, bind};
 pub use settings::Settings;

@@ -1,9 +1,9 @@
 //! What a request's handler knows: who calls, over which connection, in which version.
 
-use crate::connection::Unbegun;
 use crate::error::Code;
 use crate::metrics::Metrics;
 use crate::silent::Silent;
+use crate::unbegun::Unbegun;
 use millstream_access::{Operation, Principal, Resource, allowed};
 use millstream_broker::Broker;
 use millstream_broker::interface::groups::{Client, GroupError};

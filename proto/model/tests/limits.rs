@@ -133,7 +133,21 @@ fn of_limits() -> Vec<String> {
             mib(TENANT_SQL_STATE_BYTES_DEFAULT)
         ),
         format!("The expressions of one row: {} per step", mib(SQL_ROW_BYTES_MAX)),
+        format!(
+            "since the last commit: {} of that, {} at most",
+            part(SQL_OVERLAY_PART),
+            mib(SQL_OVERLAY_BYTES_MAX)
+        ),
+        format!(
+            "a GROUP BY, a STRUCT: {} columns, keys or fields",
+            thousands(SQL_COLUMNS_MAX as u64)
+        ),
+        format!("An INSERT: {} values", thousands(SQL_INSERT_VALUES_MAX as u64)),
         format!("A statement: {}", kib(SQL_TEXT_BYTES_MAX)),
+        format!(
+            "The token of a pull query's commits: {}",
+            kib(SQL_COMMIT_TOKEN_BYTES_MAX)
+        ),
         format!("A record that a query writes: {}", mib(SQL_SINK_MESSAGE_BYTES)),
         format!("A turn of a query's task ends after {SQL_TURN_MS_MAX} ms"),
     ]

@@ -3,7 +3,7 @@
 use crate::world::{World, assignment_of, join, join_again, join_new, member, sync};
 use bytes::Bytes;
 use millstream_coordinator::{Command, GroupError, GroupState, MemberRef, Protocol};
-use millstream_model::limits::{GROUP_BYTES_MAX, GROUP_MEMBER_BYTES_MAX, GROUP_MEMBERS_MAX};
+use millstream_model::limits::{GROUP_MEMBER_BYTES_MAX, GROUP_MEMBERS_MAX};
 
 fn state(world: &World) -> GroupState {
     world
@@ -248,13 +248,6 @@ fn syncs_are_checked() {
         (
             wrong(&|sync| sync.protocol_type = Some("connect".to_owned())),
             GroupError::InconsistentProtocol,
-        ),
-        (
-            wrong(&|sync| {
-                sync.member = member(&ids[0]);
-                sync.assignments = vec![(ids[0].clone(), Bytes::from(vec![0; GROUP_BYTES_MAX + 1]))];
-            }),
-            GroupError::MemberTooLarge,
         ),
     ] {
         let token = world.send(command);

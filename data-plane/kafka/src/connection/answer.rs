@@ -1,6 +1,5 @@
 //! Answers: ready, on their way, or none; and writing them without copying record bytes.
 
-use super::owing::Finish;
 use super::{End, Limits};
 use bytes::Buf;
 use bytes::Bytes;
@@ -18,6 +17,9 @@ const SLICES_MAX: usize = 64;
 
 /// The longest that a connection is muted at once.
 const THROTTLE_MAX: Duration = Duration::from_secs(60);
+
+/// An answer that is known once its request has gone on.
+pub(crate) type Finish = BoxFuture<'static, Result<Finished, End>>;
 
 /// What follows a request.
 pub(crate) enum Answer {

@@ -4,17 +4,10 @@
 //! of the requests behind it, and a member of a group must have these in time. One that wants none holds up no answer.
 
 use super::End;
-use super::answer::{Finished, Mute};
+use super::answer::{Finish, Mute};
 use crate::session::Session;
 use futures::future::BoxFuture;
-use millstream_door::Shrinking;
-use parking_lot::Mutex;
-use std::collections::VecDeque;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
-
-/// An answer that is known once its request has gone on.
-pub(crate) type Finish = BoxFuture<'static, Result<Finished, End>>;
 
 /// A produce that is not begun.
 pub(super) struct Owing {
@@ -23,32 +16,6 @@ pub(super) struct Owing {
     pub(super) begin: BoxFuture<'static, Finish>,
     /// Where its answer is waited for, if its client wants one.
     pub(super) answer: Option<oneshot::Sender<Finish>>,
-}
-
-/// Those of one connection that are not begun, in their order: until when they wait if others stand behind them.
-#[derive(Default)]
-pub(crate) struct Unbegun(Mutex<VecDeque<Option<Shrinking>>>);
-
-impl Unbegun {
-    /// Whether a produce may be begun at once.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.lock().is_empty()
-    }
-
-    /// One more, with its patience if it wants an answer.
-    pub(super) fn push(&self, patience: Option<Shrinking>) {
-        self.0.lock().push_back(patience);
-    }
-
-    /// The first of them was begun or refused.
-    fn begun(&self) {
-        self.0.lock().pop_front();
-    }
-
-    /// The answer of a request behind them should not wait for longer.
-    pub(super) fn followed(&self, until: Instant) {
-        self.0.lock().iter().flatten().for_each(|it| it.shorten(until));
-    }
 }
 
 /// Begins them one after the other.

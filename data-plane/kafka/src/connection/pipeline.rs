@@ -1,9 +1,9 @@
 //! After authentication: requests are read ahead, handled in order, answered in order. What waits for its caller's debts
 //! steps aside, so that what moves no bytes need not ([`owing`]).
 
-use super::answer::{Answer, Finished, Mute, write};
+use super::answer::{Answer, Finish, Finished, Mute, write};
 use super::frames::{Frames, Received};
-use super::owing::{self, Finish, Owing};
+use super::owing::{self, Owing};
 use super::{End, Limits};
 use crate::api;
 use crate::session::{Call, Session};
