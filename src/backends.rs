@@ -92,7 +92,8 @@ fn is_used(made: TimestampMs, now: TimestampMs) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{TOKEN_LIFE, TOKEN_USE, token_provider};
-    use millstream_access::{AuthError, Principal, RootKeys, TokenError, verify};
+    use millstream_access::token::verify;
+    use millstream_access::{AuthError, Principal, RootKeys, TokenError};
     use millstream_metadata::{Image, OrganisationId};
     use millstream_model::{TenantId, TimestampMs};
     use millstream_rust::Credentials;
@@ -103,7 +104,7 @@ mod tests {
     #[test]
     fn a_token_is_alive_wherever_the_clock_goes() {
         let roots = Arc::new(RootKeys::from_random([7; 32]));
-        let who = Principal::of_tenant(TenantId(1), OrganisationId(1));
+        let who = Principal::of_tenant(TenantId(1), OrganisationId(uuid::Uuid::from_u128(1)));
         let now = Arc::new(AtomicI64::new(1_700_000_000_000));
         let clock = Arc::clone(&now);
         let shown = token_provider(who, Arc::clone(&roots), move || {

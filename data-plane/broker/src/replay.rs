@@ -54,7 +54,7 @@ pub(crate) fn go_on(
         replay.record(record.clone());
     };
     let mended = mend::mend(journal, known, replaying, |report| {
-        untold.add(report.lines(image))
+        untold.add_drafts(report.lines(image))
     });
     mended.map(drop)
 }
