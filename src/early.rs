@@ -49,9 +49,9 @@ mod tests {
     async fn ask(address: SocketAddr, path: &str) -> String {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
+        let _ = stream.write_all(request.as_bytes()).await;
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
+        let _ = stream.read_to_string(&mut answer).await;
         answer
     }
 
@@ -71,11 +71,16 @@ mod tests {
         let _silent = TcpStream::connect(address).await.unwrap();
         let router = Router::new().route("/readyz", get(async || "open"));
         let door = serve(early.end(), router, Settings::default()).unwrap();
-        let mut answer = ask(address, "/readyz").await;
-        while answer.contains("starting") {
-            answer = ask(address, "/readyz").await;
-        }
-        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        // Who comes while the one ends and the other begins may be let go without an answer.
+        let opened = async {
+            while !ask(address, "/readyz").await.starts_with("HTTP/1.1 200 ") {
+                tokio::task::yield_now().await;
+            }
+        };
+        let within = std::time::Duration::from_secs(20);
+        tokio::time::timeout(within, opened)
+            .await
+            .expect("the door answers");
         door.stop().await;
     }
 }
