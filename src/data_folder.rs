@@ -4,7 +4,7 @@ use crate::settings::Settings;
 use millstream_access::RootKeys;
 use millstream_broker::StoreBefore;
 use millstream_cli::Failure;
-use millstream_durable::{Access, replace};
+use millstream_durable::{Access, read_named, replace};
 use millstream_model::JournalId;
 use rustix::fs::{FlockOperation, Mode, flock};
 use rustix::io::Errno;
@@ -19,6 +19,9 @@ use uuid::Uuid;
 /// The form of `node.json` and of the folder around it that this release reads and writes. In form 1 snapshots of groups had
 /// no sections, and consumer groups lay in eight partitions by their tenant alone.
 const NODE_FORMAT: u32 = 2;
+
+/// A root key file: a line for each version.
+const ROOT_KEY_BYTES_MAX: u64 = 64 * 1024;
 
 /// What a node keeps in its folder.
 const IN_THE_FOLDER: [&str; 7] = [
@@ -191,8 +194,8 @@ impl DataFolder {
     pub fn root_keys(&mut self, settings: &Settings) -> Result<RootKeys, Failure> {
         let own = self.path.join("root.key");
         let path = settings.root_key_file.as_ref().unwrap_or(&own);
-        match fs::read_to_string(path) {
-            Ok(text) => RootKeys::parse(&text)
+        match read_named(path, ROOT_KEY_BYTES_MAX) {
+            Ok(bytes) => RootKeys::parse(&String::from_utf8_lossy(&bytes))
                 .map_err(|error| Failure::new(format!("{} is not a root key: {error}", path.display()))),
             Err(error) if error.kind() == ErrorKind::NotFound && settings.root_key_file.is_none() => {
                 self.first_root_key(settings, own)

@@ -291,7 +291,7 @@ fn tls_settings(certificate: Option<PathBuf>, key: Option<PathBuf>) -> Result<Op
     }
 }
 
-fn read_file(path: &PathBuf) -> Result<StartArgs, Failure> {
+fn read_file(path: &Path) -> Result<StartArgs, Failure> {
     let unreadable = |error: &dyn std::fmt::Display| {
         Failure::new(format!(
             "cannot read the settings file {}: {error}",

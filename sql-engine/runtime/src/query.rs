@@ -458,7 +458,7 @@ impl RunningQuery {
         self.outgrew |= old.outgrew;
         if self.state != State::Running {
             // It was parked on its way here: that is one more try.
-            self.retry.parked(Parking::ForGood, Instant::now(), 0);
+            self.retry.parked(Parking::Forever, Instant::now(), 0);
         }
     }
 

@@ -292,10 +292,10 @@ impl Runner {
             match catch_unwind(AssertUnwindSafe(|| query.turn(rows_max))) {
                 Ok(Ok(0)) => waiting |= query.is_running() && !query.is_idle(),
                 Ok(Ok(_)) => outcome = Turn::Moved,
-                Ok(Err(error)) => query.park(format!("it cannot go on: {error}"), Parking::ForGood),
+                Ok(Err(error)) => query.park(format!("it cannot go on: {error}"), Parking::Forever),
                 Err(_) => {
                     let reason = "bug: it failed in a way that it should not";
-                    query.park(reason.to_owned(), Parking::ForGood);
+                    query.park(reason.to_owned(), Parking::Forever);
                 }
             }
             if query.is_persistent() && query.dirty {

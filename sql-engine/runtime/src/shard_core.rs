@@ -258,7 +258,7 @@ impl ShardCore {
                 Ok(more) => changes.extend(more),
                 Err(error) => {
                     query.frozen = false;
-                    query.park(format!("its state cannot be written: {error}"), Parking::ForGood);
+                    query.park(format!("its state cannot be written: {error}"), Parking::Forever);
                     continue;
                 }
             }
@@ -381,7 +381,7 @@ impl ShardCore {
             {
                 query.frozen = false;
                 let reason = format!("its results cannot be written: {reason}");
-                query.park(reason, Parking::ForAWhile);
+                query.park(reason, Parking::AWhile);
             }
         }
         match later {

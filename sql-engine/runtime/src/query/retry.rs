@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Parking {
     /// A topic or the store may come back, a quota may be raised.
-    ForAWhile,
+    AWhile,
     /// Its tenant's state would take too much: others may leave, and say when.
-    ForRoom,
+    UntilRoom,
     /// The same would happen again: its plan, its stored state or one of its rows is at fault.
-    ForGood,
+    Forever,
 }
 
 /// What a query remembers of its tries.
@@ -35,9 +35,9 @@ impl Retry {
     /// It was parked, for the first time or once more.
     pub(crate) fn parked(&mut self, parking: Parking, now: Instant, random: u64) {
         (self.at, self.not_before) = match parking {
-            Parking::ForGood => (None, None),
-            Parking::ForAWhile => (now.checked_add(self.backoff.next(random)), None),
-            Parking::ForRoom => (None, now.checked_add(self.backoff.next(random))),
+            Parking::Forever => (None, None),
+            Parking::AWhile => (now.checked_add(self.backoff.next(random)), None),
+            Parking::UntilRoom => (None, now.checked_add(self.backoff.next(random))),
         };
     }
 
@@ -88,16 +88,16 @@ mod tests {
             retry.parked(parking, now, 0);
             retry.next_in(now).map(|wait| wait.as_secs())
         };
-        assert_eq!(next(&mut retry, Parking::ForAWhile), Some(1));
-        assert_eq!(next(&mut retry, Parking::ForAWhile), Some(2));
-        assert_eq!(next(&mut retry, Parking::ForGood), None);
-        assert_eq!(next(&mut retry, Parking::ForAWhile), Some(4));
+        assert_eq!(next(&mut retry, Parking::AWhile), Some(1));
+        assert_eq!(next(&mut retry, Parking::AWhile), Some(2));
+        assert_eq!(next(&mut retry, Parking::Forever), None);
+        assert_eq!(next(&mut retry, Parking::AWhile), Some(4));
         retry.tried();
         assert_eq!(retry.next_in(now), None);
         retry.recovered();
-        assert_eq!(next(&mut retry, Parking::ForAWhile), Some(1));
+        assert_eq!(next(&mut retry, Parking::AWhile), Some(1));
         // Who waits for room is tried when there is some, and not at once again and again.
-        assert_eq!(next(&mut retry, Parking::ForRoom), None);
+        assert_eq!(next(&mut retry, Parking::UntilRoom), None);
         retry.is_due(now);
         assert_eq!(retry.next_in(now), Some(Duration::from_secs(2)));
         retry.is_due(now + Duration::from_secs(9));
@@ -115,7 +115,7 @@ mod tests {
         let (now, mut retry) = (Instant::now(), Retry::new(ShardSettings::default().retry));
         for most_s in [1, 2, 4, 8, 16, 32, 60, 60, 60] {
             // The largest number that can be drawn is the longest wait.
-            retry.parked(Parking::ForAWhile, now, u64::MAX);
+            retry.parked(Parking::AWhile, now, u64::MAX);
             let wait = retry.next_in(now).unwrap();
             let most = Duration::from_secs(most_s);
             assert!(wait <= most && wait > most / 2, "{wait:?} of {most:?}");

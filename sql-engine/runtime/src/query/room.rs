@@ -60,7 +60,7 @@ impl RunningQuery {
         let reason = format!(
             "{why}; this query's would take {wanted}: terminate queries, or have the limit raised (--sql-state-bytes)"
         );
-        self.park(reason, Parking::ForRoom);
+        self.park(reason, Parking::UntilRoom);
         (self.loaded, self.counted) = (false, 0);
         (self.evicted, self.outgrew) = (Some(wanted), true);
     }

@@ -46,8 +46,8 @@ impl Runner {
         let mut query = self.build(spec)?;
         match self.bring(&mut query, &start, Life::Resumed).await {
             Ok(()) => {}
-            Err(error) if parking(&error) == Parking::ForAWhile => {
-                query.park(error.to_string(), Parking::ForAWhile);
+            Err(error) if parking(&error) == Parking::AWhile => {
+                query.park(error.to_string(), Parking::AWhile);
             }
             Err(error) => return Err(error),
         }
@@ -163,7 +163,7 @@ impl Runner {
                 query.retry.come_last(Instant::now());
             }
             // It is kept, parked, so that it can be seen and its state is not lost.
-            (Err(error), _) => query.park(error.to_string(), Parking::ForGood),
+            (Err(error), _) => query.park(error.to_string(), Parking::Forever),
         }
         Ok(true)
     }
@@ -223,13 +223,13 @@ pub(super) fn parking(error: &ShardError) -> Parking {
     match error {
         // A topic may be made again, a quota raised, a store come back, an object be put back.
         ShardError::Streams(_) | ShardError::State { .. } | ShardError::StateDamaged | ShardError::Busy => {
-            Parking::ForAWhile
+            Parking::AWhile
         }
         ShardError::UnknownQuery { .. }
         | ShardError::Query { .. }
         | ShardError::Parked { .. }
         | ShardError::Behind
         | ShardError::Damaged { .. }
-        | ShardError::Stopped => Parking::ForGood,
+        | ShardError::Stopped => Parking::Forever,
     }
 }

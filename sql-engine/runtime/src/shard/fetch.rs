@@ -128,7 +128,7 @@ impl Runner {
             self.commit_at = Some(Instant::now());
             return;
         }
-        query.park(error.to_string(), Parking::ForAWhile);
+        query.park(error.to_string(), Parking::AWhile);
         self.watch();
         self.publish();
     }

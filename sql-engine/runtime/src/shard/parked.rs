@@ -60,7 +60,7 @@ impl Runner {
         let mut parked = false;
         let readers = self.core.queries.iter_mut().filter(|query| query.topic == *name);
         for query in readers.filter(|query| query.is_running() && which(query)) {
-            query.park(reason.to_owned(), Parking::ForAWhile);
+            query.park(reason.to_owned(), Parking::AWhile);
             parked = true;
         }
         if parked {

@@ -173,7 +173,7 @@ impl ShardCore {
         for query in &mut self.queries {
             match query.turn(rows_max) {
                 Ok(rows) => moved += rows,
-                Err(error) => query.park(error.to_string(), Parking::ForGood),
+                Err(error) => query.park(error.to_string(), Parking::Forever),
             }
         }
         moved
