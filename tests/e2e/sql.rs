@@ -171,7 +171,7 @@ async fn a_query_whose_topic_is_deleted_is_parked_alone_and_goes_on() {
     server.wait_for_metric("sql_queries_parked_total", |parked| parked >= 1.0);
     produce("b", "20");
     sum("of_b", 30).await;
-    let told = cli.ok(&["sql", "-e", "DESCRIBE of_a EXTENDED;"], "");
+    let told = format!("{:?}", cli.json(&["sql", "-e", "DESCRIBE of_a EXTENDED;"]));
     assert!(
         told.contains("PARKED") && told.contains("tried again in"),
         "{told}"
