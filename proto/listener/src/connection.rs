@@ -177,6 +177,11 @@ impl Connection {
         Ok(())
     }
 
+    /// Whether it has shown a key.
+    pub(crate) fn is_known(&self) -> bool {
+        self.standing() == Standing::Known
+    }
+
     /// Whether only health can be asked.
     pub(crate) fn is_reserved(&self) -> bool {
         self.standing() == Standing::Reserved

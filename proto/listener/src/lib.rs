@@ -14,6 +14,7 @@
 mod bind;
 mod connection;
 mod metrics;
+mod pace;
 mod pem;
 pub mod places;
 mod serve;

@@ -2,6 +2,7 @@
 
 use crate::connection::{Asking, Connection, Patience, Visit, Visitors};
 use crate::metrics::Metrics;
+use crate::pace::Paced;
 use crate::places::Limits;
 use axum::Router;
 use axum::body::Body;
@@ -210,7 +211,8 @@ impl Port {
             connection: connection.clone(),
             health_paths: self.settings.health_paths,
         };
-        let serving = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(answering));
+        let stream = TokioIo::new(Paced::new(stream, connection.clone()));
+        let serving = builder.serve_connection(stream, TowerToHyperService::new(answering));
         tokio::pin!(serving);
         tokio::select! {
             outcome = serving.as_mut() => return outcome,

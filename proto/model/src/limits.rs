@@ -286,6 +286,13 @@ pub const ROOM_PATIENCE_MS: u64 = 10_000;
 /// How long a client of the HTTP port may take from connecting to the end of its first request's head, TLS included, ms.
 pub const HTTP_HEAD_MS_MAX: u64 = 10_000;
 
+/// Bytes that a connection of the HTTP port is read at once before it has shown a key: the heads of many requests and what
+/// comes between them before they are refused.
+pub const STRANGER_BYTES_BURST: usize = 8 * 1024 * 1024;
+
+/// … and in each second from then on: probes ask for health without a key.
+pub const STRANGER_BYTES_PER_SECOND: usize = 16 * 1024;
+
 /// One gRPC request of a method that carries no records, bytes: the partitions of a tenant by name, offsets of a group.
 pub const GRPC_REQUEST_BYTES_MAX: usize = 1024 * 1024;
 

@@ -127,6 +127,11 @@ fn of_limits() -> Vec<String> {
             "must send its first request's head within {} of being accepted",
             seconds(HTTP_HEAD_MS_MAX)
         ),
+        format!(
+            "before it has shown a key {} of it are read at once, and {} in each second",
+            mib(STRANGER_BYTES_BURST),
+            kib(STRANGER_BYTES_PER_SECOND)
+        ),
         format!("`/livez` and `/readyz` have {HTTP_RESERVE} places"),
         format!(
             "The state of one virtual cluster's queries: {}",

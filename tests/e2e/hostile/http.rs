@@ -12,6 +12,7 @@ use http_body_util::{BodyExt, StreamBody};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -254,4 +255,42 @@ async fn silent_sockets_close_the_door_to_nobody() {
     quiet.kept_its_times();
     drop(silent);
     assert!(!server.log().contains("panicked"), "{}", server.log());
+}
+
+/// Sends frames that belong to no request, as fast as they are taken, until it is told to stop.
+async fn pings(http: String, stop: CancellationToken) {
+    let mut frames = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    let ping = b"\0\0\x08\x06\0\0\0\0\0pingpong";
+    while !stop.is_cancelled() {
+        let Ok(mut stream) = tokio::net::TcpStream::connect(&http).await else {
+            continue;
+        };
+        let flood = async {
+            while stream.write_all(&frames).await.is_ok() {
+                frames = ping.repeat(1_000);
+            }
+        };
+        stop.run_until_cancelled(flood).await;
+        frames = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn floods_of_control_frames_stop_nobody() {
+    let work = Work::new();
+    let server = Server::first(&work, Start::service());
+    let mut quiet = Quiet::new(&server, "quiet").await;
+    let stop = CancellationToken::new();
+    let begin = |_| tokio::spawn(pings(server.doors.http.clone(), stop.clone()));
+    let floods: Vec<_> = (0..64).map(begin).collect();
+    for _ in 0..10 {
+        quiet.goes_on().await;
+    }
+    assert!(floods.iter().all(|flood| !flood.is_finished()));
+    stop.cancel();
+    quiet.kept_its_times();
+    for flood in floods {
+        flood.await.unwrap();
+    }
 }
