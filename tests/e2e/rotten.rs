@@ -1,6 +1,6 @@
 //! One bit flips in the middle of the journal of a node that has the only copy: what the operator gets back.
 
-use crate::harness::{Key, Server, Start, Work};
+use crate::harness::{Key, Server, Start, Work, until};
 use crate::tenants::tenant;
 use bytes::Bytes;
 use millstream_cli::kafka::{KafkaClient, KafkaError};
@@ -8,8 +8,9 @@ use millstream_kafka_wire::batch::{BatchBuilder, NewRecord, Producer};
 use millstream_model::{ProducerEpoch, ProducerId, TimestampMs};
 use millstream_rust::rpc::data::{CommitOffsetsRequest, CommittedOffset, FetchOffsetsRequest, Partition};
 use millstream_rust::{Client, ConsumerSettings, Position, Start as From};
+use serde_json::json;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const PARTITIONS: u32 = 2;
@@ -261,4 +262,104 @@ async fn one_flipped_bit_costs_the_record_that_it_hit() {
             assert_eq!(found, expected(&writers, topic, key, lost), "{topic}");
         }
     }
+}
+
+const SOON: Duration = Duration::from_secs(120);
+
+const TABLE: &str = "
+SET 'auto.offset.reset' = 'earliest';
+SET 'commit.interval.ms' = '100';
+CREATE STREAM s (k STRING KEY, v INT) WITH (KAFKA_TOPIC = 's', VALUE_FORMAT = 'JSON', PARTITIONS = 1);
+CREATE TABLE c AS SELECT k, COUNT(*) AS n, SUM(v) AS total FROM s GROUP BY k;";
+
+/// One more row of the stream, counted and committed: a pull query sees what is committed.
+async fn count(server: &Server, rows: &mut i64) {
+    let insert = format!("INSERT INTO s (k, v) VALUES ('a', {rows});");
+    server.cli().ok(&["sql", "-e", &insert], "");
+    *rows += 1;
+    until_counted(server, *rows).await;
+}
+
+async fn until_counted(server: &Server, rows: i64) {
+    let expected = [json!({"N": rows, "TOTAL": (0..rows).sum::<i64>()})];
+    until("each row is counted once", SOON, async || {
+        let found = server.cli().json(&["sql", "-e", "SELECT n, total FROM c;"]);
+        (found == expected).then_some(())
+    })
+    .await;
+}
+
+/// Where the batches of a SQL changelog lie in the journal: file, place of the last byte, offset. They are compressed,
+/// have one record each and, other than all that producers write, no producer.
+fn changelog_batches(data: &Path) -> Vec<(i64, PathBuf, usize)> {
+    const HEADER: usize = 61;
+    let mut found = Vec::new();
+    for file in std::fs::read_dir(data.join("journal")).unwrap() {
+        let path = file.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        for (at, header) in bytes.windows(HEADER).enumerate() {
+            let (magic, attributes, last_delta) = (header[16], &header[21..23], &header[23..27]);
+            let (producer, count) = (&header[43..51], &header[57..61]);
+            if magic == 2
+                && attributes == [0, 4]
+                && last_delta == [0; 4]
+                && producer == [0xff; 8]
+                && count == [0, 0, 0, 1]
+            {
+                let length = u32::from_be_bytes(header[8..12].try_into().unwrap()) as usize;
+                let offset = i64::from_be_bytes(header[..8].try_into().unwrap());
+                found.push((offset, path.clone(), at + 12 + length - 1));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sql_goes_on_from_the_last_whole_commit_before_the_damage() {
+    let work = Work::new();
+    let server = Server::first(&work, Start::service());
+    let identity = server.identity();
+    server.cli().ok(&["sql", "-e", TABLE], "");
+    let mut rows = 0;
+    while rows < 8 {
+        count(&server, &mut rows).await;
+    }
+    server.kill();
+    let batches = changelog_batches(&work.data());
+    let offsets: Vec<i64> = batches.iter().map(|it| it.0).collect();
+    assert!(offsets.len() > 8, "{offsets:?}");
+    assert!(offsets.is_sorted_by(|a, b| a + 1 == *b), "{offsets:?}");
+    // Neither the first commit nor the last.
+    let (lost, path, place) = &batches[batches.len() - 4];
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[*place] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+
+    // Without the operator's word it does not open, and says so.
+    let server = Server::again(&work, Start::service(), &identity);
+    let refused = server.cli().refused(&["sql", "-e", "SELECT n, total FROM c;"]);
+    assert!(refused.contains("the changelog is not available"), "{refused}");
+    let log = server.log();
+    assert!(log.contains("the tenant's queries do not start yet: "), "{log}");
+    server.kill();
+
+    let server = Server::again(&work, Start::service().args(&["--recover-groups"]), &identity);
+    until_counted(&server, rows).await;
+    let log = server.log();
+    let gap = format!("topic=__sql_changelog partition=0 from={lost} to={lost} count=1");
+    assert!(
+        log.lines()
+            .any(|it| it.starts_with("journal lost ") && it.ends_with(&gap)),
+        "{log}"
+    );
+    let passed = "the shard goes on with what precedes the damage, as the operator asked: ";
+    assert!(log.contains(passed), "{log}");
+    count(&server, &mut rows).await;
+    // The word is needed once.
+    server.kill();
+    let server = Server::again(&work, Start::service(), &identity);
+    until_counted(&server, rows).await;
+    count(&server, &mut rows).await;
 }

@@ -39,6 +39,8 @@ pub struct ChaosStreams {
     sick: Arc<Mutex<Option<TopicName>>>,
     /// The changelog takes nothing now.
     closed: Arc<Mutex<bool>>,
+    /// A piece of the changelog that is lost.
+    lost: Arc<Mutex<Option<Offset>>>,
     /// A partition that cannot be read now.
     mute: Arc<Mutex<Option<(TopicName, PartitionIndex)>>>,
     /// A partition that cannot be read from an offset on.
@@ -70,6 +72,7 @@ impl ChaosStreams {
             blown,
             sick: Arc::default(),
             closed: Arc::default(),
+            lost: Arc::default(),
             mute: Arc::default(),
             before_watch: Mutex::default(),
             damaged: Mutex::new(None),
@@ -91,6 +94,11 @@ impl ChaosStreams {
     /// The changelog takes nothing until it is opened again.
     pub fn close_changelog(&self, closed: bool) {
         *self.closed.lock() = closed;
+    }
+
+    /// The changelog keeps the offset of a piece, without the piece, as a mended journal does.
+    pub fn lose_piece(&self, at: Option<i64>) {
+        *self.lost.lock() = at.map(Offset);
     }
 
     /// This partition cannot be read until another is named.
@@ -254,6 +262,7 @@ impl Streams for ChaosStreams {
             inner: self.inner.changelog(shard),
             fuse: self.fuse.clone(),
             closed: self.closed.clone(),
+            lost: self.lost.clone(),
         })
     }
 
@@ -306,6 +315,7 @@ struct ChaosChangelog {
     inner: Arc<dyn Changelog>,
     fuse: Arc<Fuse>,
     closed: Arc<Mutex<bool>>,
+    lost: Arc<Mutex<Option<Offset>>>,
 }
 
 #[async_trait]
@@ -333,7 +343,12 @@ impl Changelog for ChaosChangelog {
     }
 
     async fn read(&self, from: Offset) -> Result<ChangelogPart, ChangelogError> {
-        self.inner.read(from).await
+        let mut part = self.inner.read(from).await?;
+        let lost = self.lost.lock().filter(|lost| (from..part.next).contains(lost));
+        if let Some(lost) = lost {
+            part.pieces.remove(usize::try_from(lost.0 - from.0).unwrap());
+        }
+        Ok(part)
     }
 
     async fn trim(&self, before: Offset) -> Result<(), ChangelogError> {

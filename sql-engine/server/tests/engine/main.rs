@@ -3,6 +3,7 @@
 
 mod chaos;
 mod commits;
+mod faults;
 mod heavy;
 mod limits;
 mod oracle;
@@ -12,4 +13,5 @@ mod reading;
 mod requests;
 mod room;
 mod statements;
+mod store_away;
 mod world;

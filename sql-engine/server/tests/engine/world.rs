@@ -1,6 +1,7 @@
 //! One tenant: topics, catalog and object store outlive the engine, which is killed and opened again.
 
 use crate::chaos::ChaosStreams;
+use crate::faults::Faults;
 use arrow::datatypes::FieldRef;
 use bytes::Bytes;
 use futures::StreamExt;
@@ -12,7 +13,6 @@ use millstream_server::{
     StatementError,
 };
 use millstream_store::StoreMetrics;
-use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
 use prometheus_client::registry::Registry;
 use rand::rngs::StdRng;
@@ -48,8 +48,11 @@ pub struct World {
     pub streams: Arc<ChaosStreams>,
     pub catalog: Arc<MemoryCatalog>,
     store: Arc<dyn ObjectStore>,
-    /// Counts what the engine asks of the store.
+    /// What the store does wrong.
+    pub faults: Arc<Faults>,
+    /// Counts what the engine asks of the store, and what it does itself.
     registry: Registry,
+    metrics: Metrics,
     cache: ColdCache,
     settings: Settings,
     pub properties: BTreeMap<String, String>,
@@ -86,10 +89,14 @@ impl World {
         change(&mut settings.shard);
         let mut registry = Registry::default();
         let counted = StoreMetrics::register(&mut registry);
-        let store = counted.counted("sql", Arc::new(InMemory::new()));
+        let metrics = Metrics::register(&mut registry);
+        let faults = Arc::new(Faults::default());
+        let store = counted.counted("sql", faults.clone());
         let catalog = Arc::new(MemoryCatalog::default());
         let cache = ColdCache::new(1 << 20);
-        let engine = open(&streams, &catalog, &store, &cache, &settings).await;
+        let engine = open(&streams, &catalog, &store, &cache, &settings, &metrics)
+            .await
+            .unwrap();
         let properties = BTreeMap::from([("auto.offset.reset".to_owned(), "earliest".to_owned())]);
         Self {
             way,
@@ -97,7 +104,9 @@ impl World {
             streams,
             catalog,
             store,
+            faults,
             registry,
+            metrics,
             cache,
             settings,
             properties,
@@ -119,15 +128,27 @@ impl World {
         self.reopen().await;
     }
 
-    async fn reopen(&mut self) {
-        self.engine = open(
+    /// Opens another engine after one that was killed or stopped.
+    pub async fn reopen(&mut self) {
+        self.engine = self.try_open().await.unwrap();
+    }
+
+    /// The same where it may be refused.
+    pub async fn try_open(&self) -> Result<Engine, StatementError> {
+        open(
             &self.streams,
             &self.catalog,
             &self.store,
             &self.cache,
             &self.settings,
+            &self.metrics,
         )
-        .await;
+        .await
+    }
+
+    /// What the next engine does with a changelog that has lost something.
+    pub fn accept_loss(&mut self, accepts: bool) {
+        self.settings.shard.accepts_loss = accepts;
     }
 
     /// Every row of the catalog, in one order.
@@ -258,10 +279,24 @@ impl World {
         self.streams.disarm();
     }
 
-    /// How many requests the store got, of these operations or of all.
-    pub fn requests(&self, operations: &[&str]) -> u64 {
+    fn measured(&self) -> String {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        text
+    }
+
+    /// What a counter without labels says.
+    pub fn counter(&self, name: &str) -> u64 {
+        let text = self.measured();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("{name}_total ")));
+        line.expect("it is there").parse().unwrap()
+    }
+
+    /// How many requests the store got, of these operations or of all.
+    pub fn requests(&self, operations: &[&str]) -> u64 {
+        let text = self.measured();
         let is_meant = |line: &&str| {
             let of = |name: &&str| line.contains(&format!("operation=\"{name}\""));
             line.starts_with("store_requests_total{") && (operations.is_empty() || operations.iter().any(of))
@@ -321,7 +356,8 @@ async fn open(
     store: &Arc<dyn ObjectStore>,
     cache: &ColdCache,
     settings: &Settings,
-) -> Engine {
+    metrics: &Metrics,
+) -> Result<Engine, StatementError> {
     let backend = Backend {
         streams: streams.clone(),
         catalog: catalog.clone(),
@@ -332,8 +368,7 @@ async fn open(
         backend,
         store.clone(),
         cache.clone(),
-        Metrics::default(),
+        metrics.clone(),
     )
     .await
-    .unwrap()
 }
