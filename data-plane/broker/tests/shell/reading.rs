@@ -96,6 +96,7 @@ async fn a_fetch_that_waits_on_a_topic_that_is_deleted_is_answered() {
         .unwrap();
     let fetched = waiting.await.unwrap();
     assert_eq!(fetched.partitions[0].error, None);
+    assert_eq!(fetched.partitions[0].records.len(), 1);
     assert_eq!(
         read_all(&node.broker, &who, first(anew), 0).await,
         vec![(0, "new".to_owned())]
