@@ -1,5 +1,7 @@
 //! The object store: what it keeps when the journal is lost, and what goes on while it errs or hangs.
 
+mod away;
+
 use crate::harness::s3::{HANG, PASS, Proxy, READS, REFUSE, S3, on_s3};
 use crate::harness::{Key, Server, Start, Work, until};
 use crate::wire::Wire;
@@ -90,6 +92,12 @@ async fn bytes_of(client: &Client) -> Vec<Bytes> {
 
 /// Waits until all that was produced is in the store, and in snapshots.
 async fn kept(server: &Server) {
+    tiered_to_the_end(server).await;
+    at_rest(server).await;
+}
+
+/// Waits until all that was produced is in the store.
+async fn tiered_to_the_end(server: &Server) {
     let partitions: Vec<u32> = (0..PARTITIONS).collect();
     let ends = server
         .client()
@@ -102,7 +110,6 @@ async fn kept(server: &Server) {
         (tiered == ends).then_some(())
     })
     .await;
-    at_rest(server).await;
 }
 
 /// The last offset of a partition that is in the store; -1 when none is.
@@ -407,53 +414,6 @@ async fn a_restart_while_the_store_is_down_serves_reads_and_becomes_whole_by_its
 }
 
 /// What went to the store is in the journal, too, until its file is used again: reads need no store for it.
-/// The file system of a store that is a folder is not mounted when the node starts: nothing at its path, or an empty folder.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_start_while_the_stores_folder_is_away_serves_reads_and_makes_nothing_there() {
-    let work = Work::new();
-    let (folder, away) = (work.path("store"), work.path("away"));
-    let url = format!("file://{}", folder.display());
-    let start = || Start::service().args(&["--store", &url, "--flush-age-ms", "3600000"]);
-    let server = Server::first(&work, start());
-    let identity = server.identity();
-    server.make_topic(TOPIC, PARTITIONS).await;
-    produce(&server.client(), 100, Compression::None).await;
-    let mut before = bytes_of(&server.client()).await;
-    // What was just made is in the copy after a moment.
-    tokio::time::sleep(Duration::from_millis(1500)).await;
-    assert!(server.stop().success());
-    std::fs::rename(&folder, &away).unwrap();
-    for is_mount_point in [false, true] {
-        if is_mount_point {
-            std::fs::create_dir(&folder).unwrap();
-        }
-        let server = Server::again(&work, start(), &identity);
-        let ready = crate::harness::http::get(&server.doors.http, "/readyz").unwrap();
-        assert!(ready.0 == 503 && ready.1.contains("reads-only"), "{ready:?}");
-        let log = server.log();
-        assert!(
-            log.contains("is its file system mounted, and is --store right?"),
-            "{log}"
-        );
-        assert!(bytes_of(&server.client()).await == before, "all that was there");
-        let made = std::fs::read_dir(&folder).map_or(0, |made| made.count());
-        assert_eq!((folder.exists(), made), (is_mount_point, 0));
-        if is_mount_point {
-            std::fs::remove_dir(&folder).unwrap();
-        }
-        std::fs::rename(&away, &folder).unwrap();
-        until("it is whole by itself", SOON, async || {
-            let ready = crate::harness::http::get(&server.doors.http, "/readyz").unwrap();
-            (ready.0 == 200).then_some(())
-        })
-        .await;
-        produce(&server.client(), 1, Compression::None).await;
-        before = bytes_of(&server.client()).await;
-        assert!(server.stop().success());
-        std::fs::rename(&folder, &away).unwrap();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_journal_still_has_is_read_while_the_store_is_down() {
     let Some(s3) = S3::start() else { return };

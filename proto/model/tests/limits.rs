@@ -90,6 +90,10 @@ fn of_limits() -> Vec<String> {
         ),
         format!("Logins have {} of their own", mib(LOGIN_REQUESTS_BYTES_MAX)),
         format!(
+            "One that unpacks to more than {} is refused",
+            mib(BATCH_DECOMPRESSED_BYTES_MAX)
+        ),
+        format!(
             "gRPC requests have at most {} (Produce {}, SQL {})",
             mib(GRPC_REQUEST_BYTES_MAX),
             mib(GRPC_MESSAGE_BYTES_MAX),

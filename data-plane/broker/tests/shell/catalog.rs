@@ -78,6 +78,15 @@ impl Catalog {
         self.put_topic(TopicId::random(), tenant, name, partitions, config)
     }
 
+    /// A topic of the service's own in a tenant, as SQL's changelog is.
+    pub fn create_internal(&self, tenant: u64, name: &str) -> TopicId {
+        let id = self.create_topic(tenant, name, 1, &[]);
+        let mut row = self.image().topic_by_id(id).unwrap().as_ref().clone();
+        row.internal = true;
+        self.put([Row::Topic(Arc::new(row))]);
+        id
+    }
+
     /// The topic of consumer groups.
     pub fn create_groups(&self) -> TopicId {
         let kind = SlotKind::Groups;

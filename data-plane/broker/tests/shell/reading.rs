@@ -62,6 +62,48 @@ async fn a_fetch_waits_for_records_and_no_longer() {
     assert!(began.elapsed() < Duration::from_secs(20));
 }
 
+/// As with Kafka: whoever waits for records of a topic that goes learns of it then, not when its wait is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_that_waits_on_a_topic_that_is_deleted_is_answered() {
+    let world = World::new();
+    let topic = world.catalog.create_topic(1, "t", 2, &[]);
+    let node = world.start(world.settings()).await;
+    let who = world.catalog.tenant(1);
+    let wait = |topic, offset| {
+        let (broker, who) = (node.broker.clone(), who.clone());
+        tokio::spawn(async move {
+            // Longer than anything waits for in this test.
+            broker
+                .fetch(&who, fetch_of(first(topic), offset, Duration::from_secs(3600)))
+                .await
+        })
+    };
+    produce(&node.broker, &who, first(topic), batch(&["old"]))
+        .await
+        .unwrap();
+    let waiting = wait(topic, 1);
+    eventually("the fetch is parked", || node.metric("fetches_parked") == 1.0).await;
+    world.catalog.delete_topic(topic);
+    let fetched = waiting.await.unwrap();
+    assert_eq!(fetched.partitions[0].error, Some(FetchError::UnknownPartition));
+    assert_eq!(node.metric("fetches_parked"), 0.0);
+    // The topic made anew is another one: it begins at 0, and who waits on it gets its records.
+    let anew = world.catalog.create_topic(1, "t", 2, &[]);
+    let waiting = wait(anew, 0);
+    eventually("the fetch is parked", || node.metric("fetches_parked") == 1.0).await;
+    produce(&node.broker, &who, first(anew), batch(&["new"]))
+        .await
+        .unwrap();
+    let fetched = waiting.await.unwrap();
+    assert_eq!(fetched.partitions[0].error, None);
+    assert_eq!(fetched.partitions[0].records.len(), 1);
+    assert_eq!(
+        read_all(&node.broker, &who, first(anew), 0).await,
+        vec![(0, "new".to_owned())]
+    );
+    node.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_tells_the_latest_bounds() {
     let world = World::new();

@@ -179,6 +179,62 @@ async fn retention_that_a_topic_does_not_say_is_that_of_the_defaults() {
     node.stop().await;
 }
 
+/// What the service itself keeps in a tenant (SQL's changelog) is deleted by who wrote it, and by no default.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_internal_topic_of_a_tenant_keeps_all_until_it_is_trimmed() {
+    let world = World::new();
+    let who = world.catalog.tenant(1);
+    let usual = world.catalog.create_topic(1, "usual", 1, &[]);
+    let internal = world.catalog.create_internal(1, "changelog");
+    let defaults = |retention_ms| TopicDefaults {
+        retention_ms,
+        ..TopicDefaults::default()
+    };
+    let mut settings = world.settings();
+    settings.retention_interval = Duration::from_millis(10);
+    settings.flush.age_ms = 0;
+    let node = world.start(settings).await;
+    let old = TimestampMs::now().0 - 120_000;
+    let send = async |topic| {
+        let sent = timed(Compression::None, &[old], old);
+        produce(&node.broker, &who, first(topic), sent).await.unwrap();
+    };
+    let start = async |topic| look(&node, &who, topic, ListOffset::Earliest).await.1;
+    let trims = || node.metric("trims_total");
+    send(internal).await;
+    send(internal).await;
+    // What is trimmed of its neighbour in two rounds says that all else was looked at in between.
+    let mut rounds = 0;
+    for (service, own) in [(Some(1), None), (None, Some(1)), (Some(1), Some(0))] {
+        world
+            .catalog
+            .set_topic_defaults(defaults(service), 1, defaults(own));
+        for _ in 0..2 {
+            rounds += 1;
+            send(usual).await;
+            eventually("its neighbour is trimmed", || trims() >= f64::from(rounds)).await;
+        }
+        assert_eq!(
+            (start(usual).await, start(internal).await),
+            (i64::from(rounds), 0)
+        );
+    }
+    // From the store as well.
+    while look(&node, &who, internal, ListOffset::LatestTiered).await.1 != 1 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    send(usual).await;
+    eventually("its neighbour is trimmed", || trims() >= f64::from(rounds + 1)).await;
+    assert_eq!(start(internal).await, 0);
+    let trimmed = node
+        .broker
+        .delete_records(&who, first(internal), Some(Offset(1)))
+        .await;
+    assert_eq!(trimmed, Ok(Offset(1)));
+    assert_eq!(start(internal).await, 1);
+    node.stop().await;
+}
+
 /// The record with the largest time was deleted, others that lay in one place with it were not.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_largest_time_is_that_of_a_record_that_is_still_there() {

@@ -3,7 +3,9 @@
 use crate::client::{batch, versions};
 use crate::server::Server;
 use bytes::Bytes;
-use millstream_kafka_wire::batch::batches;
+use millstream_kafka_wire::batch::{
+    BatchBuilder, BatchView, Compression, HEADER_BYTES, LENGTH_END, NewRecord, batches,
+};
 use millstream_kafka_wire::messages::fetch_request::{FetchPartition, FetchTopic};
 use millstream_kafka_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use millstream_kafka_wire::messages::offset_for_leader_epoch_request::{
@@ -15,6 +17,8 @@ use millstream_kafka_wire::messages::{
 };
 use millstream_kafka_wire::{ApiKey, ErrorCode, Records};
 use millstream_metadata::Grant;
+use millstream_model::TimestampMs;
+use millstream_model::limits::BATCH_DECOMPRESSED_BYTES_MAX;
 use uuid::Uuid;
 
 pub fn produce_request(
@@ -387,5 +391,69 @@ async fn producer_ids_are_given_to_idempotent_producers_only() {
     };
     let response = client.newest(&request).await;
     assert_eq!(response.error_code, ErrorCode::UnsupportedVersion.number());
+    server.stop().await;
+}
+
+/// A batch of so many records of a megabyte of zeros, and the same whose records are there twice.
+fn zeros(records: usize) -> (Bytes, Bytes) {
+    let value = vec![b'0'; 1_000_000];
+    let mut builder = BatchBuilder::new().compression(Compression::Gzip);
+    for _ in 0..records {
+        let record = NewRecord {
+            timestamp: TimestampMs(1_000),
+            value: Some(&value),
+            ..NewRecord::default()
+        };
+        builder.push(record).unwrap();
+    }
+    let once = builder.build().unwrap();
+    // Two gzip streams in a row unpack to both.
+    let mut twice = once.to_vec();
+    twice.extend_from_slice(&once[HEADER_BYTES..]);
+    let length = u32::try_from(twice.len() - LENGTH_END).unwrap();
+    twice[LENGTH_END - 4..LENGTH_END].copy_from_slice(&length.to_be_bytes());
+    let twice = BatchView::read(Bytes::from(twice)).unwrap();
+    // Another largest time makes the checksum anew.
+    (once, twice.with_max_timestamp(TimestampMs(1_001)).into_bytes())
+}
+
+/// What counts is the size as sent; what it unpacks to has a bound of its own.
+#[tokio::test]
+async fn a_batch_that_unpacks_to_much_is_taken_up_to_a_bound() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let topic = client.create_topic("packed", 1).await;
+    let (taken, beyond) = zeros(40);
+    assert!(beyond.len() < 200_000, "{}", beyond.len());
+    let newest = *ApiKey::Produce.versions().end();
+    let request = produce_request("packed", topic, 0, -1, taken.clone());
+    let answer = client.ask(newest, &request).await;
+    let answer = &answer.responses[0].partition_responses[0];
+    assert_eq!(
+        (answer.error_code, answer.base_offset),
+        (0, 0),
+        "{:?}",
+        answer.error_message
+    );
+    let request = produce_request("packed", topic, 0, -1, beyond);
+    let answer = client.ask(newest, &request).await;
+    let answer = &answer.responses[0].partition_responses[0];
+    // An error that no client repeats.
+    assert_eq!(answer.error_code, ErrorCode::InvalidRecord.number());
+    let why = answer.error_message.as_deref().unwrap_or_default();
+    assert!(
+        why.contains(&format!(
+            "decompresses to more than {BATCH_DECOMPRESSED_BYTES_MAX} bytes"
+        )),
+        "{why}"
+    );
+    let fetched = client.ask(17, &fetch_request("", topic, 0, 0, 0)).await;
+    let fetched = fetched.responses[0].partitions[0].records.as_ref().unwrap();
+    assert_eq!(fetched.len(), taken.len(), "it goes as it came");
+    let found = values(fetched);
+    assert_eq!(
+        (found.len(), found.iter().map(String::len).sum()),
+        (40, 40_000_000)
+    );
     server.stop().await;
 }

@@ -129,6 +129,48 @@ async fn half_arrived_frames_are_ended_while_others_wait() {
     server.stop().await;
 }
 
+/// One tenant's frames fill the room, and nobody is ended in it: who logs in does not wait for any of that.
+#[tokio::test]
+async fn a_login_passes_while_the_room_for_requests_is_full_and_stuck() {
+    let rooms = RoomsSettings {
+        tenants_bytes_max: 8 * MIB,
+        // Nobody is ended before the test is over.
+        patience: Duration::from_secs(3600),
+        ..RoomsSettings::default()
+    };
+    let server = Server::start_with_rooms(rooms).await;
+    let quiet = server.catalog.key(2, 2, &[Grant::Admin]);
+    let mut waiting = server.client_of(&quiet).await;
+    let topic = waiting.create_topic("beside", 1).await;
+    let mut attack = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        // All of it comes but for the last bytes.
+        attack.spawn(half_a_frame(server.client().await, 8 * MIB, 8 * MIB - 64 * 1024));
+    }
+    // The frame that has the turn takes the share of others, too.
+    let used = "requests_room_used_bytes{class=\"tenants\"}";
+    let is_full = |used| used > 7.5 * MIB as f64;
+    server.until_metric(used, is_full).await;
+    // For this one there is no room.
+    let request = produce_request("beside", topic, 0, -1, batch(&[&"x".repeat(900_000)]));
+    let answer = tokio::spawn(async move { waiting.ask(13, &request).await });
+    server
+        .until_metric("requests_room_waiting{class=\"tenants\"}", |waiting| {
+            waiting >= 4.0
+        })
+        .await;
+    for key in [&quiet, &server.admin] {
+        let mut client = server.connect().await;
+        let response = client.login(key.id.as_str(), &server.secret(key)).await;
+        assert_eq!(response.error_code, 0, "{:?}", response.error_message);
+    }
+    assert!(is_full(server.metric(used)), "all along");
+    assert!(!answer.is_finished(), "who has logged in waits");
+    answer.abort();
+    attack.shutdown().await;
+    server.stop().await;
+}
+
 /// A slow sender that is alone may take its time.
 #[tokio::test]
 async fn a_slow_frame_alone_is_waited_for() {
