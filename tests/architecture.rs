@@ -269,8 +269,7 @@ fn edges(packages: &[Value]) -> BTreeSet<Edge> {
 
 /// Every Rust file of the workspace's packages, as paths relative to the root.
 fn sources() -> Vec<String> {
-    let mut found = Vec::new();
-    let mut folders: Vec<PathBuf> = [
+    let folders = [
         "src",
         "tests",
         "proto",
@@ -278,10 +277,18 @@ fn sources() -> Vec<String> {
         "control-plane",
         "sql-engine",
         "sdk",
-    ]
-    .iter()
-    .map(|it| root().join(it))
-    .collect();
+    ];
+    let files = rust_files(folders.map(|it| root().join(it)));
+    let relative = files.iter().map(|path| path.strip_prefix(root()).unwrap());
+    let mut found: Vec<String> = relative.map(|path| path.to_str().unwrap().to_owned()).collect();
+    found.sort();
+    found
+}
+
+/// Every Rust file in these folders and below.
+fn rust_files(folders: impl IntoIterator<Item = PathBuf>) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders: Vec<PathBuf> = folders.into_iter().collect();
     while let Some(folder) = folders.pop() {
         let Ok(entries) = std::fs::read_dir(&folder) else {
             continue;
@@ -291,11 +298,10 @@ fn sources() -> Vec<String> {
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|it| it == "rs") {
-                found.push(path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned());
+                found.push(path);
             }
         }
     }
-    found.sort();
     found
 }
 

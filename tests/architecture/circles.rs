@@ -4,12 +4,9 @@
 //! only hands on (`pub use`) counts as the file that it comes from. A module and those in its folder are one room: that it
 //! composes them is no circle, nor that they use what it defines.
 
-use super::{none, packages, root};
+use super::{none, packages, root, rust_files};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-
-/// Crates whose circles are known.
-const EXCEPTED: &[(&str, &str)] = &[];
 
 /// `["recover", "walk"]` for `src/recover/walk.rs`; empty for the crate's root.
 type Module = Vec<String>;
@@ -36,25 +33,14 @@ impl Crate {
 
     fn read(source: &Path) -> Crate {
         let mut modules = BTreeMap::new();
-        let mut folders = vec![source.to_owned()];
-        while let Some(folder) = folders.pop() {
-            let Ok(entries) = std::fs::read_dir(&folder) else {
-                continue;
-            };
-            for entry in entries {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else if path.extension().is_some_and(|it| it == "rs") {
-                    let name = path.strip_prefix(source).unwrap().with_extension("");
-                    let mut module: Module = name.iter().map(|it| it.to_str().unwrap().to_owned()).collect();
-                    if module == ["lib"] || module == ["main"] {
-                        module.clear();
-                    }
-                    if !module.iter().any(|it| it == "tests") {
-                        modules.insert(module, code(&std::fs::read_to_string(&path).unwrap()));
-                    }
-                }
+        for path in rust_files([source.to_owned()]) {
+            let name = path.strip_prefix(source).unwrap().with_extension("");
+            let mut module: Module = name.iter().map(|it| it.to_str().unwrap().to_owned()).collect();
+            if module == ["lib"] || module == ["main"] {
+                module.clear();
+            }
+            if !module.iter().any(|it| it == "tests") {
+                modules.insert(module, code(&std::fs::read_to_string(&path).unwrap()));
             }
         }
         Crate::new(modules)
@@ -235,13 +221,7 @@ fn no_circle_between_the_files_of_a_crate() {
     for package in packages() {
         let folder = super::folder(&package);
         let circles = Crate::read(&root().join(&folder).join("src")).circles();
-        let excepted = EXCEPTED.iter().any(|(known, _)| *known == folder);
-        if excepted && circles.is_empty() {
-            problems.push(format!("{folder} has no circle any more: take it off the list"));
-        }
-        if !excepted {
-            problems.extend(circles.into_iter().map(|circle| format!("{folder}: {circle}")));
-        }
+        problems.extend(circles.into_iter().map(|circle| format!("{folder}: {circle}")));
     }
     none(problems);
 }

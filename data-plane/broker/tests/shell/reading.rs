@@ -1,10 +1,22 @@
 //! Fetching, waiting, watching, looking offsets up, trimming.
 
-use crate::node::{World, batch, batch_at, eventually, fetch, fetch_of, first, produce, read_all};
+use crate::node::{Node, World, batch, batch_at, eventually, fetch, fetch_of, first, produce, read_all};
 use futures::StreamExt;
-use millstream_broker::interface::{EpochEnd, FetchError, Isolation, ListOffset, OffsetError, WatchUpdate};
+use millstream_access::Principal;
+use millstream_broker::interface::{
+    EpochEnd, Fetch, FetchError, Fetched, Isolation, ListOffset, OffsetError, WatchUpdate,
+};
 use millstream_model::{LeaderEpoch, Offset, TimestampMs};
 use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
+
+/// A fetch that waits: the only one.
+async fn parked(node: &Node, who: &Principal, fetch: Fetch) -> JoinHandle<Fetched> {
+    let (broker, who) = (node.broker.clone(), who.clone());
+    let waiting = tokio::spawn(async move { broker.fetch(&who, fetch).await });
+    eventually("the fetch is parked", || node.metric("fetches_parked") == 1.0).await;
+    waiting
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fetch_waits_for_records_and_no_longer() {
@@ -19,15 +31,7 @@ async fn a_fetch_waits_for_records_and_no_longer() {
         .await;
     assert!(fetched.partitions[0].records.is_empty());
     assert!(began.elapsed() >= Duration::from_millis(100));
-    let waiting = {
-        let (broker, who) = (node.broker.clone(), who.clone());
-        tokio::spawn(async move {
-            broker
-                .fetch(&who, fetch_of(first(topic), 0, Duration::from_secs(50)))
-                .await
-        })
-    };
-    eventually("the fetch is parked", || node.metric("fetches_parked") == 1.0).await;
+    let waiting = parked(&node, &who, fetch_of(first(topic), 0, Duration::from_secs(50))).await;
     produce(&node.broker, &who, first(topic), batch(&["now"]))
         .await
         .unwrap();
@@ -35,27 +39,11 @@ async fn a_fetch_waits_for_records_and_no_longer() {
     assert_eq!(fetched.partitions[0].records.len(), 1);
     assert_eq!(fetched.partitions[0].high_watermark, Offset(1));
     // Who leaves while it waits is not counted on.
-    let leaving = {
-        let (broker, who) = (node.broker.clone(), who.clone());
-        tokio::spawn(async move {
-            broker
-                .fetch(&who, fetch_of(first(topic), 1, Duration::from_secs(50)))
-                .await
-        })
-    };
-    eventually("the fetch is parked", || node.metric("fetches_parked") == 1.0).await;
+    let leaving = parked(&node, &who, fetch_of(first(topic), 1, Duration::from_secs(50))).await;
     leaving.abort();
     eventually("it is gone", || node.metric("fetches_parked") == 0.0).await;
     // A stop does not wait for those who wait.
-    let waiting = {
-        let (broker, who) = (node.broker.clone(), who.clone());
-        tokio::spawn(async move {
-            broker
-                .fetch(&who, fetch_of(first(topic), 1, Duration::from_secs(50)))
-                .await
-        })
-    };
-    eventually("the fetch is parked", || node.metric("fetches_parked") == 1.0).await;
+    let waiting = parked(&node, &who, fetch_of(first(topic), 1, Duration::from_secs(50))).await;
     let began = Instant::now();
     node.stop().await;
     waiting.await.unwrap();
@@ -69,28 +57,19 @@ async fn a_fetch_that_waits_on_a_topic_that_is_deleted_is_answered() {
     let topic = world.catalog.create_topic(1, "t", 2, &[]);
     let node = world.start(world.settings()).await;
     let who = world.catalog.tenant(1);
-    let wait = |topic, offset| {
-        let (broker, who) = (node.broker.clone(), who.clone());
-        tokio::spawn(async move {
-            // Longer than anything waits for in this test.
-            broker
-                .fetch(&who, fetch_of(first(topic), offset, Duration::from_secs(3600)))
-                .await
-        })
-    };
+    // Longer than anything waits for in this test.
+    let wait = Duration::from_secs(3600);
     produce(&node.broker, &who, first(topic), batch(&["old"]))
         .await
         .unwrap();
-    let waiting = wait(topic, 1);
-    eventually("the fetch is parked", || node.metric("fetches_parked") == 1.0).await;
+    let waiting = parked(&node, &who, fetch_of(first(topic), 1, wait)).await;
     world.catalog.delete_topic(topic);
     let fetched = waiting.await.unwrap();
     assert_eq!(fetched.partitions[0].error, Some(FetchError::UnknownPartition));
     assert_eq!(node.metric("fetches_parked"), 0.0);
     // The topic made anew is another one: it begins at 0, and who waits on it gets its records.
     let anew = world.catalog.create_topic(1, "t", 2, &[]);
-    let waiting = wait(anew, 0);
-    eventually("the fetch is parked", || node.metric("fetches_parked") == 1.0).await;
+    let waiting = parked(&node, &who, fetch_of(first(anew), 0, wait)).await;
     produce(&node.broker, &who, first(anew), batch(&["new"]))
         .await
         .unwrap();
